@@ -1,0 +1,1 @@
+"""Pyrite tells AI-generated images from real ones, and shows its evidence."""

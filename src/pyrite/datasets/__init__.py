@@ -1,0 +1,20 @@
+"""Datasets of real and AI images: opening, splitting, decoding, and making toy ones."""
+
+from pyrite.datasets.dataset import Dataset
+from pyrite.datasets.decode import Decoded, Progress, content_hashes, content_sha256, decode
+from pyrite.datasets.split import Fractions, Protocol, Split, split
+from pyrite.datasets.toy import make_toy
+
+__all__ = [
+    "Dataset",
+    "Decoded",
+    "Fractions",
+    "Progress",
+    "Protocol",
+    "Split",
+    "content_hashes",
+    "content_sha256",
+    "decode",
+    "make_toy",
+    "split",
+]

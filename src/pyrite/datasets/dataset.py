@@ -1,0 +1,151 @@
+"""A dataset of real and AI images: which files there are, and what is known of each."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrite.datasets.labels import cifar_objects, place_files
+from pyrite.datasets.manifest import MANIFEST_NAMES, Manifest, read_manifest
+from pyrite.datasets.storage import FolderStorage, Storage, open_storage
+from pyrite.errors import DatasetError, require
+
+CIFAKE = "cifake"
+_CIFAKE_HANDLE = "birdy654/cifake-real-and-ai-generated-synthetic-images"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images, column by column; nothing is read before `read`."""
+
+    name: str
+    paths: tuple[str, ...]
+    labels: NDArray[np.int8]
+    """(n,), 0 for real and 1 for AI."""
+    splits: tuple[str | None, ...]
+    """The dataset's own `train`, `validation` or `test`, where it has them."""
+    slices: Mapping[str, tuple[str, ...]]
+    """Further columns that a report breaks down by, such as CIFAKE's `object`."""
+    fingerprint: str
+    """SHA-256 of the whole source's listing; a selection keeps it."""
+    storage: Storage = field(repr=False, compare=False)
+
+    @classmethod
+    def open(cls, source: str | Path, *, classes: Mapping[str, int] | None = None) -> "Dataset":
+        """Open a folder, a zip or tar of one, a CSV or Parquet manifest, or `cifake`.
+
+        A folder or archive with a `manifest.csv` (or `.parquet`) at its root is read by that.
+        `cifake` fetches the Kaggle archive, unless a file or folder of that name is here.
+
+        Args:
+            source: what to open.
+            classes: folder name to label (0 real, 1 AI), where the names are not the usual ones.
+
+        Raises:
+            DatasetError: it cannot be read, or its classes cannot be told.
+            MissingExtraError: an optional dependency is needed.
+        """
+        path = Path(source)
+        if str(source) == CIFAKE and not path.exists():
+            path = fetch_cifake()
+        if path.suffix in {".csv", ".parquet"} and path.is_file():
+            manifest = read_manifest(path.name, path.read_bytes())
+            return cls._from_manifest(path, manifest, FolderStorage(path.parent, manifest.paths))
+        storage = open_storage(path)
+        for name in MANIFEST_NAMES if classes is None else ():
+            if name in storage.names:
+                return cls._from_manifest(path, read_manifest(name, storage.read(name)), storage)
+        places = place_files(storage.names, classes)
+        paths = tuple(places)
+        slices = {}
+        groups = tuple(place.group for place in places.values())
+        if len(set(groups)) > 1:
+            slices["folder"] = groups
+        if (objects := cifar_objects(paths)) is not None:
+            slices["object"] = objects
+        return cls(
+            name=path.resolve().name,
+            paths=paths,
+            labels=np.array([place.label for place in places.values()], np.int8),
+            splits=tuple(place.split for place in places.values()),
+            slices=slices,
+            fingerprint=storage.fingerprint,
+            storage=storage,
+        )
+
+    @classmethod
+    def _from_manifest(cls, path: Path, manifest: Manifest, storage: Storage) -> "Dataset":
+        digest = hashlib.sha256(repr((storage.fingerprint, manifest)).encode())
+        return cls(
+            name=path.resolve().name,
+            paths=manifest.paths,
+            labels=np.array(manifest.labels, np.int8),
+            splits=manifest.splits,
+            slices=manifest.slices,
+            fingerprint=digest.hexdigest(),
+            storage=storage,
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int) -> bytes:
+        """Return the bytes of one image's file.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        return self.storage.read(self.paths[index])
+
+    def select(self, indices: NDArray[np.intp]) -> "Dataset":
+        """Return the dataset of these images alone, in this order."""
+        return replace(
+            self,
+            paths=tuple(self.paths[i] for i in indices),
+            labels=self.labels[indices],
+            splits=tuple(self.splits[i] for i in indices),
+            slices={name: tuple(values[i] for i in indices) for name, values in self.slices.items()},
+        )
+
+    def sample(self, count: int, seed: int = 0) -> "Dataset":
+        """Return about `count` images, each class and split in its proportion.
+
+        The choice hangs on the paths and the seed alone, so it is the same everywhere and
+        a smaller sample is a part of a larger one.
+        """
+        if count >= len(self):
+            return self
+        order = np.array(
+            [
+                hashlib.sha256(f"{seed}:{path}".encode("utf-8", "surrogatepass")).digest()
+                for path in self.paths
+            ]
+        )
+        strata: dict[tuple[int, str | None], list[int]] = {}
+        for i in np.argsort(order, kind="stable"):
+            strata.setdefault((int(self.labels[i]), self.splits[i]), []).append(int(i))
+        share = count / len(self)
+        kept = [i for members in strata.values() for i in members[: max(1, round(len(members) * share))]]
+        return self.select(np.sort(np.array(kept, np.intp)))
+
+
+def fetch_cifake() -> Path:
+    """Download CIFAKE (Bird and Lotfi 2024) from Kaggle, once, and return its folder.
+
+    Raises:
+        MissingExtraError: without the `kaggle` extra.
+        DatasetError: Kaggle cannot be reached, or refuses.
+    """
+    require("kaggle", "kagglehub")
+    import kagglehub
+
+    try:
+        return Path(kagglehub.dataset_download(_CIFAKE_HANDLE))
+    except Exception as error:  # kagglehub passes on whatever its HTTP client raises.
+        raise DatasetError(
+            f"CIFAKE could not be fetched from Kaggle: {error}. Download it by hand from "
+            f"https://www.kaggle.com/datasets/{_CIFAKE_HANDLE} and give its path instead."
+        ) from error

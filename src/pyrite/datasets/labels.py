@@ -1,0 +1,143 @@
+"""Which class, split and group a file belongs to, told by the folders it lies in."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pyrite.errors import DatasetError
+
+REAL, AI = 0, 1
+
+REAL_NAMES = frozenset(
+    [
+        "real",
+        "reals",
+        "nature",
+        "natural",
+        "human",
+        "humans",
+        "photo",
+        "photos",
+        "photograph",
+        "photographs",
+        "authentic",
+        "genuine",
+        "original",
+        "camera",
+    ]
+)
+AI_NAMES = frozenset(
+    [
+        "ai",
+        "fake",
+        "fakes",
+        "synthetic",
+        "generated",
+        "synthesized",
+        "aigenerated",
+        "aigc",
+        "aiart",
+        "gan",
+        "diffusion",
+        "deepfake",
+    ]
+)
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+CIFAR_OBJECTS = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+_CIFAKE_NAME = re.compile(r"\d+(?: \((\d+)\))?\.\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a file's folders say."""
+
+    label: int
+    split: str | None
+    group: str
+
+
+def label_of(name: str) -> int | None:
+    """Return the class that a folder's name or a manifest's label stands for, or `None`.
+
+    `0_real` and `1_fake` (as in ForenSynths) are read like `real` and `fake`.
+    """
+    word = re.sub(r"[^a-z]", "", name.lower())
+    return REAL if word in REAL_NAMES else AI if word in AI_NAMES else None
+
+
+def place_files(names: Sequence[str], classes: Mapping[str, int] | None = None) -> dict[str, Place]:
+    """Sort files into classes, splits and groups by the folders they lie in.
+
+    Files outside any class folder (a README, a manifest) are left out. Folders that name neither
+    a class nor a split become the group.
+
+    Args:
+        names: POSIX paths.
+        classes: folder name to label, instead of the names known in this field.
+
+    Raises:
+        DatasetError: no class folders, one class only, or a file under folders of both classes.
+    """
+    places: dict[str, Place] = {}
+    for name in names:
+        folders = PurePosixPath(name).parts[:-1]
+        if classes is None:
+            found = {folder: label for folder in folders if (label := label_of(folder)) is not None}
+        else:
+            found = {folder: classes[folder] for folder in folders if folder in classes}
+        if not found:
+            continue
+        if len(set(found.values())) > 1:
+            raise DatasetError(
+                f"{name} lies under folders of both classes ({', '.join(found)}). "
+                "Name the two folders that count with --real NAME and --ai NAME."
+            )
+        splits = [SPLIT_NAMES[f.lower()] for f in folders if f.lower() in SPLIT_NAMES]
+        rest = [f for f in folders if f not in found and f.lower() not in SPLIT_NAMES]
+        places[name] = Place(next(iter(found.values())), splits[0] if splits else None, "/".join(rest))
+    _check_classes(places, names)
+    return places
+
+
+def cifar_objects(paths: Sequence[str]) -> tuple[str, ...] | None:
+    """Return each file's CIFAR-10 object where all are named as in CIFAKE, else `None`.
+
+    CIFAKE's suffix is the object: `0000.jpg` is an airplane, `0000 (10).jpg` a truck.
+    """
+    objects = []
+    suffixed = False
+    for path in paths:
+        match = _CIFAKE_NAME.fullmatch(PurePosixPath(path).name)
+        number = int(match[1] or 1) if match else 0
+        if not 1 <= number <= len(CIFAR_OBJECTS):
+            return None
+        suffixed = suffixed or number > 1
+        objects.append(CIFAR_OBJECTS[number - 1])
+    return tuple(objects) if suffixed else None
+
+
+def _check_classes(places: Mapping[str, Place], names: Sequence[str]) -> None:
+    labels = {place.label for place in places.values()}
+    if labels == {REAL, AI}:
+        return
+    folders = Counter(PurePosixPath(name).parent.name or "." for name in names)
+    seen = ", ".join(f"{folder} ({count:,} files)" for folder, count in folders.most_common(8)) or "none"
+    lack = "no class folders" if not labels else "no AI images" if labels == {REAL} else "no real images"
+    raise DatasetError(
+        f"Found {lack}. Folders here: {seen}. Real images belong in a folder named like real, nature or human, "
+        "AI images in one named like ai, fake or generated; or name yours with --real NAME and --ai NAME."
+    )

@@ -1,0 +1,82 @@
+"""Manifests: a table that names each image's file, class and whatever else is known of it."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyrite.datasets.labels import AI, REAL, SPLIT_NAMES, label_of
+from pyrite.errors import DatasetError, require
+
+MANIFEST_NAMES = ("manifest.csv", "manifest.parquet")
+"""What a manifest inside a folder or an archive is called, at its root."""
+_DIGITS = {"0": REAL, "1": AI}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One row per image, column by column."""
+
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+    splits: tuple[str | None, ...]
+    slices: dict[str, tuple[str, ...]]
+    """Every further column, as text."""
+
+
+def read_manifest(name: str, data: bytes) -> Manifest:
+    """Read a CSV (UTF-8) or Parquet table with `path`, `label` and optional `split` columns.
+
+    Labels are class names as in `label_of`, or 0 (real) and 1 (AI).
+
+    Raises:
+        DatasetError: a column is missing, a row is not understood, or there are no rows.
+        MissingExtraError: Parquet without pyarrow.
+    """
+    columns = _parquet(name, data) if name.endswith(".parquet") else _csv(name, data)
+    for column in ("path", "label"):
+        if column not in columns:
+            raise DatasetError(f"{name} has no column {column!r}; it has {', '.join(columns) or 'none'}.")
+    paths = tuple(columns.pop("path"))
+    if not paths:
+        raise DatasetError(f"{name} has no rows.")
+    labels = []
+    for row, text in enumerate(columns.pop("label"), start=1):
+        label = _DIGITS.get(text.strip(), label_of(text))
+        if label is None:
+            raise DatasetError(f"{name}, row {row}: {text!r} is no class; use real or ai (or 0 and 1).")
+        labels.append(label)
+    splits = []
+    for row, text in enumerate(columns.pop("split", [""] * len(paths)), start=1):
+        if text and text.lower() not in SPLIT_NAMES:
+            raise DatasetError(f"{name}, row {row}: {text!r} is no split; use train, validation or test.")
+        splits.append(SPLIT_NAMES.get(text.lower()))
+    slices = {column: tuple(values) for column, values in columns.items()}
+    return Manifest(paths, tuple(labels), tuple(splits), slices)
+
+
+def _csv(name: str, data: bytes) -> dict[str, Sequence[str]]:
+    try:
+        rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{name} is not a CSV file in UTF-8: {error}") from error
+    header, body = (rows[0], [row for row in rows[1:] if row]) if rows else ([], [])
+    for number, row in enumerate(body, start=1):
+        if len(row) != len(header):
+            raise DatasetError(f"{name}, row {number}: {len(row)} values for {len(header)} columns.")
+    return {column.strip(): [row[i] for row in body] for i, column in enumerate(header)}
+
+
+def _parquet(name: str, data: bytes) -> dict[str, Sequence[str]]:
+    require("train", "pyarrow")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(pa.BufferReader(data))
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{name} is not a Parquet file: {error}") from error
+    return {
+        column: ["" if value is None else str(value) for value in table[column].to_pylist()]
+        for column in table.column_names
+    }

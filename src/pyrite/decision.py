@@ -1,0 +1,72 @@
+"""From p-values and evidence to a verdict, with the reason for it."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from pyrite.results import Evidence, Reason, Strength, Verdict
+
+Rate = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Side = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many wrong verdicts are acceptable."""
+
+    max_fpr: Rate = 0.05
+    """The share of real images that may be called AI."""
+    max_fnr: Rate = 0.05
+    """The share of AI images that may be called real."""
+
+
+class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which images a model was made for, by their size in pixels before any resizing."""
+
+    min_side: Side
+    max_side: Side
+    description: str
+
+    def __post_init__(self) -> None:
+        if self.min_side > self.max_side:
+            raise ValueError("min_side must not be greater than max_side")
+
+    def contains(self, width: int, height: int) -> bool:
+        """Say whether an image of this original size is in scope."""
+        return self.min_side <= min(width, height) and max(width, height) <= self.max_side
+
+
+def decide(
+    p_real: float, p_ai: float, in_scope: bool, policy: Policy, evidence: Sequence[Evidence] = ()
+) -> tuple[Verdict, Reason]:
+    """Return the verdict on one image.
+
+    Verified evidence decides alone, and evidence of AI outweighs evidence of a real image. Asserted
+    evidence decides only where it says AI, since nobody gains by forging that. Otherwise the pixels
+    decide, where the score is usual for one class and unusual for the other.
+
+    Args:
+        p_real: Conformal p-value of the score among real images, 0 to 1.
+        p_ai: Conformal p-value of the score among AI images, 0 to 1.
+        in_scope: Whether the model was made for such an image.
+        policy: The error budgets that the p-values are held against.
+        evidence: What was found beside the score; inferred evidence decides nothing.
+    """
+    said = {(item.strength, item.says) for item in evidence}
+    if (Strength.VERIFIED, Verdict.AI) in said:
+        return Verdict.AI, Reason.VERIFIED
+    if (Strength.VERIFIED, Verdict.REAL) in said:
+        return Verdict.REAL, Reason.VERIFIED
+    if (Strength.ASSERTED, Verdict.AI) in said:
+        return Verdict.AI, Reason.ASSERTED
+    if not in_scope:
+        return Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE
+    unlike_real = p_real <= policy.max_fpr
+    unlike_ai = p_ai <= policy.max_fnr
+    if unlike_real and unlike_ai:
+        return Verdict.UNCERTAIN, Reason.UNLIKE_BOTH
+    if unlike_real:
+        return Verdict.AI, Reason.PIXELS
+    if unlike_ai:
+        return Verdict.REAL, Reason.PIXELS
+    return Verdict.UNCERTAIN, Reason.BORDERLINE

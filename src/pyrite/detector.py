@@ -1,0 +1,290 @@
+"""From images to detections, with a bundle's model; and the golden vectors that pin down what it says."""
+
+import hashlib
+import io
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from joblib import cpu_count  # type: ignore[import-untyped]
+from PIL import Image as PillowImage
+
+from pyrite.bundle import Bundle, BundleInfo, load_bundle
+from pyrite.decision import Policy, decide
+from pyrite.errors import BundleError, ExportError, ImageError, PyriteError
+from pyrite.image import Limits, Source, open_image
+from pyrite.preprocess import Pixels
+from pyrite.results import Detection, Failure, Model, Reason, Verdict
+from pyrite.runtime import Session
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A decoded image that waits for its score, without its full pixels."""
+
+    path: str | None
+    sha256: str | None
+    format: str | None
+    width: int
+    height: int
+    model_input: Pixels
+
+
+class Detector:
+    """A bundle's model, ready to judge images; safe to share between threads."""
+
+    def __init__(
+        self,
+        bundle: Bundle | str | Path,
+        *,
+        max_fpr: float | None = None,
+        limits: Limits = Limits(),
+        threads: int | None = None,
+    ) -> None:
+        """Load a bundle.
+
+        Args:
+            bundle: A loaded bundle, or the path of one.
+            max_fpr: The share of real images that may be called AI; by default, the bundle's own.
+            limits: What one image may cost.
+            threads: For the model; by default, as many as there are CPUs for this process.
+
+        Raises:
+            BundleError: The bundle cannot be used.
+            PyriteError: `max_fpr` is out of range, or smaller than the bundle's calibration can resolve.
+        """
+        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        info = self.bundle.info
+        self.policy = info.policy if max_fpr is None else _with_max_fpr(info, max_fpr)
+        self.limits = limits
+        self._model = Model(info.name, info.version)
+        self._session = Session(self.bundle.read("model.onnx"), threads)
+        wanted = (info.preprocess.height, info.preprocess.width)
+        if any(side not in (None, ours) for side, ours in zip(self._session.size, wanted, strict=True)):
+            raise BundleError(
+                f"The model takes images of {self._session.size} (height, width), "
+                f"but the bundle's preprocess makes them {wanted}."
+            )
+
+    def detect(self, source: Source, *, path: str | None = None) -> Detection:
+        """Judge one image; an unreadable one gives a detection with its `error` set.
+
+        Args:
+            source: The image.
+            path: What to call it in the result; by default, the source where that is a path.
+        """
+        return next(self._score([self._prepare(source, path)]))
+
+    def detect_many(self, sources: Iterable[Source], *, batch_size: int = 64) -> Iterator[Detection]:
+        """Judge images as a stream: one detection each, in the order of `sources`.
+
+        At most two batches of sources are read ahead, so memory does not grow with their number. The
+        next batch is decoded while the model scores one. Closing the iterator early ends the work.
+
+        Args:
+            sources: Read as needed; a source must not change before its detection is out.
+            batch_size: Images that the model scores at a time.
+
+        Raises:
+            PyriteError: `sources` is one image, or `batch_size` is less than 1.
+        """
+        if isinstance(sources, str | bytes | Path):
+            raise PyriteError("detect_many takes a collection of images. Use detect for one.")
+        if batch_size < 1:
+            raise PyriteError(f"batch_size must be at least 1, not {batch_size}.")
+        return self._stream(iter(sources), batch_size)
+
+    def _stream(self, sources: Iterator[Source], batch_size: int) -> Iterator[Detection]:
+        pool = ThreadPoolExecutor(min(4, cpu_count()), thread_name_prefix="pyrite-decode")
+        pending: deque[Future[_Ready | Detection]] = deque()
+        try:
+            while True:
+                for source in itertools.islice(sources, 2 * batch_size - len(pending)):
+                    pending.append(pool.submit(self._prepare, source, None))
+                if not pending:
+                    return
+                batch = [pending.popleft().result() for _ in range(min(batch_size, len(pending)))]
+                yield from self._score(batch)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _prepare(self, source: Source, path: str | None) -> _Ready | Detection:
+        if path is None and isinstance(source, str | Path):
+            path = str(source)
+        try:
+            image = open_image(source, self.limits)
+        except ImageError as error:
+            return self._unreadable(path, error)
+        model_input = self.bundle.info.preprocess.apply(image.pixels)
+        return _Ready(path, image.sha256, image.format, image.width, image.height, model_input)
+
+    def _unreadable(self, path: str | None, error: ImageError) -> Detection:
+        return Detection(
+            path=path,
+            sha256=None,
+            format=None,
+            width=None,
+            height=None,
+            verdict=Verdict.UNCERTAIN,
+            probability=None,
+            logit=None,
+            reason=Reason.UNREADABLE,
+            p_real=None,
+            p_ai=None,
+            max_fpr=self.policy.max_fpr,
+            model=self._model,
+            error=Failure(error.code, str(error)),
+        )
+
+    def _score(self, batch: Sequence[_Ready | Detection]) -> Iterator[Detection]:
+        inputs = [item.model_input for item in batch if isinstance(item, _Ready)]
+        logits = self._session.logits(np.stack(inputs)) if inputs else np.empty(0, np.float32)
+        calibration = self.bundle.info.calibration
+        scores = zip(
+            logits.tolist(),
+            calibration.probability(logits).tolist(),
+            calibration.p_real(logits).tolist(),
+            calibration.p_ai(logits).tolist(),
+            strict=True,
+        )
+        for item in batch:
+            yield item if isinstance(item, Detection) else self._judge(item, *next(scores))
+
+    def _judge(
+        self, image: _Ready, logit: float, probability: float, p_real: float, p_ai: float
+    ) -> Detection:
+        in_scope = self.bundle.info.scope.contains(image.width, image.height)
+        verdict, reason = decide(p_real, p_ai, in_scope, self.policy)
+        return Detection(
+            path=image.path,
+            sha256=image.sha256,
+            format=image.format,
+            width=image.width,
+            height=image.height,
+            verdict=verdict,
+            probability=probability,
+            logit=logit,
+            reason=reason,
+            p_real=p_real,
+            p_ai=p_ai,
+            max_fpr=self.policy.max_fpr,
+            model=self._model,
+        )
+
+
+def _with_max_fpr(info: BundleInfo, max_fpr: float) -> Policy:
+    smallest = info.calibration.smallest_p_real
+    if not smallest <= max_fpr < 1:
+        raise PyriteError(
+            f"max_fpr must be below 1 and at least {math.ceil(smallest * 1e6) / 1e6:g}, not {max_fpr:g}: "
+            f"with {len(info.calibration.real_logits):,} real calibration images, "
+            f"the bundle {info.name} cannot tell smaller rates apart."
+        )
+    return msgspec.structs.replace(info.policy, max_fpr=max_fpr)
+
+
+class _Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    png: bytes
+    sha256: str
+    logit: float
+    probability: float
+    verdict: Verdict
+
+
+class _Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    vectors: Annotated[tuple[_Vector, ...], msgspec.Meta(min_length=8, max_length=16)]
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenCheck:
+    """How a bundle does here against what was recorded when it was made."""
+
+    vectors: int
+    max_difference: float
+    """The largest absolute difference of a logit."""
+    changed_inputs: tuple[int, ...]
+    """Which vectors reach the model as other bytes than before."""
+    changed_verdicts: tuple[int, ...]
+    """Which vectors get another verdict than before."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing changed but logits, and those by no more than 0.001."""
+        return self.max_difference <= 1e-3 and not self.changed_inputs and not self.changed_verdicts
+
+
+def make_golden(info: BundleInfo, model: bytes, images: Sequence[Pixels]) -> bytes:
+    """Return the content of golden.json: what this model says of these images.
+
+    Args:
+        info: The rest of the bundle.
+        model: The content of model.onnx.
+        images: 8 to 16 of (height, width, 3), 0 to 255; small ones keep the bundle small.
+
+    Raises:
+        BundleError: The model cannot be used.
+        ExportError: There are too few or too many images, or one cannot be judged.
+    """
+    if not 8 <= len(images) <= 16:
+        raise ExportError(f"golden.json needs 8 to 16 images, not {len(images)}.")
+    bundle = Bundle(info, {"model.onnx": model})
+    pngs = [_to_png(image) for image in images]
+    vectors = []
+    for png, found in zip(pngs, Detector(bundle).detect_many(pngs), strict=True):
+        if found.logit is None or found.probability is None:
+            raise ExportError(f"An image for golden.json cannot be judged: {found.error}")
+        vectors.append(
+            _Vector(
+                png=png,
+                sha256=_input_sha256(info, png),
+                logit=found.logit,
+                probability=found.probability,
+                verdict=found.verdict,
+            )
+        )
+    return msgspec.json.format(msgspec.json.encode(_Golden(vectors=tuple(vectors)))) + b"\n"
+
+
+def replay_golden(bundle: Bundle) -> GoldenCheck:
+    """Judge a bundle's golden images again, and compare.
+
+    Raises:
+        BundleError: The bundle cannot be used, or its golden.json is not valid.
+    """
+    try:
+        vectors = msgspec.json.decode(bundle.read("golden.json"), type=_Golden).vectors
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"golden.json in the bundle {bundle.info.name} is not valid: {error}.") from error
+    found = list(Detector(bundle).detect_many(vector.png for vector in vectors))
+    differences, changed_inputs, changed_verdicts = [], [], []
+    for i, (now, then) in enumerate(zip(found, vectors, strict=True)):
+        if now.logit is None:
+            raise BundleError(f"Image {i} of golden.json in the bundle {bundle.info.name} cannot be read.")
+        differences.append(abs(now.logit - then.logit))
+        if _input_sha256(bundle.info, then.png) != then.sha256:
+            changed_inputs.append(i)
+        if now.verdict != then.verdict:
+            changed_verdicts.append(i)
+    return GoldenCheck(
+        vectors=len(vectors),
+        max_difference=max(differences),
+        changed_inputs=tuple(changed_inputs),
+        changed_verdicts=tuple(changed_verdicts),
+    )
+
+
+def _to_png(pixels: Pixels) -> bytes:
+    stream = io.BytesIO()
+    PillowImage.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _input_sha256(info: BundleInfo, png: bytes) -> str:
+    return hashlib.sha256(info.preprocess.apply(open_image(png).pixels).tobytes()).hexdigest()

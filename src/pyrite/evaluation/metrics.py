@@ -1,0 +1,400 @@
+"""What the figures are: pure functions from scores to plain values.
+
+Class 0 is real and class 1 is AI, the positive class. An image counts as called AI where its
+probability is above 0.5, but for the figures that say that they are of the verdict.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrite.errors import EvaluationError
+from pyrite.results import Verdict
+
+Floats = NDArray[np.float64]
+
+BINS = 15
+"""Of the reliability diagram and the calibration error."""
+RESAMPLES = 1000
+MAX_SLICES = 50
+_CURVE_POINTS = 400
+_CHUNK = 2_000_000  # weights held at a time, so that memory does not grow with the data
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What was said of each judged image."""
+
+    labels: NDArray[np.int8]
+    """(n,), 0 for real and 1 for AI."""
+    probabilities: Floats
+    """(n,), of AI, 0 to 1."""
+    verdicts: NDArray[np.str_]
+    """(n,), `ai`, `real` or `uncertain`."""
+
+    def __post_init__(self) -> None:
+        if not len(self.labels):
+            raise EvaluationError("There are no images to measure.")
+        if not len(self.labels) == len(self.probabilities) == len(self.verdicts):
+            raise EvaluationError("Each image needs a label, a probability and a verdict.")
+        if not np.isin(self.labels, (0, 1)).all():
+            raise EvaluationError("Each label must be 0 (real) or 1 (AI).")
+        if not ((self.probabilities >= 0) & (self.probabilities <= 1)).all():
+            raise EvaluationError("Each probability must be a number from 0 to 1.")
+        if not np.isin(self.verdicts, list(Verdict)).all():
+            raise EvaluationError(f"Each verdict must be one of: {', '.join(Verdict)}.")
+
+    @property
+    def called_ai(self) -> NDArray[np.bool_]:
+        """(n,), where the probability is above 0.5."""
+        return self.probabilities > 0.5
+
+    def select(self, chosen: NDArray[np.bool_]) -> "Scores":
+        """Return the scores of some images; raises `EvaluationError` where there are none."""
+        return Scores(self.labels[chosen], self.probabilities[chosen], self.verdicts[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure with its 95% bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """The figures that a reader looks for first; `None` where the classes at hand do not define one."""
+
+    images: int
+    real: int
+    ai: int
+    accuracy: Metric
+    auroc: Metric | None = None
+    average_precision: Metric | None = None
+    f1: Metric | None = None
+    """Of AI."""
+    ece: Metric
+    """Σ over 15 equal bins of the probability of AI, each (low, high] and the first with its 0, of
+    n_bin/n · |share of AI − mean probability| (after Guo et al. 2017, who bin the top class's)."""
+    brier: Metric
+    """Mean squared difference of probability and label (Brier 1950)."""
+    tpr_at_fpr_1: Metric | None = None
+    """The highest TPR of all thresholds whose FPR is at most 1%."""
+    tpr_at_fpr_5: Metric | None = None
+    fpr: Metric | None = None
+    """The share of real images with the verdict `ai`."""
+    tpr: Metric | None = None
+    """The share of AI images with the verdict `ai`."""
+    uncertain: Metric
+    """The share of images with the verdict `uncertain`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """Figures with one class as the positive, or their average; `None` where undefined."""
+
+    name: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Points to join, thinned to what an eye can tell apart."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One bin of the reliability diagram: `low` < probability ≤ `high`."""
+
+    low: float
+    high: float
+    images: int
+    probability: float
+    """The mean in this bin."""
+    share: float
+    """Of AI images in this bin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many images of each class have which probability."""
+
+    edges: tuple[float, ...]
+    real: tuple[int, ...]
+    ai: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRow:
+    """How many images of one class got which verdict."""
+
+    ai: int
+    real: int
+    uncertain: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One value of a slice column; rates are at probability 0.5, `None` without images of the class."""
+
+    value: str
+    real: int
+    ai: int
+    accuracy: Metric
+    fpr: float | None
+    tpr: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceTable:
+    """A column of the data and how each of its values fares."""
+
+    column: str
+    worst: str
+    """The value of the lowest accuracy."""
+    rows: tuple[Slice, ...]
+
+
+def headline(scores: Scores, *, seed: int = 0) -> Headline:
+    """Measure every headline figure.
+
+    Intervals are the 2.5% and 97.5% quantiles over 1,000 resamples, each drawn with replacement within
+    each class (percentile bootstrap, Efron 1979).
+    """
+    order = np.argsort(-scores.probabilities, kind="stable")
+    ranked = Scores(scores.labels[order], scores.probabilities[order], scores.verdicts[order])
+    values = _figures(ranked, np.ones((1, len(order))))
+    drawn = [_figures(ranked, weights) for weights in _resamples(ranked.labels, np.random.default_rng(seed))]
+    metrics = {
+        name: _metric(float(value[0]), np.concatenate([chunk[name] for chunk in drawn]))
+        for name, value in values.items()
+    }
+    real, ai = (int(np.sum(scores.labels == label)) for label in (0, 1))
+    return Headline(images=len(order), real=real, ai=ai, **metrics)
+
+
+def confusion(scores: Scores) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Count images by truth (rows: real, AI) and by what they were called (columns: real, AI)."""
+    counts = np.bincount(2 * scores.labels.astype(np.intp) + scores.called_ai, minlength=4).tolist()
+    return (counts[0], counts[1]), (counts[2], counts[3])
+
+
+def class_rows(scores: Scores) -> tuple[ClassRow, ...]:
+    """Return precision, recall and F1 with real and with AI as the positive class, and both averages."""
+    (kept, false), (missed, found) = confusion(scores)
+    rows = _class_row("real", kept, missed, false), _class_row("ai", found, false, missed)
+    return *rows, _average("mean", rows, (1, 1)), _average("weighted mean", rows, [r.support for r in rows])
+
+
+def _class_row(name: str, hits: int, false: int, missed: int) -> ClassRow:
+    return ClassRow(
+        name,
+        hits / (hits + false) if hits + false else None,
+        hits / (hits + missed) if hits + missed else None,
+        2 * hits / (2 * hits + false + missed) if hits + false + missed else None,
+        hits + missed,
+    )
+
+
+def _average(name: str, rows: Sequence[ClassRow], weights: Sequence[int]) -> ClassRow:
+    def mean(values: Iterable[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return float(np.average(known, weights=weights)) if len(known) == len(weights) else None
+
+    return ClassRow(
+        name,
+        mean(row.precision for row in rows),
+        mean(row.recall for row in rows),
+        mean(row.f1 for row in rows),
+        sum(row.support for row in rows),
+    )
+
+
+def roc(scores: Scores) -> Curve | None:
+    """Return TPR (y) over FPR (x), or `None` with one class only."""
+    from sklearn.metrics import roc_curve
+
+    if len(np.unique(scores.labels)) < 2:
+        return None
+    x, y, _ = roc_curve(scores.labels, scores.probabilities)
+    return _thin(x, y)
+
+
+def precision_recall(scores: Scores) -> Curve | None:
+    """Return precision (y) over recall (x), AI as the positive class, or `None` with one class only."""
+    from sklearn.metrics import precision_recall_curve
+
+    if len(np.unique(scores.labels)) < 2:
+        return None
+    y, x, _ = precision_recall_curve(scores.labels, scores.probabilities)
+    return _thin(x[::-1], y[::-1])
+
+
+def reliability(scores: Scores) -> tuple[Bin, ...]:
+    """Return the bins of the calibration error that hold an image."""
+    edges = np.linspace(0, 1, BINS + 1)
+    place = _bins(scores.probabilities)
+    return tuple(
+        Bin(
+            float(edges[i]),
+            float(edges[i + 1]),
+            int(np.sum(place == i)),
+            float(scores.probabilities[place == i].mean()),
+            float(scores.labels[place == i].mean()),
+        )
+        for i in np.unique(place)
+    )
+
+
+def histogram(scores: Scores, bins: int = 40) -> Histogram:
+    """Count the probabilities of each class in equal bins."""
+    edges = np.linspace(0, 1, bins + 1)
+    real, ai = (np.histogram(scores.probabilities[scores.labels == label], edges)[0] for label in (0, 1))
+    return Histogram(tuple(edges.tolist()), tuple(real.tolist()), tuple(ai.tolist()))
+
+
+def verdict_rows(scores: Scores) -> tuple[VerdictRow, VerdictRow]:
+    """Count the verdicts on real and on AI images."""
+    real, ai = (
+        VerdictRow(
+            **{
+                str(verdict): int(np.sum(scores.verdicts[scores.labels == label] == verdict))
+                for verdict in Verdict
+            }
+        )
+        for label in (0, 1)
+    )
+    return real, ai
+
+
+def slice_table(column: str, values: Sequence[str], scores: Scores, *, seed: int = 0) -> SliceTable | None:
+    """Break the scores down by a column.
+
+    Args:
+        column: its name.
+        values: (n,), one for each score.
+        scores: of the same images.
+        seed: of the bootstrap.
+
+    Returns:
+        The table, sorted by value, or `None` where there is one value only or more than 50.
+    """
+    names, place = np.unique(np.array(values, np.str_), return_inverse=True)
+    if not 1 < len(names) <= MAX_SLICES:
+        return None
+    generator = np.random.default_rng(seed)
+    rows = tuple(_slice(str(name), scores.select(place == i), generator) for i, name in enumerate(names))
+    return SliceTable(column, min(rows, key=lambda row: row.accuracy.value).value, rows)
+
+
+def _slice(value: str, scores: Scores, generator: np.random.Generator) -> Slice:
+    (kept, false), (missed, found) = confusion(scores)
+    real, ai = kept + false, missed + found
+    # A resample's count of right answers in a class is binomial, so no resample need be drawn.
+    right = sum(
+        generator.binomial(count, hits / count, RESAMPLES)
+        for hits, count in ((kept, real), (found, ai))
+        if count
+    )
+    return Slice(
+        value,
+        real,
+        ai,
+        _metric((kept + found) / (real + ai), np.asarray(right) / (real + ai)),
+        false / real if real else None,
+        found / ai if ai else None,
+    )
+
+
+def _resamples(labels: NDArray[np.int8], generator: np.random.Generator) -> Iterator[Floats]:
+    """Yield (rows, n) weights: how often each image was drawn, class by class."""
+    rows = max(1, _CHUNK // len(labels))
+    members = [found for label in (0, 1) if len(found := np.flatnonzero(labels == label))]
+    for start in range(0, RESAMPLES, rows):
+        weights = np.empty((min(rows, RESAMPLES - start), len(labels)))
+        for found in members:
+            count = len(found)
+            weights[:, found] = generator.multinomial(count, np.full(count, 1 / count), len(weights))
+        yield weights
+
+
+def _figures(ranked: Scores, weights: Floats) -> dict[str, Floats]:
+    """Return each defined figure, (rows,), of images ranked by falling probability, under (rows, n) weights.
+
+    Most figures are functions of weighted sums over the images, so one matrix product serves all
+    resamples; the rest come from running sums down the ranking.
+    """
+    positive = ranked.labels == 1
+    negative = ~positive
+    n, real, ai = len(positive), int(negative.sum()), int(positive.sum())
+    probability, called = ranked.probabilities, ranked.called_ai
+    verdict_ai = ranked.verdicts == Verdict.AI
+    residual = np.zeros((n, BINS))
+    residual[np.arange(n), _bins(probability)] = positive - probability
+    sums = weights @ np.column_stack(
+        [
+            called == positive,
+            called & positive,
+            called & negative,
+            np.square(probability - positive),
+            ranked.verdicts == Verdict.UNCERTAIN,
+            verdict_ai & negative,
+            verdict_ai & positive,
+            residual,
+        ]
+    )
+    right, hits, alarms, squares, unsure, fell, found = sums[:, :7].T
+    figures = {
+        "accuracy": right / n,
+        "ece": np.abs(sums[:, 7:]).sum(axis=1) / n,
+        "brier": squares / n,
+        "uncertain": unsure / n,
+    }
+    if real:
+        figures["fpr"] = fell / real
+    if ai:
+        figures["tpr"] = found / ai
+    if not real or not ai:
+        return figures
+    figures["f1"] = 2 * hits / (hits + alarms + ai)
+    # Images of equal probability stand or fall together: only the last of each group is a threshold.
+    thresholds = np.flatnonzero(np.append(np.diff(probability) != 0, True))
+    passed = np.cumsum(weights, axis=1)[:, thresholds]
+    tp = np.cumsum(weights * positive, axis=1)[:, thresholds]
+    fp = passed - tp
+    gained, erred = np.diff(tp, prepend=0), np.diff(fp, prepend=0)
+    figures["auroc"] = (erred * (tp - gained / 2)).sum(axis=1) / (real * ai)
+    figures["average_precision"] = (gained * tp / np.maximum(passed, 1)).sum(axis=1) / ai
+    for percent in (1, 5):
+        best = np.where(100 * fp <= percent * real, tp, 0).max(axis=1)
+        figures[f"tpr_at_fpr_{percent}"] = best / ai
+    return figures
+
+
+def _bins(probabilities: Floats) -> NDArray[np.intp]:
+    return np.digitize(probabilities, np.linspace(0, 1, BINS + 1)[1:-1], right=True)
+
+
+def _metric(value: float, drawn: Floats) -> Metric:
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return Metric(value, float(low), float(high))
+
+
+def _thin(x: Floats, y: Floats) -> Curve:
+    """Keep the points that move the curve most: evenly spaced along its length, with both ends."""
+    if len(x) > _CURVE_POINTS:
+        length = np.cumsum(np.abs(np.diff(x, prepend=x[0])) + np.abs(np.diff(y, prepend=y[0])))
+        wanted = np.linspace(0, length[-1], _CURVE_POINTS)
+        keep = np.unique(np.append(np.searchsorted(length, wanted), (0, len(x) - 1)))
+        x, y = x[keep], y[keep]
+    return Curve(tuple(np.round(x, 6).tolist()), tuple(np.round(y, 6).tolist()))

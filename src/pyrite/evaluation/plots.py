@@ -1,0 +1,216 @@
+"""Figures, in one restrained style: ink, grey and one accent, as PNG for files and SVG for the page."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyrite.evaluation.metrics import Bin, Curve, Histogram
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_INK, _MUTED, _RULE, _ACCENT = "#1c1b19", "#76736c", "#d9d6cf", "#8f6400"
+_VARIABLES = {_INK: "var(--ink)", _MUTED: "var(--muted)", _RULE: "var(--rule)", _ACCENT: "var(--accent)"}
+_STYLE: Any = {  # Matplotlib 3.11 types every key by itself, earlier ones none
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _MUTED,
+    "axes.labelcolor": _MUTED,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _RULE,
+    "grid.linewidth": 0.5,
+    "xtick.color": _MUTED,
+    "ytick.color": _MUTED,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "lines.linewidth": 1.5,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.fonttype": "none",
+}
+_TICKS = (0, 0.25, 0.5, 0.75, 1)
+_TICK_LABELS = [f"{tick:g}" for tick in _TICKS]
+_SQUARE, _SMALL, _WIDE = (3.5, 3.4), (2.7, 2.6), (3.5, 2.5)  # inches
+_NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """One epoch of training, as the run's history has it; `None` where the value is not finite."""
+
+    epoch: int
+    loss: float | None
+    accuracy: float | None
+    val_loss: float | None
+    val_accuracy: float | None
+    learning_rate: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One figure twice."""
+
+    png: bytes
+    """On white, 200 dots per inch."""
+    svg: str
+    """An `svg` element whose colours are the page's variables `--ink`, `--muted`, `--rule`, `--accent`."""
+
+
+def roc(curve: Curve) -> Picture:
+    """Draw TPR over FPR."""
+
+    def draw(axes: "Axes") -> None:
+        axes.plot((0, 1), (0, 1), color=_MUTED, linewidth=0.7, linestyle=(0, (4, 3)))
+        axes.plot(curve.x, curve.y, color=_ACCENT)
+        _unit(axes, "False positive rate", "True positive rate")
+
+    return _picture("roc", draw, _SQUARE)
+
+
+def precision_recall(curve: Curve, prevalence: float) -> Picture:
+    """Draw precision over recall, and the precision of calling every image AI."""
+
+    def draw(axes: "Axes") -> None:
+        axes.axhline(prevalence, color=_MUTED, linewidth=0.7, linestyle=(0, (4, 3)))
+        axes.plot(curve.x, curve.y, color=_ACCENT)
+        _unit(axes, "Recall", "Precision")
+
+    return _picture("precision-recall", draw, _SQUARE)
+
+
+def reliability(bins: Sequence[Bin]) -> Picture:
+    """Draw the share of AI images over the mean probability of each bin, dots by the bin's size."""
+
+    def draw(axes: "Axes") -> None:
+        axes.plot((0, 1), (0, 1), color=_MUTED, linewidth=0.7, linestyle=(0, (4, 3)))
+        x, y = [b.probability for b in bins], [b.share for b in bins]
+        largest = max(b.images for b in bins)
+        axes.plot(x, y, color=_ACCENT, linewidth=0.8)
+        axes.scatter(
+            x, y, [8 + 80 * b.images / largest for b in bins], color=_ACCENT, linewidths=0, clip_on=False
+        )
+        _unit(axes, "Mean probability of AI", "Share of AI images")
+
+    return _picture("reliability", draw, _SQUARE)
+
+
+def scores(counts: Histogram) -> Picture:
+    """Draw the histogram of each class's probabilities, on a logarithmic scale of images."""
+
+    def draw(axes: "Axes") -> None:
+        axes.stairs(counts.real, counts.edges, fill=True, color=_MUTED, alpha=0.22)
+        axes.stairs(counts.real, counts.edges, color=_MUTED, linewidth=1.1, label="real")
+        axes.stairs(counts.ai, counts.edges, fill=True, color=_ACCENT, alpha=0.22)
+        axes.stairs(counts.ai, counts.edges, color=_ACCENT, linewidth=1.1, label="AI")
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=0.7)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")
+        axes.minorticks_off()
+        axes.set(xlim=(0, 1), xlabel="Probability of AI", ylabel="Images")
+        axes.set_xticks(_TICKS, _TICK_LABELS)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+
+    return _picture("scores", draw, _SQUARE)
+
+
+def confusion(counts: tuple[tuple[int, int], tuple[int, int]]) -> Picture:
+    """Draw the confusion matrix, each cell tinted by its share of the row."""
+
+    def draw(axes: "Axes") -> None:
+        from matplotlib.patches import Rectangle
+
+        for row, cells in enumerate(counts):
+            for column, count in enumerate(cells):
+                share = count / max(1, sum(cells))
+                axes.add_patch(
+                    Rectangle((column, row), 1, 1, facecolor=_ACCENT, alpha=0.04 + 0.4 * share, linewidth=0)
+                )
+                axes.text(column + 0.5, row + 0.45, f"{count:,}", ha="center", va="center", fontsize=13)
+                axes.text(
+                    column + 0.5,
+                    row + 0.68,
+                    f"{share:.1%}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color=_MUTED,
+                )
+        axes.set(xlim=(0, 2), ylim=(2, 0), xlabel="Called", ylabel="Truth", aspect="equal")
+        axes.set_xticks((0.5, 1.5), ("real", "AI"))
+        axes.set_yticks((0.5, 1.5), ("real", "AI"))
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+
+    return _picture("confusion", draw, _SMALL)
+
+
+def accuracy_history(history: Sequence[Epoch]) -> Picture:
+    """Draw accuracy over epochs."""
+    return _history("accuracy", history, [e.accuracy for e in history], [e.val_accuracy for e in history])
+
+
+def loss_history(history: Sequence[Epoch]) -> Picture:
+    """Draw the loss over epochs."""
+    return _history("loss", history, [e.loss for e in history], [e.val_loss for e in history])
+
+
+def _history(
+    name: str, history: Sequence[Epoch], train: Sequence[float | None], validation: Sequence[float | None]
+) -> Picture:
+    def draw(axes: "Axes") -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        epochs = [epoch.epoch for epoch in history]
+        mark = "o" if len(history) == 1 else None
+        for values, colour, label in ((train, _MUTED, "training"), (validation, _ACCENT, "validation")):
+            known = np.array([np.nan if value is None else value for value in values])
+            axes.plot(epochs, known, color=colour, label=label, marker=mark, markersize=4)
+        axes.set(xlabel="Epoch", ylabel=name.capitalize())
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        axes.legend(loc="best")
+
+    return _picture(f"training-{name}", draw, _WIDE)
+
+
+def _unit(axes: "Axes", x: str, y: str) -> None:
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=x, ylabel=y, aspect="equal")
+    axes.set_xticks(_TICKS, _TICK_LABELS)
+    axes.set_yticks(_TICKS, _TICK_LABELS)
+
+
+def _picture(name: str, draw: Callable[["Axes"], None], size: tuple[float, float]) -> Picture:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.add_subplot())
+        png, svg = io.BytesIO(), io.BytesIO()
+        figure.savefig(png, format="png", dpi=200, facecolor="white")
+        figure.savefig(svg, format="svg", transparent=True, metadata=_NO_METADATA)
+    return Picture(png.getvalue(), _inline(svg.getvalue().decode(), name))
+
+
+def _inline(document: str, name: str) -> str:
+    """Turn Matplotlib's SVG document into an element for a page that has others beside it."""
+    element = document[document.index("<svg") :].strip()
+    # Group names repeat from figure to figure, and nothing refers to them.
+    element = re.sub(r'<g id="[^"]*"', "<g", element)
+    element = re.sub(r'(width|height)="[\d.]+pt" ', "", element, count=2)
+    element = re.sub(r"font: ([^;\"]*?)(\d+)px [^;\"]*", r"font-size: \2px", element)
+    for colour, variable in _VARIABLES.items():
+        element = element.replace(colour, variable)
+    return element.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)

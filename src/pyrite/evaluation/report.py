@@ -1,0 +1,226 @@
+"""The report of one evaluation: plain values, and how they become files."""
+
+import base64
+import os
+import tempfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from pyrite.bundle import TrainingInfo
+from pyrite.errors import require
+from pyrite.evaluation import plots
+from pyrite.evaluation.metrics import (
+    Bin,
+    ClassRow,
+    Curve,
+    Headline,
+    Histogram,
+    Metric,
+    SliceTable,
+    VerdictRow,
+)
+
+_LISTED = 50  # of the unreadable files on the page; report.json has them all
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which images were judged."""
+
+    protocol: Literal["official", "pooled", "all"]
+    why: str
+    """A sentence for the reader."""
+    dropped: int | None = None
+    """Images kept out of training and validation as copies of a later split’s; `None` where not known."""
+    caution: str | None = None
+    """What speaks against taking the figures at face value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """An image that was called what it is not."""
+
+    path: str
+    probability: float
+    """Of AI."""
+    verdict: str
+    width: int
+    height: int
+    png: bytes
+    """The image, at most 128 pixels a side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that could not be judged."""
+
+    path: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Figures that others published for CIFAKE, with real as the positive class."""
+
+    accuracy: float = 0.922
+    precision: float = 0.949
+    recall: float = 0.892
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What was measured, with what."""
+
+    bundle: str
+    version: str
+    model_sha256: str
+    data: str
+    data_sha256: str
+    """Of the content and labels of the whole data set."""
+    data_fingerprint: str
+    data_images: int
+    data_unreadable: int
+    """In the whole data set, judged part or not."""
+    command: str
+    commit: str | None
+    packages: dict[str, str]
+    seed: int
+    seconds: float
+    """To read and judge all images."""
+    training: TrainingInfo | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything that one evaluation found; its fields are the JSON's."""
+
+    format: Literal[1] = 1
+    provenance: Provenance
+    part: Part
+    headline: Headline
+    deduplicated: Headline | None
+    """Without the copies; `None` where nothing is left."""
+    copies: int
+    """Judged images whose bytes also stand elsewhere in the data, or a second time among the judged."""
+    confusion: tuple[tuple[int, int], tuple[int, int]]
+    """Rows: truth (real, AI); columns: called at probability 0.5 (real, AI)."""
+    classes: tuple[ClassRow, ...]
+    published: Published | None
+    max_fpr: float
+    """The error budget of the verdicts."""
+    verdicts: tuple[VerdictRow, VerdictRow]
+    """On real and on AI images."""
+    reasons: dict[str, int]
+    """What decided the verdicts."""
+    slices: tuple[SliceTable, ...]
+    roc: Curve | None
+    precision_recall: Curve | None
+    reliability: tuple[Bin, ...]
+    histogram: Histogram
+    history: tuple[plots.Epoch, ...] | None
+    false_positives: tuple[Mistake, ...]
+    false_negatives: tuple[Mistake, ...]
+    unreadable: tuple[Unreadable, ...]
+
+    def to_json(self) -> bytes:
+        """Return the report as indented JSON."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+    def write(self, folder: str | Path) -> None:
+        """Write `report.json`, `figures/*.png` and the self-contained `report.html`.
+
+        Each file appears whole or not at all, the page last. Those of an earlier report are replaced.
+
+        Raises:
+            MissingExtraError: Matplotlib is not installed.
+            OSError: the folder cannot be written.
+        """
+        require("train", "matplotlib")
+        folder = Path(folder)
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        pictures = self._draw()
+        for name, picture in pictures.items():
+            path = folder / "figures" / f"{name}.png"
+            if picture is None:
+                path.unlink(missing_ok=True)
+            else:
+                _write(path, picture.png)
+        _write(folder / "report.json", self.to_json())
+        page = _page(self, {name: Markup(picture.svg) for name, picture in pictures.items() if picture})
+        _write(folder / "report.html", page.encode("utf-8", "replace"))
+
+    def _draw(self) -> dict[str, plots.Picture | None]:
+        prevalence = self.headline.ai / self.headline.images
+        return {
+            "confusion": plots.confusion(self.confusion),
+            "roc": plots.roc(self.roc) if self.roc else None,
+            "precision-recall": (
+                plots.precision_recall(self.precision_recall, prevalence) if self.precision_recall else None
+            ),
+            "reliability": plots.reliability(self.reliability),
+            "scores": plots.scores(self.histogram),
+            "training-accuracy": plots.accuracy_history(self.history) if self.history else None,
+            "training-loss": plots.loss_history(self.history) if self.history else None,
+        }
+
+
+_HEADLINE = (
+    ("accuracy", "Accuracy", "called rightly at probability 0.5"),
+    ("auroc", "AUROC", "an AI image outranks a real one"),
+    ("average_precision", "Average precision", "area under precision over recall"),
+    ("f1", "F1", "of AI, at probability 0.5"),
+    ("ece", "ECE", "probability against frequency, 15 bins"),
+    ("brier", "Brier score", "mean squared error of the probability"),
+    ("tpr_at_fpr_1", "TPR at 1% FPR", "best threshold in hindsight"),
+    ("tpr_at_fpr_5", "TPR at 5% FPR", "best threshold in hindsight"),
+    ("fpr", "Verdict’s FPR", "real images that got the verdict AI"),
+    ("tpr", "Verdict’s TPR", "AI images that got the verdict AI"),
+    ("uncertain", "Uncertain", "images that got no clear verdict"),
+)
+
+
+def _page(report: Report, pictures: dict[str, Markup]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pyrite.evaluation"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        figure=lambda value: "–" if value is None else f"{value:.4f}",
+        interval=_interval,
+        share=lambda value: "–" if value is None else f"{value:.1%}",
+        count=lambda value: f"{value:,}",
+        base64=lambda data: base64.b64encode(data).decode(),
+    )
+    shown: dict[str, object] = {field.name: getattr(report, field.name) for field in fields(report)}
+    return environment.get_template("report.html.j2").render(
+        shown, pictures=pictures, rows=_HEADLINE, listed=_LISTED, packages=_packages
+    )
+
+
+def _interval(metric: Metric | None) -> str:
+    return "" if metric is None else f"{metric.low:.4f}–{metric.high:.4f}"
+
+
+def _packages(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _write(path: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

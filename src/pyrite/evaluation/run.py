@@ -1,0 +1,372 @@
+"""Judge a bundle by labelled images, through the same `Detector` that its users run."""
+
+import hashlib
+import importlib.metadata
+import io
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from pyrite.bundle import Bundle, load_bundle
+from pyrite.datasets import Dataset, Progress, content_hashes, content_sha256
+from pyrite.datasets.split import Split, split
+from pyrite.detector import Detector
+from pyrite.errors import BundleError, EvaluationError, require
+from pyrite.evaluation import metrics
+from pyrite.evaluation.metrics import Headline, Scores
+from pyrite.evaluation.plots import Epoch
+from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, Unreadable
+from pyrite.image import open_image
+from pyrite.results import Detection, Failure
+
+Indices = NDArray[np.intp]
+Protocol = Literal["auto", "official", "pooled", "all"]
+
+_MISTAKES = 12
+_THUMBNAIL = 128  # pixels a side
+_FRACTIONS = (0.8, 0.1, 0.1)  # of a pooled split that no bundle prescribes
+_PACKAGES = ("pyrite", "numpy", "pillow", "onnxruntime", "scikit-learn", "matplotlib")
+
+
+def evaluate(
+    bundle: Bundle | str | Path,
+    data: Dataset | str | Path,
+    *,
+    out: Path | None = None,
+    protocol: Protocol = "auto",
+    limit: int | None = None,
+    max_fpr: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """Measure a bundle on labelled images, and write the report where `out` is given.
+
+    Args:
+        bundle: the bundle or where it lies.
+        data: the images or where they lie.
+        out: the folder for `report.json`, `report.html` and `figures/`.
+        protocol: which images are judged. `official` takes the test split that the data names, `pooled` a
+            test split drawn by content, `all` everything. `auto` takes the split that the bundle's training
+            kept back if it was trained on this data; else the official one if there is one; else all.
+        limit: judge no more than so many, drawn at random.
+        max_fpr: the error budget of the verdicts, instead of the bundle's.
+        seed: of the bootstrap, the limit's draw, and a pooled split that the bundle does not prescribe.
+        progress: called with how many images are judged and how many there are.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        DatasetError: the data cannot be used.
+        EvaluationError: no image is left to judge.
+        MissingExtraError: scikit-learn or Matplotlib is not installed.
+    """
+    require("train", "sklearn", "matplotlib")
+    bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    hashes = content_hashes(dataset)
+    indices, part = _choose(bundle, dataset, hashes, protocol, limit, seed)
+    report = measure(
+        bundle,
+        dataset,
+        indices,
+        hashes,
+        part=part,
+        history=_kept_history(bundle),
+        max_fpr=max_fpr,
+        seed=seed,
+        progress=progress,
+    )
+    if out is not None:
+        report.write(out)
+    return report
+
+
+def measure(
+    bundle: Bundle,
+    dataset: Dataset,
+    indices: Indices,
+    hashes: Sequence[str],
+    *,
+    part: Part,
+    history: Sequence[Mapping[str, float | None]] | None = None,
+    max_fpr: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """Judge the images at `indices` and nothing else: what `evaluate` does once it knows them.
+
+    Args:
+        bundle: what is judged.
+        dataset: the whole data, judged or not.
+        indices: of the images to judge.
+        hashes: (len(dataset),), each file's hexadecimal SHA-256, empty where it could not be read.
+        part: what `indices` are, for the reader.
+        history: of the training, one mapping per epoch with the keys of `plots.Epoch`; others are ignored.
+        max_fpr: see `evaluate`.
+        seed: of the bootstrap.
+        progress: see `evaluate`.
+
+    Raises:
+        EvaluationError: none of the images could be read.
+        MissingExtraError: scikit-learn is not installed.
+    """
+    require("train", "sklearn")
+    started = time.perf_counter()
+    detector = Detector(bundle, max_fpr=max_fpr)
+    judged: list[tuple[int, Detection]] = []
+    unreadable: list[Unreadable] = []
+    for done, (index, outcome) in enumerate(_judge(detector, dataset, indices), start=1):
+        if isinstance(outcome, Failure):
+            unreadable.append(Unreadable(_plain(dataset.paths[index]), outcome.code, _plain(outcome.message)))
+        else:
+            judged.append((index, outcome))
+        if progress:
+            progress(done, len(indices))
+    if not judged:
+        why = f" The first: {unreadable[0].path}: {unreadable[0].message}" if unreadable else ""
+        raise EvaluationError(f"None of the {len(indices):,} images to judge could be read.{why}")
+    seconds = time.perf_counter() - started
+    kept = np.array([index for index, _ in judged], np.intp)
+    detections = [detection for _, detection in judged]
+    scores = Scores(
+        dataset.labels[kept],
+        np.array([detection.probability for detection in detections], np.float64),
+        np.array([str(detection.verdict) for detection in detections]),
+    )
+    distinct = _distinct(kept, indices, hashes)
+    headline = metrics.headline(scores, seed=seed)
+    deduplicated: Headline | None = headline
+    if not distinct.all():
+        deduplicated = metrics.headline(scores.select(distinct), seed=seed) if distinct.any() else None
+    tables = (
+        metrics.slice_table(column, [_plain(values[i]) for i in kept], scores, seed=seed)
+        for column, values in dataset.slices.items()
+    )
+    false_positives, false_negatives = _mistakes(dataset, kept, detections, scores)
+    return Report(
+        provenance=_provenance(bundle, dataset, hashes, seed, seconds),
+        part=part,
+        headline=headline,
+        deduplicated=deduplicated,
+        copies=int(np.sum(~distinct)),
+        confusion=metrics.confusion(scores),
+        classes=metrics.class_rows(scores),
+        published=Published() if "cifake" in dataset.name.casefold() else None,
+        max_fpr=detections[0].max_fpr,
+        verdicts=metrics.verdict_rows(scores),
+        reasons=dict(Counter(str(detection.reason) for detection in detections).most_common()),
+        slices=tuple(table for table in tables if table),
+        roc=metrics.roc(scores),
+        precision_recall=metrics.precision_recall(scores),
+        reliability=metrics.reliability(scores),
+        histogram=metrics.histogram(scores),
+        history=None if history is None else msgspec.convert(history, tuple[Epoch, ...]),
+        false_positives=false_positives,
+        false_negatives=false_negatives,
+        unreadable=tuple(unreadable),
+    )
+
+
+def _choose(
+    bundle: Bundle, dataset: Dataset, hashes: Sequence[str], protocol: Protocol, limit: int | None, seed: int
+) -> tuple[Indices, Part]:
+    """Return which images to judge, with the reason in words."""
+    own = _own_split(bundle, dataset, hashes)
+    name = _plain(dataset.name)
+    named = np.array([split == "test" for split in dataset.splits], np.bool_)
+    dropped = None
+    if protocol == "auto":
+        protocol = own.protocol if own else "official" if named.any() else "all"
+    if own and own.protocol == protocol:
+        # Files that cannot be read are in no split, and must not go missing for it.
+        lost = named & np.array([not value for value in hashes]) if protocol == "official" else []
+        indices = np.union1d(own.test, np.flatnonzero(lost))
+        why = f"The {protocol} test split of {name}, which this bundle’s training kept back."
+        dropped = own.dropped
+    elif protocol == "official":
+        if not named.any():
+            raise EvaluationError(
+                f"{name} names no test split of its own. Use the protocol 'all' or 'pooled' instead."
+            )
+        indices = np.flatnonzero(named)
+        why = f"The test split that {name} names. {_origin(bundle, own)}"
+    elif protocol == "pooled":
+        indices = split(dataset, hashes, "pooled", _FRACTIONS, seed).test
+        why = f"A tenth of {name}, drawn by content with seed {seed}. {_origin(bundle, own)}"
+    else:
+        indices = np.arange(len(dataset))
+        why = f"Every image of {name}. {_origin(bundle, own)}"
+    if limit is not None and limit < len(indices):
+        if limit < 1:
+            raise EvaluationError(f"The limit must be at least one image, not {limit}.")
+        drawn = np.random.default_rng(seed).choice(indices, limit, replace=False)
+        why += f" Of its {len(indices):,} images, {limit:,} were drawn at random (seed {seed})."
+        indices = np.sort(drawn)
+    caution = None
+    if own and (seen := len(np.intersect1d(indices, np.concatenate([own.train, own.validation])))):
+        caution = (
+            f"{seen:,} of the judged images belong to the splits that trained this bundle or chose it, "
+            "so these figures flatter it."
+        )
+    return indices, Part(protocol, why, dropped, caution)
+
+
+def _own_split(bundle: Bundle, dataset: Dataset, hashes: Sequence[str]) -> Split | None:
+    """Return the split that the bundle was trained on, if it was trained on this data."""
+    training = bundle.info.training
+    if training is None or training.data.fingerprint != dataset.fingerprint:
+        return None
+    return split(dataset, hashes, training.data.protocol, training.data.fractions, training.seed)
+
+
+def _origin(bundle: Bundle, own: Split | None) -> str:
+    if bundle.info.training is None:
+        return "The bundle does not say what it was trained on."
+    if own:
+        return f"The bundle was trained on this data, by its {own.protocol} split."
+    return f"The bundle was trained on other data, {bundle.info.training.data.name}."
+
+
+def _judge(
+    detector: Detector, dataset: Dataset, indices: Iterable[int]
+) -> Iterator[tuple[int, Detection | Failure]]:
+    """Yield each index with what the detector says of its image, or why nothing could be said."""
+    sent: deque[int] = deque()
+    lost: list[tuple[int, Failure]] = []
+
+    def sources() -> Iterator[bytes]:
+        for index in indices:
+            try:
+                data = dataset.read(int(index))
+            except OSError as error:
+                lost.append((int(index), Failure("unreadable", f"The file cannot be read: {error}")))
+            else:
+                sent.append(int(index))
+                yield data
+
+    for detection in detector.detect_many(sources()):
+        yield sent.popleft(), detection.error or detection
+    yield from lost
+
+
+def _distinct(kept: Indices, indices: Indices, hashes: Sequence[str]) -> NDArray[np.bool_]:
+    """Say of each kept image whether it is the first of its bytes, and no other part of the data has them."""
+    judged = set(indices.tolist())
+    seen = {value for i, value in enumerate(hashes) if i not in judged}
+    distinct = []
+    for i in kept:
+        distinct.append(hashes[i] not in seen)
+        seen.add(hashes[i])
+    return np.array(distinct, np.bool_)
+
+
+def _mistakes(
+    dataset: Dataset, kept: Indices, detections: Sequence[Detection], scores: Scores
+) -> tuple[tuple[Mistake, ...], tuple[Mistake, ...]]:
+    """Return the false positives and false negatives of the greatest confidence."""
+
+    def show(wrong: NDArray[np.bool_], confidence: NDArray[np.float64]) -> tuple[Mistake, ...]:
+        order = np.argsort(-confidence, kind="stable")
+        return tuple(_mistake(dataset, int(kept[i]), detections[i]) for i in order[wrong[order]][:_MISTAKES])
+
+    real = scores.labels == 0
+    return (
+        show(real & scores.called_ai, scores.probabilities),
+        show(~real & ~scores.called_ai, -scores.probabilities),
+    )
+
+
+def _mistake(dataset: Dataset, index: int, detection: Detection) -> Mistake:
+    image = open_image(dataset.read(index))
+    thumbnail = PillowImage.fromarray(image.pixels)
+    thumbnail.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    png = io.BytesIO()
+    thumbnail.save(png, "PNG")
+    return Mistake(
+        _plain(dataset.paths[index]),
+        float(detection.probability or 0),
+        str(detection.verdict),
+        image.width,
+        image.height,
+        png.getvalue(),
+    )
+
+
+def _kept_history(bundle: Bundle) -> list[dict[str, int | float | None]] | None:
+    """Return the training history in the bundle's own report, if it has one."""
+    if "report.json" not in bundle.files:
+        return None
+    try:
+        return msgspec.json.decode(bundle.files["report.json"], type=_History).history
+    except msgspec.DecodeError as error:
+        raise BundleError(
+            f"report.json of the bundle {bundle.info.name} is not a report: {error}."
+        ) from error
+
+
+class _History(msgspec.Struct):
+    history: list[dict[str, int | float | None]] | None = None
+
+
+def _provenance(
+    bundle: Bundle, dataset: Dataset, hashes: Sequence[str], seed: int, seconds: float
+) -> Provenance:
+    program, *arguments = sys.argv
+    return Provenance(
+        bundle=bundle.info.name,
+        version=bundle.info.version,
+        model_sha256=hashlib.sha256(bundle.read("model.onnx")).hexdigest(),
+        data=_plain(dataset.name),
+        data_sha256=content_sha256(dataset, hashes),
+        data_fingerprint=dataset.fingerprint,
+        data_images=len(dataset),
+        data_unreadable=sum(not value for value in hashes),
+        command=_plain(shlex.join([Path(program).name, *arguments])),
+        commit=source_commit(),
+        packages=package_versions(_PACKAGES),
+        seed=seed,
+        seconds=round(seconds, 3),
+        training=bundle.info.training,
+    )
+
+
+def source_commit() -> str | None:
+    """Return the commit that Pyrite runs from, `-dirty` where files differ; `None` outside a checkout."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ("git", "-C", str(here), *arguments)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        # An installed package may lie within a repository that is not Pyrite's.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        return git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the version of Python and of each of these packages that is installed."""
+    versions = {"python": platform.python_version()}
+    for name in names:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _plain(text: str) -> str:
+    """Return text that can be encoded: file names may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,97 @@
+"""What a detection says: plain values, with no behaviour beyond turning into JSON."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """The answer, in one word."""
+
+    AI = "ai"
+    REAL = "real"
+    UNCERTAIN = "uncertain"
+
+
+class Reason(StrEnum):
+    """What decided the verdict."""
+
+    PIXELS = "pixels"
+    """The model's score was clear at this error budget."""
+    BORDERLINE = "borderline"
+    """The score is usual for both classes, so it decides nothing."""
+    UNLIKE_BOTH = "unlike_both"
+    """The score is unusual for both classes, so it decides nothing."""
+    OUT_OF_SCOPE = "out_of_scope"
+    """The model was not made for such an image."""
+    VERIFIED = "verified"
+    """A signature checked against a trust list."""
+    ASSERTED = "asserted"
+    """Something that anyone could have written."""
+    UNREADABLE = "unreadable"
+    """No image could be read, so nothing was judged."""
+
+
+class Strength(StrEnum):
+    """How far a piece of evidence can be trusted."""
+
+    VERIFIED = "verified"
+    """A signature checked against a trust list."""
+    ASSERTED = "asserted"
+    """Anyone could have written it."""
+    INFERRED = "inferred"
+    """Concluded from the pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One finding."""
+
+    kind: str
+    strength: Strength
+    says: Verdict | None
+    """`None` for context that speaks for neither side."""
+    detail: str
+    """One sentence for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Which bundle made a detection."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a file could not be judged: a stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """Everything Pyrite says about one image; its fields are the JSON's."""
+
+    path: str | None
+    sha256: str | None
+    """Of the file's bytes, in hexadecimal; `None` for pixels that never were a file."""
+    format: str | None
+    width: int | None
+    height: int | None
+    verdict: Verdict
+    probability: float | None
+    """Calibrated probability of AI, 0 to 1."""
+    logit: float | None
+    """The model's raw score; above 0 leans to AI."""
+    reason: Reason
+    p_real: float | None
+    """Conformal p-value: the share of real calibration images that look at least this much like AI."""
+    p_ai: float | None
+    """Conformal p-value: the share of AI calibration images that look at least this much like real."""
+    max_fpr: float
+    """The error budget at which the verdict was made."""
+    evidence: tuple[Evidence, ...] = field(default=())
+    model: Model | None = None
+    error: Failure | None = None

@@ -1,0 +1,95 @@
+"""Running a model: the only place that knows ONNX Runtime."""
+
+import numpy as np
+import onnxruntime  # type: ignore[import-untyped]
+from joblib import cpu_count  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from pyrite.errors import BundleError, PyriteError
+
+
+class Session:
+    """A model that is ready to score; safe to share between threads."""
+
+    size: tuple[int | None, int | None]
+    """Height and width that the model takes; `None` where it takes any."""
+
+    def __init__(self, model: bytes, threads: int | None = None) -> None:
+        """Load a model.
+
+        Args:
+            model: The content of an ONNX file.
+            threads: For one batch; by default, as many as there are CPUs for this process.
+
+        Raises:
+            BundleError: The model cannot be loaded, or its input or output is not what a bundle needs.
+            PyriteError: `threads` is less than 1.
+        """
+        if threads is not None and threads < 1:
+            raise PyriteError(f"threads must be at least 1, not {threads}.")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or cpu_count()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's errors share no other base.
+            raise BundleError(f"The model cannot be loaded as ONNX: {error}") from error
+        self._input, self.size = _check_input(self._session.get_inputs())
+        self._output = _check_output(self._session.get_outputs())
+
+    def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Score a batch.
+
+        Args:
+            batch: (n, height, width, 3), 0 to 255.
+
+        Returns:
+            (n,), finite; above 0 leans to AI.
+
+        Raises:
+            BundleError: The model fails, or gives something else.
+        """
+        try:
+            (output,) = self._session.run([self._output], {self._input: batch})
+        except Exception as error:
+            raise BundleError(f"The model failed on a batch of shape {batch.shape}: {error}") from error
+        if output.size != len(batch):
+            raise BundleError(f"The model gave {output.size} logits for {len(batch)} images.")
+        if not np.isfinite(output).all():
+            raise BundleError("The model gave a logit that is infinite or not a number.")
+        logits: NDArray[np.float32] = output.reshape(-1)
+        return logits
+
+
+def _check_input(inputs: list[onnxruntime.NodeArg]) -> tuple[str, tuple[int | None, int | None]]:
+    if len(inputs) != 1:
+        raise BundleError(f"The model must have one input, not {len(inputs)}.")
+    (node,) = inputs
+    shape = node.shape
+    if (
+        node.type != "tensor(uint8)"
+        or len(shape) != 4
+        or isinstance(shape[0], int)
+        or (isinstance(shape[3], int) and shape[3] != 3)
+    ):
+        raise BundleError(
+            f"The model's input must be uint8 (N, height, width, 3) with any N, not {node.type} {shape}."
+        )
+    height, width = (side if isinstance(side, int) else None for side in shape[1:3])
+    return node.name, (height, width)
+
+
+def _check_output(outputs: list[onnxruntime.NodeArg]) -> str:
+    if len(outputs) != 1:
+        raise BundleError(f"The model must have one output, not {len(outputs)}.")
+    (node,) = outputs
+    shape = node.shape
+    if (
+        node.type != "tensor(float)"
+        or len(shape) not in (1, 2)
+        or (len(shape) == 2 and isinstance(shape[1], int) and shape[1] != 1)
+    ):
+        raise BundleError(f"The model's output must be float32 (N,) or (N, 1), not {node.type} {shape}.")
+    name: str = node.name
+    return name

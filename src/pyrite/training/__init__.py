@@ -1,0 +1,1 @@
+"""Training: recipes, networks, the loop, and export to a bundle."""

@@ -1,0 +1,271 @@
+"""The training loop: epochs, validation, early stopping, checkpoints, and stopping on request."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrite.errors import TrainingError
+from pyrite.training.backend import load_keras
+from pyrite.training.batches import in_chunks, steps_per_epoch, train_batches
+from pyrite.training.checkpoint import EpochLog, State, load_checkpoint, save_checkpoint
+from pyrite.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far training is."""
+
+    epoch: int
+    """From 1."""
+    epochs: int
+    step: int
+    """Steps done of this epoch."""
+    steps: int
+    loss: float
+    """Mean over the epoch so far."""
+    accuracy: float
+    images_per_second: float
+    seconds_left: float
+    """To the end of the last epoch, if training does not stop early."""
+
+
+Watch = Callable[[Step | State], None]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a model is fitted to and chosen by."""
+
+    pixels: NDArray[np.uint8]
+    """(n, height, width, 3), of the whole dataset, 0 to 255."""
+    labels: NDArray[np.int8]
+    """(n,), 0 for real and 1 for AI."""
+    train: NDArray[np.intp]
+    validation: NDArray[np.intp]
+
+
+class Interrupted(TrainingError):
+    """Training was asked to stop, and saved what it had."""
+
+
+def fit(
+    model: Any, examples: Examples, recipe: Recipe, start: State, checkpoint: Path, watch: Watch | None = None
+) -> State:
+    """Train `model` in place, from `checkpoint` on where there is one, and leave it with its best weights.
+
+    The best epoch is the one with the lowest validation loss. A checkpoint is written after every
+    epoch, and on SIGINT or SIGTERM once the step under way is done.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM; the checkpoint holds the step it stopped at.
+        TrainingError: the loss is not finite, or a checkpoint cannot be written or read.
+    """
+    steps = steps_per_epoch(len(examples.train), recipe)
+    _compile(model, recipe, steps)
+    state = start
+    best: list[NDArray[np.float32]] = []
+    if checkpoint.exists():
+        state, groups = load_checkpoint(checkpoint)
+        if state.data_sha256 != start.data_sha256:
+            raise TrainingError(
+                "The data is not what it was when this run began; start again in a new folder."
+            )
+        _assign(model.variables, groups["model"])
+        _assign(model.optimizer.variables, groups["optimizer"])
+        best = groups.get("best", [])
+
+    def save(state: State) -> None:
+        groups = {"model": model.variables, "optimizer": model.optimizer.variables, "best": best}
+        save_checkpoint(checkpoint, state, {k: [np.asarray(v) for v in vs] for k, vs in groups.items()})
+
+    with _stop_requests() as stop_requested:
+        while not state.done:
+            state = _train_epoch(model, examples, recipe, state, steps, stop_requested, watch)
+            if state.step < steps:
+                save(state)
+                raise Interrupted(f"Stopped in epoch {state.epoch + 1} after step {state.step} of {steps}.")
+            logits = predict(model, examples.pixels, examples.validation)
+            state = _end_epoch(model, state, logits, examples.labels[examples.validation], recipe, steps)
+            if state.best_epoch == state.epoch:
+                best = [np.array(v) for v in model.variables]
+            save(state)
+            if watch:
+                watch(state)
+            if stop_requested() and not state.done:
+                raise Interrupted(f"Stopped after epoch {state.epoch}.")
+    _assign(model.variables, best)
+    return state
+
+
+def predict(model: Any, pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the model's logits (len(indices),) for some of the images."""
+    parts = [
+        np.asarray(model.predict_on_batch(np.array(pixels[chunk])))[:, 0] for chunk in in_chunks(indices)
+    ]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _compile(model: Any, recipe: Recipe, steps: int) -> None:
+    keras = load_keras()
+    total = steps * recipe.epochs
+    warmup = round(total * recipe.warmup)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup else recipe.learning_rate,
+        max(1, total - warmup),
+        warmup_target=recipe.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    if recipe.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+    else:
+        optimizer = keras.optimizers.SGD(
+            schedule, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay or None
+        )
+    if recipe.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer.build(model.trainable_variables)
+    model.compile(
+        optimizer,
+        keras.losses.BinaryCrossentropy(from_logits=True),
+        metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
+        jit_compile=False if _tensorflow_on_cpu() else "auto",
+    )
+
+
+def _tensorflow_on_cpu() -> bool:
+    """Tell whether XLA would do harm: on a CPU it bypasses oneDNN and is several times slower."""
+    if load_keras().backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
+
+
+def _train_epoch(
+    model: Any,
+    examples: Examples,
+    recipe: Recipe,
+    state: State,
+    steps: int,
+    stop_requested: Callable[[], bool],
+    watch: Watch | None,
+) -> State:
+    """Run the rest of an epoch, or as much of it as there is time for."""
+    began = time.perf_counter() - state.seconds
+    resumed_at, resumed = state.step, time.perf_counter()
+    batches = train_batches(
+        examples.pixels, examples.labels, examples.train, recipe, state.epoch, first_step=state.step
+    )
+    for images, labels in batches:
+        model.reset_metrics()
+        logs = model.train_on_batch(images, labels, return_dict=True)
+        if not math.isfinite(logs["loss"]):
+            raise TrainingError(
+                f"The loss is {logs['loss']} in epoch {state.epoch + 1}, step {state.step + 1}. Training has diverged: "
+                f"try a learning_rate below {recipe.learning_rate:g}. The checkpoint of epoch {state.epoch} is kept."
+            )
+        state = msgspec.structs.replace(
+            state,
+            step=state.step + 1,
+            loss_sum=state.loss_sum + float(logs["loss"]),
+            accuracy_sum=state.accuracy_sum + float(logs["accuracy"]),
+            seconds=time.perf_counter() - began,
+        )
+        if watch:
+            pace = (time.perf_counter() - resumed) / (state.step - resumed_at)
+            watch(
+                Step(
+                    epoch=state.epoch + 1,
+                    epochs=recipe.epochs,
+                    step=state.step,
+                    steps=steps,
+                    loss=state.loss_sum / state.step,
+                    accuracy=state.accuracy_sum / state.step,
+                    images_per_second=len(images) / pace,
+                    seconds_left=pace * (steps * (recipe.epochs - state.epoch) - state.step),
+                )
+            )
+        if stop_requested():
+            break
+    return state
+
+
+def _end_epoch(
+    model: Any,
+    state: State,
+    logits: NDArray[np.float64],
+    labels: NDArray[np.int8],
+    recipe: Recipe,
+    steps: int,
+) -> State:
+    """Add an epoch to the history, and decide whether it is the best and whether it is the last."""
+    # Cross-entropy of logits without overflow: log(1 + e^z) - yz.
+    val_loss = float(np.mean(np.logaddexp(0, logits) - labels * logits))
+    if not math.isfinite(val_loss):
+        raise TrainingError(
+            f"The validation loss is {val_loss} after epoch {state.epoch + 1}. Training has diverged: try a "
+            f"learning_rate below {recipe.learning_rate:g}. The checkpoint of epoch {state.epoch} is kept."
+        )
+    epoch = state.epoch + 1
+    row = EpochLog(
+        epoch=epoch,
+        loss=state.loss_sum / steps,
+        accuracy=state.accuracy_sum / steps,
+        val_loss=val_loss,
+        val_accuracy=float(np.mean((logits > 0) == labels)),
+        learning_rate=float(np.asarray(model.optimizer.learning_rate)),
+        seconds=state.seconds,
+        images_per_second=steps * recipe.batch_size / state.seconds,
+    )
+    improved = val_loss < state.best_loss
+    best_epoch = epoch if improved else state.best_epoch
+    return msgspec.structs.replace(
+        state,
+        epoch=epoch,
+        step=0,
+        loss_sum=0.0,
+        accuracy_sum=0.0,
+        seconds=0.0,
+        history=(*state.history, row),
+        best_epoch=best_epoch,
+        best_loss=min(val_loss, state.best_loss),
+        done=epoch == recipe.epochs or epoch - best_epoch >= recipe.patience,
+    )
+
+
+def _assign(variables: list[Any], values: list[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+@contextmanager
+def _stop_requests() -> Iterator[Callable[[], bool]]:
+    """Turn SIGINT and SIGTERM into a question that the loop asks between steps; a second one acts as usual."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # Only that may set handlers.
+        yield asked.is_set
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def ask(number: int, _frame: object) -> None:
+        asked.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in numbers:
+        signal.signal(number, ask)
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,145 @@
+"""Recipes: everything that decides a training run, in one flat and validated table."""
+
+import difflib
+import hashlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from pyrite.datasets import Fractions, Protocol
+from pyrite.errors import RecipeError
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How to train one detector."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[\w.-]+$")]
+    """What the bundle will be called."""
+    architecture: str
+    """A function of `architectures.py`."""
+    weights: str = "none"
+    """Starting weights: `none` (random), `imagenet`, or a file of Keras weights."""
+    height: Positive = 32
+    width: Positive = 32
+    protocol: Protocol = "pooled"
+    """How the data is split: `pooled` (all images) or `official` (the dataset's own test folder)."""
+    fractions: Fractions = (0.7, 0.2, 0.1)
+    """Shares of train, validation and test; `official` uses the proportion of the first two."""
+    limit: Positive | None = None
+    """Use about this many images; all of them without it."""
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of the split, the initial weights, the order of images, the augmentation and the dropout."""
+    epochs: Positive = 10
+    patience: Positive = 3
+    """Epochs without a lower validation loss after which training stops early."""
+    batch_size: Positive = 128
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """`adamw`: Loshchilov and Hutter 2019. `sgd`: with Nesterov momentum 0.9."""
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    """At the schedule's peak: a linear warm-up to it, then half a cosine to zero."""
+    warmup: Share = 0.1
+    """The share of all steps that warm up."""
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Of kernels only, never of biases or normalisation."""
+    horizontal_flip: bool = True
+    vertical_flip: bool = True
+    licence: str = "unspecified"
+    """Of the trained bundle; its training data may restrict it."""
+
+    def sha256(self) -> str:
+        """Return the hash of every setting, whatever the file looked like."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Return the names of the recipes that come with the package."""
+    folder = resources.files("pyrite") / "recipes"
+    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def load_recipe(name_or_file: str | Path, settings: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, by the name of a shipped one or from a TOML file, and change some of its settings.
+
+    Args:
+        name_or_file: `resnet50`, or a path that ends in `.toml`.
+        settings: `KEY=VALUE` each, the value in TOML; a bare word is a string.
+
+    Raises:
+        RecipeError: there is no such recipe, or a key or value is not valid.
+    """
+    table = _read(name_or_file)
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        if not separator:
+            raise RecipeError(f"{setting!r} is not KEY=VALUE.")
+        table[key.strip()] = _value(text.strip())
+    return make_recipe(table)
+
+
+def make_recipe(table: Mapping[str, object]) -> Recipe:
+    """Build a recipe from plain values.
+
+    Raises:
+        RecipeError: a key is unknown (the nearest is named) or missing, or a value is not valid.
+    """
+    for key in table:
+        if key not in Recipe.__struct_fields__:
+            near = difflib.get_close_matches(key, Recipe.__struct_fields__, n=1)
+            hint = (
+                f"did you mean {near[0]!r}?" if near else f"there are {', '.join(Recipe.__struct_fields__)}."
+            )
+            raise RecipeError(f"A recipe has no setting {key!r}: {hint}")
+    try:
+        recipe = msgspec.convert(table, Recipe)
+    except msgspec.ValidationError as error:
+        raise RecipeError(f"The recipe is not valid: {error}") from None
+    if any(share <= 0 for share in recipe.fractions) or abs(sum(recipe.fractions) - 1) > 1e-6:
+        raise RecipeError(
+            f"fractions must be three shares above 0 that sum to 1, not {list(recipe.fractions)}."
+        )
+    return recipe
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return the recipe as TOML that `load_recipe` reads back to the same."""
+    lines = []
+    for key, value in msgspec.to_builtins(recipe).items():
+        if value is not None:
+            # JSON's strings, numbers, booleans and arrays of numbers are TOML's.
+            lines.append(f"{key} = {msgspec.json.encode(value).decode()}\n")
+    return "".join(lines)
+
+
+def _read(name_or_file: str | Path) -> dict[str, object]:
+    if str(name_or_file) in shipped_recipes():
+        return tomllib.loads(
+            (resources.files("pyrite") / "recipes" / f"{name_or_file}.toml").read_text("utf-8")
+        )
+    path = Path(name_or_file)
+    if path.suffix != ".toml":
+        raise RecipeError(
+            f"There is no recipe {str(name_or_file)!r}. There are {', '.join(shipped_recipes())}; "
+            "or give the path of a .toml file."
+        )
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(f"The recipe {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"The recipe {path} is not valid TOML: {error}.") from error
+
+
+def _value(text: str) -> object:
+    for attempt in (text, f"[{text}]" if "," in text else text):
+        try:
+            return tomllib.loads(f"value = {attempt}")["value"]
+        except tomllib.TOMLDecodeError:
+            continue
+    return text

@@ -1,0 +1,94 @@
+"""A model small enough to reason about, and a bundle of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pyrite.bundle import Bundle, BundleInfo, save_bundle
+from pyrite.calibration import Calibration
+from pyrite.decision import Policy, Scope
+from pyrite.detector import make_golden
+from pyrite.preprocess import Preprocess
+
+
+def _build_model(
+    *,
+    shape: tuple[object, ...] = ("N", 32, 32, 3),
+    dtype: str = "UINT8",
+    axes: tuple[int, ...] = (1, 2, 3),
+    keepdims: bool = False,
+    scale: float = 0.1,
+    outputs: int = 1,
+) -> bytes:
+    """Return an ONNX model whose logit is (mean brightness - 127.5) * scale."""
+    from onnx import TensorProto, helper
+
+    kept = [side for i, side in enumerate(shape) if i not in axes]
+    constants = {"axes": np.array(axes, np.int64), "centre": np.float32(127.5), "scale": np.float32(scale)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["float", "axes"], ["mean"], keepdims=int(keepdims)),
+            helper.make_node("Sub", ["mean", "centre"], ["centred"]),
+            *(helper.make_node("Mul", ["centred", "scale"], [f"logit{i}"]) for i in range(outputs)),
+        ],
+        "brightness",
+        [helper.make_tensor_value_info("image", getattr(TensorProto, dtype), shape)],
+        [helper.make_tensor_value_info(f"logit{i}", TensorProto.FLOAT, kept) for i in range(outputs)],
+        [
+            helper.make_tensor(
+                name,
+                TensorProto.INT64 if value.dtype == np.int64 else TensorProto.FLOAT,
+                value.shape,
+                value.ravel().tolist(),
+            )
+            for name, value in constants.items()
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return model.SerializeToString()
+
+
+@pytest.fixture(scope="session")
+def build_model() -> Callable[..., bytes]:
+    return _build_model
+
+
+@pytest.fixture(scope="session")
+def model() -> bytes:
+    """The model of `bundle`: the brighter an image, the more it looks like AI."""
+    return _build_model()
+
+
+@pytest.fixture(scope="session")
+def info() -> BundleInfo:
+    """99 real calibration logits from -9.8 to 0 and 99 AI ones from 0 to 9.8: p-values in steps of 0.01."""
+    return BundleInfo(
+        name="brightness",
+        version="1",
+        licence="Apache-2.0",
+        preprocess=Preprocess(height=32, width=32),
+        scope=Scope(min_side=16, max_side=64, description="small images"),
+        calibration=Calibration(
+            slope=1.0,
+            intercept=0.5,
+            real_logits=tuple(round(i / 10, 1) for i in range(-98, 1)),
+            ai_logits=tuple(round(i / 10, 1) for i in range(99)),
+        ),
+        policy=Policy(max_fpr=0.05, max_fnr=0.05),
+    )
+
+
+@pytest.fixture(scope="session")
+def bundle(info: BundleInfo, model: bytes, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Saved to a folder: tests must not write there."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    files = {
+        "model.onnx": model,
+        "golden.json": make_golden(info, model, list(images)),
+        "card.md": b"# Card\n",
+    }
+    folder: Path = tmp_path_factory.mktemp("bundles") / "brightness"
+    return save_bundle(folder, info, files)

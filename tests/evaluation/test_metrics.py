@@ -1,0 +1,205 @@
+from collections.abc import Sequence
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, roc_auc_score, roc_curve
+
+from pyrite.errors import EvaluationError
+from pyrite.evaluation.metrics import (
+    ClassRow,
+    Metric,
+    Scores,
+    VerdictRow,
+    class_rows,
+    confusion,
+    headline,
+    histogram,
+    precision_recall,
+    reliability,
+    roc,
+    slice_table,
+    verdict_rows,
+)
+
+
+def make(
+    labels: Sequence[int], probabilities: Sequence[float], verdicts: Sequence[str] | None = None
+) -> Scores:
+    said = verdicts or ["ai" if p > 0.5 else "real" for p in probabilities]
+    return Scores(np.array(labels, np.int8), np.array(probabilities, np.float64), np.array(said, np.str_))
+
+
+def draw(count: int, decimals: int, seed: int = 0) -> Scores:
+    random = np.random.default_rng(seed)
+    labels = np.repeat([0, 1], [count // 3, count - count // 3])
+    probabilities = np.clip(random.normal(0.35 + 0.3 * labels, 0.2), 0, 1).round(decimals)
+    return make(labels.tolist(), probabilities.tolist())
+
+
+SIX = make(
+    [0, 0, 0, 1, 1, 1],
+    [0.1, 0.2, 0.7, 0.4, 0.8, 0.9],
+    ["real", "uncertain", "ai", "uncertain", "ai", "ai"],
+)
+
+
+def test_six_images_by_hand() -> None:
+    found = headline(SIX)
+    expected = {
+        "accuracy": 4 / 6,
+        "auroc": 8 / 9,
+        "average_precision": (1 + 1 + 3 / 4) / 3,
+        "f1": 2 / 3,
+        # Each image has a bin of its own.
+        "ece": (0.1 + 0.2 + 0.7 + 0.6 + 0.2 + 0.1) / 6,
+        "brier": (0.01 + 0.04 + 0.49 + 0.36 + 0.04 + 0.01) / 6,
+        "tpr_at_fpr_1": 2 / 3,
+        "tpr_at_fpr_5": 2 / 3,
+        "fpr": 1 / 3,
+        "tpr": 2 / 3,
+        "uncertain": 2 / 6,
+    }
+    assert {name: getattr(found, name).value for name in expected} == pytest.approx(expected)
+    assert (found.images, found.real, found.ai) == (6, 3, 3)
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 12])
+def test_figures_agree_with_scikit_learn_with_and_without_ties(decimals: int) -> None:
+    scores = draw(900, decimals)
+    found = headline(scores)
+    y, p = scores.labels, scores.probabilities
+    fpr, tpr, _ = roc_curve(y, p, drop_intermediate=False)
+    expected = {
+        "accuracy": np.mean((p > 0.5) == y),
+        "auroc": roc_auc_score(y, p),
+        "average_precision": average_precision_score(y, p),
+        "f1": f1_score(y, p > 0.5),
+        "brier": brier_score_loss(y, p),
+        "tpr_at_fpr_1": tpr[fpr <= 0.01].max(),
+        "tpr_at_fpr_5": tpr[fpr <= 0.05].max(),
+    }
+    assert {name: getattr(found, name).value for name in expected} == pytest.approx(expected)
+
+
+def test_bins_are_open_below_and_closed_above() -> None:
+    edge = 1 / 15
+    bins = reliability(make([0, 1, 1, 1], [0.0, edge, np.nextafter(edge, 1), 1.0]))
+    assert [(b.images, b.share) for b in bins] == [(2, 0.5), (1, 1.0), (1, 1.0)]
+    assert headline(make([0, 1], [0.0, edge])).ece.value == pytest.approx(abs(1 - edge) / 2)
+
+
+def test_the_interval_of_the_accuracy_is_the_binomial_one() -> None:
+    labels = [0, 1] * 1000
+    probabilities = [0.9 if i % 20 < 2 else float(label) for i, label in enumerate(labels)]
+    accuracy = headline(make(labels, probabilities)).accuracy
+    # 100 of 1000 real images are wrong and no AI one, so only half of the images vary.
+    half = 1.96 * np.sqrt(0.1 * 0.9 / 1000) / 2
+    assert accuracy.value == 0.95
+    assert (accuracy.low, accuracy.high) == pytest.approx((0.95 - half, 0.95 + half), abs=0.0015)
+
+
+def test_intervals_hold_the_value_and_hang_on_the_seed_alone() -> None:
+    scores = draw(600, 3)
+    first, again, other = headline(scores, seed=1), headline(scores, seed=1), headline(scores, seed=2)
+    metrics = [
+        getattr(first, field.name) for field in fields(first) if field.name not in ("images", "real", "ai")
+    ]
+    assert len(metrics) == 11
+    assert all(m.low <= m.value <= m.high for m in metrics if m is not first.ece)
+    assert first == again
+    assert first.auroc != other.auroc
+    assert first.auroc is not None
+    # Hanley & McNeil's standard error for this AUROC and these counts is 0.0151.
+    assert first.auroc.high - first.auroc.low == pytest.approx(2 * 1.96 * 0.0151, rel=0.15)
+
+
+def test_a_perfect_ranking_leaves_no_width() -> None:
+    found = headline(make([0, 0, 1, 1], [0.0, 0.0, 1.0, 1.0]))
+    assert found.accuracy == found.auroc == found.tpr_at_fpr_1 == Metric(1, 1, 1)
+    assert found.ece == found.brier == Metric(0, 0, 0)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class_alone_leaves_undefined_figures_out(label: int) -> None:
+    scores = make([label] * 3, [0.2, 0.6, 0.9])
+    found = headline(scores)
+    assert found.accuracy.value == pytest.approx([1 / 3, 2 / 3][label])
+    assert (
+        found.auroc is found.average_precision is found.f1 is found.tpr_at_fpr_1 is found.tpr_at_fpr_5 is None
+    )
+    assert (found.fpr is None) == (label == 1)
+    assert (found.tpr is None) == (label == 0)
+    assert roc(scores) is precision_recall(scores) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "verdicts", "message"),
+    [
+        ([], [], [], "no images"),
+        ([0], [0.1, 0.2], ["ai"], "Each image needs"),
+        ([2], [0.1], ["ai"], "0 \\(real\\) or 1"),
+        ([0], [np.nan], ["ai"], "from 0 to 1"),
+        ([0], [1.5], ["ai"], "from 0 to 1"),
+        ([0], [0.1], ["fake"], "ai, real, uncertain"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    labels: list[int], probabilities: list[float], verdicts: list[str], message: str
+) -> None:
+    with pytest.raises(EvaluationError, match=message):
+        Scores(np.array(labels, np.int8), np.array(probabilities, np.float64), np.array(verdicts, np.str_))
+
+
+def test_counts_by_hand() -> None:
+    assert confusion(SIX) == ((2, 1), (1, 2))
+    assert verdict_rows(SIX) == (VerdictRow(ai=1, real=1, uncertain=1), VerdictRow(ai=2, real=0, uncertain=1))
+    counts = histogram(SIX, bins=2)
+    assert (counts.edges, counts.real, counts.ai) == ((0.0, 0.5, 1.0), (2, 1), (1, 2))
+
+
+def test_class_rows_read_both_ways() -> None:
+    real, ai, mean, weighted = class_rows(make([0, 0, 0, 1, 1], [0.1, 0.2, 0.9, 0.8, 0.7]))
+    assert real == ClassRow("real", 1.0, pytest.approx(2 / 3), pytest.approx(0.8), 3)
+    assert ai == ClassRow("ai", pytest.approx(2 / 3), 1.0, pytest.approx(0.8), 2)
+    assert mean.precision == pytest.approx(5 / 6)
+    assert weighted.precision == pytest.approx((3 + 2 * 2 / 3) / 5)
+
+
+def test_a_class_that_is_never_called_has_no_precision() -> None:
+    rows = class_rows(make([0, 1], [0.1, 0.2]))
+    assert (rows[1].precision, rows[1].recall) == (None, 0.0)
+
+
+def test_curves_are_thinned_but_keep_both_ends() -> None:
+    scores = draw(6000, 12)
+    for curve in (roc(scores), precision_recall(scores)):
+        assert curve is not None
+        assert 100 < len(curve.x) <= 402
+        assert (curve.x[0], curve.x[-1]) == (0.0, 1.0)
+        assert list(curve.x) == sorted(curve.x)
+
+
+def test_slices_name_the_worst() -> None:
+    table = slice_table("object", ["cat", "cat", "dog", "dog", "cat", "cat"], SIX)
+    assert table is not None
+    assert (table.column, table.worst) == ("object", "dog")
+    cat, dog = table.rows
+    assert (cat.value, cat.real, cat.ai, cat.accuracy.value, cat.fpr, cat.tpr) == ("cat", 2, 2, 1.0, 0.0, 1.0)
+    assert (dog.value, dog.real, dog.ai, dog.accuracy, dog.fpr, dog.tpr) == (
+        ("dog", 1, 1, Metric(0.0, 0.0, 0.0), 1.0, 0.0)
+    )
+
+
+def test_a_slice_of_one_class_has_one_rate() -> None:
+    table = slice_table("generator", ["none"] * 3 + ["flux"] * 3, SIX)
+    assert table is not None
+    flux, none = table.rows
+    assert (flux.fpr, none.tpr) == (None, None)
+
+
+def test_columns_with_one_value_or_too_many_make_no_table() -> None:
+    scores = draw(51, 3)
+    assert slice_table("a", ["x"] * 51, scores) is None
+    assert slice_table("a", [str(i) for i in range(51)], scores) is None
+    assert slice_table("a", [str(i % 50) for i in range(51)], scores) is not None

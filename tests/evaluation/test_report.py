@@ -1,0 +1,179 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from pyrite.evaluation import Part, Report, metrics
+from pyrite.evaluation.metrics import Scores
+from pyrite.evaluation.plots import Epoch
+from pyrite.evaluation.report import Mistake, Provenance, Published, Unreadable
+
+HOSTILE = "test/REAL/<script>alert('x')</script> & \"1\".png"
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
+
+
+def make_report(labels: tuple[int, ...] = (0, 0, 0, 1, 1, 1)) -> Report:
+    probabilities = np.array([0.1, 0.2, 0.7, 0.4, 0.8, 0.9])[: len(labels)]
+    scores = Scores(
+        np.array(labels, np.int8), probabilities, np.array(["real", "uncertain", "ai"] * 2)[: len(labels)]
+    )
+    headline = metrics.headline(scores)
+    table = metrics.slice_table(
+        "object", ["cat", "<dog>", "cat", "<dog>", "cat", "<dog>"][: len(labels)], scores
+    )
+    return Report(
+        provenance=Provenance(
+            bundle="brightness",
+            version="1",
+            model_sha256="0" * 64,
+            data="cifake.zip",
+            data_sha256="1" * 64,
+            data_fingerprint="2" * 64,
+            data_images=9,
+            data_unreadable=1,
+            command="pyrite evaluate 'a <b>' c",
+            commit=None,
+            packages={"python": "3.11.0"},
+            seed=0,
+            seconds=0.5,
+            training=None,
+        ),
+        part=Part("all", "Every image of cifake.zip.", None, "Two of them served to train."),
+        headline=headline,
+        deduplicated=None,
+        copies=len(labels),
+        confusion=metrics.confusion(scores),
+        classes=metrics.class_rows(scores),
+        published=Published(),
+        max_fpr=0.05,
+        verdicts=metrics.verdict_rows(scores),
+        reasons={"pixels": 4, "unlike_both": 2},
+        slices=(table,) if table else (),
+        roc=metrics.roc(scores),
+        precision_recall=metrics.precision_recall(scores),
+        reliability=metrics.reliability(scores),
+        histogram=metrics.histogram(scores),
+        history=(
+            Epoch(epoch=1, loss=0.7, accuracy=0.6, val_loss=0.6, val_accuracy=0.7),
+            Epoch(epoch=2, loss=None, accuracy=0.8, val_loss=None, val_accuracy=None),
+        ),
+        false_positives=(Mistake(HOSTILE, 0.7, "ai", 1, 1, PNG),),
+        false_negatives=(),
+        unreadable=tuple(Unreadable(f"{i}{HOSTILE}", "empty", "The file is empty.") for i in range(60)),
+    )
+
+
+class Page(HTMLParser):
+    """Collects what a browser would see."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.text += " " if tag in ("td", "th", "dd") else ""
+        self.links += [
+            value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset")
+        ]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    make_report().write(folder / "deep" / "report")
+    return folder / "deep" / "report"
+
+
+def test_the_files(written: Path) -> None:
+    assert sorted(path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()) == [
+        "figures/confusion.png",
+        "figures/precision-recall.png",
+        "figures/reliability.png",
+        "figures/roc.png",
+        "figures/scores.png",
+        "figures/training-accuracy.png",
+        "figures/training-loss.png",
+        "report.html",
+        "report.json",
+    ]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (written / "figures").iterdir())
+
+
+def test_the_json_holds_the_whole_report(written: Path) -> None:
+    data = (written / "report.json").read_bytes()
+    assert msgspec.json.decode(data, type=Report) == make_report()
+    assert b"NaN" not in data
+
+
+def test_the_page_needs_nothing_from_outside(written: Path) -> None:
+    html = (written / "report.html").read_text()
+    page = Page(html)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert all(link.startswith(("data:", "#")) for link in page.links)
+    assert not re.search(r"url\((?!#)|@import", html)
+
+
+def test_no_two_elements_share_an_id_of_different_content(written: Path) -> None:
+    found = re.findall(r'<(\w+) id="([^"]+)"[^>]*>(.*?)</', (written / "report.html").read_text(), re.DOTALL)
+    content: dict[str, str] = {}
+    assert found
+    for tag, name, inside in found:
+        assert content.setdefault(name, tag + inside) == tag + inside
+
+
+def test_names_are_shown_as_text(written: Path) -> None:
+    html = (written / "report.html").read_text()
+    assert "alert" in html
+    assert "<script" not in html
+    assert "<dog>" not in html
+    assert HOSTILE in Page(html).text
+
+
+def test_the_page_says_what_a_reader_must_know(written: Path) -> None:
+    text = " ".join(Page((written / "report.html").read_text()).text.split())
+    for sentence in (
+        "Two of them served to train.",
+        "leaves out the 6 found",
+        "At an error budget of 5% for real images called AI. 2 images (33.3%) got no clear verdict.",
+        "What decided: pixels 4, unlike both 2.",
+        "Published, real as positive 0.949 0.892 0.922",
+        "60 of 66 files could not be judged",
+        "10 more are in report.json.",
+        "Every AI image has a probability above 0.5.",
+        "pyrite evaluate 'a <b>' c",
+    ):
+        assert sentence in text
+
+
+def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    for name in ("training-loss.png", "mine.png"):
+        (tmp_path / "figures" / name).write_bytes(b"old")
+    (tmp_path / "report.html").write_text("old")
+    replace(make_report(), history=None, published=None).write(tmp_path)
+    assert not (tmp_path / "figures" / "training-loss.png").exists()
+    assert (tmp_path / "figures" / "mine.png").read_bytes() == b"old"
+    html = (tmp_path / "report.html").read_text()
+    assert html != "old"
+    assert "Published" not in html
+    assert "Training" not in html
+
+
+def test_one_class_alone_makes_a_report(tmp_path: Path) -> None:
+    make_report((0, 0, 0)).write(tmp_path)
+    assert not (tmp_path / "figures" / "roc.png").exists()
+    assert "needs both classes" in (tmp_path / "report.html").read_text()

@@ -1,0 +1,193 @@
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from pyrite.bundle import Bundle, DataInfo, TrainingInfo, save_bundle
+from pyrite.datasets import Dataset, content_hashes
+from pyrite.errors import BundleError, EvaluationError
+from pyrite.evaluation import Part, Report, evaluate, measure
+from pyrite.evaluation.metrics import VerdictRow
+from pyrite.evaluation.plots import Epoch
+
+# The bundle's logit is (brightness - 127.5) / 10 and its probability sigmoid(logit + 0.5).
+TEST = {
+    "REAL": {"sea/a": 60, "sea/b": 80, "land/c": 126, "land/d": 180},
+    "FAKE": {"sea/a": 200, "sea/b": 210, "land/c": 90, "land/d": 200},
+}
+
+
+def paint(path: Path, brightness: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (32, 32), (brightness,) * 3).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    for label, images in TEST.items():
+        for name, brightness in images.items():
+            paint(root / "test" / label / f"{name}.png", brightness)
+    for i in range(12):
+        paint(root / "train" / "REAL" / "sea" / f"{i}.png", 10 + i)
+        paint(root / "train" / "FAKE" / "sea" / f"{i}.png", 210 + i)
+    (root / "test" / "FAKE" / "land" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (root / "test" / "REAL" / "land" / "empty.png").write_bytes(b"")
+    return root
+
+
+def trained_on(bundle: Bundle, dataset: Dataset, protocol: str) -> Bundle:
+    data = DataInfo(
+        name=dataset.name,
+        sha256="",
+        fingerprint=dataset.fingerprint,
+        protocol=protocol,  # type: ignore[arg-type]
+        fractions=(0.4, 0.3, 0.3),
+        train=0,
+        validation=0,
+        test=0,
+    )
+    training = TrainingInfo(
+        recipe="tiny",
+        recipe_sha256="",
+        data=data,
+        seed=1,
+        command="pyrite train",
+        commit=None,
+        packages={},
+        epochs=1,
+    )
+    return replace(bundle, info=msgspec.structs.replace(bundle.info, training=training))
+
+
+def test_every_figure_comes_from_the_detector(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    report = evaluate(
+        bundle, folder, out=tmp_path / "out", progress=lambda done, total: steps.append((done, total))
+    )
+    assert report.part.protocol == "official"
+    assert "does not say what it was trained on" in report.part.why
+    assert steps == [(i, 10) for i in range(1, 11)]
+    assert report.confusion == ((2, 2), (1, 3))
+    assert report.headline.accuracy.value == 5 / 8
+    # At 126 the score is above all but two real calibration images and below all AI ones.
+    assert report.verdicts == (VerdictRow(ai=1, real=2, uncertain=1), VerdictRow(ai=3, real=1, uncertain=0))
+    assert report.reasons == {"pixels": 7, "unlike_both": 1}
+    assert {(file.path, file.code) for file in report.unreadable} == {
+        ("test/FAKE/land/broken.png", "unsupported_format"),
+        ("test/REAL/land/empty.png", "empty"),
+    }
+    # One of the two at 200 repeats the other, and 210 stands in train.
+    assert report.copies == 2
+    assert report.deduplicated is not None
+    assert (report.deduplicated.real, report.deduplicated.ai) == (4, 2)
+    (table,) = report.slices
+    assert (table.column, table.worst, [row.accuracy.value for row in table.rows]) == (
+        "folder",
+        "land",
+        [0.25, 1.0],
+    )
+    assert [mistake.path for mistake in report.false_positives] == [
+        "test/REAL/land/d.png",
+        "test/REAL/land/c.png",
+    ]
+    assert report.false_positives[1].probability == pytest.approx(1 / (1 + np.exp(-0.35)))
+    assert [mistake.path for mistake in report.false_negatives] == ["test/FAKE/land/c.png"]
+    assert report.published is None
+    assert report.history is None
+    assert msgspec.json.decode((tmp_path / "out" / "report.json").read_bytes(), type=Report) == report
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_file_that_vanishes_is_listed(bundle: Bundle, folder: Path) -> None:
+    dataset = Dataset.open(folder)
+    (folder / "test" / "REAL" / "sea" / "a.png").unlink()
+    report = evaluate(bundle, dataset)
+    assert report.headline.images == 7
+    assert "test/REAL/sea/a.png" in {file.path for file in report.unreadable if file.code == "unreadable"}
+    assert report.provenance.data_unreadable == 1
+
+
+def test_data_named_cifake_stands_beside_the_published_figures(bundle: Bundle, folder: Path) -> None:
+    assert evaluate(bundle, folder.rename(folder.parent / "CIFAKE-small")).published is not None
+
+
+def test_the_bundles_own_test_split_is_judged(bundle: Bundle, folder: Path) -> None:
+    dataset = Dataset.open(folder)
+    report = evaluate(trained_on(bundle, dataset, "official"), dataset)
+    assert report.part == Part(
+        "official", "The official test split of data, which this bundle’s training kept back.", 1
+    )
+    assert report.headline.images == 8
+    pooled = evaluate(trained_on(bundle, dataset, "pooled"), dataset)
+    assert pooled.part.protocol == "pooled"
+    assert pooled.part.caution is None
+
+
+def test_judging_training_images_is_said(bundle: Bundle, folder: Path) -> None:
+    dataset = Dataset.open(folder)
+    report = evaluate(trained_on(bundle, dataset, "official"), dataset, protocol="all")
+    assert report.part.caution is not None
+    assert report.part.caution.startswith("23 of the judged images belong to the splits that trained")
+
+
+def test_all_is_judged_where_no_test_split_is_named(bundle: Bundle, folder: Path) -> None:
+    report = evaluate(bundle, folder / "test")
+    assert report.part.protocol == "all"
+    assert report.part.why.startswith("Every image of test.")
+    with pytest.raises(EvaluationError, match="names no test split"):
+        evaluate(bundle, folder / "test", protocol="official")
+
+
+def test_a_limit_draws_at_random_and_says_so(bundle: Bundle, folder: Path) -> None:
+    report = evaluate(bundle, folder, protocol="all", limit=5)
+    assert report.headline.images + len(report.unreadable) == 5
+    assert "Of its 34 images, 5 were drawn" in report.part.why
+    assert report == replace(evaluate(bundle, folder, protocol="all", limit=5), provenance=report.provenance)
+    with pytest.raises(EvaluationError, match="at least one"):
+        evaluate(bundle, folder, limit=0)
+
+
+def test_the_error_budget_can_be_chosen(bundle: Bundle, folder: Path) -> None:
+    report = evaluate(bundle, folder, max_fpr=0.01)
+    assert report.max_fpr == 0.01
+
+
+def test_nothing_readable_is_an_error(bundle: Bundle, folder: Path) -> None:
+    dataset = Dataset.open(folder)
+    broken = np.array([dataset.paths.index("test/REAL/land/empty.png")])
+    with pytest.raises(EvaluationError, match=r"None of the 1 images .* The file is empty"):
+        measure(bundle, dataset, broken, content_hashes(dataset), part=Part("all", ""))
+    with pytest.raises(EvaluationError, match="None of the 0 images"):
+        measure(bundle, dataset, broken[:0], content_hashes(dataset), part=Part("all", ""))
+
+
+def test_the_history_is_found_in_the_bundle(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
+    dataset = Dataset.open(folder)
+    epochs = [
+        {
+            "epoch": 1,
+            "loss": 0.5,
+            "accuracy": 0.7,
+            "val_loss": 0.6,
+            "val_accuracy": 0.6,
+            "learning_rate": 0.1,
+            "seconds": 2.0,
+            "auc": 1.0,
+        }
+    ]
+    first = measure(
+        bundle, dataset, np.arange(8), content_hashes(dataset), part=Part("all", ""), history=epochs
+    )
+    expected = Epoch(
+        epoch=1, loss=0.5, accuracy=0.7, val_loss=0.6, val_accuracy=0.6, learning_rate=0.1, seconds=2.0
+    )
+    assert first.history == (expected,)
+    kept = save_bundle(tmp_path / "kept", bundle.info, {**bundle.files, "report.json": first.to_json()})
+    assert evaluate(kept, folder).history == (expected,)
+    odd = save_bundle(tmp_path / "odd", bundle.info, {**bundle.files, "report.json": b"[]"})
+    with pytest.raises(BundleError, match=r"report\.json of the bundle brightness"):
+        evaluate(odd, folder)

@@ -1,0 +1,273 @@
+import hashlib
+import json
+import os
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pyrite.bundle import DataInfo, TrainingInfo, load_bundle, save_bundle
+from pyrite.errors import BundleError
+
+
+@pytest.fixture
+def folder(bundle, tmp_path):
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(bundle.path, tmp_path / "copy"))
+
+
+def change(folder, edit):
+    path = folder / "bundle.json"
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def pack(folder, path, *, under="", compression=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for file in folder.iterdir():
+            archive.write(file, under + file.name)
+    return path
+
+
+def refused(path, *parts):
+    with pytest.raises(BundleError) as caught:
+        load_bundle(path)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_what_is_saved_is_loaded(bundle):
+    loaded = load_bundle(bundle.path)
+    assert loaded == bundle
+    assert loaded.read("card.md") == b"# Card\n"
+    assert loaded.info.files["card.md"] == hashlib.sha256(b"# Card\n").hexdigest()
+    with pytest.raises(BundleError, match=r"brightness has no file 'report.json'"):
+        loaded.read("report.json")
+
+
+def test_the_bytes_of_a_bundle_depend_only_on_its_content(bundle, tmp_path):
+    again = save_bundle(tmp_path / "again", bundle.info, bundle.files)
+    assert (again.path / "bundle.json").read_bytes() == (bundle.path / "bundle.json").read_bytes()
+
+
+def test_a_repr_does_not_show_whole_files(bundle):
+    assert "brightness" in repr(bundle)
+    assert "# Card" not in repr(bundle)
+
+
+def test_training_survives(bundle, tmp_path):
+    data = DataInfo(
+        name="toy",
+        sha256="ab",
+        fingerprint="cd",
+        protocol="pooled",
+        fractions=(0.8, 0.1, 0.1),
+        train=80,
+        validation=10,
+        test=10,
+    )
+    training = TrainingInfo(
+        recipe="small",
+        recipe_sha256="ef",
+        data=data,
+        seed=0,
+        command="pyrite train toy",
+        commit=None,
+        packages={"keras": "3.10"},
+        epochs=2,
+    )
+    info = msgspec.structs.replace(bundle.info, training=training)
+    save_bundle(tmp_path / "b", info, bundle.files)
+    assert load_bundle(tmp_path / "b").info.training == training
+
+
+@pytest.mark.parametrize("under", ["", "brightness/"])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_zip_is_a_bundle_too(bundle, tmp_path, under, compression):
+    loaded = load_bundle(pack(bundle.path, tmp_path / "b.zip", under=under, compression=compression))
+    assert (loaded.info, loaded.files) == (bundle.info, bundle.files)
+
+
+def test_linked_files_are_followed(bundle, tmp_path):
+    for file in bundle.path.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    assert load_bundle(tmp_path).files == bundle.files
+
+
+def test_paths_that_are_no_bundle(tmp_path):
+    refused(tmp_path / "missing", "There is no bundle")
+    refused(tmp_path, "has no bundle.json")
+    (tmp_path / "text").write_text("text")
+    refused(tmp_path / "text", "neither a folder nor a zip")
+    refused("bad\0name", "bad")
+
+
+def test_an_unknown_format_is_named_before_anything_else(folder):
+    change(folder, lambda content: content.update(format=2, novelty=True))
+    refused(folder, "bundle format 2", "reads format 1")
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "near"),
+    [((), "licens", "licence"), (("policy",), "max_fp", "max_fpr"), (("preprocess",), "filtr", "filter")],
+)
+def test_an_unknown_key_is_named_with_the_nearest(folder, place, key, near):
+    def edit(content):
+        for step in place:
+            content = content[step]
+        content[key] = 1
+
+    change(folder, edit)
+    refused(folder, f"`{key}`", f"Did you mean {near!r}?", ".".join(("$", *place)) if place else "")
+
+
+@pytest.mark.parametrize(
+    ("edit", "parts"),
+    [
+        (lambda c: c["policy"].update(max_fpr=2), ["$.policy.max_fpr"]),
+        (lambda c: c.update(name=3), ["$.name"]),
+        (lambda c: c["calibration"].update(slope="1"), ["$.calibration.slope"]),
+        (lambda c: c["calibration"].update(real_logits=[]), ["real_logits", "$.calibration"]),
+        (lambda c: c["scope"].update(min_side=99), ["min_side", "$.scope"]),
+        (lambda c: c["preprocess"].update(height=-1), ["$.preprocess.height"]),
+        (lambda c: c.pop("scope"), ["scope"]),
+        (lambda c: c.pop("format"), ["format"]),
+        (lambda c: c["files"].pop("model.onnx"), ["lists no model.onnx"]),
+        (lambda c: c["files"].pop("golden.json"), ["lists no golden.json"]),
+        (lambda c: c["files"].pop("card.md"), ["has card.md, which its bundle.json does not list"]),
+        (lambda c: c["files"].update({"report.json": "00"}), ["has no report.json"]),
+        (lambda c: c["files"].update({"report.jsn": "00"}), ["'report.jsn'", "Did you mean 'report.json'?"]),
+        (lambda c: c["files"].update({"../secret": "00"}), ["'../secret'"]),
+        (lambda c: c["files"].update({"card.md": "00"}), ["card.md", "SHA-256 differs"]),
+    ],
+)
+def test_a_wrong_bundle_json_is_refused(folder, edit, parts):
+    change(folder, edit)
+    refused(folder, *parts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[]", b"null", b"3", b"{", b"\xff\xfe", b'{"format": 1, "name": "\xff"}', b'{"format": NaN}',
+     b'{"x": ' + b"[" * 100_000, b'{"format": 1e999}'],
+)  # fmt: skip
+def test_a_bundle_json_that_is_no_json_object_is_refused(folder, text):
+    (folder / "bundle.json").write_bytes(text)
+    refused(folder, "bundle.json")
+
+
+def test_damaged_missing_and_extra_files_are_named(folder):
+    model = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(model[:-1] + b"x")
+    refused(folder, "model.onnx", "SHA-256 differs")
+    (folder / "model.onnx").unlink()
+    refused(folder, "has no model.onnx")
+    (folder / "model.onnx").write_bytes(model)
+    (folder / "notes.txt").write_text("notes")
+    refused(folder, "notes.txt")
+    (folder / "notes.txt").unlink()
+    (folder / "more").mkdir()
+    refused(folder, "more")
+
+
+def test_pipes_are_never_opened(folder):
+    for name, message in (("card.md", "has card.md"), ("bundle.json", "has no bundle.json")):
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        refused(folder, message)
+
+
+def test_a_folder_that_is_too_large_is_refused(folder):
+    with (folder / "model.onnx").open("wb") as stream:
+        stream.truncate(257_000_000)
+    refused(folder, "larger than the limit")
+
+
+@pytest.mark.parametrize("name", ["../card.md", "/card.md", "a/../../card.md", "..\\card.md", "C:card.md"])
+def test_a_zip_with_an_unsafe_name_is_refused(bundle, tmp_path, name):
+    path = pack(bundle.path, tmp_path / "b.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, "")
+    refused(path, "unsafe")
+
+
+def test_a_zip_with_two_folders_or_a_name_twice_is_refused(bundle, tmp_path):
+    path = pack(bundle.path, tmp_path / "b.zip", under="a/")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("b/card.md", "")
+    refused(path, "same folder")
+    path = pack(bundle.path, tmp_path / "c.zip")
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("card.md", "")
+    refused(path, "two files named 'card.md'")
+
+
+def test_a_zip_that_declares_too_much_is_refused(bundle, tmp_path):
+    path = tmp_path / "b.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bundle.json", b"{}")
+        with archive.open("model.onnx", "w") as stream:
+            for _ in range(26):
+                stream.write(bytes(10_000_000))
+    assert path.stat().st_size < 1_000_000
+    refused(path, "larger than the limit")
+
+
+def test_a_zip_that_declares_less_than_it_holds_is_refused(bundle, tmp_path):
+    path = tmp_path / "b.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bundle.json", bytes(3_000_000))
+    data = path.read_bytes()
+    path.write_bytes(data.replace(struct.pack("<I", 3_000_000), struct.pack("<I", 10)))
+    refused(path, "damaged")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_packing_without_a_bound_is_refused(bundle, tmp_path, compression):
+    refused(pack(bundle.path, tmp_path / "b.zip", compression=compression), "other than deflate")
+
+
+def test_every_cut_of_a_zip_is_a_bundle_error(bundle, tmp_path):
+    data = pack(bundle.path, tmp_path / "b.zip").read_bytes()
+    for end in range(0, len(data) - 22, len(data) // 40):
+        (tmp_path / "cut.zip").write_bytes(data[:end])
+        refused(tmp_path / "cut.zip")
+
+
+def test_a_zip_with_flipped_bytes_is_refused(bundle, tmp_path):
+    data = pack(bundle.path, tmp_path / "b.zip").read_bytes()
+    for place in range(60, len(data) // 2, 97):
+        (tmp_path / "bad.zip").write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
+        refused(tmp_path / "bad.zip")
+
+
+def test_saving_refuses_what_exists(bundle, tmp_path):
+    with pytest.raises(BundleError, match="exists already"):
+        save_bundle(tmp_path, bundle.info, bundle.files)
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(BundleError, match="exists already"):
+        save_bundle(tmp_path / "link", bundle.info, bundle.files)
+
+
+def test_saving_makes_parents(bundle, tmp_path):
+    assert load_bundle(save_bundle(tmp_path / "a" / "b", bundle.info, bundle.files).path) == load_bundle(
+        tmp_path / "a" / "b"
+    )
+
+
+def test_saving_refuses_what_loading_would_and_leaves_nothing(bundle, tmp_path):
+    for info, files, message in (
+        (bundle.info, {"model.onnx": b""}, "golden.json"),
+        (bundle.info, {**bundle.files, "notes.txt": b""}, "notes.txt"),
+        (msgspec.structs.replace(bundle.info, name=""), bundle.files, "name"),
+    ):
+        with pytest.raises(BundleError, match=message):
+            save_bundle(tmp_path / "b", info, files)
+    (tmp_path / "file").touch()
+    with pytest.raises(BundleError, match="cannot be written"):
+        save_bundle(tmp_path / "file" / "b", bundle.info, bundle.files)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,88 @@
+from itertools import product
+
+import msgspec
+import pytest
+
+from pyrite.decision import Policy, Scope, decide
+from pyrite.results import Evidence, Reason, Strength, Verdict
+
+POLICY = Policy(max_fpr=0.05, max_fnr=0.1)
+LOW, HIGH = 0.01, 0.5
+PIXELS = {
+    (LOW, HIGH): (Verdict.AI, Reason.PIXELS),
+    (HIGH, LOW): (Verdict.REAL, Reason.PIXELS),
+    (LOW, LOW): (Verdict.UNCERTAIN, Reason.UNLIKE_BOTH),
+    (HIGH, HIGH): (Verdict.UNCERTAIN, Reason.BORDERLINE),
+}
+FINDINGS = [None, *product(Strength, (Verdict.AI, Verdict.REAL, None))]
+
+
+def evidence(*findings):
+    return [Evidence("test", *finding, "A finding.") for finding in findings if finding]
+
+
+def expected(findings, in_scope, p_values):
+    if (Strength.VERIFIED, Verdict.AI) in findings:
+        return Verdict.AI, Reason.VERIFIED
+    if (Strength.VERIFIED, Verdict.REAL) in findings:
+        return Verdict.REAL, Reason.VERIFIED
+    if (Strength.ASSERTED, Verdict.AI) in findings:
+        return Verdict.AI, Reason.ASSERTED
+    return PIXELS[p_values] if in_scope else (Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE)
+
+
+@pytest.mark.parametrize("p_values", PIXELS)
+@pytest.mark.parametrize("in_scope", [True, False])
+def test_every_combination(in_scope, p_values):
+    for pair in product(FINDINGS, FINDINGS):
+        found = decide(*p_values, in_scope, POLICY, evidence(*pair))
+        assert found == expected(pair, in_scope, p_values), pair
+
+
+def test_what_the_rules_come_to():
+    real_signature = (Strength.VERIFIED, Verdict.REAL)
+    ai_signature = (Strength.VERIFIED, Verdict.AI)
+    camera_tag = (Strength.ASSERTED, Verdict.REAL)
+    prompt = (Strength.ASSERTED, Verdict.AI)
+    like_ai = (LOW, HIGH, True, POLICY)
+    like_real = (HIGH, LOW, True, POLICY)
+    assert decide(*like_ai, evidence(real_signature, prompt)) == (Verdict.REAL, Reason.VERIFIED)
+    assert decide(*like_real, evidence(real_signature, ai_signature)) == (Verdict.AI, Reason.VERIFIED)
+    assert decide(*like_real, evidence(camera_tag, prompt)) == (Verdict.AI, Reason.ASSERTED)
+    assert decide(*like_ai, evidence(camera_tag)) == (Verdict.AI, Reason.PIXELS)
+    assert decide(HIGH, HIGH, True, POLICY, evidence(camera_tag)) == (Verdict.UNCERTAIN, Reason.BORDERLINE)
+
+
+def test_budgets_are_inclusive_and_each_for_its_own_class():
+    assert decide(0.05, 0.11, True, POLICY) == (Verdict.AI, Reason.PIXELS)
+    assert decide(0.051, 0.1, True, POLICY) == (Verdict.REAL, Reason.PIXELS)
+    assert decide(0.05, 0.1, True, POLICY) == (Verdict.UNCERTAIN, Reason.UNLIKE_BOTH)
+    assert decide(0.051, 0.11, True, POLICY) == (Verdict.UNCERTAIN, Reason.BORDERLINE)
+
+
+@pytest.mark.parametrize("key", ["max_fpr", "max_fnr"])
+@pytest.mark.parametrize("rate", ["0", "1", "-0.1", "1.5", '"0.1"', "null"])
+def test_a_policy_needs_rates_between_0_and_1(key, rate):
+    with pytest.raises(msgspec.ValidationError, match=key):
+        msgspec.json.decode(f'{{"{key}": {rate}}}', type=Policy)
+
+
+@pytest.mark.parametrize(
+    ("size", "inside"),
+    [
+        ((32, 64), True),
+        ((64, 32), True),
+        ((31, 64), False),
+        ((64, 31), False),
+        ((32, 65), False),
+        ((65, 32), False),
+    ],
+)
+def test_scope_holds_both_sides_against_both_bounds(size, inside):
+    assert Scope(min_side=32, max_side=64, description="").contains(*size) is inside
+
+
+@pytest.mark.parametrize("sides", ['"min_side": 2, "max_side": 1', '"min_side": 0, "max_side": 1'])
+def test_a_scope_that_holds_nothing_is_refused(sides):
+    with pytest.raises(msgspec.ValidationError, match="min_side"):
+        msgspec.json.decode(f'{{{sides}, "description": ""}}', type=Scope)

@@ -1,0 +1,256 @@
+import base64
+import gc
+import json
+import threading
+import time
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from pyrite.bundle import Bundle
+from pyrite.detector import Detector, make_golden, replay_golden
+from pyrite.errors import BundleError, ExportError, PyriteError
+from pyrite.image import Limits
+from pyrite.preprocess import Preprocess
+from pyrite.results import Model, Reason, Verdict
+
+
+@pytest.fixture(scope="module")
+def detector(bundle):
+    return Detector(bundle)
+
+
+def grey(value, side=32):
+    return np.full((side, side, 3), value, np.uint8)
+
+
+def workers():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("pyrite-decode")]
+
+
+def test_a_detection_from_end_to_end(bundle, tmp_path):
+    path = tmp_path / "bright.jpg"
+    PillowImage.fromarray(grey(210, 40)).save(path, "PNG")
+    found = Detector(bundle.path).detect(path)
+    assert found.logit == pytest.approx(8.25, abs=1e-4)
+    assert found.probability == pytest.approx(1 / (1 + np.exp(-8.75)), abs=1e-6)
+    assert found.p_real == pytest.approx(0.01)
+    assert found.p_ai == pytest.approx(0.84)
+    assert (found.verdict, found.reason) == (Verdict.AI, Reason.PIXELS)
+    assert (found.path, found.format, found.width, found.height) == (str(path), "PNG", 40, 40)
+    assert len(found.sha256) == 64
+    assert found.model == Model("brightness", "1")
+    assert (found.max_fpr, found.evidence, found.error) == (0.05, (), None)
+    assert json.loads(msgspec.json.encode(found))["verdict"] == "ai"
+
+
+@pytest.mark.parametrize(
+    ("pixels", "verdict", "reason"),
+    [
+        (grey(255), Verdict.AI, Reason.PIXELS),
+        (grey(0), Verdict.REAL, Reason.PIXELS),
+        (grey(127), Verdict.UNCERTAIN, Reason.UNLIKE_BOTH),
+        (grey(255, 15), Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE),
+        (grey(255, 65), Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE),
+        (grey(255, 16), Verdict.AI, Reason.PIXELS),
+    ],
+)
+def test_verdicts(detector, pixels, verdict, reason):
+    found = detector.detect(pixels)
+    assert (found.verdict, found.reason) == (verdict, reason)
+    assert found.logit is not None
+
+
+def test_a_wider_budget_changes_verdicts_and_is_reported(bundle):
+    pixels = grey(118)  # logit -0.95: p_real 0.1, p_ai 0.01
+    assert Detector(bundle).detect(pixels).verdict == Verdict.REAL
+    found = Detector(bundle, max_fpr=0.2).detect(pixels)
+    assert (found.verdict, found.reason, found.max_fpr) == (Verdict.UNCERTAIN, Reason.UNLIKE_BOTH, 0.2)
+
+
+@pytest.mark.parametrize("max_fpr", [0.0099, 0, -1, 1, 2, float("nan")])
+def test_a_budget_that_cannot_be_kept_is_refused(bundle, max_fpr):
+    with pytest.raises(PyriteError, match=r"at least 0.01.*99 real calibration images"):
+        Detector(bundle, max_fpr=max_fpr)
+
+
+def test_the_smallest_budget_that_is_named_works(bundle):
+    assert Detector(bundle, max_fpr=0.01).detect(grey(255)).verdict == Verdict.AI
+
+
+def test_a_name_can_be_given(detector):
+    assert detector.detect(grey(0)).path is None
+    assert detector.detect(grey(0), path="frame 7").path == "frame 7"
+
+
+def test_an_unreadable_file_is_a_detection(detector, tmp_path):
+    found = detector.detect(tmp_path / "missing.png")
+    assert (found.verdict, found.reason) == (Verdict.UNCERTAIN, Reason.UNREADABLE)
+    assert (found.error.code, found.path) == ("not_found", str(tmp_path / "missing.png"))
+    assert found.logit is found.probability is found.p_real is found.p_ai is found.width is None
+
+
+def test_limits_hold(bundle):
+    assert Detector(bundle, limits=Limits(max_pixels=100)).detect(grey(0)).error.code == "too_many_pixels"
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_many_give_what_one_gives_in_order(detector, batch_size):
+    sources = [grey(i) if i % 5 else b"no image" for i in range(100)]
+    found = list(detector.detect_many(sources, batch_size=batch_size))
+    assert [one.error is not None for one in found] == [i % 5 == 0 for i in range(100)]
+    assert found == [detector.detect(source) for source in sources]
+
+
+def test_nothing_gives_nothing(detector):
+    assert list(detector.detect_many([])) == []
+    assert [one.error.code for one in detector.detect_many([b""] * 3, batch_size=1)] == ["empty"] * 3
+
+
+@pytest.mark.parametrize("sources", ["a.png", b"data"])
+def test_one_image_for_many_is_refused_at_once(detector, sources):
+    with pytest.raises(PyriteError, match="Use detect for one"):
+        detector.detect_many(sources)
+
+
+def test_batch_size_must_be_positive(detector):
+    with pytest.raises(PyriteError, match="batch_size"):
+        detector.detect_many([], batch_size=0)
+
+
+def test_no_more_than_two_batches_are_read_ahead(detector):
+    read = 0
+
+    def endless():
+        nonlocal read
+        while True:
+            read += 1
+            yield grey(read % 256)
+
+    stream = detector.detect_many(endless(), batch_size=8)
+    assert read == 0
+    for done in range(200):
+        assert next(stream).logit == pytest.approx(((done + 1) % 256 - 127.5) / 10, abs=1e-3)
+        assert read - done <= 16
+    stream.close()
+    assert not workers()
+
+
+def test_a_dropped_stream_ends_its_threads(detector):
+    stream = detector.detect_many((grey(i % 256) for i in range(10_000)), batch_size=8)
+    next(stream)
+    assert workers()
+    del stream
+    gc.collect()
+    assert not workers()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_an_error_of_the_sources_comes_through(detector, error):
+    def sources():
+        yield from (grey(i) for i in range(30))
+        raise error
+
+    found = []
+    with pytest.raises(error):
+        found.extend(detector.detect_many(sources(), batch_size=4))
+    assert not workers()
+
+
+def test_an_interrupt_while_waiting_comes_through(detector):
+    import _thread
+
+    class Slow:
+        def read(self, size):
+            time.sleep(0.3)
+            return b""
+
+    threading.Timer(0.1, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt):
+        list(detector.detect_many((Slow() for _ in range(1000)), batch_size=4))
+    assert not workers()
+
+
+def test_threads_can_share_a_detector(detector):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: detector.detect(grey(i)), range(64)))
+    assert found == [detector.detect(grey(i)) for i in range(64)]
+
+
+def test_a_model_of_another_size_is_refused(bundle):
+    info = msgspec.structs.replace(bundle.info, preprocess=Preprocess(height=32, width=16))
+    with pytest.raises(BundleError, match=r"\(32, 32\).*\(32, 16\)"):
+        Detector(Bundle(info, bundle.files))
+
+
+def test_a_model_that_is_no_onnx_is_refused(bundle):
+    with pytest.raises(BundleError, match="ONNX"):
+        Detector(Bundle(bundle.info, {"model.onnx": b"no model"}))
+
+
+def test_golden_vectors_pass_where_nothing_changed(bundle):
+    check = replay_golden(bundle)
+    assert check.passed
+    assert check.vectors == 8
+    assert check.max_difference < 1e-5
+
+
+def with_golden(bundle, edit):
+    content = json.loads(bundle.read("golden.json"))
+    edit(content["vectors"])
+    return Bundle(bundle.info, {**bundle.files, "golden.json": json.dumps(content).encode()})
+
+
+def test_golden_vectors_tell_what_changed(bundle):
+    def edit(vectors):
+        vectors[1]["logit"] += 0.5
+        vectors[2]["verdict"] = "ai"
+        vectors[3]["sha256"] = "00"
+
+    check = replay_golden(with_golden(bundle, edit))
+    assert not check.passed
+    assert check.max_difference == pytest.approx(0.5, abs=1e-5)
+    assert (check.changed_inputs, check.changed_verdicts) == ((3,), (2,))
+
+
+def test_golden_vectors_notice_another_model(bundle, build_model):
+    other = Bundle(bundle.info, {**bundle.files, "model.onnx": build_model(scale=0.2)})
+    assert not replay_golden(other).passed
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda vectors: vectors.clear(), "length"),
+        (lambda vectors: vectors[0].pop("logit"), "logit"),
+        (lambda vectors: vectors[0].update(png="?"), "png"),
+        (lambda vectors: vectors[0].update(verdict="maybe"), "verdict"),
+    ],
+)
+def test_golden_vectors_of_another_kind_are_refused(bundle, edit, message):
+    with pytest.raises(BundleError, match=f"golden.json.*{message}"):
+        replay_golden(with_golden(bundle, edit))
+
+
+def test_golden_images_that_cannot_be_read_are_refused(bundle):
+    broken = with_golden(bundle, lambda v: v[2].update(png=base64.b64encode(b"no image").decode()))
+    with pytest.raises(BundleError, match=r"Image 2 of golden\.json"):
+        replay_golden(broken)
+
+
+def test_golden_images_are_kept_losslessly_at_their_own_size(info, model):
+    images = [grey(i * 20, side) for i, side in enumerate((16, 20, 32, 40, 48, 50, 60, 64))]
+    vectors = json.loads(make_golden(info, model, images))["vectors"]
+    for vector, image in zip(vectors, images, strict=True):
+        found = Detector(Bundle(info, {"model.onnx": model})).detect(base64.b64decode(vector["png"]))
+        assert (found.width, found.logit, found.verdict) == (len(image), vector["logit"], vector["verdict"])
+
+
+@pytest.mark.parametrize("count", [0, 7, 17])
+def test_too_few_or_too_many_golden_images_are_refused(info, model, count):
+    with pytest.raises(ExportError, match="8 to 16"):
+        make_golden(info, model, [grey(0)] * count)
