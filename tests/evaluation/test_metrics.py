@@ -23,9 +23,7 @@ from pyrite.evaluation.metrics import (
 )
 
 
-def make(
-    labels: Sequence[int], probabilities: Sequence[float], verdicts: Sequence[str] | None = None
-) -> Scores:
+def make(labels: Sequence[int], probabilities: Sequence[float], verdicts: Sequence[str] | None = None) -> Scores:
     said = verdicts or ["ai" if p > 0.5 else "real" for p in probabilities]
     return Scores(np.array(labels, np.int8), np.array(probabilities, np.float64), np.array(said, np.str_))
 
@@ -102,9 +100,7 @@ def test_the_interval_of_the_accuracy_is_the_binomial_one() -> None:
 def test_intervals_hold_the_value_and_hang_on_the_seed_alone() -> None:
     scores = draw(600, 3)
     first, again, other = headline(scores, seed=1), headline(scores, seed=1), headline(scores, seed=2)
-    metrics = [
-        getattr(first, field.name) for field in fields(first) if field.name not in ("images", "real", "ai")
-    ]
+    metrics = [getattr(first, field.name) for field in fields(first) if field.name not in ("images", "real", "ai")]
     assert len(metrics) == 11
     assert all(m.low <= m.value <= m.high for m in metrics if m is not first.ece)
     assert first == again
@@ -125,9 +121,7 @@ def test_one_class_alone_leaves_undefined_figures_out(label: int) -> None:
     scores = make([label] * 3, [0.2, 0.6, 0.9])
     found = headline(scores)
     assert found.accuracy.value == pytest.approx([1 / 3, 2 / 3][label])
-    assert (
-        found.auroc is found.average_precision is found.f1 is found.tpr_at_fpr_1 is found.tpr_at_fpr_5 is None
-    )
+    assert found.auroc is found.average_precision is found.f1 is found.tpr_at_fpr_1 is found.tpr_at_fpr_5 is None
     assert (found.fpr is None) == (label == 1)
     assert (found.tpr is None) == (label == 0)
     assert roc(scores) is precision_recall(scores) is None

@@ -21,13 +21,9 @@ PNG = bytes.fromhex(
 
 def make_report(labels: tuple[int, ...] = (0, 0, 0, 1, 1, 1)) -> Report:
     probabilities = np.array([0.1, 0.2, 0.7, 0.4, 0.8, 0.9])[: len(labels)]
-    scores = Scores(
-        np.array(labels, np.int8), probabilities, np.array(["real", "uncertain", "ai"] * 2)[: len(labels)]
-    )
+    scores = Scores(np.array(labels, np.int8), probabilities, np.array(["real", "uncertain", "ai"] * 2)[: len(labels)])
     headline = metrics.headline(scores)
-    table = metrics.slice_table(
-        "object", ["cat", "<dog>", "cat", "<dog>", "cat", "<dog>"][: len(labels)], scores
-    )
+    table = metrics.slice_table("object", ["cat", "<dog>", "cat", "<dog>", "cat", "<dog>"][: len(labels)], scores)
     return Report(
         provenance=Provenance(
             bundle="brightness",
@@ -83,9 +79,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.text += " " if tag in ("td", "th", "dd") else ""
-        self.links += [
-            value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset")
-        ]
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset")]
 
     def handle_data(self, data: str) -> None:
         self.text += data

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pyrite.bundle import Bundle, DataInfo, TrainingInfo, save_bundle
-from pyrite.datasets import Dataset, content_hashes
+from pyrite.datasets import Dataset, Protocol, content_hashes
 from pyrite.errors import BundleError, EvaluationError
 from pyrite.evaluation import Part, Report, evaluate, measure
 from pyrite.evaluation.metrics import VerdictRow
@@ -39,12 +39,12 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def trained_on(bundle: Bundle, dataset: Dataset, protocol: str) -> Bundle:
+def trained_on(bundle: Bundle, dataset: Dataset, protocol: Protocol) -> Bundle:
     data = DataInfo(
         name=dataset.name,
         sha256="",
         fingerprint=dataset.fingerprint,
-        protocol=protocol,  # type: ignore[arg-type]
+        protocol=protocol,
         fractions=(0.4, 0.3, 0.3),
         train=0,
         validation=0,
@@ -65,9 +65,7 @@ def trained_on(bundle: Bundle, dataset: Dataset, protocol: str) -> Bundle:
 
 def test_every_figure_comes_from_the_detector(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
-    report = evaluate(
-        bundle, folder, out=tmp_path / "out", progress=lambda done, total: steps.append((done, total))
-    )
+    report = evaluate(bundle, folder, out=tmp_path / "out", progress=lambda done, total: steps.append((done, total)))
     assert report.part.protocol == "official"
     assert "does not say what it was trained on" in report.part.why
     assert steps == [(i, 10) for i in range(1, 11)]
@@ -179,12 +177,8 @@ def test_the_history_is_found_in_the_bundle(bundle: Bundle, folder: Path, tmp_pa
             "auc": 1.0,
         }
     ]
-    first = measure(
-        bundle, dataset, np.arange(8), content_hashes(dataset), part=Part("all", ""), history=epochs
-    )
-    expected = Epoch(
-        epoch=1, loss=0.5, accuracy=0.7, val_loss=0.6, val_accuracy=0.6, learning_rate=0.1, seconds=2.0
-    )
+    first = measure(bundle, dataset, np.arange(8), content_hashes(dataset), part=Part("all", ""), history=epochs)
+    expected = Epoch(epoch=1, loss=0.5, accuracy=0.7, val_loss=0.6, val_accuracy=0.6, learning_rate=0.1, seconds=2.0)
     assert first.history == (expected,)
     kept = save_bundle(tmp_path / "kept", bundle.info, {**bundle.files, "report.json": first.to_json()})
     assert evaluate(kept, folder).history == (expected,)

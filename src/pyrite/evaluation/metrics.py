@@ -267,10 +267,7 @@ def verdict_rows(scores: Scores) -> tuple[VerdictRow, VerdictRow]:
     """Count the verdicts on real and on AI images."""
     real, ai = (
         VerdictRow(
-            **{
-                str(verdict): int(np.sum(scores.verdicts[scores.labels == label] == verdict))
-                for verdict in Verdict
-            }
+            **{str(verdict): int(np.sum(scores.verdicts[scores.labels == label] == verdict)) for verdict in Verdict}
         )
         for label in (0, 1)
     )
@@ -302,9 +299,7 @@ def _slice(value: str, scores: Scores, generator: np.random.Generator) -> Slice:
     real, ai = kept + false, missed + found
     # A resample's count of right answers in a class is binomial, so no resample need be drawn.
     right = sum(
-        generator.binomial(count, hits / count, RESAMPLES)
-        for hits, count in ((kept, real), (found, ai))
-        if count
+        generator.binomial(count, hits / count, RESAMPLES) for hits, count in ((kept, real), (found, ai)) if count
     )
     return Slice(
         value,

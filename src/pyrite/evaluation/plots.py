@@ -99,9 +99,7 @@ def reliability(bins: Sequence[Bin]) -> Picture:
         x, y = [b.probability for b in bins], [b.share for b in bins]
         largest = max(b.images for b in bins)
         axes.plot(x, y, color=_ACCENT, linewidth=0.8)
-        axes.scatter(
-            x, y, [8 + 80 * b.images / largest for b in bins], color=_ACCENT, linewidths=0, clip_on=False
-        )
+        axes.scatter(x, y, [8 + 80 * b.images / largest for b in bins], color=_ACCENT, linewidths=0, clip_on=False)
         _unit(axes, "Mean probability of AI", "Share of AI images")
 
     return _picture("reliability", draw, _SQUARE)
@@ -135,9 +133,7 @@ def confusion(counts: tuple[tuple[int, int], tuple[int, int]]) -> Picture:
         for row, cells in enumerate(counts):
             for column, count in enumerate(cells):
                 share = count / max(1, sum(cells))
-                axes.add_patch(
-                    Rectangle((column, row), 1, 1, facecolor=_ACCENT, alpha=0.04 + 0.4 * share, linewidth=0)
-                )
+                axes.add_patch(Rectangle((column, row), 1, 1, facecolor=_ACCENT, alpha=0.04 + 0.4 * share, linewidth=0))
                 axes.text(column + 0.5, row + 0.45, f"{count:,}", ha="center", va="center", fontsize=13)
                 axes.text(
                     column + 0.5,

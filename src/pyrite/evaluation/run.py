@@ -195,9 +195,7 @@ def _choose(
         dropped = own.dropped
     elif protocol == "official":
         if not named.any():
-            raise EvaluationError(
-                f"{name} names no test split of its own. Use the protocol 'all' or 'pooled' instead."
-            )
+            raise EvaluationError(f"{name} names no test split of its own. Use the protocol 'all' or 'pooled' instead.")
         indices = np.flatnonzero(named)
         why = f"The test split that {name} names. {_origin(bundle, own)}"
     elif protocol == "pooled":
@@ -237,9 +235,7 @@ def _origin(bundle: Bundle, own: Split | None) -> str:
     return f"The bundle was trained on other data, {bundle.info.training.data.name}."
 
 
-def _judge(
-    detector: Detector, dataset: Dataset, indices: Iterable[int]
-) -> Iterator[tuple[int, Detection | Failure]]:
+def _judge(detector: Detector, dataset: Dataset, indices: Iterable[int]) -> Iterator[tuple[int, Detection | Failure]]:
     """Yield each index with what the detector says of its image, or why nothing could be said."""
     sent: deque[int] = deque()
     lost: list[tuple[int, Failure]] = []
@@ -309,18 +305,14 @@ def _kept_history(bundle: Bundle) -> list[dict[str, int | float | None]] | None:
     try:
         return msgspec.json.decode(bundle.files["report.json"], type=_History).history
     except msgspec.DecodeError as error:
-        raise BundleError(
-            f"report.json of the bundle {bundle.info.name} is not a report: {error}."
-        ) from error
+        raise BundleError(f"report.json of the bundle {bundle.info.name} is not a report: {error}.") from error
 
 
 class _History(msgspec.Struct):
     history: list[dict[str, int | float | None]] | None = None
 
 
-def _provenance(
-    bundle: Bundle, dataset: Dataset, hashes: Sequence[str], seed: int, seconds: float
-) -> Provenance:
+def _provenance(bundle: Bundle, dataset: Dataset, hashes: Sequence[str], seed: int, seconds: float) -> Provenance:
     program, *arguments = sys.argv
     return Provenance(
         bundle=bundle.info.name,
