@@ -13,9 +13,7 @@ from PIL import features
 from pyrite.errors import ImageError
 from pyrite.image import Limits, open_image
 
-SMOOTH = np.stack(np.broadcast_arrays(np.arange(24)[:, None] * 8, np.arange(16) * 12, 99), axis=2).astype(
-    np.uint8
-)
+SMOOTH = np.stack(np.broadcast_arrays(np.arange(24)[:, None] * 8, np.arange(16) * 12, 99), axis=2).astype(np.uint8)
 
 
 def encode(image, name, **options):

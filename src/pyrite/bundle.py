@@ -240,9 +240,7 @@ def _verify(info: BundleInfo, files: Mapping[str, bytes], path: Path) -> None:
         if name not in files:
             raise BundleError(f"{path} has no {name}, which its {MANIFEST} lists. Fetch the bundle again.")
         if hashlib.sha256(files[name]).hexdigest() != sha256:
-            raise BundleError(
-                f"{name} in {path} is not what was saved: its SHA-256 differs. Fetch the bundle again."
-            )
+            raise BundleError(f"{name} in {path} is not what was saved: its SHA-256 differs. Fetch the bundle again.")
 
 
 def _suggest(name: str, known: tuple[str, ...]) -> str:

@@ -42,8 +42,8 @@ def decide(
     """Return the verdict on one image.
 
     Verified evidence decides alone, and evidence of AI outweighs evidence of a real image. Asserted
-    evidence decides only where it says AI, since nobody gains by forging that. Otherwise the pixels
-    decide, where the score is usual for one class and unusual for the other.
+    evidence decides only where it says AI, with a reason that tells that it can be forged. Otherwise the
+    pixels decide, where the score is usual for one class and unusual for the other.
 
     Args:
         p_real: Conformal p-value of the score among real images, 0 to 1.

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
-from joblib import cpu_count  # type: ignore[import-untyped]
+from joblib import cpu_count
 from PIL import Image as PillowImage
 
 from pyrite.bundle import Bundle, BundleInfo, load_bundle
@@ -157,9 +157,7 @@ class Detector:
         for item in batch:
             yield item if isinstance(item, Detection) else self._judge(item, *next(scores))
 
-    def _judge(
-        self, image: _Ready, logit: float, probability: float, p_real: float, p_ai: float
-    ) -> Detection:
+    def _judge(self, image: _Ready, logit: float, probability: float, p_real: float, p_ai: float) -> Detection:
         in_scope = self.bundle.info.scope.contains(image.width, image.height)
         verdict, reason = decide(p_real, p_ai, in_scope, self.policy)
         return Detection(

@@ -74,6 +74,5 @@ def require(extra: str, *modules: str) -> None:
     missing = [name for name in modules if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
-            f"This needs {', '.join(missing)}, which is not installed. "
-            f"Install it with: pip install 'pyrite[{extra}]'"
+            f"This needs {', '.join(missing)}, which is not installed. Install it with: pip install 'pyrite[{extra}]'"
         )

@@ -121,8 +121,7 @@ def _read(source: str | Path | bytes | BinaryIO, limits: Limits) -> bytes:
     else:
         raise ImageError(
             "bad_source",
-            "An image is a path, bytes, a binary stream, a Pillow image or an array, "
-            f"not {type(source).__name__}.",
+            f"An image is a path, bytes, a binary stream, a Pillow image or an array, not {type(source).__name__}.",
         )
     _check_bytes(len(data), limits)
     return data
@@ -130,9 +129,7 @@ def _read(source: str | Path | bytes | BinaryIO, limits: Limits) -> bytes:
 
 def _check_bytes(size: int, limits: Limits) -> None:
     if size > limits.max_bytes:
-        raise ImageError(
-            "too_many_bytes", f"The file is larger than the limit of {limits.max_bytes:,} bytes."
-        )
+        raise ImageError("too_many_bytes", f"The file is larger than the limit of {limits.max_bytes:,} bytes.")
 
 
 def _check_pixels(width: int, height: int, limits: Limits) -> None:

@@ -1,8 +1,8 @@
 """Running a model: the only place that knows ONNX Runtime."""
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
-from joblib import cpu_count  # type: ignore[import-untyped]
+import onnxruntime
+from joblib import cpu_count
 from numpy.typing import NDArray
 
 from pyrite.errors import BundleError, PyriteError
@@ -73,9 +73,7 @@ def _check_input(inputs: list[onnxruntime.NodeArg]) -> tuple[str, tuple[int | No
         or isinstance(shape[0], int)
         or (isinstance(shape[3], int) and shape[3] != 3)
     ):
-        raise BundleError(
-            f"The model's input must be uint8 (N, height, width, 3) with any N, not {node.type} {shape}."
-        )
+        raise BundleError(f"The model's input must be uint8 (N, height, width, 3) with any N, not {node.type} {shape}.")
     height, width = (side if isinstance(side, int) else None for side in shape[1:3])
     return node.name, (height, width)
 

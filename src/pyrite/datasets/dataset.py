@@ -119,10 +119,7 @@ class Dataset:
         if count >= len(self):
             return self
         order = np.array(
-            [
-                hashlib.sha256(f"{seed}:{path}".encode("utf-8", "surrogatepass")).digest()
-                for path in self.paths
-            ]
+            [hashlib.sha256(f"{seed}:{path}".encode("utf-8", "surrogatepass")).digest() for path in self.paths]
         )
         strata: dict[tuple[int, str | None], list[int]] = {}
         for i in np.argsort(order, kind="stable"):

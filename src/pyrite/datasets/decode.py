@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 _CHUNK = 512
 _SERIAL_BELOW = 4096  # Starting worker processes costs more than decoding so few small images.
-_FORMAT = 1  # Part of the cache's key: raise it when decoding or preprocessing changes what it gives.
+_FORMAT = 2  # Part of the cache's key: raise it when decoding or preprocessing changes what it gives.
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,11 @@ class Decoded:
     pixels: NDArray[np.uint8]
     """(n, height, width, 3), memory-mapped; zeros where the file could not be read."""
     hashes: tuple[str, ...]
-    """Each file's hexadecimal SHA-256; empty where it could not be read as an image."""
+    """Each file's hexadecimal SHA-256; empty where its bytes could not be read."""
     failures: dict[int, Failure]
-    """Why a file could not be read, by its index."""
+    """Why a file could not be read as an image, by its index."""
+    sides: tuple[int, int]
+    """The shortest and the longest side of any image, in pixels, before preprocessing; 0 without images."""
 
 
 def cache_folder() -> Path:
@@ -66,6 +68,7 @@ def decode(dataset: Dataset, preprocess: Preprocess, progress: Progress | None =
         pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
         hashes=tuple(index["hashes"]),
         failures={int(i): Failure(**failure) for i, failure in index["failures"].items()},
+        sides=(index["sides"][0], index["sides"][1]),
     )
 
 
@@ -103,12 +106,16 @@ def _fill(folder: Path, dataset: Dataset, preprocess: Preprocess, progress: Prog
             np.lib.format.open_memmap(work / "pixels.npy", "w+", np.uint8, shape).flush()
             hashes: list[str] = []
             failures: dict[int, Failure] = {}
-            for part, failed in _in_parallel(_decode_chunk, dataset, work / "pixels.npy", preprocess):
+            shortest, longest = [], []
+            for part, failed, sides in _in_parallel(_decode_chunk, dataset, work / "pixels.npy", preprocess):
                 failures |= {len(hashes) + i: failure for i, failure in failed.items()}
                 hashes += part
+                shortest += sides[:1]
+                longest += sides[1:]
                 if progress:
                     progress(len(hashes), len(dataset))
-            index = {"hashes": hashes, "failures": failures}
+            extremes = (min(shortest, default=0), max(longest, default=0))
+            index = {"hashes": hashes, "failures": failures, "sides": extremes}
             (work / "index.json").write_bytes(msgspec.json.encode(index))
             if not folder.exists():  # Another run may have been faster.
                 work.rename(folder)
@@ -142,20 +149,25 @@ def _hash_chunk(storage: Storage, _start: int, names: Sequence[str]) -> list[str
 
 def _decode_chunk(
     storage: Storage, start: int, names: Sequence[str], target: Path, preprocess: Preprocess
-) -> tuple[list[str], dict[int, Failure]]:
+) -> tuple[list[str], dict[int, Failure], list[int]]:
+    """Fill a part of the array; return the hashes, the failures, and the extreme sides if there are any."""
     pixels = np.lib.format.open_memmap(target, "r+")
     hashes = []
     failures = {}
+    sides: set[int] = set()
     for i, name in enumerate(names):
         try:
-            image = open_image(storage.read(name))
+            data = storage.read(name)
+        except OSError as error:
+            hashes.append("")
+            failures[i] = Failure("unreadable", f"The file cannot be read: {error}")
+            continue
+        hashes.append(hashlib.sha256(data).hexdigest())
+        try:
+            image = open_image(data)
         except ImageError as error:
             failures[i] = Failure(error.code, str(error))
-        except OSError as error:
-            failures[i] = Failure("unreadable", f"The file cannot be read: {error}")
         else:
             pixels[start + i] = preprocess.apply(image.pixels)
-            hashes.append(image.sha256 or "")
-            continue
-        hashes.append("")
-    return hashes, failures
+            sides |= {image.width, image.height}
+    return hashes, failures, [min(sides), max(sides)] if sides else []

@@ -25,13 +25,9 @@ class Split:
     test: NDArray[np.intp]
     dropped: int
     """Images left out of train and validation because the same bytes stand in a later split."""
-    unreadable: int
-    """Images in no split because their files could not be read."""
 
 
-def split(
-    dataset: Dataset, hashes: Sequence[str], protocol: Protocol, fractions: Fractions, seed: int
-) -> Split:
+def split(dataset: Dataset, hashes: Sequence[str], protocol: Protocol, fractions: Fractions, seed: int) -> Split:
     """Divide a dataset by the hash of each file's content.
 
     `pooled` ignores the dataset's own splits. `official` keeps its test split, and its
@@ -41,7 +37,7 @@ def split(
 
     Args:
         dataset: the images.
-        hashes: (n,), each file's hexadecimal SHA-256, empty where it could not be read.
+        hashes: (n,), each file's hexadecimal SHA-256, empty where it could not be read: such are in no split.
         protocol: see above.
         fractions: train, validation and test shares, summing to 1.
         seed: another seed gives another division.
@@ -64,14 +60,11 @@ def split(
         validation=np.flatnonzero(side == 1),
         test=np.flatnonzero(side == 2),
         dropped=dropped,
-        unreadable=int(np.sum(~readable)),
     )
     for name in ("train", "validation", "test"):
         labels = dataset.labels[getattr(result, name)]
         if len(set(labels.tolist())) < 2:
-            lack = (
-                "no images" if not len(labels) else "no AI images" if not labels.any() else "no real images"
-            )
+            lack = "no images" if not len(labels) else "no AI images" if not labels.any() else "no real images"
             raise DatasetError(
                 f"The {name} split of {dataset.name} ({protocol}) has {lack}. "
                 "It needs both classes: add images, or raise the limit where one is set."
@@ -91,10 +84,9 @@ def _official(
     dropped = 0
     held_out: set[str] = set()
     for later in (2, 1):
-        held_out |= {hashes[i] for i in np.flatnonzero(side == later)}
-        leaks = [
-            i for i in np.flatnonzero((side >= 0) & (side < later)) if hashes[i] and hashes[i] in held_out
-        ]
+        held_out |= {hashes[i] for i in np.flatnonzero(side == later).tolist()}
+        earlier = np.flatnonzero((side >= 0) & (side < later)).tolist()
+        leaks = [i for i in earlier if hashes[i] and hashes[i] in held_out]
         side[leaks] = -1
         dropped += len(leaks)
     return side, dropped

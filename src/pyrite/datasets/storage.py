@@ -55,9 +55,7 @@ def open_storage(path: Path) -> Storage:
             return TarStorage(path)
     except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
         raise DatasetError(f"{path} cannot be read: {error}") from error
-    raise DatasetError(
-        f"{path} is neither a folder nor a zip or tar archive nor a manifest (.csv, .parquet)."
-    )
+    raise DatasetError(f"{path} is neither a folder nor a zip or tar archive nor a manifest (.csv, .parquet).")
 
 
 class FolderStorage:
@@ -104,9 +102,7 @@ class TarStorage:
         self._path = path
         self._archive: tarfile.TarFile | None = None
         with tarfile.open(path) as archive:
-            self.names, self.fingerprint = _listing(
-                (m.name, m.size, int(m.mtime)) for m in archive if m.isfile()
-            )
+            self.names, self.fingerprint = _listing((m.name, m.size, int(m.mtime)) for m in archive if m.isfile())
 
     def read(self, name: str) -> bytes:
         """Return one file's bytes."""
@@ -151,7 +147,7 @@ def _listing(found: Iterable[tuple[str, int, int]]) -> tuple[tuple[str, ...], st
 
 @contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Archives fail on one member in many ways (damaged, encrypted, unknown method); callers know one."""
+    """Raise `OSError` for the many ways in which reading from an archive fails."""
     try:
         yield
     except _MEMBER_ERRORS as error:

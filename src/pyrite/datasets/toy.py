@@ -16,9 +16,7 @@ _OBJECTS = 10  # As many as CIFAKE has, named by the same suffixes.
 _SMOOTH = np.array([0.25, 0.5, 0.25])
 
 
-def make_toy(
-    folder: Path, *, count: int = 1000, size: int = 32, seed: int = 0, test_share: float = 0.2
-) -> None:
+def make_toy(folder: Path, *, count: int = 1000, size: int = 32, seed: int = 0, test_share: float = 0.2) -> None:
     """Write a toy dataset with CIFAKE's layout: `train` and `test`, each with `REAL` and `FAKE` PNGs.
 
     Args:

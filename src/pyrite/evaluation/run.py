@@ -1,12 +1,7 @@
 """Judge a bundle by labelled images, through the same `Detector` that its users run."""
 
 import hashlib
-import importlib.metadata
 import io
-import platform
-import shlex
-import subprocess
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +21,7 @@ from pyrite.errors import BundleError, EvaluationError, require
 from pyrite.evaluation import metrics
 from pyrite.evaluation.metrics import Headline, Scores
 from pyrite.evaluation.plots import Epoch
+from pyrite.evaluation.provenance import current_command, package_versions, source_commit
 from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, Unreadable
 from pyrite.image import open_image
 from pyrite.results import Detection, Failure
@@ -36,7 +32,6 @@ Protocol = Literal["auto", "official", "pooled", "all"]
 _MISTAKES = 12
 _THUMBNAIL = 128  # pixels a side
 _FRACTIONS = (0.8, 0.1, 0.1)  # of a pooled split that no bundle prescribes
-_PACKAGES = ("pyrite", "numpy", "pillow", "onnxruntime", "scikit-learn", "matplotlib")
 
 
 def evaluate(
@@ -189,8 +184,7 @@ def _choose(
         protocol = own.protocol if own else "official" if named.any() else "all"
     if own and own.protocol == protocol:
         # Files that cannot be read are in no split, and must not go missing for it.
-        lost = named & np.array([not value for value in hashes]) if protocol == "official" else []
-        indices = np.union1d(own.test, np.flatnonzero(lost))
+        indices = np.union1d(own.test, [i for i, value in enumerate(hashes) if not value]).astype(np.intp)
         why = f"The {protocol} test split of {name}, which this bundle’s training kept back."
         dropped = own.dropped
     elif protocol == "official":
@@ -313,7 +307,6 @@ class _History(msgspec.Struct):
 
 
 def _provenance(bundle: Bundle, dataset: Dataset, hashes: Sequence[str], seed: int, seconds: float) -> Provenance:
-    program, *arguments = sys.argv
     return Provenance(
         bundle=bundle.info.name,
         version=bundle.info.version,
@@ -323,40 +316,13 @@ def _provenance(bundle: Bundle, dataset: Dataset, hashes: Sequence[str], seed: i
         data_fingerprint=dataset.fingerprint,
         data_images=len(dataset),
         data_unreadable=sum(not value for value in hashes),
-        command=_plain(shlex.join([Path(program).name, *arguments])),
+        command=_plain(current_command()),
         commit=source_commit(),
-        packages=package_versions(_PACKAGES),
+        packages=package_versions(),
         seed=seed,
         seconds=round(seconds, 3),
         training=bundle.info.training,
     )
-
-
-def source_commit() -> str | None:
-    """Return the commit that Pyrite runs from, `-dirty` where files differ; `None` outside a checkout."""
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        command = ("git", "-C", str(here), *arguments)
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        # An installed package may lie within a repository that is not Pyrite's.
-        git("ls-files", "--error-unmatch", Path(__file__).name)
-        return git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def package_versions(names: Iterable[str]) -> dict[str, str]:
-    """Return the version of Python and of each of these packages that is installed."""
-    versions = {"python": platform.python_version()}
-    for name in names:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _plain(text: str) -> str:

@@ -88,9 +88,7 @@ def build_model(recipe: Recipe) -> Any:
 
 def _load_weights(backbone: Any, path: Path) -> None:
     if not path.is_file():
-        raise RecipeError(
-            f"There is no weights file {path}; use weights = 'none', 'imagenet' or a file that is there."
-        )
+        raise RecipeError(f"There is no weights file {path}; use weights = 'none', 'imagenet' or a file that is there.")
     try:
         backbone.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds for a file that is not what they expect.

@@ -1,12 +1,12 @@
 """Keras, imported late and with the settings that it needs to be fast and quiet."""
 
 import os
-from types import ModuleType
+from typing import Any
 
 from pyrite.errors import require
 
 
-def load_keras() -> ModuleType:
+def load_keras() -> Any:
     """Return the `keras` module, for the backend that `KERAS_BACKEND` names (TensorFlow by default).
 
     TensorFlow reads these variables when it is first imported, so they are set before. It leaves

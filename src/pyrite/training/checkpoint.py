@@ -55,9 +55,7 @@ def save_checkpoint(path: Path, state: State, groups: Mapping[str, Sequence[Any]
     Raises:
         TrainingError: there is no room, or it cannot be written; what was at `path` is still there.
     """
-    arrays = {
-        f"{group}/{i}": np.asarray(a) for group, members in groups.items() for i, a in enumerate(members)
-    }
+    arrays = {f"{group}/{i}": np.asarray(a) for group, members in groups.items() for i, a in enumerate(members)}
     # JSON has no infinity, which is what best_loss is before the first epoch; msgpack does.
     arrays["state"] = np.frombuffer(msgspec.msgpack.encode(state), np.uint8)
     partial = path.with_suffix(".partial")
@@ -74,9 +72,7 @@ def save_checkpoint(path: Path, state: State, groups: Mapping[str, Sequence[Any]
             if path.exists()
             else ""
         )
-        raise TrainingError(
-            f"The checkpoint could not be written: {error.strerror or error}.{kept}"
-        ) from error
+        raise TrainingError(f"The checkpoint could not be written: {error.strerror or error}.{kept}") from error
 
 
 def load_checkpoint(path: Path) -> tuple[State, dict[str, Arrays]]:
@@ -93,7 +89,5 @@ def load_checkpoint(path: Path) -> tuple[State, dict[str, Arrays]]:
                 if key != "state":
                     groups.setdefault(key.partition("/")[0], []).append(stored[key])
     except Exception as error:  # A damaged zip inside an npz fails in many ways.
-        raise TrainingError(
-            f"The checkpoint {path} cannot be read: {error}. Start again in a new folder."
-        ) from error
+        raise TrainingError(f"The checkpoint {path} cannot be read: {error}. Start again in a new folder.") from error
     return state, groups

@@ -54,7 +54,7 @@ class Examples:
     validation: NDArray[np.intp]
 
 
-class Interrupted(TrainingError):
+class Interrupted(TrainingError):  # noqa: N818 - it is no error of anyone's
     """Training was asked to stop, and saved what it had."""
 
 
@@ -77,9 +77,7 @@ def fit(
     if checkpoint.exists():
         state, groups = load_checkpoint(checkpoint)
         if state.data_sha256 != start.data_sha256:
-            raise TrainingError(
-                "The data is not what it was when this run began; start again in a new folder."
-            )
+            raise TrainingError("The data is not what it was when this run began; start again in a new folder.")
         _assign(model.variables, groups["model"])
         _assign(model.optimizer.variables, groups["optimizer"])
         best = groups.get("best", [])
@@ -109,9 +107,7 @@ def fit(
 
 def predict(model: Any, pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return the model's logits (len(indices),) for some of the images."""
-    parts = [
-        np.asarray(model.predict_on_batch(np.array(pixels[chunk])))[:, 0] for chunk in in_chunks(indices)
-    ]
+    parts = [np.asarray(model.predict_on_batch(np.array(pixels[chunk])))[:, 0] for chunk in in_chunks(indices)]
     return np.concatenate(parts).astype(np.float64)
 
 

@@ -92,18 +92,14 @@ def make_recipe(table: Mapping[str, object]) -> Recipe:
     for key in table:
         if key not in Recipe.__struct_fields__:
             near = difflib.get_close_matches(key, Recipe.__struct_fields__, n=1)
-            hint = (
-                f"did you mean {near[0]!r}?" if near else f"there are {', '.join(Recipe.__struct_fields__)}."
-            )
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(Recipe.__struct_fields__)}."
             raise RecipeError(f"A recipe has no setting {key!r}: {hint}")
     try:
         recipe = msgspec.convert(table, Recipe)
     except msgspec.ValidationError as error:
         raise RecipeError(f"The recipe is not valid: {error}") from None
     if any(share <= 0 for share in recipe.fractions) or abs(sum(recipe.fractions) - 1) > 1e-6:
-        raise RecipeError(
-            f"fractions must be three shares above 0 that sum to 1, not {list(recipe.fractions)}."
-        )
+        raise RecipeError(f"fractions must be three shares above 0 that sum to 1, not {list(recipe.fractions)}.")
     return recipe
 
 
@@ -119,9 +115,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def _read(name_or_file: str | Path) -> dict[str, object]:
     if str(name_or_file) in shipped_recipes():
-        return tomllib.loads(
-            (resources.files("pyrite") / "recipes" / f"{name_or_file}.toml").read_text("utf-8")
-        )
+        return tomllib.loads((resources.files("pyrite") / "recipes" / f"{name_or_file}.toml").read_text("utf-8"))
     path = Path(name_or_file)
     if path.suffix != ".toml":
         raise RecipeError(

@@ -1,20 +1,32 @@
 """`train`: from a dataset and a recipe to a bundle and its report, in a folder that can be resumed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from pyrite.datasets import Dataset, content_sha256, decode, split
-from pyrite.errors import TrainingError
+from pyrite.bundle import Bundle, BundleInfo, DataInfo, TrainingInfo, save_bundle
+from pyrite.calibration import fit_calibration
+from pyrite.datasets import Dataset, Decoded, Split, content_sha256, decode, split
+from pyrite.decision import Policy, Scope
+from pyrite.detector import make_golden
+from pyrite.errors import TrainingError, require
+from pyrite.evaluation import Part, Report, measure
+from pyrite.evaluation.provenance import current_command, package_versions, source_commit
 from pyrite.preprocess import Preprocess
+from pyrite.runtime import Session
 from pyrite.training.architectures import build_model
+from pyrite.training.card import write_card
 from pyrite.training.checkpoint import State
 from pyrite.training.curves import write_history, write_tensorboard
+from pyrite.training.export import check_parity, export_onnx, score
 from pyrite.training.loop import Examples, Step, fit
-from pyrite.training.provenance import current_provenance
 from pyrite.training.recipe import Recipe, dump_recipe, load_recipe
+
+_GOLDEN_PER_CLASS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +41,48 @@ class Stage:
 Watch = Callable[[Stage | Step | State], None]
 
 
+class _Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a run began; kept when it is resumed."""
+
+    command: str
+    commit: str | None
+    packages: dict[str, str]
+
+
 def train(
-    data: Dataset, recipe: Recipe, out: Path, *, resume: bool = False, watch: Watch = lambda event: None
-) -> Path:
-    state_file = out / "checkpoint.npz"
-    _prepare(out, recipe, resume)
-    data = data if recipe.limit is None else data.sample(recipe.limit, recipe.seed)
+    data: Dataset | str | Path,
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    watch: Watch = lambda event: None,
+) -> Report:
+    """Train a detector, export it as a bundle, and measure that on the test split.
+
+    `out` will hold `bundle/` and `report/`, and of the run itself `recipe.toml`, `provenance.json`,
+    `history.csv`, `tensorboard/` and `checkpoint.npz`.
+
+    Args:
+        data: the images, or where they lie.
+        recipe: how to train, or where that is written.
+        out: a folder that does not exist yet or is empty, unless `resume`.
+        resume: go on with the run in `out`, which must have begun with the same recipe and data.
+        watch: called with every step, epoch and stage.
+
+    Raises:
+        Interrupted: on SIGINT or SIGTERM, after saving.
+        PyriteError: the data, the recipe or the folder cannot be used, or training failed.
+    """
+    require("train", "keras", "sklearn", "matplotlib", "tensorboard")
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    out = Path(out)
+    provenance = _enter(out, recipe, resume)
+    if recipe.limit is not None:
+        dataset = dataset.sample(recipe.limit, recipe.seed)
     preprocess = Preprocess(height=recipe.height, width=recipe.width)
-    decoded = decode(data, preprocess, lambda done, total: watch(Stage("Decoding", done, total)))
-    parts = split(data, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed)
-    start = State(data_sha256=content_sha256(data, decoded.hashes))
-    model = build_model(recipe)
-    examples = Examples(decoded.pixels, data.labels, parts.train, parts.validation)
+    decoded = decode(dataset, preprocess, lambda done, total: watch(Stage("Decoding", done, total)))
+    parts = _readable(split(dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed), decoded)
 
     def observe(event: Step | State) -> None:
         if isinstance(event, State):
@@ -48,25 +90,101 @@ def train(
             write_tensorboard(out / "tensorboard", event.history[-1])
         watch(event)
 
-    fit(model, examples, recipe, start, state_file, observe)
-    return out
+    watch(Stage("Building the network"))
+    model = build_model(recipe)
+    examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation)
+    start = State(data_sha256=content_sha256(dataset, decoded.hashes))
+    state = fit(model, examples, recipe, start, out / "checkpoint.npz", observe)
+
+    watch(Stage("Exporting"))
+    onnx = export_onnx(model)
+    session = Session(onnx)
+    check_parity(model, session, decoded.pixels, parts.validation)
+    logits = score(session, decoded.pixels, parts.validation)
+    info = BundleInfo(
+        name=recipe.name,
+        version="1",
+        licence=recipe.licence,
+        preprocess=preprocess,
+        scope=_scope(decoded, dataset.name),
+        calibration=fit_calibration(logits, dataset.labels[parts.validation], seed=recipe.seed),
+        policy=Policy(),
+        training=TrainingInfo(
+            recipe=recipe.name,
+            recipe_sha256=recipe.sha256(),
+            data=DataInfo(
+                name=dataset.name,
+                sha256=start.data_sha256,
+                fingerprint=dataset.fingerprint,
+                protocol=recipe.protocol,
+                fractions=recipe.fractions,
+                train=len(parts.train),
+                validation=len(parts.validation),
+                test=len(parts.test),
+            ),
+            seed=recipe.seed,
+            command=provenance.command,
+            commit=provenance.commit,
+            packages=provenance.packages,
+            epochs=state.epoch,
+        ),
+    )
+    files = {
+        "model.onnx": onnx,
+        "golden.json": make_golden(info, onnx, _golden_images(decoded, dataset, parts.validation)),
+        "recipe.toml": dump_recipe(recipe).encode(),
+    }
+    report = measure(
+        Bundle(info, files),
+        dataset,
+        # Files that cannot be read are in no split; the report lists them all the same.
+        np.union1d(parts.test, np.array(list(decoded.failures), np.intp)),
+        decoded.hashes,
+        part=Part(recipe.protocol, f"The {recipe.protocol} test split, which training kept back.", parts.dropped),
+        history=[msgspec.to_builtins(row) for row in state.history],
+        progress=lambda done, total: watch(Stage("Judging the test split", done, total)),
+    )
+    files |= {"report.json": report.to_json(), "card.md": write_card(info, report).encode()}
+    watch(Stage("Writing the bundle and the report"))
+    report.write(out / "report")
+    save_bundle(out / "bundle", info, files)
+    return report
 
 
-def _prepare(out: Path, recipe: Recipe, resume: bool) -> None:
-    """Make the run's folder, or check that what is there is a run of this recipe."""
-    saved = out / "recipe.toml"
+def _enter(out: Path, recipe: Recipe, resume: bool) -> _Provenance:
+    """Make the run's folder, or check that what is there is an unfinished run of this recipe."""
+    saved, began = out / "recipe.toml", out / "provenance.json"
     if not resume:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise TrainingError(
-                f"{out} is there already. Go on with it with --resume, or choose another --out."
-            )
+            raise TrainingError(f"{out} is there already. Go on with it with --resume, or choose another --out.")
         out.mkdir(parents=True, exist_ok=True)
-        (out / "provenance.json").write_bytes(msgspec.json.encode(current_provenance()))
+        provenance = _Provenance(current_command(), source_commit(), package_versions())
+        began.write_bytes(msgspec.json.encode(provenance))
         saved.write_text(dump_recipe(recipe), "utf-8")
-        return
+        return provenance
     if not saved.is_file():
         raise TrainingError(f"{out} holds no run that could be resumed.")
+    if (out / "bundle").exists():
+        raise TrainingError(f"The run in {out} is complete: its bundle is {out / 'bundle'}.")
     before, now = (msgspec.to_builtins(r) for r in (load_recipe(saved), recipe))
     changed = [f"{key} was {before[key]!r} and is {now[key]!r}" for key in now if now[key] != before[key]]
     if changed:
         raise TrainingError(f"{out} was started with another recipe: {'; '.join(changed)}.")
+    return msgspec.json.decode(began.read_bytes(), type=_Provenance)
+
+
+def _readable(parts: Split, decoded: Decoded) -> Split:
+    """Leave out of train and validation what turned out not to be an image."""
+    failed = np.array(list(decoded.failures), np.intp)
+    return replace(parts, train=np.setdiff1d(parts.train, failed), validation=np.setdiff1d(parts.validation, failed))
+
+
+def _scope(decoded: Decoded, name: str) -> Scope:
+    shortest, longest = decoded.sides
+    size = f"{shortest} pixels" if shortest == longest else f"{shortest} to {longest} pixels"
+    return Scope(min_side=shortest, max_side=longest, description=f"Images like those of {name}, {size} a side.")
+
+
+def _golden_images(decoded: Decoded, dataset: Dataset, validation: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
+    chosen = [validation[dataset.labels[validation] == label][:_GOLDEN_PER_CLASS] for label in (0, 1)]
+    return [np.array(decoded.pixels[i]) for i in np.concatenate(chosen)]
