@@ -1,53 +1,291 @@
 """The command line: parse, make one public call, show what it gave. No logic."""
 
+import os
 import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 
-from pyrite.errors import PyriteError
+from pyrite.errors import Interrupted, PyriteError, RecipeError
+from pyrite.results import Detection
+
+if TYPE_CHECKING:
+    from pyrite.datasets import Dataset
 
 app = typer.Typer(
     name="pyrite",
-    help="Tell AI-generated images from real ones, and see the evidence.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-_stderr = Console(stderr=True)
+bundles = typer.Typer(no_args_is_help=True, help="Look into a bundle, or check it.")
+app.add_typer(bundles, name="bundle")
+_INTERRUPTED = 130  # As shells have it: 128 and the number of SIGINT.
+_stdout = Console(highlight=False, soft_wrap=True)
+_stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DataArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder, a .zip or .tar of one, a CSV or Parquet manifest, or `cifake` to fetch that from Kaggle.",
+    ),
+]
+RealOption = Annotated[str | None, typer.Option("--real", metavar="NAME", help="The folder name of real images.")]
+AiOption = Annotated[str | None, typer.Option("--ai", metavar="NAME", help="The folder name of AI images.")]
+BundleOption = Annotated[Path, typer.Option("--bundle", metavar="BUNDLE", help="The bundle to judge with.")]
+MaxFprOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-fpr",
+        metavar="RATE",
+        help="Error budget: the share of real images that may be called ai. The bundle's own without it.",
+    ),
+]
+
+
+class Part(StrEnum):
+    """Which images `evaluate` judges."""
+
+    AUTO = "auto"
+    OFFICIAL = "official"
+    POOLED = "pooled"
+    ALL = "all"
+
+
+class FailOn(StrEnum):
+    """Which verdict makes `detect` fail."""
+
+    AI = "ai"
 
 
 @app.callback()
 def callback() -> None:
-    """Tell AI-generated images from real ones, and see the evidence."""
+    """Tell AI-generated images from real ones, and see the evidence.
+
+    Exit codes: 0 done, 1 something could not be read or done, 2 wrong usage, 3 with `--fail-on`, 130 interrupted.
+    """
+
+
+@app.command()
+def detect(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Images, or with -r folders of them.")],
+    bundle: BundleOption,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go through folders.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line.")] = False,
+    max_fpr: MaxFprOption = None,
+    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 3 if an image gets this verdict.")] = None,
+) -> None:
+    """Judge images: ai, real or uncertain, with the probability of ai.
+
+    Results are printed as they are made, in the order of the paths. A file that cannot be read is a
+    result of its own, and makes the exit code 1.
+
+    Example: `pyrite detect photo.jpg --bundle run/bundle`
+    """
+    from pyrite.detector import Detector
+    from pyrite.rendering.text import detection_line, outcome, summary_line
+    from pyrite.sources import find_files
+
+    if as_json and as_jsonl:
+        raise typer.BadParameter("Choose one of --json and --jsonl.")
+    detector = Detector(bundle, max_fpr=max_fpr)
+    counts: Counter[str] = Counter()
+
+    def counted() -> Iterator[Detection]:
+        for detection in detector.detect_many(find_files(paths, recursive=recursive)):
+            counts[outcome(detection)] += 1
+            yield detection
+
+    if as_json:
+        _print_json_array(counted())
+    elif as_jsonl:
+        for detection in counted():
+            print(_json(detection), flush=True)
+    else:
+        for detection in counted():
+            _stdout.print(detection_line(detection))
+        _stderr.print(summary_line(counts, detector.policy.max_fpr))
+    if fail_on and counts[fail_on]:
+        raise typer.Exit(3)
+    if counts["error"]:
+        raise typer.Exit(1)
 
 
 @app.command()
 def train(
-    data: Annotated[str, typer.Argument(help="A folder, .zip, .tar, CSV or Parquet manifest, or `cifake`.")],
-    out: Annotated[Path, typer.Option(help="Folder for the run; must not exist yet, unless resuming.")],
-    recipe: Annotated[str, typer.Option(help="A shipped recipe's name, or a .toml file.")] = "resnet50",
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run goes: a new folder, unless resuming.")],
+    recipe: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="A shipped recipe (resnet50, tiny) or a .toml file.")
+    ] = "resnet50",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given again."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    real: RealOption = None,
+    ai: AiOption = None,
 ) -> None:
-    """Train a detector: from a dataset to a bundle and its report."""
-    from pyrite.datasets import Dataset
+    """Train a detector: from a dataset to a bundle and its report.
+
+    A run that was stopped, by Ctrl-C or worse, goes on from its last checkpoint with the same command and
+    `--resume`.
+
+    Example: `pyrite train cifake.zip --recipe resnet50 --set epochs=5 --out run`
+    """
+    from pyrite.evaluation.summary import summarize
+    from pyrite.training import load_recipe
+    from pyrite.training import train as run
     from pyrite.training.display import Display
-    from pyrite.training.recipe import load_recipe
-    from pyrite.training.run import train as run
 
     with Display(_stderr) as display:
-        run(Dataset.open(data), load_recipe(recipe, settings or ()), out, resume=resume, watch=display)
+        report = run(_open(data, real, ai), load_recipe(recipe, settings or ()), out, resume=resume, watch=display)
+    _stdout.print(summarize(report))
+    _stdout.print(f"Bundle: {out / 'bundle'}\nReport: {out / 'report' / 'report.html'}")
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder, or a zip of one.")],
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where report.html, report.json and figures go.")],
+    protocol: Annotated[
+        Part,
+        typer.Option(
+            help="Which images: the data's own test split, a pooled one, or all. `auto` takes what the bundle's "
+            "training kept back if it was trained on this data, else the official test split, else all."
+        ),
+    ] = Part.AUTO,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Judge at most N, drawn at random.")
+    ] = None,
+    max_fpr: MaxFprOption = None,
+    real: RealOption = None,
+    ai: AiOption = None,
+) -> None:
+    """Measure a bundle on labelled images: figures with intervals, plots, slices, mistakes.
+
+    Example: `pyrite evaluate run/bundle cifake.zip --out report`
+    """
+    from pyrite.evaluation import evaluate as run
+    from pyrite.evaluation.summary import summarize
+    from pyrite.rendering.progress import progress_bar
+
+    with progress_bar(_stderr, "Judging") as advance:
+        report = run(
+            bundle, _open(data, real, ai), out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr,
+            progress=advance,
+        )  # fmt: skip
+    _stdout.print(summarize(report))
+    _stdout.print(f"Report: {out / 'report.html'}")
+
+
+@app.command()
+def toy(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Where: a new folder.")],
+    count: Annotated[int, typer.Option(metavar="N", min=40, help="How many images, half of each class.")] = 1500,
+    size: Annotated[int, typer.Option(metavar="PIXELS", min=16, help="Their height and width; even.")] = 32,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same images.")] = 0,
+) -> None:
+    """Make a toy dataset: textures, and the same kind drawn by an upsampling generator.
+
+    Example: `pyrite toy toy-data --count 2000`
+    """
+    from pyrite.datasets import make_toy
+
+    make_toy(out, count=count, size=size, seed=seed)
+    _stdout.print(f"{count:,} images in {out}")
+
+
+@bundles.command()
+def show(bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle: a folder, or a zip of one.")]) -> None:
+    """Print a bundle's card: what it is for, what it is not, and its figures.
+
+    Example: `pyrite bundle show run/bundle`
+    """
+    from rich.markdown import Markdown
+
+    from pyrite.bundle import load_bundle
+
+    loaded = load_bundle(bundle)
+    card = loaded.files.get("card.md", b"").decode("utf-8", "replace")
+    card = card or f"# {loaded.info.name} {loaded.info.version}\n\nThis bundle has no card.\n"
+    if _stdout.is_terminal:
+        _stdout.print(Markdown(card))
+    else:
+        print(card, end="")
+
+
+@bundles.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle: a folder, or a zip of one.")],
+) -> None:
+    """Check a bundle's hashes, and that it says here what it said where it was made.
+
+    Example: `pyrite bundle verify run/bundle`
+    """
+    from pyrite.bundle import load_bundle
+    from pyrite.detector import replay_golden
+
+    loaded = load_bundle(bundle)
+    check = replay_golden(loaded)
+    _stdout.print(f"{len(loaded.files)} files match their hashes.")
+    _stdout.print(
+        f"{check.vectors} golden images: the largest difference of a logit is {check.max_difference:.2g}, "
+        f"{len(check.changed_inputs)} inputs and {len(check.changed_verdicts)} verdicts changed."
+    )
+    if not check.passed:
+        raise PyriteError(f"{bundle} does not say here what it said where it was made.")
 
 
 def main() -> None:
     """Run the command line, and turn every expected error into one sentence."""
+    from pyrite.rendering.text import printable
+
     try:
         app()
     except PyriteError as error:
-        _stderr.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
+        code = 2 if isinstance(error, RecipeError) else _INTERRUPTED if isinstance(error, Interrupted) else 1
+        _fail(printable(str(error)), code)
+    except KeyboardInterrupt:
+        _fail("Interrupted.", _INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read the output has had enough; Python would complain once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _fail(sentence: str, code: int) -> None:
+    _stderr.print("[bold red]Error:[/]", end=" ")
+    _stderr.print(sentence, markup=False)
+    sys.exit(code)
+
+
+def _open(data: str, real: str | None, ai: str | None) -> "Dataset":
+    from pyrite.datasets import Dataset
+
+    if (real is None) != (ai is None):
+        raise typer.BadParameter("--real and --ai go together.")
+    return Dataset.open(data, classes=None if real is None or ai is None else {real: 0, ai: 1})
+
+
+def _json(detection: Detection) -> str:
+    return msgspec.json.encode(detection).decode()
+
+
+def _print_json_array(detections: Iterable[Detection]) -> None:
+    """Print a JSON array one element at a time, so that nothing waits for the last."""
+    opening = "["
+    for detection in detections:
+        print(f"{opening}\n{_json(detection)}", end="", flush=True)
+        opening = ","
+    print("[]" if opening == "[" else "\n]")

@@ -6,6 +6,7 @@ PyriteError
 ├── DatasetError        a dataset cannot be read or understood
 ├── RecipeError         a recipe, or a setting of one, is not valid
 ├── TrainingError       a run cannot start, or cannot go on
+│   └── Interrupted     a run was asked to stop, and saved what it had
 ├── ExportError         the exported model does not do what the trained one does
 ├── BundleError         a bundle is missing, damaged or not understood
 ├── EvaluationError     there is nothing that could be measured
@@ -48,6 +49,10 @@ class RecipeError(PyriteError):
 
 class TrainingError(PyriteError):
     """A training run that cannot start, or cannot go on."""
+
+
+class Interrupted(TrainingError):  # noqa: N818 - nothing went wrong
+    """A training run that was asked to stop, and saved what it had."""
 
 
 class ExportError(PyriteError):

@@ -103,7 +103,8 @@ def _read(source: str | Path | bytes | BinaryIO, limits: Limits) -> bytes:
             # A device or a pipe may never end, so the kind is looked at before opening.
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
-                raise ImageError("not_a_file", "This is not a regular file.")
+                kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
+                raise ImageError("not_a_file", f"This is {kind}, not a file.")
             _check_bytes(status.st_size, limits)
             with path.open("rb") as stream:
                 data = stream.read(limits.max_bytes + 1)

@@ -170,7 +170,7 @@ class Report:
         }
 
 
-_HEADLINE = (
+HEADLINE = (
     ("accuracy", "Accuracy", "called rightly at probability 0.5"),
     ("auroc", "AUROC", "an AI image outranks a real one"),
     ("average_precision", "Average precision", "area under precision over recall"),
@@ -202,7 +202,7 @@ def _page(report: Report, pictures: dict[str, Markup]) -> str:
     )
     shown: dict[str, object] = {field.name: getattr(report, field.name) for field in fields(report)}
     return environment.get_template("report.html.j2").render(
-        shown, pictures=pictures, rows=_HEADLINE, listed=_LISTED, packages=_packages
+        shown, pictures=pictures, rows=HEADLINE, listed=_LISTED, packages=_packages
     )
 
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.errors import TrainingError
+from pyrite.errors import Interrupted, TrainingError
 from pyrite.training.backend import load_keras
 from pyrite.training.batches import in_chunks, steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, State, load_checkpoint, save_checkpoint
@@ -54,10 +54,6 @@ class Examples:
     validation: NDArray[np.intp]
 
 
-class Interrupted(TrainingError):  # noqa: N818 - it is no error of anyone's
-    """Training was asked to stop, and saved what it had."""
-
-
 def fit(
     model: Any, examples: Examples, recipe: Recipe, start: State, checkpoint: Path, watch: Watch | None = None
 ) -> State:
@@ -71,7 +67,7 @@ def fit(
         TrainingError: the loss is not finite, or a checkpoint cannot be written or read.
     """
     steps = steps_per_epoch(len(examples.train), recipe)
-    _compile(model, recipe, steps)
+    compile_model(model, recipe, steps)
     state = start
     best: list[NDArray[np.float32]] = []
     if checkpoint.exists():
@@ -111,7 +107,8 @@ def predict(model: Any, pixels: NDArray[np.uint8], indices: NDArray[np.intp]) ->
     return np.concatenate(parts).astype(np.float64)
 
 
-def _compile(model: Any, recipe: Recipe, steps: int) -> None:
+def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
+    """Give the model its optimiser, schedule and loss, for epochs of so many `steps`."""
     keras = load_keras()
     total = steps * recipe.epochs
     warmup = round(total * recipe.warmup)

@@ -1,0 +1,208 @@
+"""Training, side by side: `pyrite train` against a plain Keras script, and the parts of it.
+
+    python benchmarks/training.py cifake.zip --out results/benchmarks/training.json
+
+Whole jobs run one after the other as processes, from the same zip of the same images to the report.
+The rest compares a part with what it could at best be, in turns within one process.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PYRITE = Path(sys.executable).with_name("pyrite")
+HERE = Path(__file__).parent
+BATCH = 128
+
+
+def main() -> None:
+    """Run every comparison, print it, and write it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("archive", type=Path, help="CIFAKE as a zip")
+    parser.add_argument("--out", type=Path, required=True, help="where the JSON goes")
+    parser.add_argument("--images", type=int, default=3000, help="of the whole job")
+    parser.add_argument("--epochs", type=int, default=2, help="of the whole job")
+    parser.add_argument("--rounds", type=int, default=5, help="of the comparisons in turns")
+    arguments = parser.parse_args()
+    found: dict[str, Any] = {"machine": machine(), "images": arguments.images, "epochs": arguments.epochs}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["PYRITE_CACHE"] = str(Path(folder) / "cache")
+        found["decoding"] = decoding(arguments.archive)
+        print(json.dumps(found["decoding"], indent=1), flush=True)
+        found["input_pipeline"] = input_pipeline(arguments.archive, arguments.rounds)
+        print(json.dumps(found["input_pipeline"], indent=1), flush=True)
+        found["settings"] = settings()
+        print(json.dumps(found["settings"], indent=1), flush=True)
+        sample = Path(folder) / "cifake-sample.zip"
+        write_sample(arguments.archive, sample, arguments.images)
+        found["whole_job"] = whole_job(sample, Path(folder), arguments.epochs)
+        print(json.dumps(found["whole_job"], indent=1), flush=True)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def machine() -> dict[str, object]:
+    """Say what this ran on."""
+    from pyrite.evaluation.provenance import package_versions, source_commit
+
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
+    return {"cpu": model, "cores": os.cpu_count(), "commit": source_commit(), "packages": package_versions()}
+
+
+def decoding(archive: Path) -> dict[str, float]:
+    """Compare Pyrite's first and later pass over the whole archive with a plain loop over it."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from pyrite.datasets import Dataset, decode
+    from pyrite.preprocess import Preprocess
+
+    def plain() -> None:
+        with zipfile.ZipFile(archive) as opened:
+            for name in opened.namelist():
+                np.asarray(Image.open(io.BytesIO(opened.read(name))).convert("RGB"))
+
+    dataset = Dataset.open(archive)
+    preprocess = Preprocess(height=32, width=32)
+    first = seconds(lambda: decode(dataset, preprocess))
+    later = seconds(lambda: decode(dataset, preprocess))
+    loop = seconds(plain)
+    return {
+        "images": len(dataset),
+        "plain_loop_seconds": loop,
+        "first_pass_seconds": first,
+        "later_pass_seconds": later,
+        "first_pass_ratio": first / loop,
+    }
+
+
+def input_pipeline(archive: Path, rounds: int) -> dict[str, float]:
+    """Compare an epoch of Pyrite's loop with one of `fit` on arrays in memory, same network, in turns."""
+    import numpy as np
+
+    from pyrite.datasets import Dataset, decode
+    from pyrite.preprocess import Preprocess
+    from pyrite.training import load_recipe
+    from pyrite.training.architectures import build_model
+    from pyrite.training.batches import train_batches
+    from pyrite.training.loop import compile_model
+
+    dataset = Dataset.open(archive)
+    decoded = decode(dataset, Preprocess(height=32, width=32))
+    recipe = load_recipe("resnet50")
+    chosen = np.random.default_rng(0).choice(len(dataset), 8 * BATCH, replace=False)
+    images, labels = np.array(decoded.pixels[chosen]), dataset.labels[chosen, None].astype(np.float32)
+    model = build_model(recipe)
+    compile_model(model, recipe, 8)
+
+    def ours() -> None:
+        for x, y in train_batches(decoded.pixels, dataset.labels, chosen, recipe, epoch=0):
+            model.reset_metrics()
+            model.train_on_batch(x, y, return_dict=True)
+
+    def in_memory() -> None:
+        model.fit(images, labels, batch_size=BATCH, shuffle=True, verbose=0)
+
+    def batches_alone() -> None:
+        for _ in train_batches(decoded.pixels, dataset.labels, chosen, recipe, epoch=0):
+            pass
+
+    pairs = in_turns(ours, in_memory, rounds)
+    return {
+        "images": len(chosen),
+        "pyrite_seconds": statistics.median(a for a, _ in pairs),
+        "fit_in_memory_seconds": statistics.median(b for _, b in pairs),
+        "ratio": statistics.median(a / b for a, b in pairs),
+        "batches_alone_seconds": statistics.median(seconds(batches_alone) for _ in range(rounds)),
+    }
+
+
+SETTINGS: dict[str, tuple[dict[str, str], list[str]]] = {
+    "as shipped: oneDNN on, XLA off, batch 128": ({}, []),
+    "oneDNN off (TensorFlow's own choice without AVX-512)": ({"TF_ENABLE_ONEDNN_OPTS": "0"}, []),
+    "XLA on (Keras's own choice)": ({}, ["--xla"]),
+    "batch 64": ({}, ["--batch", "64"]),
+    "batch 256": ({}, ["--batch", "256"]),
+    "one inter-op thread": ({"TF_NUM_INTEROP_THREADS": "1"}, []),
+    "mixed bfloat16": ({}, ["--policy", "mixed_bfloat16"]),
+    "JAX backend": ({"KERAS_BACKEND": "jax"}, ["--xla"]),
+}
+
+
+def settings() -> dict[str, dict[str, float]]:
+    """Time ResNet50's training step under each setting that was tried, each in a process of its own."""
+    results: dict[str, dict[str, float]] = {}
+    for name, (environment, options) in SETTINGS.items():
+        command = [sys.executable, str(HERE / "training_step.py"), *options]
+        done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+        results[name] = json.loads(done.stdout.splitlines()[-1])
+        shipped = next(iter(results.values()))
+        results[name]["ratio"] = results[name]["images_per_second"] / shipped["images_per_second"]
+    return results
+
+
+def whole_job(sample: Path, folder: Path, epochs: int) -> dict[str, float]:
+    """Time both jobs from the zip to the report; the plain one as it comes, and with oneDNN switched on."""
+    plain = [sys.executable, str(HERE / "plain_keras.py"), str(sample), "--epochs", str(epochs)]
+    ours = [
+        *(str(PYRITE), "train", str(sample), "--recipe", "resnet50", "--set", f"epochs={epochs}"),
+        *("--out", str(folder / "run")),
+    ]
+    first = seconds(lambda: run(ours))
+    again = seconds(lambda: run([*ours[:-1], str(folder / "again")]))
+    with_onednn = seconds(lambda: run(plain, TF_ENABLE_ONEDNN_OPTS="1"))
+    as_it_comes = seconds(lambda: run(plain))
+    return {
+        "pyrite_seconds": first,
+        "pyrite_decoded_before_seconds": again,
+        "plain_keras_seconds": as_it_comes,
+        "plain_keras_with_onednn_seconds": with_onednn,
+        "ratio": first / as_it_comes,
+        "ratio_with_onednn": first / with_onednn,
+    }
+
+
+def run(command: list[str], **environment: str) -> None:
+    """Run one job, and show what it said if it fails."""
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+
+
+def write_sample(archive: Path, target: Path, count: int) -> None:
+    """Copy some of the archive's images, of all classes and splits in proportion, into a small zip."""
+    from pyrite.datasets import Dataset
+
+    sample = Dataset.open(archive).sample(count)
+    with zipfile.ZipFile(target, "w") as opened:
+        for i, label in enumerate(sample.labels):
+            # One folder per class and nothing else is what image_dataset_from_directory reads.
+            opened.writestr(f"{'FAKE' if label else 'REAL'}/{i:06}.jpg", sample.read(i))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long `work` takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def in_turns(a: Callable[[], object], b: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
+    """Time both in turns, after one round that is not counted."""
+    return [(seconds(a), seconds(b)) for _ in range(rounds + 1)][1:]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Rendering: detections for people."""

@@ -1,0 +1,57 @@
+"""Detections as lines on a terminal."""
+
+from collections.abc import Mapping
+
+from rich.text import Text
+
+from pyrite.results import Detection, Reason, Verdict
+
+_STYLES = {Verdict.AI: "bold red", Verdict.REAL: "bold green", Verdict.UNCERTAIN: "bold yellow"}
+_REASONS = {
+    Reason.PIXELS: "",
+    Reason.BORDERLINE: "the score is usual for real and for AI images",
+    Reason.UNLIKE_BOTH: "the score is unusual for real and for AI images",
+    Reason.OUT_OF_SCOPE: "the model was not made for images of this size",
+    Reason.VERIFIED: "by a verified signature",
+    Reason.ASSERTED: "by what the file says of itself, which can be forged",
+}
+
+
+def detection_line(detection: Detection) -> Text:
+    """Return one line: the verdict, the probability of AI, the path, and a reason where it is not the score."""
+    path = printable(detection.path or "(no path)")
+    if detection.error:
+        return Text.assemble(("error    ", "bold magenta"), "     –  ", path, (f"  {detection.error.message}", "dim"))
+    reason = _REASONS.get(detection.reason, "")
+    return Text.assemble(
+        (f"{detection.verdict:<9}", _STYLES[detection.verdict]),
+        f"{detection.probability or 0:6.1%}  ",
+        path,
+        (f"  {reason}" if reason else "", "dim"),
+    )
+
+
+def summary_line(counts: Mapping[str, int], max_fpr: float | None) -> Text:
+    """Return one line that sums a batch up.
+
+    Args:
+        counts: how many images had each outcome: a verdict, or `error`.
+        max_fpr: the error budget of the verdicts.
+    """
+    total = sum(counts.values())
+    parts = [f"{counts.get(key, 0):,} {name}" for key, name in _OUTCOMES.items() if counts.get(key) or key != "error"]
+    budget = f"; of 1,000 real images about {1000 * max_fpr:.0f} would be called ai" if max_fpr is not None else ""
+    return Text(f"{total:,} image{'' if total == 1 else 's'}: {', '.join(parts)}{budget}.", style="dim")
+
+
+_OUTCOMES = {"ai": "ai", "real": "real", "uncertain": "uncertain", "error": "could not be read"}
+
+
+def outcome(detection: Detection) -> str:
+    """Return what a detection counts as in a summary."""
+    return "error" if detection.error else str(detection.verdict)
+
+
+def printable(text: str) -> str:
+    """Return text that does nothing to a terminal: control characters and lone surrogates are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,0 +1,20 @@
+"""Which files a user's paths stand for."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+
+def find_files(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[Path]:
+    """Yield each path, and with `recursive` the files below each folder instead of it.
+
+    Nothing is left out for what it is called, but for hidden files and folders inside a folder.
+    Links to folders are not followed, so there are no endless loops.
+    """
+    for path in paths:
+        if not (recursive and path.is_dir()):
+            yield path
+            continue
+        for directory, folders, files in os.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            yield from (Path(directory) / name for name in sorted(files) if not name.startswith("."))
