@@ -147,8 +147,9 @@ def train(
     from pyrite.training import train as run
     from pyrite.training.display import Display
 
+    chosen = load_recipe(recipe, settings or ())  # Before the data, which may take a while to open.
     with Display(_stderr) as display:
-        report = run(_open(data, real, ai), load_recipe(recipe, settings or ()), out, resume=resume, watch=display)
+        report = run(_open(data, real, ai), chosen, out, resume=resume, watch=display)
     _stdout.print(summarize(report))
     _stdout.print(f"Bundle: {out / 'bundle'}\nReport: {out / 'report' / 'report.html'}")
 
@@ -165,9 +166,7 @@ def evaluate(
             "training kept back if it was trained on this data, else the official test split, else all."
         ),
     ] = Part.AUTO,
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Judge at most N, drawn at random.")
-    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Judge at most N, drawn at random.")] = None,
     max_fpr: MaxFprOption = None,
     real: RealOption = None,
     ai: AiOption = None,

@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from pyrite.evaluation import Part, Report, metrics
+from pyrite.evaluation import Part, Report
+from pyrite.evaluation.figures import measure_figures
 from pyrite.evaluation.metrics import Scores
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.report import Mistake, Provenance, Published, Unreadable
@@ -22,8 +23,7 @@ PNG = bytes.fromhex(
 def make_report(labels: tuple[int, ...] = (0, 0, 0, 1, 1, 1)) -> Report:
     probabilities = np.array([0.1, 0.2, 0.7, 0.4, 0.8, 0.9])[: len(labels)]
     scores = Scores(np.array(labels, np.int8), probabilities, np.array(["real", "uncertain", "ai"] * 2)[: len(labels)])
-    headline = metrics.headline(scores)
-    table = metrics.slice_table("object", ["cat", "<dog>", "cat", "<dog>", "cat", "<dog>"][: len(labels)], scores)
+    columns = {"object": ["cat", "<dog>", "cat", "<dog>", "cat", "<dog>"][: len(labels)]}
     return Report(
         provenance=Provenance(
             bundle="brightness",
@@ -42,20 +42,12 @@ def make_report(labels: tuple[int, ...] = (0, 0, 0, 1, 1, 1)) -> Report:
             training=None,
         ),
         part=Part("all", "Every image of cifake.zip.", None, "Two of them served to train."),
-        headline=headline,
+        as_is=measure_figures(scores, columns),
         deduplicated=None,
         copies=len(labels),
-        confusion=metrics.confusion(scores),
-        classes=metrics.class_rows(scores),
         published=Published(),
         max_fpr=0.05,
-        verdicts=metrics.verdict_rows(scores),
         reasons={"pixels": 4, "unlike_both": 2},
-        slices=(table,) if table else (),
-        roc=metrics.roc(scores),
-        precision_recall=metrics.precision_recall(scores),
-        reliability=metrics.reliability(scores),
-        histogram=metrics.histogram(scores),
         history=(
             Epoch(epoch=1, loss=0.7, accuracy=0.6, val_loss=0.6, val_accuracy=0.7),
             Epoch(epoch=2, loss=None, accuracy=0.8, val_loss=None, val_accuracy=None),

@@ -69,10 +69,10 @@ def test_every_figure_comes_from_the_detector(bundle: Bundle, folder: Path, tmp_
     assert report.part.protocol == "official"
     assert "does not say what it was trained on" in report.part.why
     assert steps == [(i, 10) for i in range(1, 11)]
-    assert report.confusion == ((2, 2), (1, 3))
-    assert report.headline.accuracy.value == 5 / 8
+    assert report.as_is.confusion == ((2, 2), (1, 3))
+    assert report.as_is.headline.accuracy.value == 5 / 8
     # At 126 the score is above all but two real calibration images and below all AI ones.
-    assert report.verdicts == (VerdictRow(ai=1, real=2, uncertain=1), VerdictRow(ai=3, real=1, uncertain=0))
+    assert report.as_is.verdicts == (VerdictRow(ai=1, real=2, uncertain=1), VerdictRow(ai=3, real=1, uncertain=0))
     assert report.reasons == {"pixels": 7, "unlike_both": 1}
     assert {(file.path, file.code) for file in report.unreadable} == {
         ("test/FAKE/land/broken.png", "unsupported_format"),
@@ -81,8 +81,8 @@ def test_every_figure_comes_from_the_detector(bundle: Bundle, folder: Path, tmp_
     # One of the two at 200 repeats the other, and 210 stands in train.
     assert report.copies == 2
     assert report.deduplicated is not None
-    assert (report.deduplicated.real, report.deduplicated.ai) == (4, 2)
-    (table,) = report.slices
+    assert (report.deduplicated.headline.real, report.deduplicated.headline.ai) == (4, 2)
+    (table,) = report.as_is.slices
     assert (table.column, table.worst, [row.accuracy.value for row in table.rows]) == (
         "folder",
         "land",
@@ -104,7 +104,7 @@ def test_a_file_that_vanishes_is_listed(bundle: Bundle, folder: Path) -> None:
     dataset = Dataset.open(folder)
     (folder / "test" / "REAL" / "sea" / "a.png").unlink()
     report = evaluate(bundle, dataset)
-    assert report.headline.images == 7
+    assert report.as_is.headline.images == 7
     assert "test/REAL/sea/a.png" in {file.path for file in report.unreadable if file.code == "unreadable"}
     assert report.provenance.data_unreadable == 1
 
@@ -119,7 +119,7 @@ def test_the_bundles_own_test_split_is_judged(bundle: Bundle, folder: Path) -> N
     assert report.part == Part(
         "official", "The official test split of data, which this bundle’s training kept back.", 1
     )
-    assert report.headline.images == 8
+    assert report.as_is.headline.images == 8
     pooled = evaluate(trained_on(bundle, dataset, "pooled"), dataset)
     assert pooled.part.protocol == "pooled"
     assert pooled.part.caution is None
@@ -142,7 +142,7 @@ def test_all_is_judged_where_no_test_split_is_named(bundle: Bundle, folder: Path
 
 def test_a_limit_draws_at_random_and_says_so(bundle: Bundle, folder: Path) -> None:
     report = evaluate(bundle, folder, protocol="all", limit=5)
-    assert report.headline.images + len(report.unreadable) == 5
+    assert report.as_is.headline.images + len(report.unreadable) == 5
     assert "Of its 34 images, 5 were drawn" in report.part.why
     assert report == replace(evaluate(bundle, folder, protocol="all", limit=5), provenance=report.provenance)
     with pytest.raises(EvaluationError, match="at least one"):

@@ -1,9 +1,10 @@
 """A dataset of real and AI images: which files there are, and what is known of each."""
 
 import hashlib
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,13 @@ from pyrite.datasets.labels import cifar_objects, place_files
 from pyrite.datasets.manifest import MANIFEST_NAMES, Manifest, read_manifest
 from pyrite.datasets.storage import FolderStorage, Storage, open_storage
 from pyrite.errors import DatasetError, require
+from pyrite.image import Limits
 
 CIFAKE = "cifake"
 _CIFAKE_HANDLE = "birdy654/cifake-real-and-ai-generated-synthetic-images"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled images, column by column; nothing is read before `read`."""
 
@@ -31,13 +33,14 @@ class Dataset:
     """Further columns that a report breaks down by, such as CIFAKE's `object`."""
     fingerprint: str
     """SHA-256 of the whole source's listing; a selection keeps it."""
-    storage: Storage = field(repr=False, compare=False)
+    storage: Storage = field(repr=False)
 
     @classmethod
     def open(cls, source: str | Path, *, classes: Mapping[str, int] | None = None) -> "Dataset":
         """Open a folder, a zip or tar of one, a CSV or Parquet manifest, or `cifake`.
 
-        A folder or archive with a `manifest.csv` (or `.parquet`) at its root is read by that.
+        A folder or archive with a `manifest.csv` (or `.parquet`) at its root, or in the one folder that holds
+        everything, is read by that; its paths start where it lies.
         `cifake` fetches the Kaggle archive, unless a file or folder of that name is here.
 
         Args:
@@ -49,15 +52,20 @@ class Dataset:
             MissingExtraError: an optional dependency is needed.
         """
         path = Path(source)
-        if str(source) == CIFAKE and not path.exists():
-            path = fetch_cifake()
-        if path.suffix in {".csv", ".parquet"} and path.is_file():
-            manifest = read_manifest(path.name, path.read_bytes())
-            return cls._from_manifest(path, manifest, FolderStorage(path.parent, manifest.paths))
-        storage = open_storage(path)
-        for name in MANIFEST_NAMES if classes is None else ():
-            if name in storage.names:
-                return cls._from_manifest(path, read_manifest(name, storage.read(name)), storage)
+        try:
+            name = _encodable(path.resolve().name)
+            if str(source) == CIFAKE and not path.exists():
+                path, name = fetch_cifake(), CIFAKE
+            if path.suffix.lower() in {".csv", ".parquet"} and path.is_file():
+                return cls._from_table(name, path)
+            storage = open_storage(path)
+            table = _find_manifest(storage.names) if classes is None else None
+            if table is not None and path.is_dir():
+                return cls._from_table(name, path / table)
+            if table is not None:
+                return cls._from_packed_table(name, table, storage)
+        except (OSError, RuntimeError, ValueError) as error:  # Of the path itself: link loops, null bytes.
+            raise DatasetError(f"{path} cannot be read: {error}") from error
         places = place_files(storage.names, classes)
         paths = tuple(places)
         slices = {}
@@ -67,7 +75,7 @@ class Dataset:
         if (objects := cifar_objects(paths)) is not None:
             slices["object"] = objects
         return cls(
-            name=path.resolve().name,
+            name=name,
             paths=paths,
             labels=np.array([place.label for place in places.values()], np.int8),
             splits=tuple(place.split for place in places.values()),
@@ -77,10 +85,25 @@ class Dataset:
         )
 
     @classmethod
-    def _from_manifest(cls, path: Path, manifest: Manifest, storage: Storage) -> "Dataset":
+    def _from_table(cls, name: str, path: Path) -> "Dataset":
+        manifest = read_manifest(path.name, path.read_bytes())
+        return cls._from_manifest(name, manifest, FolderStorage(path.parent, manifest.paths))
+
+    @classmethod
+    def _from_packed_table(cls, name: str, table: str, storage: Storage) -> "Dataset":
+        data = storage.read(table)
+        if len(data) > Limits().max_bytes:
+            raise DatasetError(f"{table} in {name} is too large to be read from an archive. Unpack it, and open that.")
+        manifest = read_manifest(table, data)
+        folder = posixpath.dirname(table)
+        paths = tuple(posixpath.normpath(posixpath.join(folder, path)) for path in manifest.paths)
+        return cls._from_manifest(name, replace(manifest, paths=paths), storage)
+
+    @classmethod
+    def _from_manifest(cls, name: str, manifest: Manifest, storage: Storage) -> "Dataset":
         digest = hashlib.sha256(repr((storage.fingerprint, manifest)).encode())
         return cls(
-            name=path.resolve().name,
+            name=name,
             paths=manifest.paths,
             labels=np.array(manifest.labels, np.int8),
             splits=manifest.splits,
@@ -146,3 +169,16 @@ def fetch_cifake() -> Path:
             f"CIFAKE could not be fetched from Kaggle: {error}. Download it by hand from "
             f"https://www.kaggle.com/datasets/{_CIFAKE_HANDLE} and give its path instead."
         ) from error
+
+
+def _find_manifest(names: Sequence[str]) -> str | None:
+    tops = {PurePosixPath(name).parts[:1] for name in names}
+    folders = ("", *tops.pop()) if len(tops) == 1 else ("",)
+    present = set(names)
+    found = (posixpath.join(folder, name) for folder in folders for name in MANIFEST_NAMES)
+    return next((name for name in found if name in present), None)
+
+
+def _encodable(text: str) -> str:
+    """Return text for reports: file names may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()

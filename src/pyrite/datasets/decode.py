@@ -1,11 +1,12 @@
 """Decode a dataset once, in parallel, into arrays on disk that later runs on the same data find again."""
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +29,7 @@ Progress = Callable[[int, int], None]
 
 _CHUNK = 512
 _SERIAL_BELOW = 4096  # Starting worker processes costs more than decoding so few small images.
+_FORGOTTEN_AFTER = 3600.0  # seconds without a finished chunk: whoever was decoding there has died.
 _FORMAT = 2  # Part of the cache's key: raise it when decoding or preprocessing changes what it gives.
 
 
@@ -45,11 +47,27 @@ class Decoded:
     """The shortest and the longest side of any image, in pixels, before preprocessing; 0 without images."""
 
 
+class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is kept beside the pixels, in `index.json`; see `Decoded`."""
+
+    hashes: tuple[str, ...]
+    failures: dict[int, Failure]
+    sides: tuple[int, int]
+
+
 def cache_folder() -> Path:
-    """Return where decoded datasets are kept: `PYRITE_CACHE`, or `pyrite` in the user's cache folder."""
+    """Return where decoded datasets are kept: `PYRITE_CACHE`, or `pyrite` in the user's cache folder.
+
+    Raises:
+        DatasetError: there is no home folder to have it in.
+    """
+    # Absolute, since the worker processes may have been started elsewhere.
     if chosen := os.environ.get("PYRITE_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyrite"
+        return Path(chosen).absolute()
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "pyrite"
+    except RuntimeError as error:
+        raise DatasetError("There is no home folder for decoded images. Set PYRITE_CACHE to a folder.") from error
 
 
 def decode(dataset: Dataset, preprocess: Preprocess, progress: Progress | None = None) -> Decoded:
@@ -59,17 +77,16 @@ def decode(dataset: Dataset, preprocess: Preprocess, progress: Progress | None =
         DatasetError: the cache folder is full or cannot be written.
     """
     folder = cache_folder() / f"decoded-{_key(dataset, preprocess)}"
-    if not (folder / "index.json").exists():
+    shape = (len(dataset), preprocess.height, preprocess.width, 3)
+    decoded = _find(folder, shape)
+    if decoded is None:
         _fill(folder, dataset, preprocess, progress)
+        decoded = _find(folder, shape)
     elif progress:
         progress(len(dataset), len(dataset))
-    index = json.loads((folder / "index.json").read_text())
-    return Decoded(
-        pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
-        hashes=tuple(index["hashes"]),
-        failures={int(i): Failure(**failure) for i, failure in index["failures"].items()},
-        sides=(index["sides"][0], index["sides"][1]),
-    )
+    if decoded is None:
+        raise DatasetError(f"The decoded images in {folder} are damaged. Delete that folder, and run this again.")
+    return decoded
 
 
 def content_hashes(dataset: Dataset) -> tuple[str, ...]:
@@ -91,19 +108,33 @@ def _key(dataset: Dataset, preprocess: Preprocess) -> str:
     return digest.hexdigest()[:24]
 
 
+def _find(folder: Path, shape: tuple[int, ...]) -> Decoded | None:
+    try:
+        index = msgspec.json.decode((folder / "index.json").read_bytes(), type=_Index)
+        pixels = np.load(folder / "pixels.npy", mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    if pixels.shape != shape or len(index.hashes) != len(pixels):
+        return None
+    return Decoded(pixels, index.hashes, index.failures, index.sides)
+
+
 def _fill(folder: Path, dataset: Dataset, preprocess: Preprocess, progress: Progress | None) -> None:
     """Write the arrays beside their place and move them in whole, so that a killed run leaves no half cache."""
+    cache = folder.parent
     shape = (len(dataset), preprocess.height, preprocess.width, 3)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(folder.parent).free < np.prod(shape, dtype=np.int64):
+        cache.mkdir(parents=True, exist_ok=True)
+        _remove_forgotten(cache)
+        size = int(np.prod(shape, dtype=np.int64))
+        if shutil.disk_usage(cache).free < size:
             raise DatasetError(
-                f"Decoding needs {np.prod(shape, dtype=np.int64) / 1e9:.1f} GB in {folder.parent}, more than is "
-                "free there. Point PYRITE_CACHE at a larger disk."
+                f"Decoding needs {size / 1e9:.1f} GB in {cache}, more than is free there. "
+                "Point PYRITE_CACHE at a larger disk."
             )
-        work = Path(tempfile.mkdtemp(prefix="decoding-", dir=folder.parent))
+        work = Path(tempfile.mkdtemp(prefix="decoding-", dir=cache))
         try:
-            np.lib.format.open_memmap(work / "pixels.npy", "w+", np.uint8, shape).flush()
+            _reserve(work / "pixels.npy", shape)
             hashes: list[str] = []
             failures: dict[int, Failure] = {}
             shortest, longest = [], []
@@ -112,19 +143,37 @@ def _fill(folder: Path, dataset: Dataset, preprocess: Preprocess, progress: Prog
                 hashes += part
                 shortest += sides[:1]
                 longest += sides[1:]
+                os.utime(work)
                 if progress:
                     progress(len(hashes), len(dataset))
             extremes = (min(shortest, default=0), max(longest, default=0))
-            index = {"hashes": hashes, "failures": failures, "sides": extremes}
+            index = _Index(hashes=tuple(hashes), failures=failures, sides=extremes)
             (work / "index.json").write_bytes(msgspec.json.encode(index))
-            if not folder.exists():  # Another run may have been faster.
+            if _find(folder, shape) is None:  # Another run may have been faster.
+                shutil.rmtree(folder, ignore_errors=True)
                 work.rename(folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise DatasetError(
-            f"Decoded images cannot be kept in {folder.parent}: {error}. Point PYRITE_CACHE elsewhere."
+            f"Decoded images cannot be kept in {cache}: {error}. Point PYRITE_CACHE elsewhere."
         ) from error
+
+
+def _remove_forgotten(cache: Path) -> None:
+    """Remove what runs that were killed outright left behind."""
+    for work in cache.glob("decoding-*"):
+        with suppress(OSError):
+            if work.stat().st_mtime < time.time() - _FORGOTTEN_AFTER:
+                shutil.rmtree(work, ignore_errors=True)
+
+
+def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+    """Write an array of zeros, and claim its place on the disk: a full one would end the process later on."""
+    np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
 def _in_parallel(work: Callable[..., _Part], dataset: Dataset, *arguments: object) -> Iterator[_Part]:

@@ -13,15 +13,11 @@ REAL, AI = 0, 1
 REAL_NAMES = frozenset(
     [
         "real",
-        "reals",
         "nature",
         "natural",
         "human",
-        "humans",
         "photo",
-        "photos",
         "photograph",
-        "photographs",
         "authentic",
         "genuine",
         "original",
@@ -32,7 +28,6 @@ AI_NAMES = frozenset(
     [
         "ai",
         "fake",
-        "fakes",
         "synthetic",
         "generated",
         "synthesized",
@@ -58,7 +53,7 @@ SPLIT_NAMES = {
 CIFAR_OBJECTS = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
-_CIFAKE_NAME = re.compile(r"\d+(?: \((\d+)\))?\.\w+")
+_CIFAKE_NAME = re.compile(r"\d+(?: \((\d{1,2})\))?\.\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +68,9 @@ class Place:
 def label_of(name: str) -> int | None:
     """Return the class that a folder's name or a manifest's label stands for, or `None`.
 
-    `0_real` and `1_fake` (as in ForenSynths) are read like `real` and `fake`.
+    `0_real` and `1_fake` (as in ForenSynths) are read like `real` and `fake`, and so are `Real Images`.
     """
-    word = re.sub(r"[^a-z]", "", name.lower())
+    word = re.sub(r"[^a-z]", "", name.lower()).removesuffix("s").removesuffix("image")
     return REAL if word in REAL_NAMES else AI if word in AI_NAMES else None
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 
 from pyrite.datasets.labels import AI, REAL, SPLIT_NAMES, label_of
@@ -21,7 +21,7 @@ class Manifest:
     labels: tuple[int, ...]
     splits: tuple[str | None, ...]
     slices: dict[str, tuple[str, ...]]
-    """Every further column, as text."""
+    """Every further column that has a name, as text."""
 
 
 def read_manifest(name: str, data: bytes) -> Manifest:
@@ -33,7 +33,10 @@ def read_manifest(name: str, data: bytes) -> Manifest:
         DatasetError: a column is missing, a row is not understood, or there are no rows.
         MissingExtraError: Parquet without pyarrow.
     """
-    columns = _parquet(name, data) if name.endswith(".parquet") else _csv(name, data)
+    header, values = _parquet(name, data) if name.lower().endswith(".parquet") else _csv(name, data)
+    if twice := [column for column, count in Counter(header).items() if column and count > 1]:
+        raise DatasetError(f"{name} has the column {twice[0]!r} more than once.")
+    columns = dict(zip(header, values, strict=True))
     for column in ("path", "label"):
         if column not in columns:
             raise DatasetError(f"{name} has no column {column!r}; it has {', '.join(columns) or 'none'}.")
@@ -48,35 +51,35 @@ def read_manifest(name: str, data: bytes) -> Manifest:
         labels.append(label)
     splits = []
     for row, text in enumerate(columns.pop("split", [""] * len(paths)), start=1):
-        if text and text.lower() not in SPLIT_NAMES:
+        split = text.strip().lower()
+        if split and split not in SPLIT_NAMES:
             raise DatasetError(f"{name}, row {row}: {text!r} is no split; use train, validation or test.")
-        splits.append(SPLIT_NAMES.get(text.lower()))
-    slices = {column: tuple(values) for column, values in columns.items()}
+        splits.append(SPLIT_NAMES.get(split))
+    slices = {column: tuple(values) for column, values in columns.items() if column}
     return Manifest(paths, tuple(labels), tuple(splits), slices)
 
 
-def _csv(name: str, data: bytes) -> dict[str, Sequence[str]]:
+def _csv(name: str, data: bytes) -> tuple[list[str], list[list[str]]]:
     try:
         rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{name} is not a CSV file in UTF-8: {error}") from error
-    header, body = (rows[0], [row for row in rows[1:] if row]) if rows else ([], [])
+    header = [column.strip() for column in rows[0]] if rows else []
+    body = [row for row in rows[1:] if row]
     for number, row in enumerate(body, start=1):
         if len(row) != len(header):
             raise DatasetError(f"{name}, row {number}: {len(row)} values for {len(header)} columns.")
-    return {column.strip(): [row[i] for row in body] for i, column in enumerate(header)}
+    return header, [[row[i] for row in body] for i in range(len(header))]
 
 
-def _parquet(name: str, data: bytes) -> dict[str, Sequence[str]]:
+def _parquet(name: str, data: bytes) -> tuple[list[str], list[list[str]]]:
     require("train", "pyarrow")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        table = pq.ParquetFile(pa.BufferReader(data)).read()
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{name} is not a Parquet file: {error}") from error
-    return {
-        column: ["" if value is None else str(value) for value in table[column].to_pylist()]
-        for column in table.column_names
-    }
+    values = [["" if value is None else str(value) for value in column.to_pylist()] for column in table.columns]
+    return list(table.column_names), values

@@ -43,9 +43,12 @@ def split(dataset: Dataset, hashes: Sequence[str], protocol: Protocol, fractions
         seed: another seed gives another division.
 
     Raises:
-        DatasetError: a split comes out empty or with one class only, or there is no official test split.
+        DatasetError: a split comes out empty or with one class only, there is no official test split, or
+            no file can be read.
     """
     readable = np.array([bool(value) for value in hashes])
+    if not readable.any():
+        raise DatasetError(f"None of the {len(dataset):,} files of {dataset.name} can be read.")
     draw = np.array([_uniform(seed, value) for value in hashes])
     train_share, validation_share, _ = fractions
     if protocol == "pooled":

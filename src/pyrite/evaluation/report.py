@@ -14,16 +14,8 @@ from markupsafe import Markup
 from pyrite.bundle import TrainingInfo
 from pyrite.errors import require
 from pyrite.evaluation import plots
-from pyrite.evaluation.metrics import (
-    Bin,
-    ClassRow,
-    Curve,
-    Headline,
-    Histogram,
-    Metric,
-    SliceTable,
-    VerdictRow,
-)
+from pyrite.evaluation.figures import Figures
+from pyrite.evaluation.metrics import Metric
 
 _LISTED = 50  # of the unreadable files on the page; report.json has them all
 
@@ -103,26 +95,17 @@ class Report:
     format: Literal[1] = 1
     provenance: Provenance
     part: Part
-    headline: Headline
-    deduplicated: Headline | None
+    as_is: Figures
+    """Of every judged image."""
+    deduplicated: Figures | None
     """Without the copies; `None` where nothing is left."""
     copies: int
     """Judged images whose bytes also stand elsewhere in the data, or a second time among the judged."""
-    confusion: tuple[tuple[int, int], tuple[int, int]]
-    """Rows: truth (real, AI); columns: called at probability 0.5 (real, AI)."""
-    classes: tuple[ClassRow, ...]
     published: Published | None
     max_fpr: float
     """The error budget of the verdicts."""
-    verdicts: tuple[VerdictRow, VerdictRow]
-    """On real and on AI images."""
     reasons: dict[str, int]
     """What decided the verdicts."""
-    slices: tuple[SliceTable, ...]
-    roc: Curve | None
-    precision_recall: Curve | None
-    reliability: tuple[Bin, ...]
-    histogram: Histogram
     history: tuple[plots.Epoch, ...] | None
     false_positives: tuple[Mistake, ...]
     false_negatives: tuple[Mistake, ...]
@@ -156,15 +139,16 @@ class Report:
         _write(folder / "report.html", page.encode("utf-8", "replace"))
 
     def _draw(self) -> dict[str, plots.Picture | None]:
-        prevalence = self.headline.ai / self.headline.images
+        figures = self.as_is
+        prevalence = figures.headline.ai / figures.headline.images
         return {
-            "confusion": plots.confusion(self.confusion),
-            "roc": plots.roc(self.roc) if self.roc else None,
+            "confusion": plots.confusion(figures.confusion),
+            "roc": plots.roc(figures.roc) if figures.roc else None,
             "precision-recall": (
-                plots.precision_recall(self.precision_recall, prevalence) if self.precision_recall else None
+                plots.precision_recall(figures.precision_recall, prevalence) if figures.precision_recall else None
             ),
-            "reliability": plots.reliability(self.reliability),
-            "scores": plots.scores(self.histogram),
+            "reliability": plots.reliability(figures.reliability),
+            "scores": plots.scores(figures.histogram),
             "training-accuracy": plots.accuracy_history(self.history) if self.history else None,
             "training-loss": plots.loss_history(self.history) if self.history else None,
         }

@@ -5,6 +5,7 @@ import io
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +19,8 @@ from pyrite.datasets import Dataset, Progress, content_hashes, content_sha256
 from pyrite.datasets.split import Split, split
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, EvaluationError, require
-from pyrite.evaluation import metrics
-from pyrite.evaluation.metrics import Headline, Scores
+from pyrite.evaluation.figures import Figures, measure_figures
+from pyrite.evaluation.metrics import Scores
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.provenance import current_command, package_versions, source_commit
 from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, Unreadable
@@ -139,32 +140,22 @@ def measure(
         np.array([str(detection.verdict) for detection in detections]),
     )
     distinct = _distinct(kept, indices, hashes)
-    headline = metrics.headline(scores, seed=seed)
-    deduplicated: Headline | None = headline
+    columns = {name: [_plain(values[i]) for i in kept] for name, values in dataset.slices.items()}
+    as_is = measure_figures(scores, columns, seed=seed)
+    deduplicated: Figures | None = as_is
     if not distinct.all():
-        deduplicated = metrics.headline(scores.select(distinct), seed=seed) if distinct.any() else None
-    tables = (
-        metrics.slice_table(column, [_plain(values[i]) for i in kept], scores, seed=seed)
-        for column, values in dataset.slices.items()
-    )
+        fewer = {name: list(compress(values, distinct)) for name, values in columns.items()}
+        deduplicated = measure_figures(scores.select(distinct), fewer, seed=seed) if distinct.any() else None
     false_positives, false_negatives = _mistakes(dataset, kept, detections, scores)
     return Report(
         provenance=_provenance(bundle, dataset, hashes, seed, seconds),
         part=part,
-        headline=headline,
+        as_is=as_is,
         deduplicated=deduplicated,
         copies=int(np.sum(~distinct)),
-        confusion=metrics.confusion(scores),
-        classes=metrics.class_rows(scores),
         published=Published() if "cifake" in dataset.name.casefold() else None,
         max_fpr=detections[0].max_fpr,
-        verdicts=metrics.verdict_rows(scores),
         reasons=dict(Counter(str(detection.reason) for detection in detections).most_common()),
-        slices=tuple(table for table in tables if table),
-        roc=metrics.roc(scores),
-        precision_recall=metrics.precision_recall(scores),
-        reliability=metrics.reliability(scores),
-        histogram=metrics.histogram(scores),
         history=None if history is None else msgspec.convert(history, tuple[Epoch, ...]),
         false_positives=false_positives,
         false_negatives=false_negatives,

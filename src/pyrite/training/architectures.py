@@ -4,7 +4,10 @@ A new architecture is a function here, an entry in `ARCHITECTURES`, and a recipe
 """
 
 import difflib
-from collections.abc import Callable
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +24,16 @@ def resnet50(images: Tensor, recipe: Recipe) -> Tensor:
     `imagenet` weights expect inputs as `keras.applications` scaled them, but the report gave it [0, 1], and
     so does this.
     """
+    if min(recipe.height, recipe.width) < 32:
+        raise RecipeError(f"resnet50 takes images of at least 32×32 pixels, not {recipe.height}×{recipe.width}.")
     keras = load_keras()
-    weights = None if recipe.weights == "none" else recipe.weights
-    try:
+    with _download() if recipe.weights == "imagenet" else nullcontext():
         backbone = keras.applications.ResNet50(
             include_top=False,
-            weights="imagenet" if weights == "imagenet" else None,
+            weights="imagenet" if recipe.weights == "imagenet" else None,
             input_shape=(recipe.height, recipe.width, 3),
         )
-    except Exception as error:
-        if weights != "imagenet":
-            raise
-        raise RecipeError(
-            f"The ImageNet weights could not be downloaded: {error}. Train from scratch with "
-            "--set weights=none, or download them elsewhere and give the file: --set weights=PATH."
-        ) from error
-    if weights not in (None, "imagenet"):
+    if recipe.weights not in ("none", "imagenet"):
         _load_weights(backbone, Path(recipe.weights))
     layers = keras.layers
     x = layers.Flatten()(backbone(images))
@@ -60,6 +57,7 @@ def tiny(images: Tensor, recipe: Recipe) -> Tensor:
 
 ARCHITECTURES: dict[str, Callable[[Tensor, Recipe], Tensor]] = {"resnet50": resnet50, "tiny": tiny}
 _PRETRAINED = frozenset({"resnet50"})
+_TIMEOUT = 30.0  # seconds without an answer
 
 
 def build_model(recipe: Recipe) -> Any:
@@ -84,6 +82,23 @@ def build_model(recipe: Recipe) -> Any:
     features = ARCHITECTURES[recipe.architecture](scaled, recipe)
     logits = keras.layers.Dense(1, name="logit")(features)
     return keras.Model(images, logits, name=recipe.architecture)
+
+
+@contextmanager
+def _download() -> Iterator[None]:
+    """Give up on a network that does not answer, keep Keras's progress off standard output, and say what helps."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except Exception as error:  # Keras raises bare ones.
+        raise RecipeError(
+            f"The ImageNet weights could not be downloaded: {error}. Train from scratch with --set weights=none, "
+            "or download them elsewhere and give the file: --set weights=PATH."
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _load_weights(backbone: Any, path: Path) -> None:

@@ -1,9 +1,16 @@
 """Keras, imported late and with the settings that it needs to be fast and quiet."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pyrite.errors import require
+
+_GREETING = rb"(WARNING: All log messages before absl::InitializeLog|I0000 )[^\n]*\n"
+_FILTER = f"import os, re\nwhile data := os.read(0, 65536): os.write(2, re.sub({_GREETING!r}, b'', data))"
 
 
 def load_keras() -> Any:
@@ -16,8 +23,36 @@ def load_keras() -> Any:
         MissingExtraError: without the `train` extra.
     """
     require("train", "keras")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "keras" not in sys.modules:
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with _without_greeting():
+            import keras
+
+            keras.utils.set_random_seed(0)  # Where TensorFlow is installed, this imports it for any backend.
     import keras
 
     return keras
+
+
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keep what TensorFlow says on import, at any log level, off standard error.
+
+    It writes straight to file descriptor 2, so that is led through a filter. The filter is a process of its own,
+    since an import holds this one, and may abort it where the processor is too old: the reason must come through.
+    """
+    try:
+        stderr = os.dup(2)
+    except OSError:  # It is closed, so there is nothing to keep clean.
+        yield
+        return
+    # In a session of its own, so that Ctrl-C does not end it before its work is done.
+    with subprocess.Popen([sys.executable, "-ISc", _FILTER], stdin=subprocess.PIPE, start_new_session=True) as child:
+        assert child.stdin is not None
+        os.dup2(child.stdin.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -32,10 +32,10 @@ def write_card(info: BundleInfo, report: Report) -> str:
             "early stopping and calibration",
             f"- Recipe `{training.recipe}`, seed {training.seed}, {training.epochs} epochs: `{training.command}`",
         ]
-    lines += ["", f"## On the {report.headline.images:,} images of its test split", "", "| | value | 95% interval |"]
-    lines += ["| --- | --- | --- |"]
+    lines += ["", f"## On the {report.as_is.headline.images:,} images of its test split", ""]
+    lines += ["| | value | 95% interval |", "| --- | --- | --- |"]
     for key, name in _FIGURES.items():
-        metric: Metric | None = getattr(report.headline, key)
+        metric: Metric | None = getattr(report.as_is.headline, key)
         if metric:
             lines.append(f"| {name} | {metric.value:.4f} | {metric.low:.4f} to {metric.high:.4f} |")
     lines += [
@@ -45,7 +45,7 @@ def write_card(info: BundleInfo, report: Report) -> str:
         "| | called AI | uncertain | called real |",
         "| --- | --- | --- | --- |",
     ]
-    for name, row in zip(("real images", "AI images"), report.verdicts, strict=True):
+    for name, row in zip(("real images", "AI images"), report.as_is.verdicts, strict=True):
         lines.append(f"| {name} | {row.ai:,} | {row.uncertain:,} | {row.real:,} |")
     lines += [
         "",

@@ -23,7 +23,7 @@ class EpochLog(msgspec.Struct, frozen=True, kw_only=True):
     val_loss: float
     val_accuracy: float
     learning_rate: float
-    """At the epoch's last step."""
+    """After the epoch's last step."""
     seconds: float
     images_per_second: float
 
@@ -67,12 +67,10 @@ def save_checkpoint(path: Path, state: State, groups: Mapping[str, Sequence[Any]
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        kept = (
-            f" The last good checkpoint, {path}, is untouched: make room and go on with --resume."
-            if path.exists()
-            else ""
-        )
-        raise TrainingError(f"The checkpoint could not be written: {error.strerror or error}.{kept}") from error
+        kept = f" The last good one, {path}, is untouched." if path.exists() else ""
+        raise TrainingError(
+            f"The checkpoint could not be written: {error.strerror or error}.{kept} Make room, and go on with --resume."
+        ) from error
 
 
 def load_checkpoint(path: Path) -> tuple[State, dict[str, Arrays]]:
@@ -83,7 +81,8 @@ def load_checkpoint(path: Path) -> tuple[State, dict[str, Arrays]]:
     """
     groups: dict[str, Arrays] = {}
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, since NumPy leaves a damaged file open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             state = msgspec.msgpack.decode(stored["state"].tobytes(), type=State)
             for key in stored.files:
                 if key != "state":

@@ -11,7 +11,11 @@ from pyrite.training.checkpoint import EpochLog
 
 
 def write_history(path: Path, history: tuple[EpochLog, ...]) -> None:
-    """Write the whole history as CSV, one row per epoch."""
+    """Write the whole history as CSV, one row per epoch.
+
+    Raises:
+        OSError: it cannot be written; what was at `path` is still there.
+    """
     partial = path.with_suffix(".partial")
     with partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, EpochLog.__struct_fields__)
@@ -20,15 +24,32 @@ def write_history(path: Path, history: tuple[EpochLog, ...]) -> None:
     partial.replace(path)
 
 
-def write_tensorboard(folder: Path, row: EpochLog) -> None:
-    """Add one epoch's scalars to the TensorBoard events in `folder`."""
+def write_tensorboard(folder: Path, history: tuple[EpochLog, ...]) -> None:
+    """Write the TensorBoard events of each epoch that `folder` lacks.
+
+    Every epoch has a file of its own, whole or not there at all, so nothing is lost or doubled
+    when a run is killed and resumed.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     require("train", "tensorboard")
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
-    scalars = {f"epoch/{k}": v for k, v in msgspec.to_builtins(row).items() if k != "epoch"}
-    values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-    writer = EventFileWriter(str(folder))
-    writer.add_event(Event(wall_time=time.time(), step=row.epoch, summary=Summary(value=values)))
-    writer.close()
+    folder.mkdir(exist_ok=True)
+    for row in history:
+        path = folder / f"events.out.tfevents.{row.epoch:05}"
+        if path.exists():
+            continue
+        scalars = {f"epoch/{k}": v for k, v in msgspec.to_builtins(row).items() if k != "epoch"}
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        partial = folder / "partial"  # TensorBoard reads only what has `tfevents` in its name.
+        with partial.open("wb") as stream:
+            records = RecordWriter(stream)
+            records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+            records.write(
+                Event(wall_time=time.time(), step=row.epoch, summary=Summary(value=values)).SerializeToString()
+            )
+        partial.replace(path)

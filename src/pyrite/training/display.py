@@ -4,9 +4,9 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
-from pyrite.training.checkpoint import State
+from pyrite.training.checkpoint import EpochLog, State
 from pyrite.training.loop import Step
 from pyrite.training.run import Stage
 
@@ -20,15 +20,16 @@ class Display:
         self._console = console
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
             console=console,
+            expand=True,
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", detail="", total=None)
-        self._stage = ""
+        self._task = self._bar.add_task("Reading the data", detail="", total=None)
+        self._title = ""
+        self._epochs = 0
         self._logged = time.monotonic()
 
     def __enter__(self) -> "Display":
@@ -43,31 +44,44 @@ class Display:
     def __call__(self, event: Stage | Step | State) -> None:
         """Show one event."""
         if isinstance(event, State):
-            row = event.history[-1]
-            best = " (best)" if event.best_epoch == row.epoch else ""
-            self._console.print(
-                f"Epoch {row.epoch}: loss {row.loss:.4f}, accuracy {row.accuracy:.4f}; validation loss "
-                f"{row.val_loss:.4f}, accuracy {row.val_accuracy:.4f}{best}; {row.images_per_second:.0f} images/s",
-                highlight=False,
-            )
+            # More than one where a run is resumed: it shows the same lines as an unbroken one.
+            for row in event.history[self._epochs :]:
+                self._print(_summary(row, best=row.epoch == event.best_epoch))
+            self._epochs = len(event.history)
         elif isinstance(event, Step):
+            # With the title and a short bar, this fits into 80 columns.
             detail = (
-                f"step {event.step}/{event.steps}, loss {event.loss:.4f}, accuracy {event.accuracy:.4f}, "
-                f"{event.images_per_second:.0f} images/s, {_clock(event.seconds_left)} left"
+                f"loss {event.loss:.4f}, accuracy {event.accuracy:.4f}, {event.images_per_second:,.0f} images/s, "
+                f"{_clock(event.seconds_left)} left"
             )
             self._show(f"Epoch {event.epoch}/{event.epochs}", detail, event.step, event.steps)
         else:
             detail = f"{event.done:,}/{event.total:,}" if event.total else ""
-            if event.name != self._stage and not self._console.is_terminal:
-                self._console.print(event.name, highlight=False)
-            self._stage = event.name
+            if event.name != self._title and not self._console.is_terminal:
+                self._print(event.name)
             self._show(event.name, detail, event.done, event.total or None)
 
-    def _show(self, description: str, detail: str, done: int, total: int | None) -> None:
-        self._bar.update(self._task, description=description, detail=detail, completed=done, total=total)
+    def _show(self, title: str, detail: str, done: int, total: int | None) -> None:
+        if title != self._title:
+            self._title = title
+            # A new task, since an old one does not forget its total.
+            self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(title, detail=detail, total=total)
+        self._bar.update(self._task, detail=detail, completed=done, total=total)
         if not self._console.is_terminal and time.monotonic() - self._logged > _LOG_EVERY:
             self._logged = time.monotonic()
-            self._console.print(f"{description}: {detail}", highlight=False, soft_wrap=True)
+            self._print(f"{title}, {done / total:.0%}: {detail}" if total else title)
+
+    def _print(self, line: str) -> None:
+        # A line of a log is one line, however long.
+        self._console.print(line, highlight=False, markup=False, soft_wrap=not self._console.is_terminal)
+
+
+def _summary(row: EpochLog, *, best: bool) -> str:
+    return (
+        f"Epoch {row.epoch}: loss {row.loss:.4f}, accuracy {row.accuracy:.4f}; "
+        f"validation {row.val_loss:.4f}, {row.val_accuracy:.4f}{' (best)' if best else ''}; {_clock(row.seconds)}"
+    )
 
 
 def _clock(seconds: float) -> str:

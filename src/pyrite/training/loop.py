@@ -60,7 +60,8 @@ def fit(
     """Train `model` in place, from `checkpoint` on where there is one, and leave it with its best weights.
 
     The best epoch is the one with the lowest validation loss. A checkpoint is written after every
-    epoch, and on SIGINT or SIGTERM once the step under way is done.
+    epoch, and on SIGINT or SIGTERM once the step under way is done. `watch` is called with every step, with
+    the state after every epoch, and with the state that a run is resumed from.
 
     Raises:
         Interrupted: SIGINT or SIGTERM; the checkpoint holds the step it stopped at.
@@ -74,9 +75,17 @@ def fit(
         state, groups = load_checkpoint(checkpoint)
         if state.data_sha256 != start.data_sha256:
             raise TrainingError("The data is not what it was when this run began; start again in a new folder.")
-        _assign(model.variables, groups["model"])
-        _assign(model.optimizer.variables, groups["optimizer"])
         best = groups.get("best", [])
+        try:
+            _assign(model.variables, groups["model"])
+            _assign(model.optimizer.variables, groups["optimizer"])
+        except (KeyError, ValueError) as error:
+            raise TrainingError(
+                f"The checkpoint {checkpoint} does not fit this network: it is of another version of Keras or of "
+                "Pyrite. Use that version, or start again in a new folder."
+            ) from error
+        if watch:
+            watch(state)
 
     def save(state: State) -> None:
         groups = {"model": model.variables, "optimizer": model.optimizer.variables, "best": best}
@@ -87,16 +96,19 @@ def fit(
             state = _train_epoch(model, examples, recipe, state, steps, stop_requested, watch)
             if state.step < steps:
                 save(state)
-                raise Interrupted(f"Stopped in epoch {state.epoch + 1} after step {state.step} of {steps}.")
+                raise Interrupted(
+                    f"Stopped in epoch {state.epoch + 1} after step {state.step} of {steps}, and saved. "
+                    "Go on with --resume."
+                )
             logits = predict(model, examples.pixels, examples.validation)
-            state = _end_epoch(model, state, logits, examples.labels[examples.validation], recipe, steps)
+            state = _end_epoch(model, state, logits, examples, recipe, steps)
             if state.best_epoch == state.epoch:
-                best = [np.array(v) for v in model.variables]
+                best = [np.asarray(v).copy() for v in model.variables]
             save(state)
             if watch:
                 watch(state)
-            if stop_requested() and not state.done:
-                raise Interrupted(f"Stopped after epoch {state.epoch}.")
+            if stop_requested():
+                raise Interrupted(f"Stopped after epoch {state.epoch}, and saved. Go on with --resume.")
     _assign(model.variables, best)
     return state
 
@@ -155,7 +167,7 @@ def _train_epoch(
 ) -> State:
     """Run the rest of an epoch, or as much of it as there is time for."""
     began = time.perf_counter() - state.seconds
-    resumed_at, resumed = state.step, time.perf_counter()
+    first, pace_from = state.step, time.perf_counter()
     batches = train_batches(
         examples.pixels, examples.labels, examples.train, recipe, state.epoch, first_step=state.step
     )
@@ -163,9 +175,8 @@ def _train_epoch(
         model.reset_metrics()
         logs = model.train_on_batch(images, labels, return_dict=True)
         if not math.isfinite(logs["loss"]):
-            raise TrainingError(
-                f"The loss is {logs['loss']} in epoch {state.epoch + 1}, step {state.step + 1}. Training has diverged: "
-                f"try a learning_rate below {recipe.learning_rate:g}. The checkpoint of epoch {state.epoch} is kept."
+            raise _diverged(
+                f"The loss is {logs['loss']} in step {state.step + 1} of epoch {state.epoch + 1}.", state, recipe
             )
         state = msgspec.structs.replace(
             state,
@@ -175,7 +186,10 @@ def _train_epoch(
             seconds=time.perf_counter() - began,
         )
         if watch:
-            pace = (time.perf_counter() - resumed) / (state.step - resumed_at)
+            now = time.perf_counter()
+            pace = (now - pace_from) / max(1, state.step - first - 1)
+            if state.step == first + 1:  # It compiled the network, and says nothing of the steps to come.
+                pace_from = now
             watch(
                 Step(
                     epoch=state.epoch + 1,
@@ -197,18 +211,17 @@ def _end_epoch(
     model: Any,
     state: State,
     logits: NDArray[np.float64],
-    labels: NDArray[np.int8],
+    examples: Examples,
     recipe: Recipe,
     steps: int,
 ) -> State:
     """Add an epoch to the history, and decide whether it is the best and whether it is the last."""
+    labels = examples.labels[examples.validation]
     # Cross-entropy of logits without overflow: log(1 + e^z) - yz.
-    val_loss = float(np.mean(np.logaddexp(0, logits) - labels * logits))
+    with np.errstate(invalid="ignore"):  # What is not finite is told below.
+        val_loss = float(np.mean(np.logaddexp(0, logits) - labels * logits))
     if not math.isfinite(val_loss):
-        raise TrainingError(
-            f"The validation loss is {val_loss} after epoch {state.epoch + 1}. Training has diverged: try a "
-            f"learning_rate below {recipe.learning_rate:g}. The checkpoint of epoch {state.epoch} is kept."
-        )
+        raise _diverged(f"The validation loss is {val_loss} after epoch {state.epoch + 1}.", state, recipe)
     epoch = state.epoch + 1
     row = EpochLog(
         epoch=epoch,
@@ -218,7 +231,7 @@ def _end_epoch(
         val_accuracy=float(np.mean((logits > 0) == labels)),
         learning_rate=float(np.asarray(model.optimizer.learning_rate)),
         seconds=state.seconds,
-        images_per_second=steps * recipe.batch_size / state.seconds,
+        images_per_second=steps * min(recipe.batch_size, len(examples.train)) / state.seconds,
     )
     improved = val_loss < state.best_loss
     best_epoch = epoch if improved else state.best_epoch
@@ -233,6 +246,14 @@ def _end_epoch(
         best_epoch=best_epoch,
         best_loss=min(val_loss, state.best_loss),
         done=epoch == recipe.epochs or epoch - best_epoch >= recipe.patience,
+    )
+
+
+def _diverged(what: str, state: State, recipe: Recipe) -> TrainingError:
+    kept = f" The checkpoint of epoch {state.epoch} is kept." if state.epoch else ""
+    return TrainingError(
+        f"{what} Training has diverged: start again in a new folder, with a learning_rate below "
+        f"{recipe.learning_rate:g}.{kept}"
     )
 
 

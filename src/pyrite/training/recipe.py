@@ -2,16 +2,19 @@
 
 import difflib
 import hashlib
+import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import msgspec
 
 from pyrite.datasets import Fractions, Protocol
 from pyrite.errors import RecipeError
+from pyrite.preprocess import Side
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -20,21 +23,21 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How to train one detector."""
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[\w.-]+$")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[\w.-]+\Z")]
     """What the bundle will be called."""
     architecture: str
     """A function of `architectures.py`."""
     weights: str = "none"
     """Starting weights: `none` (random), `imagenet`, or a file of Keras weights."""
-    height: Positive = 32
-    width: Positive = 32
+    height: Side = 32
+    width: Side = 32
     protocol: Protocol = "pooled"
     """How the data is split: `pooled` (all images) or `official` (the dataset's own test folder)."""
     fractions: Fractions = (0.7, 0.2, 0.1)
     """Shares of train, validation and test; `official` uses the proportion of the first two."""
     limit: Positive | None = None
     """Use about this many images; all of them without it."""
-    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
     """Of the split, the initial weights, the order of images, the augmentation and the dropout."""
     epochs: Positive = 10
     patience: Positive = 3
@@ -50,7 +53,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Of kernels only, never of biases or normalisation."""
     horizontal_flip: bool = True
     vertical_flip: bool = True
-    licence: str = "unspecified"
+    licence: Annotated[str, msgspec.Meta(min_length=1)] = "unspecified"
     """Of the trained bundle; its training data may restrict it."""
 
     def sha256(self) -> str:
@@ -97,9 +100,16 @@ def make_recipe(table: Mapping[str, object]) -> Recipe:
     try:
         recipe = msgspec.convert(table, Recipe)
     except msgspec.ValidationError as error:
-        raise RecipeError(f"The recipe is not valid: {error}") from None
-    if any(share <= 0 for share in recipe.fractions) or abs(sum(recipe.fractions) - 1) > 1e-6:
+        raise RecipeError(_explain(str(error))) from None
+    for key in ("learning_rate", "weight_decay"):
+        if not math.isfinite(getattr(recipe, key)):
+            raise RecipeError(f"{key} must be a finite number, not {getattr(recipe, key)}.")
+    if not (min(recipe.fractions) > 0 and abs(sum(recipe.fractions) - 1) <= 1e-6):
         raise RecipeError(f"fractions must be three shares above 0 that sum to 1, not {list(recipe.fractions)}.")
+    try:
+        recipe.sha256()
+    except UnicodeEncodeError:  # An argument or a path in another encoding.
+        raise RecipeError("The recipe holds text that is not valid Unicode, which cannot be kept in a file.") from None
     return recipe
 
 
@@ -108,9 +118,20 @@ def dump_recipe(recipe: Recipe) -> str:
     lines = []
     for key, value in msgspec.to_builtins(recipe).items():
         if value is not None:
-            # JSON's strings, numbers, booleans and arrays of numbers are TOML's.
-            lines.append(f"{key} = {msgspec.json.encode(value).decode()}\n")
+            # JSON's strings, numbers, booleans and arrays of numbers are TOML's, but for a bare DEL.
+            lines.append(f"{key} = {msgspec.json.encode(value).decode()}\n".replace("\x7f", "\\u007f"))
     return "".join(lines)
+
+
+def _explain(error: str) -> str:
+    """Turn "Expected `int`, got `str` - at `$.epochs`" into a sentence, with the choices where they are few."""
+    what, _, where = error.partition(" - at `$.")
+    if not where:
+        return f"The recipe is not valid: {what}."
+    key = re.split(r"\W", where)[0]
+    choices = [repr(choice) for choice in get_args(get_type_hints(Recipe)[key]) if isinstance(choice, str)]
+    hint = f" Use {' or '.join(choices)}." if choices else ""
+    return f"The recipe's {key} is not valid: {what}.{hint}"
 
 
 def _read(name_or_file: str | Path) -> dict[str, object]:

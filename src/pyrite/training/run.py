@@ -1,6 +1,8 @@
 """`train`: from a dataset and a recipe to a bundle and its report, in a folder that can be resumed."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from pyrite.calibration import fit_calibration
 from pyrite.datasets import Dataset, Decoded, Split, content_sha256, decode, split
 from pyrite.decision import Policy, Scope
 from pyrite.detector import make_golden
-from pyrite.errors import TrainingError, require
+from pyrite.errors import DatasetError, TrainingError, require
 from pyrite.evaluation import Part, Report, measure
 from pyrite.evaluation.provenance import current_command, package_versions, source_commit
 from pyrite.preprocess import Preprocess
@@ -76,107 +78,183 @@ def train(
     require("train", "keras", "sklearn", "matplotlib", "tensorboard")
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    dataset = replace(dataset, name=_plain(dataset.name))
     out = Path(out)
-    provenance = _enter(out, recipe, resume)
+    _check(out, recipe, resume)
+    # All that may be refused comes before the folder, so that a mistake leaves nothing behind.
+    watch(Stage("Building the network"))
+    model = build_model(recipe)
     if recipe.limit is not None:
         dataset = dataset.sample(recipe.limit, recipe.seed)
     preprocess = Preprocess(height=recipe.height, width=recipe.width)
     decoded = decode(dataset, preprocess, lambda done, total: watch(Stage("Decoding", done, total)))
-    parts = _readable(split(dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed), decoded)
+    parts = _readable(split(dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed), dataset, decoded)
+    data_sha256 = content_sha256(dataset, decoded.hashes)
 
     def observe(event: Step | State) -> None:
         if isinstance(event, State):
-            write_history(out / "history.csv", event.history)
-            write_tensorboard(out / "tensorboard", event.history[-1])
+            with _written(out):
+                write_history(out / "history.csv", event.history)
+                write_tensorboard(out / "tensorboard", event.history)
         watch(event)
 
-    watch(Stage("Building the network"))
-    model = build_model(recipe)
-    examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation)
-    start = State(data_sha256=content_sha256(dataset, decoded.hashes))
-    state = fit(model, examples, recipe, start, out / "checkpoint.npz", observe)
+    with _claimed(out, recipe, resume) as provenance:
+        examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation)
+        state = fit(model, examples, recipe, State(data_sha256=data_sha256), out / "checkpoint.npz", observe)
 
-    watch(Stage("Exporting"))
-    onnx = export_onnx(model)
-    session = Session(onnx)
-    check_parity(model, session, decoded.pixels, parts.validation)
-    logits = score(session, decoded.pixels, parts.validation)
-    info = BundleInfo(
-        name=recipe.name,
-        version="1",
-        licence=recipe.licence,
-        preprocess=preprocess,
-        scope=_scope(decoded, dataset.name),
-        calibration=fit_calibration(logits, dataset.labels[parts.validation], seed=recipe.seed),
-        policy=Policy(),
-        training=TrainingInfo(
-            recipe=recipe.name,
-            recipe_sha256=recipe.sha256(),
-            data=DataInfo(
-                name=dataset.name,
-                sha256=start.data_sha256,
-                fingerprint=dataset.fingerprint,
-                protocol=recipe.protocol,
-                fractions=recipe.fractions,
-                train=len(parts.train),
-                validation=len(parts.validation),
-                test=len(parts.test),
+        watch(Stage("Exporting"))
+        onnx = export_onnx(model)
+        session = Session(onnx)
+        check_parity(model, session, decoded.pixels, parts.validation)
+        logits = score(session, decoded.pixels, parts.validation)
+        info = BundleInfo(
+            name=recipe.name,
+            version="1",
+            licence=recipe.licence,
+            preprocess=preprocess,
+            scope=_scope(decoded, dataset.name),
+            calibration=fit_calibration(logits, dataset.labels[parts.validation], seed=recipe.seed),
+            policy=Policy(),
+            training=TrainingInfo(
+                recipe=recipe.name,
+                recipe_sha256=recipe.sha256(),
+                data=DataInfo(
+                    name=dataset.name,
+                    sha256=data_sha256,
+                    fingerprint=dataset.fingerprint,
+                    protocol=recipe.protocol,
+                    fractions=recipe.fractions,
+                    train=len(parts.train),
+                    validation=len(parts.validation),
+                    test=len(parts.test),
+                ),
+                seed=recipe.seed,
+                command=provenance.command,
+                commit=provenance.commit,
+                packages=provenance.packages,
+                epochs=state.epoch,
             ),
-            seed=recipe.seed,
-            command=provenance.command,
-            commit=provenance.commit,
-            packages=provenance.packages,
-            epochs=state.epoch,
-        ),
-    )
-    files = {
-        "model.onnx": onnx,
-        "golden.json": make_golden(info, onnx, _golden_images(decoded, dataset, parts.validation)),
-        "recipe.toml": dump_recipe(recipe).encode(),
-    }
-    report = measure(
-        Bundle(info, files),
-        dataset,
-        # Files that cannot be read are in no split; the report lists them all the same.
-        np.union1d(parts.test, np.array(list(decoded.failures), np.intp)),
-        decoded.hashes,
-        part=Part(recipe.protocol, f"The {recipe.protocol} test split, which training kept back.", parts.dropped),
-        history=[msgspec.to_builtins(row) for row in state.history],
-        progress=lambda done, total: watch(Stage("Judging the test split", done, total)),
-    )
-    files |= {"report.json": report.to_json(), "card.md": write_card(info, report).encode()}
-    watch(Stage("Writing the bundle and the report"))
-    report.write(out / "report")
-    save_bundle(out / "bundle", info, files)
-    return report
+        )
+        files = {
+            "model.onnx": onnx,
+            "golden.json": make_golden(info, onnx, _golden_images(decoded, dataset, parts.validation)),
+            "recipe.toml": dump_recipe(recipe).encode(),
+        }
+        report = measure(
+            Bundle(info, files),
+            dataset,
+            # Files that cannot be read are in no split; the report lists them all the same.
+            np.union1d(parts.test, np.array(list(decoded.failures), np.intp)),
+            decoded.hashes,
+            part=Part(recipe.protocol, f"The {recipe.protocol} test split, which training kept back.", parts.dropped),
+            history=[msgspec.to_builtins(row) for row in state.history],
+            progress=lambda done, total: watch(Stage("Judging the test split", done, total)),
+        )
+        files |= {"report.json": report.to_json(), "card.md": write_card(info, report).encode()}
+        watch(Stage("Writing the bundle and the report"))
+        with _written(out):
+            report.write(out / "report")
+        save_bundle(out / "bundle", info, files)
+        return report
 
 
-def _enter(out: Path, recipe: Recipe, resume: bool) -> _Provenance:
-    """Make the run's folder, or check that what is there is an unfinished run of this recipe."""
-    saved, began = out / "recipe.toml", out / "provenance.json"
+def _check(out: Path, recipe: Recipe, resume: bool) -> None:
+    """Refuse a folder that holds something, or on resuming anything but an unfinished run of this recipe."""
     if not resume:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise TrainingError(f"{out} is there already. Go on with it with --resume, or choose another --out.")
-        out.mkdir(parents=True, exist_ok=True)
-        provenance = _Provenance(current_command(), source_commit(), package_versions())
-        began.write_bytes(msgspec.json.encode(provenance))
-        saved.write_text(dump_recipe(recipe), "utf-8")
-        return provenance
+        return
+    saved = out / "recipe.toml"
     if not saved.is_file():
-        raise TrainingError(f"{out} holds no run that could be resumed.")
+        raise TrainingError(f"{out} holds no run that could be resumed. Leave --resume out to start one.")
     if (out / "bundle").exists():
         raise TrainingError(f"The run in {out} is complete: its bundle is {out / 'bundle'}.")
     before, now = (msgspec.to_builtins(r) for r in (load_recipe(saved), recipe))
     changed = [f"{key} was {before[key]!r} and is {now[key]!r}" for key in now if now[key] != before[key]]
     if changed:
         raise TrainingError(f"{out} was started with another recipe: {'; '.join(changed)}.")
-    return msgspec.json.decode(began.read_bytes(), type=_Provenance)
 
 
-def _readable(parts: Split, decoded: Decoded) -> Split:
-    """Leave out of train and validation what turned out not to be an image."""
+@contextmanager
+def _claimed(out: Path, recipe: Recipe, resume: bool) -> Iterator[_Provenance]:
+    """Make the run's folder or take it up again, and hold it against other processes meanwhile."""
+    with _written(out):
+        out.mkdir(parents=True, exist_ok=True)
+    with _locked(out):
+        _check(out, recipe, resume)  # Again, since another process may have been here.
+        began = out / "provenance.json"
+        if not resume:
+            provenance = _Provenance(_plain(current_command()), source_commit(), package_versions())
+            with _written(out):
+                began.write_bytes(msgspec.json.encode(provenance))
+                (out / "recipe.toml").write_text(dump_recipe(recipe), "utf-8")
+        else:
+            try:
+                provenance = msgspec.json.decode(began.read_bytes(), type=_Provenance)
+            except (OSError, msgspec.DecodeError) as error:
+                raise TrainingError(f"{began} cannot be read: {error}. Start again in a new folder.") from error
+        yield provenance
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process; the system lets go of it however the process ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock for a folder.
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(
+                f"Another process is training in {folder}. Wait for it, or choose another --out."
+            ) from None
+        except OSError:
+            pass  # Some network file systems cannot lock.
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _written(out: Path) -> Iterator[None]:
+    """Say what to do where the disk is full or refuses."""
+    try:
+        yield
+    except OSError as error:
+        kept = " The last checkpoint is kept: put that right, and go on with --resume."
+        raise TrainingError(
+            f"{error.filename or out} cannot be written: {error.strerror or error}."
+            f"{kept if (out / 'checkpoint.npz').exists() else ''}"
+        ) from error
+
+
+def _readable(parts: Split, dataset: Dataset, decoded: Decoded) -> Split:
+    """Leave out of train and validation what turned out not to be an image, if enough is left.
+
+    Raises:
+        DatasetError: it is not.
+    """
     failed = np.array(list(decoded.failures), np.intp)
-    return replace(parts, train=np.setdiff1d(parts.train, failed), validation=np.setdiff1d(parts.validation, failed))
+    parts = replace(parts, train=np.setdiff1d(parts.train, failed), validation=np.setdiff1d(parts.validation, failed))
+    needed = {"train": 1, "validation": 4, "test": 1}  # Of each class; golden.json takes no fewer than 8 images.
+    for name, least in needed.items():
+        kept = np.setdiff1d(getattr(parts, name), failed)
+        for label, kind in enumerate(("real", "AI")):
+            if (count := int(np.sum(dataset.labels[kept] == label))) < least:
+                raise DatasetError(
+                    f"The {name} split of {dataset.name} has {count} {kind} images that can be read, and needs at "
+                    f"least {least}: add images, or raise the limit where one is set."
+                )
+    return parts
+
+
+def _plain(text: str) -> str:
+    """Return text that JSON can hold: file names may have bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _scope(decoded: Decoded, name: str) -> Scope:

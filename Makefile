@@ -1,0 +1,66 @@
+# Everything runs in .venv, which is made on first use. Another interpreter: make PYTHON=python3.12 …
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help install demo test check format docs lock clean
+
+help:
+	@echo "make demo     toy dataset → training → evaluation → verdicts, in ./demo"
+	@echo "make test     the whole test suite"
+	@echo "make check    lint, formatting and types, as CI has them"
+	@echo "make format   mend what can be mended of these"
+	@echo "make docs     write docs/cli.md anew from the command line"
+	@echo "make lock     write requirements.lock anew from pyproject.toml, with the newest versions"
+	@echo "make install  only set up .venv"
+	@echo "make clean    remove .venv, ./demo and all caches"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "This needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is not. Name one: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing into .venv, once: some minutes and 3 GB ..."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --requirement requirements.lock
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+demo: export PYRITE_CACHE := demo/cache
+demo: $(INSTALLED)
+	rm -rf demo
+	$(BIN)/pyrite toy demo/data
+	$(BIN)/pyrite train demo/data --recipe tiny --set protocol=official --out demo/run
+	$(BIN)/pyrite evaluate demo/run/bundle demo/data --out demo/report
+	$(BIN)/pyrite detect --bundle demo/run/bundle demo/data/test/REAL/000[1-5].png demo/data/test/FAKE/000[1-5].png
+	@echo
+	@echo "Where to look:"
+	@echo "  demo/report/report.html      every figure, in a browser"
+	@echo "  demo/run/bundle/card.md      what the model is for, and what it is not"
+	@echo "  demo/run/history.csv         the training, epoch by epoch"
+	@echo "  demo/data/test               the images: try $(BIN)/pyrite detect --bundle demo/run/bundle on yours"
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(INSTALLED)
+	$(BIN)/typer pyrite.cli utils docs --name pyrite --title "The command line" --output docs/cli.md
+
+lock: $(INSTALLED)
+	$(PIP) install uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
+		--no-annotate --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv demo dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,46 @@
+"""All figures of one set of scores, in one value."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyrite.evaluation import metrics
+from pyrite.evaluation.metrics import Bin, ClassRow, Curve, Headline, Histogram, Scores, SliceTable, VerdictRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What was measured; plots and tables are drawn from it."""
+
+    headline: Headline
+    confusion: tuple[tuple[int, int], tuple[int, int]]
+    """Rows: truth (real, AI); columns: called at probability 0.5 (real, AI)."""
+    classes: tuple[ClassRow, ...]
+    verdicts: tuple[VerdictRow, VerdictRow]
+    """On real and on AI images."""
+    slices: tuple[SliceTable, ...]
+    roc: Curve | None
+    precision_recall: Curve | None
+    reliability: tuple[Bin, ...]
+    histogram: Histogram
+
+
+def measure_figures(scores: Scores, columns: Mapping[str, Sequence[str]], *, seed: int = 0) -> Figures:
+    """Measure everything.
+
+    Args:
+        scores: of (n,) images.
+        columns: slice columns, (n,) values each.
+        seed: of the bootstrap.
+    """
+    tables = (metrics.slice_table(name, values, scores, seed=seed) for name, values in columns.items())
+    return Figures(
+        headline=metrics.headline(scores, seed=seed),
+        confusion=metrics.confusion(scores),
+        classes=metrics.class_rows(scores),
+        verdicts=metrics.verdict_rows(scores),
+        slices=tuple(table for table in tables if table),
+        roc=metrics.roc(scores),
+        precision_recall=metrics.precision_recall(scores),
+        reliability=metrics.reliability(scores),
+        histogram=metrics.histogram(scores),
+    )

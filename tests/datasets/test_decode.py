@@ -1,0 +1,341 @@
+import hashlib
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pyrite.datasets import Dataset, content_hashes, content_sha256, decode, make_toy
+from pyrite.datasets.decode import cache_folder
+from pyrite.errors import DatasetError
+from pyrite.preprocess import Preprocess
+
+SIZE = Preprocess(height=32, width=32)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("PYRITE_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def toy(tmp_path):
+    make_toy(tmp_path / "toy", count=40)
+    return tmp_path / "toy"
+
+
+def image(side=32, value=0, mode="PNG"):
+    stream = io.BytesIO()
+    Image.new("RGB", (side, side), (value, value, value)).save(stream, mode)
+    return stream.getvalue()
+
+
+def state(folder):
+    """Return every file below a folder with its content's hash and its time."""
+    return {
+        file.relative_to(folder).as_posix(): (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_mtime_ns)
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+# What it gives
+
+
+def test_pixels_hashes_and_sides(toy, cache):
+    (toy / "test" / "REAL" / "0000.png").write_bytes(image(48, 7))
+    dataset = Dataset.open(toy)
+    decoded = decode(dataset, SIZE)
+    assert decoded.pixels.shape == (40, 32, 32, 3)
+    assert decoded.pixels.dtype == np.uint8
+    assert decoded.sides == (32, 48)
+    assert decoded.failures == {}
+    for i, path in enumerate(dataset.paths):
+        data = (toy / path).read_bytes()
+        assert decoded.hashes[i] == hashlib.sha256(data).hexdigest()
+        expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        if expected.shape[0] == 32:
+            np.testing.assert_array_equal(decoded.pixels[i], expected)
+        else:
+            assert (decoded.pixels[i] == 7).all()
+    assert content_hashes(dataset) == decoded.hashes
+
+
+def test_what_cannot_be_read_is_listed_and_nothing_takes_its_place(toy, cache):
+    bad = {"FAKE/0000.png": b"", "FAKE/0009.png": b"no image", "REAL/0000.png": image()[:60]}
+    for name, data in bad.items():
+        (toy / "test" / name).write_bytes(data)
+    (toy / "train" / "REAL" / "gone.png").symlink_to("nowhere.png")
+    dataset = Dataset.open(toy)
+    assert len(dataset) == 42  # 0009.png is new, and so is the link
+    for _ in range(2):  # from the files, and from the cache
+        decoded = decode(dataset, SIZE)
+        failures = {dataset.paths[i]: failure.code for i, failure in decoded.failures.items()}
+        assert failures == {
+            "test/FAKE/0000.png": "empty",
+            "test/FAKE/0009.png": "unsupported_format",
+            "test/REAL/0000.png": "corrupt",
+            "train/REAL/gone.png": "unreadable",
+        }
+        for i, failure in decoded.failures.items():
+            assert failure.message
+            assert not decoded.pixels[i].any()
+            assert (decoded.hashes[i] == "") == (failure.code == "unreadable")
+    assert content_hashes(dataset) == decoded.hashes
+
+
+def test_nothing_but_unreadable_files(tmp_path, cache):
+    (tmp_path / "m.csv").write_text("path,label\na.png,ai\nb.png,real\n")
+    decoded = decode(Dataset.open(tmp_path / "m.csv"), SIZE)
+    assert (decoded.sides, decoded.hashes, len(decoded.failures)) == ((0, 0), ("", ""), 2)
+
+
+def test_no_images_at_all(toy, cache):
+    decoded = decode(Dataset.open(toy).select(np.array([], np.intp)), SIZE)
+    assert (decoded.pixels.shape, decoded.hashes, decoded.sides) == ((0, 32, 32, 3), (), (0, 0))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")
+def test_failures_of_files_with_names_that_are_not_utf8(toy, cache):
+    (toy / "test" / "FAKE" / os.fsdecode(b"\xff\xfe.png")).symlink_to(os.fsdecode(b"\xfd"))
+    dataset = Dataset.open(toy)
+    assert [failure.code for failure in decode(dataset, SIZE).failures.values()] == ["unreadable"]
+    assert len(decode(dataset, SIZE).hashes) == 41
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """More files than are decoded in one process, in a zip: some damaged, some twice, some of another size."""
+    path = tmp_path_factory.mktemp("many") / "many.zip"
+    bad = {7: b"", 1000: b"text", 4099: image()[:50]}
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(4100):
+            data = bad.get(i, image(5 if i == 2000 else 4, i % 251))
+            archive.writestr(f"{'ai' if i % 2 else 'real'}/{i:05d}.png", data)
+    return path
+
+
+def test_many_files_in_many_processes_give_the_same(many, cache, monkeypatch):
+    preprocess = Preprocess(height=4, width=4)
+    monkeypatch.chdir(many.parent)
+    dataset = Dataset.open("many.zip")
+    steps = []
+    whole = decode(dataset, preprocess, lambda done, total: steps.append((done, total)))
+    assert len(dataset) == 4100
+    assert steps == sorted(steps)
+    assert len(steps) > 1
+    assert steps[-1] == (4100, 4100)
+    # Pieces small enough for one process each, and a folder that the worker processes were not started in.
+    (cache / "x").mkdir()
+    monkeypatch.chdir(cache / "x")
+    for piece in np.array_split(np.arange(4100), 3):
+        part = decode(dataset.select(piece), preprocess)
+        np.testing.assert_array_equal(part.pixels, whole.pixels[piece])
+        assert part.hashes == tuple(whole.hashes[i] for i in piece)
+        assert {piece[i]: failure for i, failure in part.failures.items()} == {
+            i: failure for i, failure in whole.failures.items() if i in piece
+        }
+    assert whole.sides == (4, 5)
+    assert {dataset.paths[i]: failure.code for i, failure in whole.failures.items()} == {
+        "ai/00007.png": "empty",
+        "real/01000.png": "unsupported_format",
+        "ai/04099.png": "corrupt",
+    }
+    assert content_hashes(dataset) == whole.hashes
+
+
+def test_workers_find_a_relative_source_and_cache_after_a_change_of_folder(many, tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        monkeypatch.setenv("PYRITE_CACHE", "cache")
+        shutil.copy(many, "many.zip")
+        decoded = decode(Dataset.open("many.zip"), Preprocess(height=2, width=2))
+        assert len(decoded.failures) == 3
+        assert len(list((tmp_path / name / "cache").glob("decoded-*"))) == 1
+
+
+# The hash of a dataset's content
+
+
+def test_the_content_hash_is_of_content_and_labels_alone(toy):
+    def value(dataset):
+        return content_sha256(dataset, content_hashes(dataset))
+
+    before = value(Dataset.open(toy))
+    (toy / "test").rename(toy / "val")
+    (toy / "val" / "REAL" / "0000.png").rename(toy / "train" / "REAL" / "x.png")
+    moved = Dataset.open(toy)
+    order = np.random.default_rng(0).permutation(len(moved))
+    assert value(moved) == value(moved.select(order)) == before
+    assert value(Dataset.open(toy, classes={"REAL": 1, "FAKE": 0})) != before
+    (toy / "train" / "REAL" / "x.png").write_bytes(image())
+    assert value(Dataset.open(toy)) != before
+
+
+def test_golden_content_hash(tmp_path):
+    (tmp_path / "m.csv").write_text("path,label\na,ai\nb,real\n")
+    expected = hashlib.sha256(b"0 bb\n1 aa\n").hexdigest()
+    assert content_sha256(Dataset.open(tmp_path / "m.csv"), ["aa", "bb"]) == expected
+
+
+# The cache
+
+
+def test_where_the_cache_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("PYRITE_CACHE", str(tmp_path / "chosen"))
+    assert cache_folder() == tmp_path / "chosen"
+    monkeypatch.setenv("PYRITE_CACHE", "")
+    assert cache_folder() == tmp_path / "xdg" / "pyrite"
+    monkeypatch.delenv("PYRITE_CACHE")
+    assert cache_folder() == tmp_path / "xdg" / "pyrite"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    if os.name != "nt":
+        assert cache_folder() == tmp_path / "home" / ".cache" / "pyrite"
+
+
+def test_a_second_run_reads_no_file(toy, cache):
+    dataset = Dataset.open(toy)
+    first = decode(dataset, SIZE)
+    before = state(cache)
+    shutil.rmtree(toy)
+    steps = []
+    again = decode(dataset, SIZE, lambda done, total: steps.append((done, total)))
+    np.testing.assert_array_equal(again.pixels, first.pixels)
+    assert (again.hashes, again.failures, again.sides) == (first.hashes, first.failures, first.sides)
+    assert state(cache) == before
+    assert steps == [(40, 40)]
+
+
+def test_pixels_from_the_cache_cannot_be_changed(toy, cache):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="read-only"):
+            decode(Dataset.open(toy), SIZE).pixels[0] = 1
+
+
+def test_another_selection_or_size_has_its_own_place(toy, cache):
+    dataset = Dataset.open(toy)
+    sizes = [SIZE, Preprocess(height=16, width=32), Preprocess(height=32, width=32, filter="lanczos")]
+    for preprocess in sizes:
+        assert decode(dataset, preprocess).pixels.shape == (40, preprocess.height, preprocess.width, 3)
+    part = decode(dataset.select(np.arange(5)[::-1]), SIZE)
+    np.testing.assert_array_equal(part.pixels, decode(dataset, SIZE).pixels[4::-1])
+    assert len(list(cache.iterdir())) == 4
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_altered_file_is_decoded_anew(toy, cache, packed):
+    def open_toy():
+        return Dataset.open(shutil.make_archive(str(toy), "zip", toy) if packed else toy)
+
+    before = decode(open_toy(), SIZE)
+    path = toy / "test" / "REAL" / "0000.png"
+    altered = bytearray(path.read_bytes())
+    altered[-20] ^= 0xFF  # of the same length
+    path.write_bytes(altered)
+    after = decode(open_toy(), SIZE)
+    assert [i for i in range(40) if before.hashes[i] != after.hashes[i]] == [
+        Dataset.open(toy).paths.index("test/REAL/0000.png")
+    ]
+
+
+@pytest.mark.parametrize("damage", ["no index", "bad index", "other index", "no pixels", "short pixels"])
+def test_a_damaged_cache_is_filled_again(toy, cache, damage):
+    dataset = Dataset.open(toy)
+    expected = np.array(decode(dataset, SIZE).pixels)
+    (folder,) = cache.iterdir()
+    if damage == "no index":
+        (folder / "index.json").unlink()
+    elif damage == "bad index":
+        (folder / "index.json").write_text('{"hashes": 3}')
+    elif damage == "other index":
+        (folder / "index.json").write_text('{"hashes": [], "failures": {}, "sides": [1, 2]}')
+    elif damage == "no pixels":
+        (folder / "pixels.npy").unlink()
+    else:
+        (folder / "pixels.npy").write_bytes((folder / "pixels.npy").read_bytes()[:-1])
+    np.testing.assert_array_equal(decode(dataset, SIZE).pixels, expected)
+    assert [path.name for path in cache.iterdir()] == [folder.name]
+
+
+def test_an_interrupted_run_leaves_nothing_behind(toy, cache):
+    dataset = Dataset.open(toy)
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        decode(dataset, SIZE, interrupt)
+    assert list(cache.iterdir()) == []
+    assert len(decode(dataset, SIZE).hashes) == 40
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_what_a_killed_run_left_is_never_used_and_is_removed_later(toy, cache):
+    code = f"""
+        import os, signal
+        from pyrite.datasets import Dataset, decode
+        from pyrite.preprocess import Preprocess
+        kill = lambda done, total: os.kill(os.getpid(), signal.SIGKILL)
+        decode(Dataset.open({str(toy)!r}), Preprocess(height=32, width=32), kill)
+    """
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = cache.iterdir()
+    assert left.name.startswith("decoding-")
+    dataset = Dataset.open(toy)
+    assert len(decode(dataset, SIZE).hashes) == 40
+    assert left.exists()  # Another run might be busy there.
+    long_ago = time.time() - 7200
+    os.utime(left, (long_ago, long_ago))
+    decode(dataset, Preprocess(height=8, width=8))
+    assert not left.exists()
+    assert len(list(cache.glob("decoded-*"))) == len(list(cache.iterdir())) == 2
+
+
+def test_a_cache_that_cannot_be_written(toy, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("a file")
+    for place in ("file", "file/below"):
+        monkeypatch.setenv("PYRITE_CACHE", str(tmp_path / place))
+        with pytest.raises(DatasetError, match=r"cannot be kept in .*file.*Point PYRITE_CACHE elsewhere"):
+            decode(Dataset.open(toy), SIZE)
+
+
+def test_too_little_space_is_told_before_the_work(toy, cache, monkeypatch):
+    usage = shutil.disk_usage(toy)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+    with pytest.raises(DatasetError, match=r"needs 0\.0 GB in .*cache.*Point PYRITE_CACHE at a larger disk"):
+        decode(Dataset.open(toy), SIZE)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs limits on the size of files")
+def test_space_that_runs_out_is_an_error_and_no_crash(toy, cache):
+    code = f"""
+        import resource
+        from pyrite.datasets import Dataset, decode
+        from pyrite.errors import DatasetError
+        from pyrite.preprocess import Preprocess
+        dataset = Dataset.open({str(toy)!r})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+        try:
+            decode(dataset, Preprocess(height=32, width=32))
+        except DatasetError as error:
+            print(error)
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, capture_output=True, text=True)
+    assert "Decoded images cannot be kept in" in run.stdout
+    assert "Point PYRITE_CACHE elsewhere" in run.stdout
+    assert list(cache.iterdir()) == []

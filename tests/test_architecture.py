@@ -1,0 +1,197 @@
+"""Who may import what: the code is held to the table in ARCHITECTURE.md."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "pyrite"
+MODULES = sorted(SOURCE.rglob("*.py"))
+PACKAGES = sorted(path.parent for path in SOURCE.rglob("__init__.py"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the ladder; the lower, the fewer others it may import."""
+
+    rank: int
+    rooms: tuple[str, ...]
+    packages: frozenset[str]
+
+
+def read_ladder() -> list[Row]:
+    table = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("| rooms |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return [
+        Row(-i, tuple(rooms.replace("`", "").split(", ")), frozenset(packages.split(", ")) - {""})
+        for i, (rooms, _, packages) in enumerate(rows)
+    ]
+
+
+LADDER = {room: row for row in read_ladder() for room in row.rooms}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One name that a module imports."""
+
+    file: Path
+    line: int
+    name: str
+    """Dotted and absolute."""
+    eager: bool
+    """Whether it is carried out as soon as the module is imported."""
+
+    @property
+    def top(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def room(self) -> str | None:
+        """The room of Pyrite that it imports from."""
+        if self.top != "pyrite":
+            return None
+        second = self.name.split(".")[1:2]
+        return second[0] if second and second[0] in LADDER else "__init__"
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(ROOT)}:{self.line} imports {self.name}"
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> Iterator[Import]:
+    tree = ast.parse(path.read_text("utf-8"))
+    late = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.FunctionDef | ast.AsyncFunctionDef)
+        or (isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test))
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = path.relative_to(SOURCE.parent).parent.parts
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            # `from pyrite import x` imports from the room x, where there is one.
+            names = [f"{base}.{alias.name}" for alias in node.names] if base == "pyrite" else [base]
+        else:
+            continue
+        for name in names:
+            yield Import(path, node.lineno, name, id(node) not in late)
+
+
+IMPORTS = [found for path in MODULES for found in imports_of(path)]
+THIRD_PARTY = [found for found in IMPORTS if found.top != "pyrite" and found.top not in sys.stdlib_module_names]
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+DISTRIBUTIONS = packages_distributions()
+
+
+def modules_of(requirements: list[str]) -> frozenset[str]:
+    """Return the modules that these packages bring, where they are installed."""
+    wanted = {canonicalize_name(Requirement(text).name) for text in requirements}
+    return frozenset(
+        module for module, names in DISTRIBUTIONS.items() if wanted & {canonicalize_name(name) for name in names}
+    )
+
+
+BASE = modules_of(PROJECT["dependencies"])
+OPTIONAL = (
+    modules_of([text for extra in PROJECT["optional-dependencies"].values() for text in extra]) - BASE - {"pyrite"}
+)
+
+
+def test_every_room_stands_in_the_table_and_every_room_of_the_table_stands() -> None:
+    assert {room_of(path) for path in MODULES} == set(LADDER)
+
+
+def test_rooms_import_only_from_rows_below() -> None:
+    wrong = [
+        str(found)
+        for found in IMPORTS
+        if found.room not in (None, room_of(found.file)) and LADDER[found.room].rank >= LADDER[room_of(found.file)].rank
+    ]
+    assert not wrong
+
+
+def test_rows_use_the_packages_that_the_table_gives_them_and_no_others() -> None:
+    used = {
+        row.rooms: {found.top for found in THIRD_PARTY if room_of(found.file) in row.rooms} for row in LADDER.values()
+    }
+    assert used == {row.rooms: row.packages for row in LADDER.values()}
+
+
+def test_packages_imported_with_a_module_are_base_dependencies() -> None:
+    assert not [str(found) for found in THIRD_PARTY if found.eager and found.top not in BASE]
+
+
+def test_packages_imported_late_are_declared() -> None:
+    assert not [str(found) for found in THIRD_PARTY if found.top not in BASE | OPTIONAL]
+
+
+def test_only_the_package_itself_imports_by_name() -> None:
+    """`import_module` and the like would pass the other tests by."""
+    users = {path.relative_to(SOURCE) for path in MODULES if {"import_module", "__import__"} & names_used_by(path)}
+    assert users == {Path("__init__.py")}
+
+
+def names_used_by(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    return {node.id for node in nodes if isinstance(node, ast.Name)} | {
+        node.attr for node in nodes if isinstance(node, ast.Attribute)
+    }
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
+    result = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_but_itself_and_the_standard_library() -> None:
+    loaded = {name for name in loaded_by("import pyrite") if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert loaded == {"pyrite"}
+
+
+def test_the_command_line_starts_without_anything_heavy() -> None:
+    heavy = {"numpy", "PIL", "onnxruntime", "jinja2", "joblib"} | OPTIONAL
+    assert not heavy & loaded_by("import pyrite.cli")
+
+
+def names_imported_by(package: Path) -> list[str]:
+    tree = ast.parse((package / "__init__.py").read_text("utf-8"))
+    return [
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pyrite.")
+        for alias in node.names
+    ]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_all_is_the_public_namespace(package: Path) -> None:
+    module = import_module(".".join(package.relative_to(SOURCE.parent).parts))
+    names = getattr(module, "__all__", [])
+    assert len(set(names)) == len(names)
+    assert set(names) == set(names_imported_by(package))
+    for name in names:
+        assert getattr(module, name) is not None
+    if package == SOURCE:
+        assert dir(module) == names

@@ -1,0 +1,160 @@
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pyrite.bundle import Bundle, load_bundle, save_bundle
+from pyrite.cli import main
+from pyrite.results import Detection
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line, and return its exit code, stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pyrite", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def saved(bundle: Bundle) -> Path:
+    """Where the small bundle lies."""
+    assert bundle.path
+    return bundle.path
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder with a bright image, a dark one in a folder of its own, and a file that is none."""
+    folder = tmp_path / "images"
+    (folder / "inner").mkdir(parents=True)
+    Image.new("RGB", (32, 32), "white").save(folder / "bright.png")
+    Image.new("RGB", (32, 32), "black").save(folder / "inner" / "dark.png")
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".hidden.png").write_bytes(b"")
+    return folder
+
+
+def test_detect_prints_a_line_per_image_and_a_summary(run: Run, saved: Path, images: Path) -> None:
+    code, out, err = run("detect", images / "bright.png", images / "inner" / "dark.png", "--bundle", saved)
+    assert code == 0
+    bright, dark = out.splitlines()
+    assert bright.startswith("ai ")
+    assert bright.rstrip().endswith("bright.png")
+    assert dark.startswith("real ")
+    assert err.startswith("2 images: 1 ai, 1 real, 0 uncertain")
+
+
+def test_detect_goes_on_after_a_bad_file_and_exits_with_1(run: Run, saved: Path, images: Path) -> None:
+    code, out, err = run("detect", images / "gone.png", images / "bright.png", "--bundle", saved)
+    assert code == 1
+    assert [line.split()[0] for line in out.splitlines()] == ["error", "ai"]
+    assert "There is no such file." in out
+    assert "1 could not be read" in err
+
+
+def test_detect_needs_recursive_for_a_folder(run: Run, saved: Path, images: Path) -> None:
+    code, out, _ = run("detect", images, "--bundle", saved)
+    assert code == 1
+    assert "This is a folder" in out
+
+
+def test_detect_recursively_leaves_out_nothing_but_hidden_files(run: Run, saved: Path, images: Path) -> None:
+    code, out, _ = run("detect", "-r", images, "--bundle", saved, "--jsonl")
+    assert code == 1
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [Path(row["path"]).name for row in found] == ["bright.png", "notes.txt", "dark.png"]
+    assert found[1]["error"]["code"] == "unsupported_format"
+
+
+def test_json_is_one_array_whose_fields_are_the_detections(run: Run, saved: Path, images: Path) -> None:
+    code, out, _ = run("detect", images / "bright.png", images / "notes.txt", "--bundle", saved, "--json")
+    assert code == 1
+    rows = json.loads(out)
+    assert [set(row) for row in rows] == [set(Detection.__dataclass_fields__)] * 2
+    assert rows[0]["verdict"] == "ai"
+    assert rows[1]["verdict"] == "uncertain"
+
+
+def test_json_of_nothing_is_an_empty_array(run: Run, saved: Path, tmp_path: Path) -> None:
+    assert run("detect", "-r", tmp_path, "--bundle", saved, "--json")[:2] == (0, "[]\n")
+
+
+def test_fail_on_ai_changes_the_exit_code(run: Run, saved: Path, images: Path) -> None:
+    assert run("detect", images / "bright.png", "--bundle", saved, "--fail-on", "ai")[0] == 3
+    assert run("detect", images / "inner" / "dark.png", "--bundle", saved, "--fail-on", "ai")[0] == 0
+
+
+def test_a_path_cannot_command_the_terminal(run: Run, saved: Path, tmp_path: Path) -> None:
+    hostile = tmp_path / "\x1b[31m[red]x\n.png"
+    Image.new("RGB", (32, 32)).save(hostile)
+    _, out, _ = run("detect", hostile, "--bundle", saved)
+    assert len(out.splitlines()) == 1
+    assert r"\x1b[31m[red]x\n.png" in out
+
+
+def test_an_error_is_one_sentence(run: Run, images: Path, tmp_path: Path) -> None:
+    code, out, err = run("detect", images / "bright.png", "--bundle", tmp_path / "nothing")
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: There is no bundle at ")
+    assert "Traceback" not in err
+
+
+def test_wrong_usage_exits_with_2(run: Run, saved: Path, images: Path) -> None:
+    assert run("detect", images, "--bundle", saved, "--json", "--jsonl")[0] == 2
+    assert run("detect", images)[0] == 2
+    assert run("train", images, "--recipe", "resnet5", "--out", images / "run")[0] == 2
+    assert run("train", images, "--real", "a", "--out", images / "run")[0] == 2
+
+
+def test_bundle_verify_replays_the_golden_images(run: Run, saved: Path) -> None:
+    code, out, _ = run("bundle", "verify", saved)
+    assert code == 0
+    assert "8 golden images" in out
+
+
+def test_bundle_verify_fails_where_the_model_says_something_else(run: Run, saved: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(saved)
+    golden = json.loads(bundle.read("golden.json"))
+    golden["vectors"][3]["logit"] += 0.5
+    save_bundle(tmp_path / "b", bundle.info, {**bundle.files, "golden.json": json.dumps(golden).encode()})
+    code, out, err = run("bundle", "verify", tmp_path / "b")
+    assert code == 1
+    assert "the largest difference of a logit is 0.5" in out
+    assert "does not say here what it said" in err
+
+
+def test_bundle_show_prints_the_card(run: Run, saved: Path) -> None:
+    assert run("bundle", "show", saved)[:2] == (0, "# Card\n")
+
+
+def test_toy_evaluate_and_its_files(run: Run, saved: Path, tmp_path: Path) -> None:
+    assert run("toy", tmp_path / "toy", "--count", 60)[0] == 0
+    code, out, _ = run("evaluate", saved, tmp_path / "toy", "--out", tmp_path / "report")
+    assert code == 0
+    assert "Accuracy" in out
+    assert {"report.html", "report.json", "figures"} <= {entry.name for entry in (tmp_path / "report").iterdir()}
+
+
+def test_evaluate_with_class_folders_of_other_names(run: Run, saved: Path, images: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for name, colour in (("left", "black"), ("right", "white")):
+        (data / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), colour).save(data / name / "0.png")
+    code, _, err = run("evaluate", saved, data, "--out", tmp_path / "report")
+    assert code == 1
+    assert "--real NAME and --ai NAME" in err
+    code, out, _ = run("evaluate", saved, data, "--out", tmp_path / "report", "--real", "left", "--ai", "right")
+    assert code == 0
+    assert "2 images" in out

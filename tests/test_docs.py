@@ -1,0 +1,193 @@
+"""Documentation that cannot rot: every page is held to the code."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from typer.main import get_command
+
+import pyrite
+from pyrite.bundle import MANIFEST, OPTIONAL, REQUIRED, BundleInfo, DataInfo, TrainingInfo
+from pyrite.calibration import Calibration
+from pyrite.cli import app
+from pyrite.decision import Policy, Scope
+from pyrite.evaluation import Report
+from pyrite.evaluation.figures import Figures
+from pyrite.evaluation.metrics import Headline
+from pyrite.preprocess import Preprocess
+from pyrite.results import Detection, Evidence, Failure, Model, Reason, Verdict
+from pyrite.training import Recipe
+from pyrite.training.recipe import shipped_recipes
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
+# Typer's own classes for a command and its parameters are not public.
+Command = Any
+
+
+def commands(command: Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Command]]:
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from commands(child, (*path, name))
+
+
+COMMANDS = dict(commands(get_command(app)))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: " ".join(path) or "pyrite")
+def test_every_command_and_option_says_what_it_does(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    assert command.help
+    assert [parameter.name for parameter in command.params if not parameter.help] == []
+
+
+def test_the_command_line_page_is_what_make_docs_writes() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    arguments = re.search(r"\(BIN\)/typer (.*) --output (docs/cli\.md)", makefile)
+    assert arguments
+    command = [sys.executable, "-m", "typer", *shlex.split(arguments[1])]
+    page = subprocess.run(command, capture_output=True, check=True, cwd=ROOT).stdout.decode()
+    assert (ROOT / arguments[2]).read_text("utf-8").strip() == page.strip(), "docs/cli.md is stale: run make docs."
+
+
+def shown_commands(page: Path) -> Iterator[str]:
+    """Yield every command in a page's shell blocks and code spans."""
+    text = page.read_text("utf-8")
+    for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            yield line.removeprefix("$ ").partition(" # ")[0]
+    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+SHOWN = [
+    pytest.param(shlex.split(command), id=f"{page.name}: {command}")
+    for page in PAGES
+    for command in dict.fromkeys(shown_commands(page))
+    if "[OPTIONS]" not in command  # as in the usage lines of docs/cli.md
+]
+
+
+@pytest.mark.parametrize("words", [shown for shown in SHOWN if shown.values[0][:1] == ["pyrite"]])
+def test_shown_commands_and_their_options_exist(words: list[str]) -> None:
+    path: tuple[str, ...] = ()
+    for word in words[1:]:
+        if (*path, word) not in COMMANDS:
+            break
+        path = (*path, word)
+    command = COMMANDS[path]
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    options = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+    assert options <= known | {"-h", "--help"}
+    assert len(path) == len(words) - 1 or not hasattr(command, "commands"), f"There is no {words[len(path) + 1]!r}."
+
+
+@pytest.mark.parametrize("words", [shown for shown in SHOWN if shown.values[0][:1] == ["make"]])
+def test_shown_make_targets_exist(words: list[str]) -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert {word for word in words[1:] if "=" not in word} <= set(targets)
+
+
+def test_the_opening_commands_are_shown() -> None:
+    opening = (ROOT / "README.md").read_text("utf-8").partition("\n## ")[0]
+    assert re.findall(r"^\$ (.*)$", opening, re.MULTILINE) == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text("utf-8")):
+        there = (page.parent / target).resolve() if target else page
+        assert there.exists()
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", there.read_text("utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_use_public_names(page: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module == "pyrite":
+                assert {alias.name for alias in node.names} <= set(pyrite.__all__)
+
+
+def names_of(struct: type) -> list[str]:
+    return [field.name for field in fields(struct)] if is_dataclass(struct) else list(struct.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("page", "structs", "more"),
+    [
+        ("detection.md", (Detection, Evidence, Model, Failure), (*Verdict, *Reason)),
+        (
+            "bundle.md",
+            (BundleInfo, Preprocess, Scope, Calibration, Policy, TrainingInfo, DataInfo),
+            (MANIFEST, *REQUIRED, *OPTIONAL),
+        ),
+        ("report.md", (Report, Figures, Headline), ()),
+    ],
+)
+def test_every_field_of_a_file_is_documented(page: str, structs: tuple[type, ...], more: tuple[str, ...]) -> None:
+    text = (DOCS / page).read_text("utf-8")
+    assert [name for struct in structs for name in names_of(struct) if f"`{name}`" not in text] == []
+    assert [name for name in more if f"`{name}`" not in text] == []
+
+
+def test_every_image_error_is_documented() -> None:
+    source = (ROOT / "src" / "pyrite" / "image.py").read_text("utf-8")
+    codes = set(re.findall(r"ImageError\(\s*\"(\w+)\"", source))
+    assert codes
+    assert codes <= set(re.findall(r"`(\w+)`", (DOCS / "detection.md").read_text("utf-8").partition("## Errors")[2]))
+
+
+def test_every_environment_variable_is_documented() -> None:
+    read = {
+        name for path in (ROOT / "src").rglob("*.py") for name in re.findall(r"PYRITE_[A-Z_]+", path.read_text("utf-8"))
+    }
+    assert [name for name in read if not any(f"`{name}`" in page.read_text("utf-8") for page in PAGES)] == []
+
+
+def table(page: str, header: str) -> list[list[str]]:
+    rows = (DOCS / page).read_text("utf-8").partition(f"\n| {header} |")[2].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip().strip("|").split(" | ")] for row in rows]
+
+
+def test_every_shipped_recipe_is_documented() -> None:
+    assert tuple(row[0].strip("`") for row in table("recipes.md", "recipe")) == shipped_recipes()
+
+
+def test_every_setting_of_a_recipe_is_documented_with_its_type_and_default() -> None:
+    schema = msgspec.json.schema(Recipe)["$defs"]["Recipe"]
+    expected = [
+        [f"`{name}`", describe(value), describe_default(value, required=name in schema["required"])]
+        for name, value in schema["properties"].items()
+    ]
+    assert [row[:3] for row in table("recipes.md", "setting")] == expected
+
+
+def describe(schema: dict[str, Any]) -> str:
+    match schema:
+        case {"enum": values}:
+            return " or ".join(f"`{value}`" for value in values)
+        case {"anyOf": [first, {"type": "null"}]}:
+            return describe(first)
+        case {"type": "array", "prefixItems": items}:
+            return f"{len(items)} {describe(items[0])}s"
+        case {"type": kind}:
+            return {"string": "text", "boolean": "true or false"}.get(str(kind), str(kind))
+    raise AssertionError(schema)
+
+
+def describe_default(schema: dict[str, Any], *, required: bool) -> str:
+    if required:
+        return "required"
+    default = schema["default"]
+    return "none" if default is None else f"`{msgspec.json.encode(default).decode()}`"

@@ -1,0 +1,52 @@
+"""What a checkout promises: the lock fits, versions agree, and nothing of one machine stands in it."""
+
+import re
+import subprocess
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+LOCK = (ROOT / "requirements.lock").read_text("utf-8")
+
+
+def locked_requirements() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"]
+    texts = [*PROJECT["dependencies"], *(text for name in ("train", "jax", "kaggle", "dev") for text in extras[name])]
+    return [requirement for text in texts if (requirement := Requirement(text)).name != "pyrite"]
+
+
+def test_the_lock_has_a_fitting_pin_for_every_requirement() -> None:
+    pins: dict[str, list[str]] = {}
+    for pin in map(Requirement, LOCK.splitlines()):
+        assert [specifier.operator for specifier in pin.specifier] == ["=="]
+        pins.setdefault(canonicalize_name(pin.name), []).append(str(pin.specifier).removeprefix("=="))
+    for requirement in locked_requirements():
+        found = pins.get(canonicalize_name(requirement.name), [])
+        assert found, f"{requirement} is not locked: run make lock."
+        assert all(requirement.specifier.contains(pin) for pin in found), f"{requirement}: run make lock."
+
+
+def test_the_lock_names_no_host_and_leaves_torch_out() -> None:
+    assert not re.search(r"://|--|@|^torch\b", LOCK, re.MULTILINE)
+
+
+def test_the_changelog_opens_with_the_version() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert newest
+    assert newest[1] == PROJECT["version"]
+    assert version("pyrite") == PROJECT["version"], "Install the checkout anew: make install."
+
+
+def test_no_tracked_file_names_a_place_on_one_machine() -> None:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True)
+    if listing.returncode:
+        pytest.skip("This is not a git checkout.")
+    place = re.compile(rb"(?<![\w./~])/(?:home|root|tmp|work|Users|mnt)/\w")
+    paths = [ROOT / name for name in listing.stdout.decode().split("\0") if (ROOT / name).is_file()]
+    assert [str(path.relative_to(ROOT)) for path in paths if place.search(path.read_bytes())] == []

@@ -1,0 +1,112 @@
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyrite.errors import RecipeError
+from pyrite.training import architectures
+from pyrite.training.architectures import build_model
+from pyrite.training.backend import load_keras
+from pyrite.training.recipe import load_recipe
+
+
+# Keras's own conversion of a variable, where it saves weights, which only these tests ask it to.
+SAVES = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def resnet50() -> Any:
+    return build_model(load_recipe("resnet50"))
+
+
+def test_resnet50_has_the_published_head(resnet50: Any) -> None:
+    layers = resnet50.layers
+    assert [type(layer).__name__ for layer in layers] == [
+        "InputLayer", "Rescaling", "Functional", "Flatten", "Dense", "BatchNormalization", "Dense", "Dropout", "Dense",
+    ]  # fmt: skip
+    assert layers[2].name == "resnet50"
+    assert [(layer.units, layer.activation.__name__) for layer in (layers[4], layers[6], layers[8])] == [
+        (256, "relu"), (128, "relu"), (1, "linear"),
+    ]  # fmt: skip
+    assert layers[7].rate == 0.5
+    assert resnet50.input_shape == (None, 32, 32, 3)
+    assert resnet50.input.dtype == "uint8"
+    assert resnet50.output_shape == (None, 1)
+
+
+def test_resnet50_trains_every_layer(resnet50: Any) -> None:
+    assert all(layer.trainable for layer in resnet50._flatten_layers())
+    # 23,587,712 of the backbone, as Keras gives it without its top; then 2048 * 256 + 256, 4 * 256,
+    # 256 * 128 + 128, and 128 + 1.
+    assert resnet50.count_params() == 23_587_712 + 524_544 + 1024 + 32_896 + 129 == 24_146_305
+    trainable = sum(int(np.prod(weight.shape)) for weight in resnet50.trainable_weights)
+    assert trainable == 24_146_305 - 53_120 - 2 * 256  # The moving means and variances.
+
+
+def test_tiny_is_tiny() -> None:
+    assert build_model(load_recipe("tiny")).count_params() == 3849
+
+
+@pytest.mark.parametrize("name", ["resnet50", "tiny"])
+def test_pixels_are_scaled_inside(name: str, resnet50: Any) -> None:
+    model = resnet50 if name == "resnet50" else build_model(load_recipe("tiny"))
+    keras = load_keras()
+    scaled = keras.Model(model.input, model.layers[1].output)
+    pixels = np.array([0, 51, 255], np.uint8).reshape(1, 1, 1, 3).repeat(32, 1).repeat(32, 2)
+    values = np.asarray(scaled(pixels))
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(values[0, 0, 0], [0, 0.2, 1], rtol=1e-6)
+
+
+def test_weights_hang_on_the_seed_alone() -> None:
+    def weights(seed: int) -> list[np.ndarray]:
+        return [np.asarray(v) for v in build_model(load_recipe("tiny", [f"seed={seed}"])).weights]
+
+    first, second, other = weights(1), weights(1), weights(2)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@SAVES
+def test_weights_from_a_file(resnet50: Any, tmp_path: Path) -> None:
+    path = tmp_path / "backbone.weights.h5"
+    resnet50.layers[2].save_weights(path)
+    model = build_model(load_recipe("resnet50", [f"weights={path}", "seed=1"]))
+    for ours, theirs in zip(model.layers[2].weights, resnet50.layers[2].weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+    assert not np.array_equal(np.asarray(model.layers[4].kernel), np.asarray(resnet50.layers[4].kernel))
+
+
+@SAVES
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.weights.h5"
+    build_model(load_recipe("tiny")).save_weights(path)
+    (tmp_path / "text.h5").write_text("not HDF5")
+    for name in (path, tmp_path / "text.h5"):
+        with pytest.raises(RecipeError) as caught:
+            build_model(load_recipe("resnet50", [f"weights={name}"]))
+        assert f"The weights in {name} do not fit keras.applications.ResNet50 without its top" in str(caught.value)
+
+
+def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"no weights file .*; use weights = 'none', 'imagenet' or a file that is"):
+        build_model(load_recipe("resnet50", [f"weights={tmp_path / 'missing.h5'}"]))
+
+
+def test_imagenet_without_an_answer_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = socket.getdefaulttimeout()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # It takes connections, and never says a word.
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setattr(architectures, "_TIMEOUT", 0.2)
+        with pytest.raises(RecipeError) as caught:
+            build_model(load_recipe("resnet50", ["weights=imagenet"]))
+    assert "could not be downloaded" in str(caught.value)
+    assert "notop.h5" in str(caught.value)
+    assert "--set weights=none, or download them elsewhere and give the file: --set weights=PATH." in str(caught.value)
+    assert socket.getdefaulttimeout() == before
+    assert capfd.readouterr().out == ""

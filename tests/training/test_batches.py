@@ -1,0 +1,99 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from pyrite.training.batches import Batch, in_chunks, steps_per_epoch, train_batches
+from pyrite.training.recipe import load_recipe
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 4, 6, 3), np.uint8)
+LABELS = (np.arange(40) % 3 == 0).astype(np.int8)
+INDICES = np.arange(5, 35)
+PLAIN = ("batch_size=8", "height=4", "width=6", "horizontal_flip=false", "vertical_flip=false")
+
+ORDER = [[7, 9, 15, 16, 21, 26, 31, 33], [5, 8, 11, 13, 23, 28, 30, 34], [10, 12, 17, 18, 19, 22, 24, 25]]
+
+
+def batches(*settings: str, epoch: int = 0, first_step: int = 0, indices: np.ndarray = INDICES) -> list[Batch]:
+    recipe = load_recipe("tiny", [*PLAIN, *settings])
+    return list(train_batches(PIXELS, LABELS, indices, recipe, epoch, first_step))
+
+
+def which(images: np.ndarray) -> list[int]:
+    return [int(np.flatnonzero((image == PIXELS).all((1, 2, 3)))[0]) for image in images]
+
+
+def test_an_epoch_has_each_image_once_and_only_full_batches() -> None:
+    epoch = batches()
+    assert [images.shape for images, _ in epoch] == [(8, 4, 6, 3)] * 3
+    seen = [i for images, _ in epoch for i in which(images)]
+    assert len(set(seen)) == 24
+    assert set(seen) <= set(INDICES.tolist())
+
+
+def test_labels_go_with_their_images() -> None:
+    for images, labels in batches():
+        assert (images.dtype, labels.dtype, labels.shape) == (np.uint8, np.float32, (8, 1))
+        assert labels[:, 0].tolist() == LABELS[which(images)].tolist()
+
+
+def test_the_order_is_golden() -> None:
+    assert [which(images) for images, _ in batches()] == ORDER
+    assert [which(images) for images, _ in batches(epoch=1)] != ORDER
+    assert [which(images) for images, _ in batches("seed=1")] != ORDER
+
+
+def test_the_flips_are_golden() -> None:
+    digest = hashlib.sha256()
+    for images, _ in batches("horizontal_flip=true", "vertical_flip=true", epoch=2):
+        digest.update(images.tobytes())
+    assert digest.hexdigest() == "6ea1df152daec9e23f588c3bc2445447c11fcb2e33cf0e53c7b040981194f6b9"
+
+
+@pytest.mark.parametrize("first_step", [1, 2, 3])
+def test_a_later_step_begins_where_an_unbroken_epoch_would_be(first_step: int) -> None:
+    both = ("horizontal_flip=true", "vertical_flip=true")
+    later, whole = batches(*both, epoch=1, first_step=first_step), batches(*both, epoch=1)
+    assert len(later) == 3 - first_step
+    for (images, labels), (wanted_images, wanted_labels) in zip(later, whole[first_step:], strict=True):
+        np.testing.assert_array_equal(images, wanted_images)
+        np.testing.assert_array_equal(labels, wanted_labels)
+
+
+@pytest.mark.parametrize(
+    ("horizontal", "vertical"), [(True, False), (False, True), (True, True)], ids=["horizontal", "vertical", "both"]
+)
+def test_flips_turn_about_half_of_the_images(horizontal: bool, vertical: bool) -> None:
+    flips = (f"horizontal_flip={str(horizontal).lower()}", f"vertical_flip={str(vertical).lower()}")
+    counts = {(False, False): 0, (True, False): 0, (False, True): 0, (True, True): 0}
+    for epoch in range(20):
+        for (images, _), (plain, _) in zip(batches(*flips, epoch=epoch), batches(epoch=epoch), strict=True):
+            for image, original in zip(images, plain, strict=True):
+                found = [
+                    (h, v) for h, v in counts if np.array_equal(image, original[:: -1 if v else 1, :: -1 if h else 1])
+                ]
+                assert len(found) == 1
+                counts[found[0]] += 1
+    expected = 480 / (2 ** (horizontal + vertical))
+    for (h, v), count in counts.items():
+        if (h and not horizontal) or (v and not vertical):
+            assert count == 0
+        else:
+            assert count == pytest.approx(expected, rel=0.25)
+
+
+def test_pixels_are_not_changed() -> None:
+    before = PIXELS.copy()
+    batches("horizontal_flip=true", "vertical_flip=true")
+    np.testing.assert_array_equal(PIXELS, before)
+
+
+def test_fewer_images_than_a_batch_make_one_small_batch() -> None:
+    [(images, labels)] = batches(indices=np.array([3, 1, 2]))
+    assert (images.shape, labels.shape) == ((3, 4, 6, 3), (3, 1))
+    assert steps_per_epoch(3, load_recipe("tiny", PLAIN)) == 1
+
+
+def test_chunks_cover_all_in_order() -> None:
+    assert [chunk.tolist() for chunk in in_chunks(np.arange(5), 2)] == [[0, 1], [2, 3], [4]]
+    assert list(in_chunks(np.arange(0))) == []

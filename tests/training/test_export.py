@@ -1,0 +1,70 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pyrite.bundle import load_bundle
+from pyrite.errors import ExportError
+from pyrite.evaluation import evaluate
+from pyrite.runtime import Session
+from pyrite.training.architectures import build_model
+from pyrite.training.export import check_parity, export_onnx, score
+from pyrite.training.loop import predict
+from pyrite.training.recipe import load_recipe
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (600, 32, 32, 3), np.uint8)
+INDICES = np.arange(1, 600)
+_JAX = """
+import sys
+import keras
+from pyrite.training import load_recipe, train
+train(sys.argv[1], load_recipe("tiny", ["epochs=2", "batch_size=8"]), sys.argv[2])
+assert keras.backend.backend() == "jax"
+"""
+
+
+def test_the_export_agrees_with_the_model() -> None:
+    model = build_model(load_recipe("tiny"))
+    session = Session(export_onnx(model))
+    assert check_parity(model, session, PIXELS, INDICES) < 1e-4
+    logits = score(session, PIXELS, INDICES)
+    assert (logits.shape, logits.dtype) == ((599,), np.float64)
+    np.testing.assert_allclose(logits, predict(model, PIXELS, INDICES), atol=1e-4)
+
+
+def test_an_export_that_differs_is_an_error(build_model: Callable[..., bytes]) -> None:
+    from pyrite.training.architectures import build_model as build_keras
+
+    other = Session(build_model(scale=10.0))
+    with pytest.raises(ExportError) as caught:
+        check_parity(build_keras(load_recipe("tiny")), other, PIXELS, INDICES)
+    assert "differs from the trained one by" in str(caught.value)
+    assert "at most 0.001 is allowed. The checkpoint is kept" in str(caught.value)
+
+
+def test_an_export_that_is_not_a_number_is_an_error() -> None:
+    model = build_model(load_recipe("tiny"))
+    session = Session(export_onnx(model))
+    model.get_layer("logit").bias.assign([np.nan])
+    with pytest.raises(ExportError, match="by nan in a logit"):
+        check_parity(model, session, PIXELS, INDICES)
+
+
+@pytest.mark.slow
+def test_jax_trains_a_bundle_that_does_what_its_report_says(toy: Path, tmp_path: Path) -> None:
+    pytest.importorskip("jax2onnx")
+    environment = dict(os.environ, KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
+    command = [sys.executable, "-c", _JAX, toy, tmp_path / "out"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    bundle = load_bundle(tmp_path / "out" / "bundle")
+    report = evaluate(bundle, toy)
+    stored = (tmp_path / "out" / "report" / "report.json").read_bytes()
+    assert bundle.read("report.json") == stored
+    accuracy = report.as_is.headline.accuracy.value
+    assert f"| Accuracy | {accuracy:.4f} |" in bundle.read("card.md").decode()
+    assert f'"value": {accuracy}' in stored.decode() or f'"value":{accuracy}' in stored.decode()

@@ -1,0 +1,111 @@
+"""The loop on random data: early stopping, divergence, best weights."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pyrite.errors import TrainingError
+from pyrite.training.architectures import build_model
+from pyrite.training.checkpoint import State, load_checkpoint
+from pyrite.training.loop import Examples, Step, fit, predict
+from pyrite.training.recipe import Recipe, load_recipe
+
+START = State(data_sha256="ab")
+
+
+@pytest.fixture(scope="module")
+def noise() -> Examples:
+    """Nothing to learn, so that validation gets worse once training overfits."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (96, 16, 16, 3), np.uint8)
+    labels = rng.integers(0, 2, 96).astype(np.int8)
+    return Examples(pixels, labels, np.arange(64), np.arange(64, 96))
+
+
+def recipe_with(*settings: str) -> Recipe:
+    return load_recipe("tiny", ["height=16", "width=16", "batch_size=16", *settings])
+
+
+def loss_of(model: object, examples: Examples) -> float:
+    logits = predict(model, examples.pixels, examples.validation)
+    return float(np.mean(np.logaddexp(0, logits) - examples.labels[examples.validation] * logits))
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_early_stopping_restores_the_best_epoch(patience: int, noise: Examples, tmp_path: Path) -> None:
+    recipe = recipe_with("epochs=50", f"patience={patience}", "learning_rate=0.1", "warmup=0")
+    model = build_model(recipe)
+    state = fit(model, noise, recipe, START, tmp_path / "checkpoint.npz")
+    losses = [row.val_loss for row in state.history]
+    assert state.done
+    assert state.epoch == state.best_epoch + patience < 50
+    assert state.best_epoch == int(np.argmin(losses)) + 1
+    assert loss_of(model, noise) == pytest.approx(min(losses), abs=1e-6)
+    assert losses[-1] > min(losses) + 1e-3
+    # What is kept on disk restores them, too.
+    again = build_model(recipe)
+    assert fit(again, noise, recipe, START, tmp_path / "checkpoint.npz") == state
+    assert loss_of(again, noise) == pytest.approx(min(losses), abs=1e-6)
+
+
+def test_validation_loss_is_kerass(noise: Examples, tmp_path: Path) -> None:
+    recipe = recipe_with("epochs=1")
+    model = build_model(recipe)
+    [row] = fit(model, noise, recipe, START, tmp_path / "checkpoint.npz").history
+    loss, accuracy = model.evaluate(
+        noise.pixels[noise.validation], noise.labels[noise.validation, None].astype(np.float32), verbose=0
+    )
+    assert row.val_loss == pytest.approx(loss, rel=1e-5)
+    assert row.val_accuracy == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize("where", ["training", "validation"])
+def test_divergence_keeps_the_checkpoint_of_the_last_good_epoch(where: str, noise: Examples, tmp_path: Path) -> None:
+    recipe = recipe_with("epochs=4")
+    model = build_model(recipe)
+    poisoned = 2 if where == "training" else 4
+
+    def poison(event: Step | State) -> None:
+        if isinstance(event, Step) and (event.epoch, event.step) == (3, poisoned):
+            model.get_layer("logit").bias.assign([math.nan])
+
+    with pytest.raises(TrainingError) as caught:
+        fit(model, noise, recipe, START, tmp_path / "checkpoint.npz", poison)
+    wanted = "loss is nan in step 3 of epoch 3." if where == "training" else "validation loss is nan after epoch 3."
+    assert wanted in str(caught.value)
+    assert "learning_rate below 0.01. The checkpoint of epoch 2 is kept." in str(caught.value)
+    state, groups = load_checkpoint(tmp_path / "checkpoint.npz")
+    assert (state.epoch, state.step) == (2, 0)
+    assert all(np.isfinite(array).all() for array in groups["model"])
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero(noise: Examples, tmp_path: Path) -> None:
+    recipe = recipe_with("epochs=5", "patience=5", "learning_rate=0.01", "warmup=0.2")
+    history = fit(build_model(recipe), noise, recipe, START, tmp_path / "checkpoint.npz").history
+    # 20 steps, of which 4 warm up; then half a cosine: (1 + cos(pi * k / 4)) / 2.
+    wanted = [0.01 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(5)]
+    assert [row.learning_rate for row in history] == pytest.approx(wanted, abs=1e-8)
+
+
+def test_sgd_learns_the_training_data(noise: Examples, tmp_path: Path) -> None:
+    recipe = recipe_with("epochs=6", "patience=6", "optimizer=sgd", "learning_rate=0.1", "weight_decay=1e-4")
+    history = fit(build_model(recipe), noise, recipe, START, tmp_path / "checkpoint.npz").history
+    assert history[-1].loss < history[0].loss
+
+
+def test_pace_and_time_left_are_told(noise: Examples, tmp_path: Path) -> None:
+    steps: list[Step] = []
+
+    def watch(event: Step | State) -> None:
+        if isinstance(event, Step):
+            steps.append(event)
+
+    recipe = recipe_with("epochs=2", "patience=2")
+    fit(build_model(recipe), noise, recipe, START, tmp_path / "checkpoint.npz", watch)
+    for step in steps:
+        left = 2 * 4 - 4 * (step.epoch - 1) - step.step
+        assert step.seconds_left == pytest.approx(left * 16 / step.images_per_second)
+    # The first step compiles the network; the pace is that of the others.
+    assert steps[1].images_per_second > 2 * steps[0].images_per_second

@@ -1,0 +1,189 @@
+"""One unbroken run, looked at from all sides, and what a run refuses."""
+
+import fcntl
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import Run, assert_events_match, read_rows
+
+from pyrite.bundle import load_bundle
+from pyrite.datasets import Dataset, make_toy
+from pyrite.detector import Detector, replay_golden
+from pyrite.errors import DatasetError, RecipeError, TrainingError
+from pyrite.evaluation import evaluate
+from pyrite.training import Recipe, load_recipe, train
+from pyrite.training.checkpoint import load_checkpoint
+from pyrite.training.curves import write_tensorboard
+from pyrite.training.loop import Step
+from pyrite.training.run import Stage
+
+
+def test_the_folder_holds_what_it_should(unbroken: Run) -> None:
+    assert {entry.name for entry in unbroken.out.iterdir()} == {
+        "bundle", "report", "recipe.toml", "provenance.json", "history.csv", "tensorboard", "checkpoint.npz",
+    }  # fmt: skip
+    assert load_recipe(unbroken.out / "recipe.toml") == unbroken.recipe
+    assert (unbroken.out / "report" / "report.html").is_file()
+
+
+def test_progress_is_told_per_stage_step_and_epoch(unbroken: Run) -> None:
+    stages = [event.name for event in unbroken.events if isinstance(event, Stage)]
+    assert list(dict.fromkeys(stages)) == [
+        "Building the network", "Decoding", "Exporting", "Judging the test split", "Writing the bundle and the report",
+    ]  # fmt: skip
+    steps = [event for event in unbroken.events if isinstance(event, Step)]
+    count = steps[0].steps
+    assert [(s.epoch, s.step) for s in steps] == [(e, s) for e in (1, 2, 3) for s in range(1, count + 1)]
+    assert {(s.epochs, s.steps) for s in steps} == {(3, count)}
+    assert all(s.images_per_second > 0 and s.seconds_left >= 0 for s in steps)
+    assert steps[-1].seconds_left == 0
+    assert [len(state.history) for state in unbroken.states] == [1, 2, 3]
+    # The last step's means are the epoch's.
+    for step, row in zip(steps[count - 1 :: count], unbroken.states[-1].history, strict=True):
+        assert (step.loss, step.accuracy) == (row.loss, row.accuracy)
+
+
+def test_history_and_tensorboard_hold_the_same_numbers(unbroken: Run) -> None:
+    history = unbroken.states[-1].history
+    assert [row.epoch for row in history] == [1, 2, 3]
+    assert tuple(read_rows(unbroken.out / "history.csv")) == history
+    assert_events_match(unbroken.out / "tensorboard", history)
+    assert load_checkpoint(unbroken.out / "checkpoint.npz")[0].history == history
+
+
+def test_the_bundle_says_how_it_was_trained(unbroken: Run, toy: Path) -> None:
+    bundle = load_bundle(unbroken.out / "bundle")
+    training = bundle.info.training
+    assert training is not None
+    assert (bundle.info.name, training.recipe, training.seed, training.epochs) == ("tiny", "tiny", 0, 3)
+    assert training.recipe_sha256 == unbroken.recipe.sha256()
+    assert training.data.fingerprint == Dataset.open(toy).fingerprint
+    assert training.data.train + training.data.validation + training.data.test == 160
+    assert bundle.read("recipe.toml") == (unbroken.out / "recipe.toml").read_bytes()
+    assert replay_golden(bundle).passed
+
+
+def test_the_report_is_what_the_bundle_does(unbroken: Run, toy: Path) -> None:
+    again = evaluate(unbroken.out / "bundle", toy)
+    assert again.as_is.headline == unbroken.report.as_is.headline
+    assert load_bundle(unbroken.out / "bundle").read("report.json") == unbroken.report.to_json()
+
+
+def test_the_card_has_the_reports_figures(unbroken: Run) -> None:
+    card = (unbroken.out / "bundle" / "card.md").read_text()
+    accuracy = unbroken.report.as_is.headline.accuracy
+    assert f"| Accuracy | {accuracy.value:.4f} | {accuracy.low:.4f} to {accuracy.high:.4f} |" in card
+    assert "# tiny 1\n" in card
+    assert "What it is not for" in card
+
+
+def test_signal_handlers_are_put_back(unbroken: Run) -> None:
+    assert unbroken.report
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_an_existing_folder_is_left_alone(unbroken: Run, toy: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in unbroken.out.rglob("*")}
+    with pytest.raises(TrainingError, match=r"is there already. Go on with it with --resume, or choose another --out."):
+        train(toy, unbroken.recipe, unbroken.out)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(TrainingError, match="is there already"):
+        train(toy, unbroken.recipe, tmp_path / "file")
+    assert {path: path.stat().st_mtime_ns for path in unbroken.out.rglob("*")} == before
+
+
+def test_a_complete_run_is_not_resumed(unbroken: Run, toy: Path) -> None:
+    with pytest.raises(TrainingError, match=r"is complete: its bundle is .*bundle"):
+        train(toy, unbroken.recipe, unbroken.out, resume=True)
+
+
+def test_nothing_is_resumed_where_nothing_began(toy: Path, recipe: Recipe, tmp_path: Path) -> None:
+    for out in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(TrainingError, match="holds no run that could be resumed"):
+            train(toy, recipe, out, resume=True)
+    assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        (["architecture=tinny"], RecipeError, "no architecture 'tinny': did you mean 'tiny'?"),
+        (["architecture=vit"], RecipeError, "there are resnet50, tiny"),
+        (["weights=imagenet"], RecipeError, "tiny has no pretrained weights; use weights = 'none'."),
+        (["architecture=resnet50", "height=16"], RecipeError, "at least 32×32 pixels, not 16×32"),
+        (["limit=20"], DatasetError, "raise the limit where one is set"),
+        (["limit=2"], DatasetError, "add images, or raise the limit"),
+    ],
+)
+def test_what_is_refused_leaves_nothing_behind(
+    settings: list[str], error: type[Exception], words: str, toy: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(error) as caught:
+        train(toy, load_recipe("tiny", settings), tmp_path / "out")
+    assert words in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_class_that_cannot_be_read_is_missing(recipe: Recipe, tmp_path: Path) -> None:
+    make_toy(tmp_path / "data", count=60)
+    for number, path in enumerate(sorted((tmp_path / "data").rglob("FAKE/*.png"))):
+        path.write_bytes(b"no image, though the bytes differ: %d" % number)
+    with pytest.raises(DatasetError, match=r"train split of data has 0 AI images that can be read"):
+        train(tmp_path / "data", recipe, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_a_plain_error(toy: Path, recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="cannot be written: Not a directory"):
+        train(toy, recipe, tmp_path / "file" / "out")
+
+
+def test_two_processes_do_not_share_a_folder(toy: Path, recipe: Recipe, tmp_path: Path) -> None:
+    other = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match="Another process is training in"):
+            train(toy, recipe, tmp_path)
+    finally:
+        os.close(other)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_that_is_not_finite_is_an_error(toy: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("tiny", ["learning_rate=1e30", "warmup=0", "batch_size=8"])
+    with pytest.raises(
+        TrainingError, match=r"Training has diverged: start again in a new folder, with a learning_rate"
+    ):
+        train(toy, recipe, tmp_path / "out")
+    assert not (tmp_path / "out" / "bundle").exists()
+
+
+def test_fewer_images_than_a_batch_and_an_odd_name(tmp_path: Path) -> None:
+    data = tmp_path / os.fsdecode(b"toy-\xff" if os.uname().sysname == "Linux" else b"toy")
+    make_toy(data, count=100)
+    recipe = load_recipe("tiny", ["batch_size=512", "epochs=1", "limit=90"])
+    steps: list[Step] = []
+    train(data, recipe, tmp_path / "out", watch=lambda event: steps.append(event) if isinstance(event, Step) else None)
+    [step] = steps
+    assert step.steps == 1
+    bundle = load_bundle(tmp_path / "out" / "bundle")
+    assert bundle.info.training is not None
+    assert bundle.info.training.data.train < 512
+    [row] = read_rows(tmp_path / "out" / "history.csv")
+    assert row.images_per_second * row.seconds == pytest.approx(bundle.info.training.data.train)
+    found = Detector(bundle).detect(np.zeros((32, 32, 3), np.uint8))
+    assert found.error is None
+
+
+def test_tensorboard_events_are_neither_lost_nor_doubled(unbroken: Run, tmp_path: Path) -> None:
+    history = unbroken.states[-1].history
+    write_tensorboard(tmp_path / "tb", history[:1])
+    (tmp_path / "tb" / "partial").write_bytes(b"what a killed process leaves")
+    write_tensorboard(tmp_path / "tb", history)
+    write_tensorboard(tmp_path / "tb", history)
+    assert_events_match(tmp_path / "tb", history)
