@@ -3,7 +3,7 @@ from itertools import product
 import msgspec
 import pytest
 
-from pyrite.decision import Policy, Scope, decide
+from pyrite.decision import Policy, Scope, decide, explain
 from pyrite.results import Evidence, Reason, Strength, Verdict
 
 POLICY = Policy(max_fpr=0.05, max_fnr=0.1)
@@ -86,3 +86,34 @@ def test_scope_holds_both_sides_against_both_bounds(size, inside):
 def test_a_scope_that_holds_nothing_is_refused(sides):
     with pytest.raises(msgspec.ValidationError, match="min_side"):
         msgspec.json.decode(f'{{{sides}, "description": ""}}', type=Scope)
+
+
+SCOPE = Scope(min_side=32, max_side=32, description="Images of 32 pixels a side.")
+CLAIM = Evidence("generator", Strength.ASSERTED, Verdict.AI, "The file says that ComfyUI made it.")
+SIGNED = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera signed it.")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason", "evidence", "sentence"),
+    [
+        (Verdict.AI, Reason.PIXELS, (), "The pixels look AI-generated: at most 4 in 1,000 real images score as high."),
+        (
+            Verdict.REAL,
+            Reason.PIXELS,
+            (),
+            "The pixels look like a real image's: at most 21 in 1,000 AI images score as low.",
+        ),
+        (Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE, (), SCOPE.description),
+        (Verdict.AI, Reason.ASSERTED, (SIGNED, CLAIM), CLAIM.detail + " Anyone could have written that into the file."),
+        (Verdict.REAL, Reason.VERIFIED, (CLAIM, SIGNED), SIGNED.detail),
+    ],
+)
+def test_the_explanation_names_what_decided(
+    verdict: Verdict, reason: Reason, evidence: tuple[Evidence, ...], sentence: str
+) -> None:
+    assert explain(verdict, reason, 0.0042, 0.021, SCOPE, evidence).endswith(sentence)
+
+
+@pytest.mark.parametrize("reason", [Reason.BORDERLINE, Reason.UNLIKE_BOTH])
+def test_an_undecided_score_is_explained(reason: Reason) -> None:
+    assert explain(Verdict.UNCERTAIN, reason, 0.5, 0.5, SCOPE).startswith("The model cannot tell: ")

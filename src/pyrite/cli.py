@@ -192,7 +192,7 @@ def evaluate(
 def toy(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Where: a new folder.")],
     count: Annotated[int, typer.Option(metavar="N", min=40, help="How many images, half of each class.")] = 1500,
-    size: Annotated[int, typer.Option(metavar="PIXELS", min=16, help="Their height and width; even.")] = 32,
+    size: Annotated[int, typer.Option(metavar="PIXELS", min=16, help="Their height and width.")] = 32,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same images.")] = 0,
 ) -> None:
     """Make a toy dataset: textures, and the same kind drawn by an upsampling generator.

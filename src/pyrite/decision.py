@@ -70,3 +70,37 @@ def decide(
     if unlike_ai:
         return Verdict.REAL, Reason.PIXELS
     return Verdict.UNCERTAIN, Reason.BORDERLINE
+
+
+def explain(
+    verdict: Verdict, reason: Reason, p_real: float, p_ai: float, scope: Scope, evidence: Sequence[Evidence] = ()
+) -> str:
+    """Return one sentence that tells a person why `decide` said so.
+
+    Args:
+        verdict: What `decide` gave.
+        reason: What `decide` gave.
+        p_real: As `decide` had it.
+        p_ai: As `decide` had it.
+        scope: Of the model.
+        evidence: As `decide` had it.
+    """
+    match reason:
+        case Reason.PIXELS if verdict is Verdict.AI:
+            return f"The pixels look AI-generated: {_share(p_real)} real images score as high."
+        case Reason.PIXELS:
+            return f"The pixels look like a real image's: {_share(p_ai)} AI images score as low."
+        case Reason.BORDERLINE:
+            return "The model cannot tell: real and AI images both score like this often enough."
+        case Reason.UNLIKE_BOTH:
+            return "The model cannot tell: hardly any image of either kind scores like this."
+        case Reason.OUT_OF_SCOPE:
+            return f"The model was not made for such an image, so its score decides nothing. {scope.description}"
+    strength = Strength.VERIFIED if reason is Reason.VERIFIED else Strength.ASSERTED
+    detail = next(item.detail for item in evidence if (item.strength, item.says) == (strength, verdict))
+    return detail if strength is Strength.VERIFIED else f"{detail} Anyone could have written that into the file."
+
+
+def _share(p: float) -> str:
+    """Return a p-value in words: the share of calibration images that are at least as extreme."""
+    return f"at most {max(1, round(p * 1000)):,} in 1,000"

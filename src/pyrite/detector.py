@@ -17,7 +17,7 @@ from joblib import cpu_count
 from PIL import Image as PillowImage
 
 from pyrite.bundle import Bundle, BundleInfo, load_bundle
-from pyrite.decision import Policy, decide
+from pyrite.decision import Policy, decide, explain
 from pyrite.errors import BundleError, ExportError, ImageError, PyriteError
 from pyrite.image import Limits, Source, open_image
 from pyrite.preprocess import Pixels
@@ -136,6 +136,7 @@ class Detector:
             probability=None,
             logit=None,
             reason=Reason.UNREADABLE,
+            explanation=str(error),
             p_real=None,
             p_ai=None,
             max_fpr=self.policy.max_fpr,
@@ -158,8 +159,8 @@ class Detector:
             yield item if isinstance(item, Detection) else self._judge(item, *next(scores))
 
     def _judge(self, image: _Ready, logit: float, probability: float, p_real: float, p_ai: float) -> Detection:
-        in_scope = self.bundle.info.scope.contains(image.width, image.height)
-        verdict, reason = decide(p_real, p_ai, in_scope, self.policy)
+        scope = self.bundle.info.scope
+        verdict, reason = decide(p_real, p_ai, scope.contains(image.width, image.height), self.policy)
         return Detection(
             path=image.path,
             sha256=image.sha256,
@@ -170,6 +171,7 @@ class Detector:
             probability=probability,
             logit=logit,
             reason=reason,
+            explanation=explain(verdict, reason, p_real, p_ai, scope),
             p_real=p_real,
             p_ai=p_ai,
             max_fpr=self.policy.max_fpr,

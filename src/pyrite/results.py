@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class Verdict(StrEnum):
@@ -52,6 +53,8 @@ class Evidence:
     """`None` for context that speaks for neither side."""
     detail: str
     """One sentence for a person."""
+    data: dict[str, Any] = field(default_factory=dict, hash=False)
+    """Details for a program, which JSON can hold; what they are depends on `kind`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class Detection:
     logit: float | None
     """The model's raw score; above 0 leans to AI."""
     reason: Reason
+    explanation: str
+    """One sentence for a person: why this verdict, or why none."""
     p_real: float | None
     """Conformal p-value: the share of real calibration images that look at least this much like AI."""
     p_ai: float | None

@@ -5,34 +5,19 @@ import pytest
 from pyrite.rendering.text import detection_line, printable, summary_line
 from pyrite.results import Detection, Failure, Reason, Verdict
 
-FOUND = Detection(
-    path="a b.jpg",
-    sha256="0" * 64,
-    format="JPEG",
-    width=32,
-    height=32,
-    verdict=Verdict.AI,
-    probability=0.9731,
-    logit=3.6,
-    reason=Reason.PIXELS,
-    p_real=0.002,
-    p_ai=0.61,
-    max_fpr=0.05,
-)
 
-
-def test_a_clear_verdict_needs_no_reason() -> None:
-    assert detection_line(FOUND).plain == "ai        97.3%  a b.jpg"
+def test_a_clear_verdict_needs_no_reason(found: Detection) -> None:
+    assert detection_line(found).plain == "ai        97.3%  a b.jpg"
 
 
 @pytest.mark.parametrize("reason", set(Reason) - {Reason.PIXELS, Reason.UNREADABLE})
-def test_every_other_reason_is_told(reason: Reason) -> None:
-    line = detection_line(replace(FOUND, verdict=Verdict.UNCERTAIN, reason=reason)).plain
-    assert line.startswith("uncertain 97.3%  a b.jpg  ")
+def test_every_other_reason_is_told(found: Detection, reason: Reason) -> None:
+    line = detection_line(replace(found, verdict=Verdict.UNCERTAIN, reason=reason, explanation="So it is.")).plain
+    assert line == "uncertain 97.3%  a b.jpg  So it is."
 
 
-def test_a_failure_is_told_by_its_sentence() -> None:
-    failed = replace(FOUND, probability=None, error=Failure("empty", "The file is empty."))
+def test_a_failure_is_told_by_its_sentence(found: Detection) -> None:
+    failed = replace(found, probability=None, error=Failure("empty", "The file is empty."))
     assert detection_line(failed).plain == "error         –  a b.jpg  The file is empty."
 
 

@@ -11,7 +11,6 @@ from pyrite.training.architectures import build_model
 from pyrite.training.backend import load_keras
 from pyrite.training.recipe import load_recipe
 
-
 # Keras's own conversion of a variable, where it saves weights, which only these tests ask it to.
 SAVES = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 

@@ -20,9 +20,9 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (600, 32, 32, 3), np.uint8)
 INDICES = np.arange(1, 600)
 _JAX = """
 import sys
-import keras
 from pyrite.training import load_recipe, train
 train(sys.argv[1], load_recipe("tiny", ["epochs=2", "batch_size=8"]), sys.argv[2])
+import keras
 assert keras.backend.backend() == "jax"
 """
 

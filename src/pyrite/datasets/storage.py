@@ -97,6 +97,7 @@ class ZipStorage:
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
+        self._size_and_time = _size_and_time(path)
         with zipfile.ZipFile(path) as archive:
             # Some programs on Windows write backslashes, against the standard.
             members = {_plain(i.filename.replace("\\", "/")): i for i in archive.infolist() if not _is_folder(i)}
@@ -110,16 +111,16 @@ class ZipStorage:
     def read(self, name: str) -> bytes:
         """Return one file's bytes."""
         with _as_os_error():
-            archive = _opened(self._path, self.fingerprint)
+            archive = _opened(self._path, self._size_and_time)
             with archive.open(self._written.get(name, name)) as stream:
                 return stream.read(_READ_AT_MOST)
 
 
 @lru_cache(maxsize=2)
-def _opened(path: Path, fingerprint: str) -> zipfile.ZipFile:
+def _opened(path: Path, size_and_time: tuple[int, int]) -> zipfile.ZipFile:
     """Open a zip once in every process: it takes a second for a hundred thousand files.
 
-    `fingerprint` is there to tell it from an earlier file of that name.
+    `size_and_time` is there to tell it from an earlier file of that name.
     """
     return zipfile.ZipFile(path)
 

@@ -207,7 +207,11 @@ def _choose(
 def _own_split(bundle: Bundle, dataset: Dataset, hashes: Sequence[str]) -> Split | None:
     """Return the split that the bundle was trained on, if it was trained on this data."""
     training = bundle.info.training
-    if training is None or training.data.fingerprint != dataset.fingerprint:
+    if training is None:
+        return None
+    # A copy of the data has another listing, but the same content.
+    same_listing = training.data.fingerprint == dataset.fingerprint
+    if not same_listing and training.data.sha256 != content_sha256(dataset, hashes):
         return None
     return split(dataset, hashes, training.data.protocol, training.data.fractions, training.seed)
 

@@ -7,27 +7,19 @@ from rich.text import Text
 from pyrite.results import Detection, Reason, Verdict
 
 _STYLES = {Verdict.AI: "bold red", Verdict.REAL: "bold green", Verdict.UNCERTAIN: "bold yellow"}
-_REASONS = {
-    Reason.PIXELS: "",
-    Reason.BORDERLINE: "the score is usual for real and for AI images",
-    Reason.UNLIKE_BOTH: "the score is unusual for real and for AI images",
-    Reason.OUT_OF_SCOPE: "the model was not made for images of this size",
-    Reason.VERIFIED: "by a verified signature",
-    Reason.ASSERTED: "by what the file says of itself, which can be forged",
-}
 
 
 def detection_line(detection: Detection) -> Text:
-    """Return one line: the verdict, the probability of AI, the path, and a reason where it is not the score."""
+    """Return one line: the verdict, the probability of AI, the path, and why where the score is not why."""
     path = printable(detection.path or "(no path)")
     if detection.error:
         return Text.assemble(("error    ", "bold magenta"), "     –  ", path, (f"  {detection.error.message}", "dim"))
-    reason = _REASONS.get(detection.reason, "")
+    why = "" if detection.reason is Reason.PIXELS else f"  {printable(detection.explanation)}"
     return Text.assemble(
         (f"{detection.verdict:<9}", _STYLES[detection.verdict]),
         f"{detection.probability or 0:6.1%}  ",
         path,
-        (f"  {reason}" if reason else "", "dim"),
+        (why, "dim"),
     )
 
 

@@ -1,0 +1,48 @@
+"""What a camera wrote: context, since anyone can write it."""
+
+import re
+
+from pyrite.evidence.fields import plain, read_exif, tidy
+from pyrite.image import Image
+from pyrite.results import Evidence, Strength
+
+_SETTINGS = {
+    "ExposureTime": "exposure_time",
+    "FNumber": "f_number",
+    "ISOSpeedRatings": "iso",
+    "FocalLength": "focal_length",
+    "DateTimeOriginal": "taken",
+}
+_NAME = re.compile(r"[^{}\[\]\n]{1,80}")
+
+
+def read_camera(image: Image) -> list[Evidence]:
+    """Report the camera that EXIF names, where it names a setting of the exposure too.
+
+    A Make or Model alone is not a camera: generators write there as well.
+    """
+    exif = read_exif(image)
+    make, model = (exif.get(name) for name in ("Make", "Model"))
+    names = [name for name in (make, model) if isinstance(name, str) and _NAME.fullmatch(name)]
+    settings = {key: exif[name] for name, key in _SETTINGS.items() if name in exif}
+    if not names or not settings:
+        return []
+    # Many models begin with their make.
+    name = names[-1] if names[-1].casefold().startswith(names[0].casefold()) else " ".join(names)
+    return [
+        Evidence(
+            kind="camera",
+            strength=Strength.ASSERTED,
+            says=None,
+            detail=f"The file's EXIF data names a camera, {plain(name)}. Anyone could have written it.",
+            data=tidy(
+                {
+                    "make": make,
+                    "model": model,
+                    "lens": exif.get("LensModel"),
+                    "software": exif.get("Software"),
+                    **settings,
+                }
+            ),
+        )
+    ]

@@ -1,0 +1,202 @@
+"""What generators write into their files: recognised by the exact field and form, never by a word in a text."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyrite.evidence.comfyui import read_comfyui
+from pyrite.evidence.fields import plain, read_exif, read_json, read_texts, read_xmp, tidy
+from pyrite.image import Image
+from pyrite.results import Evidence, Strength, Verdict
+
+AI_TYPES = frozenset({"trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "trainedAlgorithmicData"})
+"""Terms of IPTC's digital source types that mean a trained model, https://cv.iptc.org/newscodes/digitalsourcetype/;
+the last is C2PA's own."""
+
+_IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/ "
+_XMP = "http://ns.adobe.com/xap/1.0/ "
+_AIGC = "http://www.tc260.org.cn/ns/AIGC/1.0/ AIGC"
+
+# Longer texts are not settings, and the library's patterns take quadratic time on hostile ones.
+_MAX_SETTINGS = 32_000
+
+_SOFTWARE = re.compile(
+    r"(Adobe Firefly|Aphrodite AI|DALL[·-]E|Draw Things|DreamStudio|Fooocus|Ideogram AI|InvokeAI|Midjourney|"
+    r"NovelAI|RuinedFooocus|Stable Diffusion|reve\.com)(?:(?: Image)? v?\d[\w.]*)?"
+)
+# What the reference code of Black Forest Labs writes, and its relatives.
+_FLUX = re.compile(r"AI generated;(?:txt2img|img2img);(flux[\w.-]*)(?:;[\w.-]+)*")
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+# A prompt with its options, and the job.
+_MIDJOURNEY = re.compile(rf"(.{{0,20000}}? --[a-z]+.{{0,2000}}?) Job ID: ({_UUID})", re.DOTALL)
+_GROK = re.compile(r"Signature: [A-Za-z0-9+/]{64,}={0,2}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    generator: str
+    place: str
+    """Where it was written."""
+    details: Mapping[str, object] = field(default_factory=dict)
+    says: Verdict | None = Verdict.AI
+
+
+def read_generator(image: Image) -> list[Evidence]:
+    """Report the generators that EXIF, XMP and PNG text name, and the digital source type of XMP."""
+    exif, texts, xmp = read_exif(image), read_texts(image), read_xmp(image)
+    strings = {name: value for name, value in exif.items() if isinstance(value, str)}
+    found: dict[str, _Found] = {}
+    for item in _find(strings, texts, xmp):
+        found.setdefault(item.generator, item)
+    return [_to_evidence(item) for item in found.values()] + _read_source_type(xmp)
+
+
+def _to_evidence(item: _Found) -> Evidence:
+    data = tidy({"generator": item.generator, "place": item.place, **item.details})
+    model = f" with the model {plain(data['model'], 100)}" if "model" in data else ""
+    did = "made" if item.says is Verdict.AI else "may have made or changed"
+    return Evidence(
+        kind="generator",
+        strength=Strength.ASSERTED,
+        says=item.says,
+        detail=f"The file's {item.place} says that {data['generator']} {did} this image{model}. "
+        "Anyone could have written it.",
+        data=data,
+    )
+
+
+def _read_source_type(xmp: Mapping[str, str]) -> list[Evidence]:
+    address = xmp.get(_IPTC + "DigitalSourceType", xmp.get(_IPTC + "DigitalsourceType"))
+    if not address:
+        return []
+    term = plain(re.split(r"[/:]", address.rstrip("/"))[-1], 100)
+    return [
+        Evidence(
+            kind="source_type",
+            strength=Strength.ASSERTED,
+            says=Verdict.AI if term in AI_TYPES else None,
+            detail=f"The file's XMP gives {term} as its digital source type. Anyone could have written it.",
+            data=tidy(
+                {
+                    "digital_source_type": term,
+                    "generator": xmp.get(_IPTC + "AISystemUsed"),
+                    "model": xmp.get(_IPTC + "AISystemVersionUsed"),
+                    "prompt": xmp.get(_IPTC + "AIPromptInformation"),
+                }
+            ),
+        )
+    ]
+
+
+def _find(exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[str, str]) -> Iterator[_Found]:
+    yield from _find_settings(texts, "PNG text")
+    if comment := exif.get("UserComment"):
+        yield from _find_settings({"parameters": comment}, "EXIF data")
+    yield from _find_comfyui(exif, texts)
+    yield from _find_names(exif, texts, xmp)
+    yield from _find_labels(exif, texts, xmp)
+
+
+def _find_settings(texts: Mapping[str, str], place: str) -> Iterator[_Found]:
+    """Find what programs for Stable Diffusion write: their settings, as text or JSON under a key of their own."""
+    from sd_parsers import parsers
+
+    short = {key: value for key, value in texts.items() if len(value) <= _MAX_SETTINGS}
+    candidates: list[parsers.Parser] = []
+    if "parameters" in short:
+        candidates += [parsers.FooocusParser(), parsers.AUTOMATIC1111Parser()]
+        settings = _of(read_json(short["parameters"]), "sui_image_params")
+        if settings:
+            wanted = {key: settings.get(key) for key in ("model", "prompt", "seed")}
+            yield _Found("SwarmUI", place, {**wanted, "negative_prompt": settings.get("negativeprompt")})
+    if short.keys() & {"invokeai_metadata", "sd-metadata", "Dream"}:
+        candidates.append(parsers.InvokeAIParser())
+    if short.get("Software") == "NovelAI":
+        candidates.append(parsers.NovelAIParser())
+    for parser in candidates:
+        try:
+            info = parser.parse(short)
+            details = _summarise(info)
+        except Exception:  # Its parsers raise nearly anything on what they do not know.
+            continue
+        yield _Found("Fooocus" if "fooocus_scheme" in texts else info.generator.value, place, details)
+        return
+
+
+def _summarise(info: Any) -> dict[str, object]:
+    sampler = info.samplers[0] if info.samplers else None
+    seed = sampler.parameters.get("seed") if sampler else None
+    return {
+        "model": str(sampler.model) if sampler and sampler.model else None,
+        "prompt": _join(info.full_prompt),
+        "negative_prompt": _join(info.full_negative_prompt),
+        "seed": int(seed) if isinstance(seed, str) and re.fullmatch(r"\d{1,19}", seed) else seed,
+    }
+
+
+def _join(prompt: object) -> object:
+    # Fooocus keeps what it added in lines of its own.
+    return "\n".join(map(str, prompt)) if isinstance(prompt, list) else prompt
+
+
+def _find_comfyui(exif: Mapping[str, str], texts: Mapping[str, str]) -> Iterator[_Found]:
+    # In PNG it has text chunks of its own; elsewhere it puts them into EXIF fields that belong to the camera.
+    tagged = (exif.get(name, "").partition(":") for name in ("Make", "Model", "ImageDescription", "UserComment"))
+    hidden = {key.lower(): rest for key, _, rest in tagged if key.lower() in ("prompt", "workflow")}
+    for fields, place in ((texts, "PNG text"), (hidden, "EXIF data")):
+        workflow = read_comfyui(fields.get("prompt", ""), fields.get("workflow", ""))
+        if workflow is not None:
+            yield _Found("ComfyUI", place, workflow.details, Verdict.AI if workflow.generates else None)
+
+
+def _find_names(exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[str, str]) -> Iterator[_Found]:
+    """Find generators in the fields that name the program, as the whole of what they say."""
+    for value, place in (
+        (texts.get("Software"), "PNG text"),
+        (exif.get("Software"), "EXIF data"),
+        (exif.get("Make"), "EXIF data"),
+        (xmp.get(_XMP + "CreatorTool"), "XMP"),
+        (xmp.get(_IPTC + "AISystemUsed"), "XMP"),
+    ):
+        if value and (name := _SOFTWARE.fullmatch(value)):
+            settings = read_json(xmp.get("http://ns.adobe.com/exif/1.0/ UserComment", ""))
+            known = settings if name[1] == "Draw Things" and isinstance(settings, dict) else {}
+            details = {"model": known.get("model"), "prompt": known.get("c"), "negative_prompt": known.get("uc")}
+            yield _Found(name[1], place, {"software": value, "seed": known.get("seed"), **details})
+    if flux := _FLUX.fullmatch(exif.get("Software", "")):
+        details = {"model": exif.get("Model", flux[1]), "prompt": exif.get("ImageDescription")}
+        yield _Found("FLUX", "EXIF data", {"software": exif["Software"], **details})
+    if xmp.get("http://ns.adobe.com/photoshop/1.0/ Credit") in ("Made with Google AI", "Edited with Google AI"):
+        yield _Found("Google AI", "XMP")
+
+
+def _find_labels(exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[str, str]) -> Iterator[_Found]:
+    """Find what services write beside or instead of a program's name."""
+    described = exif.get("ImageDescription", "")
+    for text, place in (
+        (texts.get("Description"), "PNG text"),
+        (described, "EXIF data"),
+        (xmp.get("http://purl.org/dc/elements/1.1/ description"), "XMP"),
+    ):
+        if text and (job := _MIDJOURNEY.fullmatch(text)):
+            yield _Found("Midjourney", place, {"prompt": job[1], "job": job[2]})
+    # Grok signs with a key that is not public, so that nobody else can check it.
+    if _GROK.fullmatch(described) and re.fullmatch(_UUID, exif.get("Artist", "")):
+        yield _Found("Grok", "EXIF data", {"image": exif["Artist"]})
+    # The label that Chinese law asks of generators, GB 45438-2025.
+    for label, place in (
+        (read_json(xmp.get(_AIGC, "")), "XMP"),
+        (read_json(texts.get("AIGC", "")), "PNG text"),
+        (_of(read_json(exif.get("UserComment", "")), "AIGC"), "EXIF data"),
+        (_of(read_json(described), "AIGC"), "EXIF data"),
+    ):
+        if isinstance(label, dict) and str(label.get("Label")) in ("1", "2", "3"):
+            surely = str(label["Label"]) == "1"
+            producer = plain(label.get("ContentProducer"), 100) or "an unnamed service"
+            yield _Found(producer, place, {"label": label}, Verdict.AI if surely else None)
+
+
+def _of(value: Any, key: str) -> dict[str, Any] | None:
+    inner = value.get(key) if isinstance(value, dict) else None
+    return inner if isinstance(inner, dict) else None

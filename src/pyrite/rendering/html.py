@@ -1,0 +1,95 @@
+"""Detections as one self-contained page, written as they come."""
+
+import base64
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+import jinja2
+import msgspec
+from PIL import Image as PillowImage
+
+from pyrite.errors import ImageError, PyriteError
+from pyrite.image import open_image
+from pyrite.rendering.text import outcome
+from pyrite.results import Detection
+
+_THUMBNAIL = 160  # pixels a side, at most
+
+
+@contextmanager
+def html_page(path: Path) -> Iterator[Callable[[Detection], None]]:
+    """Give the function that adds a detection to a new page at `path`.
+
+    The page appears when the block ends, however it ends: what was judged before an interruption is
+    there. It holds its pictures and makes no request.
+
+    Raises:
+        PyriteError: the page cannot be written.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pyrite.rendering"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    source = jinja2.PackageLoader("pyrite.rendering").get_source
+    script = source(environment, "detections.js")[0]
+    row = environment.get_template("detection.html.j2")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+            head = environment.get_template("detections.html.j2").render(
+                script=script,
+                # With its hash in the policy, this script runs and none that a file name smuggles in.
+                script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+                made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+                rows="\0",
+            )
+            before, after = head.split("\0")
+            stream.write(before)
+
+            def add(detection: Detection) -> None:
+                stream.write(
+                    row.render(
+                        found=detection,
+                        outcome=outcome(detection),
+                        thumbnail=_thumbnail(detection),
+                        details=[_details(item.data) for item in detection.evidence],
+                    )
+                )
+
+            try:
+                yield add
+            finally:
+                stream.write(after)
+                stream.close()
+                partial.replace(path)
+    except OSError as error:
+        raise PyriteError(f"The page {path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _thumbnail(detection: Detection) -> str | None:
+    """Return a small picture as a data URL; `None` where the file is gone or was never read."""
+    if detection.path is None or detection.error:
+        return None
+    try:
+        image = PillowImage.fromarray(open_image(detection.path).pixels)
+    except ImageError:
+        return None
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    stream = io.BytesIO()
+    image.save(stream, "PNG" if max(image.size) <= 64 else "JPEG", quality=80)
+    kind = "png" if max(image.size) <= 64 else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _details(data: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(data), indent=2).decode() if data else ""

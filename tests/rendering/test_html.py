@@ -1,0 +1,81 @@
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pyrite.errors import PyriteError
+from pyrite.rendering.html import html_page
+from pyrite.results import Detection, Evidence, Failure, Strength, Verdict
+
+
+class Page(HTMLParser):
+    """Collects the tags, their attributes and the text of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_each_detection_is_an_entry_with_its_picture(found: Detection, tmp_path: Path) -> None:
+    Image.new("RGB", (32, 24), "red").save(tmp_path / "a.png")
+    with html_page(tmp_path / "page.html") as add:
+        add(replace(found, path=str(tmp_path / "a.png")))
+        add(replace(found, probability=None, error=Failure("empty", "The file is empty."), explanation="It is empty."))
+    page = Page(tmp_path / "page.html")
+    entries = [entry for entry in page.all("li") if "data-outcome" in entry]
+    assert [entry["data-outcome"] for entry in entries] == ["ai", "error"]
+    assert [str(image["src"])[:22] for image in page.all("img")] == ["data:image/png;base64,"]
+    assert "It names a camera." in page.text
+
+
+def test_nothing_on_the_page_comes_from_elsewhere(found: Detection, tmp_path: Path) -> None:
+    with html_page(tmp_path / "page.html") as add:
+        add(found)
+    page = Page(tmp_path / "page.html")
+    for _, attributes in page.tags:
+        for name in ("src", "href", "action"):
+            assert (attributes.get(name) or "data:").startswith("data:")
+    policy = next(meta["content"] for meta in page.all("meta") if meta.get("http-equiv"))
+    assert str(policy).startswith("default-src 'none'")
+
+
+def test_hostile_names_and_metadata_are_inert(found: Detection, tmp_path: Path) -> None:
+    hostile = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+    evidence = (Evidence("generator", Strength.ASSERTED, Verdict.AI, hostile),)
+    with html_page(tmp_path / "page.html") as add:
+        add(replace(found, path=hostile, explanation=hostile, evidence=evidence))
+    page = Page(tmp_path / "page.html")
+    assert len(page.all("script")) == 1
+    assert page.all("img") == []
+    assert page.text.count("onerror=alert(2)") >= 3
+
+
+def test_an_interrupted_page_keeps_what_it_has(found: Detection, tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with html_page(tmp_path / "page.html") as add:
+            add(found)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    page = Page(tmp_path / "page.html")
+    assert "a b.jpg" in page.text
+    assert len(page.all("script")) == 1
+
+
+def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PyriteError, match="cannot be written"), html_page(tmp_path / "missing" / "page.html"):
+        pass
