@@ -34,13 +34,14 @@ demo: $(INSTALLED)
 	$(BIN)/pyrite toy demo/data
 	$(BIN)/pyrite train demo/data --recipe tiny --set protocol=official --out demo/run
 	$(BIN)/pyrite evaluate demo/run/bundle demo/data --out demo/report
-	$(BIN)/pyrite detect --bundle demo/run/bundle demo/data/test/REAL/000[1-5].png demo/data/test/FAKE/000[1-5].png
+	$(BIN)/pyrite detect --bundle demo/run/bundle demo/data/test/REAL/0000*.png demo/data/test/FAKE/0000*.png
 	@echo
 	@echo "Where to look:"
 	@echo "  demo/report/report.html      every figure, in a browser"
 	@echo "  demo/run/bundle/card.md      what the model is for, and what it is not"
-	@echo "  demo/run/history.csv         the training, epoch by epoch"
-	@echo "  demo/data/test               the images: try $(BIN)/pyrite detect --bundle demo/run/bundle on yours"
+	@echo "  demo/run/history.csv         its training, epoch by epoch"
+	@echo "  demo/data/test               the images that it was judged by"
+	@echo "What else there is: $(BIN)/pyrite --help"
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest

@@ -1,3 +1,4 @@
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -158,3 +159,37 @@ def test_evaluate_with_class_folders_of_other_names(run: Run, saved: Path, image
     code, out, _ = run("evaluate", saved, data, "--out", tmp_path / "report", "--real", "left", "--ai", "right")
     assert code == 0
     assert "2 images" in out
+
+
+def test_a_list_on_stdin_is_judged_in_order(
+    run: Run, saved: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = f"{images / 'bright.png'}\n\n{images / 'inner' / 'dark.png'}\r\n{images / 'gone.png'}".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
+    code, out, _ = run("detect", "-", "--bundle", saved)
+    assert code == 1
+    assert [line.split()[0] for line in out.splitlines()] == ["ai", "real", "error"]
+
+
+def test_verbose_shows_the_evidence_under_each_image(run: Run, saved: Path, images: Path) -> None:
+    _, out, _ = run("detect", images / "bright.png", "--bundle", saved, "-v")
+    assert out.splitlines()[1].split()[:2] == ["inferred", "pixels:"]
+
+
+def test_csv_and_a_page_can_be_had_at_once(run: Run, saved: Path, images: Path, tmp_path: Path) -> None:
+    code, out, _ = run("detect", images / "bright.png", "--bundle", saved, "--csv", "--html", tmp_path / "page.html")
+    assert code == 0
+    assert out.splitlines()[0].startswith("path,sha256,")
+    assert "bright.png" in (tmp_path / "page.html").read_text()
+
+
+def test_limits_can_be_set(run: Run, saved: Path, images: Path) -> None:
+    code, out, _ = run("detect", images / "bright.png", "--bundle", saved, "--max-pixels", 100, "--jsonl")
+    assert code == 1
+    assert json.loads(out)["error"]["code"] == "too_many_pixels"
+
+
+def test_trust_anchors_must_be_there(run: Run, saved: Path, images: Path) -> None:
+    code, _, err = run("detect", images / "bright.png", "--bundle", saved, "--trust-anchors", images / "no.pem")
+    assert code == 1
+    assert "no.pem cannot be read" in err

@@ -104,7 +104,7 @@ SIGNED = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera sign
             "The pixels look like a real image's: at most 21 in 1,000 AI images score as low.",
         ),
         (Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE, (), SCOPE.description),
-        (Verdict.AI, Reason.ASSERTED, (SIGNED, CLAIM), CLAIM.detail + " Anyone could have written that into the file."),
+        (Verdict.AI, Reason.ASSERTED, (SIGNED, CLAIM), CLAIM.detail),
         (Verdict.REAL, Reason.VERIFIED, (CLAIM, SIGNED), SIGNED.detail),
     ],
 )

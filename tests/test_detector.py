@@ -1,5 +1,6 @@
 import base64
 import gc
+import io
 import json
 import threading
 import time
@@ -8,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from PIL import PngImagePlugin
 
 from pyrite.bundle import Bundle
 from pyrite.detector import Detector, make_golden, replay_golden
@@ -42,7 +44,8 @@ def test_a_detection_from_end_to_end(bundle, tmp_path):
     assert (found.path, found.format, found.width, found.height) == (str(path), "PNG", 40, 40)
     assert len(found.sha256) == 64
     assert found.model == Model("brightness", "1")
-    assert (found.max_fpr, found.evidence, found.error) == (0.05, (), None)
+    assert (found.max_fpr, found.error) == (0.05, None)
+    assert [(item.kind, item.strength, item.says) for item in found.evidence] == [("pixels", "inferred", "ai")]
     assert json.loads(msgspec.json.encode(found))["verdict"] == "ai"
 
 
@@ -254,3 +257,51 @@ def test_golden_images_are_kept_losslessly_at_their_own_size(info, model):
 def test_too_few_or_too_many_golden_images_are_refused(info, model, count):
     with pytest.raises(ExportError, match="8 to 16"):
         make_golden(info, model, [grey(0)] * count)
+
+
+def png_with(text: dict[str, str], colour: str = "black", size: int = 32) -> bytes:
+    info = PngImagePlugin.PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
+    stream = io.BytesIO()
+    PillowImage.new("RGB", (size, size), colour).save(stream, "PNG", pnginfo=info)
+    return stream.getvalue()
+
+
+GENERATED = {"parameters": "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 32x32, Model: v1-5"}
+
+
+def test_what_a_generator_wrote_decides_and_is_said_to_be_forgeable(bundle: Bundle) -> None:
+    found = Detector(bundle).detect(png_with(GENERATED))
+    assert (found.verdict, found.reason) == (Verdict.AI, Reason.ASSERTED)
+    assert [item.kind for item in found.evidence] == ["generator", "pixels"]
+    assert found.evidence[-1].says is Verdict.REAL
+    assert found.explanation == found.evidence[0].detail
+    assert "Anyone could have written it." in found.explanation
+
+
+def test_without_evidence_the_pixels_decide_alone(bundle: Bundle) -> None:
+    found = Detector(bundle, evidence=False).detect(png_with(GENERATED))
+    assert (found.verdict, found.reason) == (Verdict.REAL, Reason.PIXELS)
+    assert [item.kind for item in found.evidence] == ["pixels"]
+
+
+def test_an_image_out_of_scope_keeps_its_score_and_evidence(bundle: Bundle) -> None:
+    found = Detector(bundle).detect(png_with({}, size=100))
+    assert (found.verdict, found.reason) == (Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE)
+    assert found.logit is not None
+    assert [(item.kind, item.says) for item in found.evidence] == [("pixels", None)]
+
+
+def test_an_animation_is_judged_on_its_first_frame_and_says_so(bundle: Bundle) -> None:
+    stream = io.BytesIO()
+    frames = [PillowImage.new("RGB", (32, 32), colour) for colour in ("white", "black", "red")]
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
+    found = Detector(bundle).detect(stream.getvalue())
+    assert (found.verdict, found.frames) == (Verdict.AI, 3)
+    assert found.explanation.endswith("Only the first of its 3 frames was judged.")
+
+
+def test_trust_anchors_that_are_none_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(PyriteError, match="certificate"):
+        Detector(bundle, trust_anchors=b"no certificate")

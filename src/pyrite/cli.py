@@ -3,12 +3,13 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import nullcontext
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 
@@ -76,44 +77,75 @@ def callback() -> None:
 
 @app.command()
 def detect(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Images, or with -r folders of them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH…", help="Images, with -r folders of them, or - for a list on stdin.")
+    ],
     bundle: BundleOption,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go through folders.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence under each image.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with pictures and evidence as well.")
+    ] = None,
     max_fpr: MaxFprOption = None,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 3 if an image gets this verdict.")] = None,
+    evidence: Annotated[
+        bool, typer.Option("--evidence/--no-evidence", help="Read what files say of themselves, or only their pixels.")
+    ] = True,
+    trust_anchors: Annotated[
+        Path | None,
+        typer.Option(metavar="PEM", help="Certificates of authorities whose signatures count as verified."),
+    ] = None,
+    max_bytes: Annotated[int, typer.Option(metavar="N", min=1, help="Refuse larger files.")] = 100_000_000,
+    max_pixels: Annotated[int, typer.Option(metavar="N", min=1, help="Refuse images of more pixels.")] = 150_000_000,
 ) -> None:
     """Judge images: ai, real or uncertain, with the probability of ai.
 
     Results are printed as they are made, in the order of the paths. A file that cannot be read is a
     result of its own, and makes the exit code 1.
 
-    Example: `pyrite detect photo.jpg --bundle run/bundle`
+    Example: `pyrite detect photo.jpg --bundle run/bundle -v`
     """
     from pyrite.detector import Detector
-    from pyrite.rendering.text import detection_line, outcome, summary_line
-    from pyrite.sources import find_files
+    from pyrite.evidence import missing_readers
+    from pyrite.image import Limits
+    from pyrite.rendering.formats import write_csv, write_json, write_jsonl
+    from pyrite.rendering.html import html_page
+    from pyrite.rendering.text import outcome, summary_line, write_text
+    from pyrite.sources import find_files, read_list
 
-    if as_json and as_jsonl:
-        raise typer.BadParameter("Choose one of --json and --jsonl.")
-    detector = Detector(bundle, max_fpr=max_fpr)
+    chosen = [
+        write for write, wanted in ((write_json, as_json), (write_jsonl, as_jsonl), (write_csv, as_csv)) if wanted
+    ]
+    if len(chosen) > 1:
+        raise typer.BadParameter("Choose one of --json, --jsonl and --csv.")
+    detector = Detector(
+        bundle,
+        max_fpr=max_fpr,
+        evidence=evidence,
+        trust_anchors=_read_bytes(trust_anchors) if trust_anchors else None,
+        limits=Limits(max_bytes, max_pixels),
+    )
+    for reader in missing_readers() if evidence else ():
+        _stderr.print(reader, style="dim")
+    listed = read_list(sys.stdin.buffer) if Path("-") in paths else ()
+    files = find_files(chain((path for path in paths if path != Path("-")), listed), recursive=recursive)
     counts: Counter[str] = Counter()
+    with nullcontext(lambda detection: None) if html is None else html_page(html) as add:
 
-    def counted() -> Iterator[Detection]:
-        for detection in detector.detect_many(find_files(paths, recursive=recursive)):
-            counts[outcome(detection)] += 1
-            yield detection
+        def detections() -> Iterator[Detection]:
+            for detection in detector.detect_many(files):
+                counts[outcome(detection)] += 1
+                add(detection)
+                yield detection
 
-    if as_json:
-        _print_json_array(counted())
-    elif as_jsonl:
-        for detection in counted():
-            print(_json(detection), flush=True)
-    else:
-        for detection in counted():
-            _stdout.print(detection_line(detection))
-        _stderr.print(summary_line(counts, detector.policy.max_fpr))
+        if chosen:
+            chosen[0](detections(), sys.stdout)
+        else:
+            write_text(detections(), _stdout, verbose=verbose)
+            _stderr.print(summary_line(counts, detector.policy.max_fpr))
     if fail_on and counts[fail_on]:
         raise typer.Exit(3)
     if counts["error"]:
@@ -277,14 +309,8 @@ def _open(data: str, real: str | None, ai: str | None) -> "Dataset":
     return Dataset.open(data, classes=None if real is None or ai is None else {real: 0, ai: 1})
 
 
-def _json(detection: Detection) -> str:
-    return msgspec.json.encode(detection).decode()
-
-
-def _print_json_array(detections: Iterable[Detection]) -> None:
-    """Print a JSON array one element at a time, so that nothing waits for the last."""
-    opening = "["
-    for detection in detections:
-        print(f"{opening}\n{_json(detection)}", end="", flush=True)
-        opening = ","
-    print("[]" if opening == "[" else "\n]")
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PyriteError(f"{path} cannot be read: {error.strerror}.") from error

@@ -97,8 +97,7 @@ def explain(
         case Reason.OUT_OF_SCOPE:
             return f"The model was not made for such an image, so its score decides nothing. {scope.description}"
     strength = Strength.VERIFIED if reason is Reason.VERIFIED else Strength.ASSERTED
-    detail = next(item.detail for item in evidence if (item.strength, item.says) == (strength, verdict))
-    return detail if strength is Strength.VERIFIED else f"{detail} Anyone could have written that into the file."
+    return next(item.detail for item in evidence if (item.strength, item.says) == (strength, verdict))
 
 
 def _share(p: float) -> str:

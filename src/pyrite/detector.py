@@ -19,9 +19,10 @@ from PIL import Image as PillowImage
 from pyrite.bundle import Bundle, BundleInfo, load_bundle
 from pyrite.decision import Policy, decide, explain
 from pyrite.errors import BundleError, ExportError, ImageError, PyriteError
+from pyrite.evidence import check_trust_anchors, read_evidence
 from pyrite.image import Limits, Source, open_image
 from pyrite.preprocess import Pixels
-from pyrite.results import Detection, Failure, Model, Reason, Verdict
+from pyrite.results import Detection, Evidence, Failure, Model, Reason, Strength, Verdict
 from pyrite.runtime import Session
 
 
@@ -34,6 +35,8 @@ class _Ready:
     format: str | None
     width: int
     height: int
+    frames: int
+    evidence: tuple[Evidence, ...]
     model_input: Pixels
 
 
@@ -45,6 +48,8 @@ class Detector:
         bundle: Bundle | str | Path,
         *,
         max_fpr: float | None = None,
+        evidence: bool = True,
+        trust_anchors: bytes | None = None,
         limits: Limits = Limits(),
         threads: int | None = None,
     ) -> None:
@@ -53,17 +58,24 @@ class Detector:
         Args:
             bundle: A loaded bundle, or the path of one.
             max_fpr: The share of real images that may be called AI; by default, the bundle's own.
+            evidence: Whether to read what files say of themselves; without it, the pixels decide alone.
+            trust_anchors: Certificates (PEM) of authorities whose signatures count as verified.
             limits: What one image may cost.
             threads: For the model; by default, as many as there are CPUs for this process.
 
         Raises:
             BundleError: The bundle cannot be used.
-            PyriteError: `max_fpr` is out of range, or smaller than the bundle's calibration can resolve.
+            PyriteError: `max_fpr` is out of range, or smaller than the bundle's calibration can resolve; or
+                `trust_anchors` holds no certificates.
         """
+        if trust_anchors is not None:
+            check_trust_anchors(trust_anchors)
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         info = self.bundle.info
         self.policy = info.policy if max_fpr is None else _with_max_fpr(info, max_fpr)
         self.limits = limits
+        self._evidence = evidence
+        self._trust_anchors = trust_anchors
         self._model = Model(info.name, info.version)
         self._session = Session(self.bundle.read("model.onnx"), threads)
         wanted = (info.preprocess.height, info.preprocess.width)
@@ -118,12 +130,22 @@ class Detector:
     def _prepare(self, source: Source, path: str | None) -> _Ready | Detection:
         if path is None and isinstance(source, str | Path):
             path = str(source)
+        preprocess = self.bundle.info.preprocess
         try:
-            image = open_image(source, self.limits)
+            image = open_image(source, self.limits, at_least=preprocess.size)
         except ImageError as error:
             return self._unreadable(path, error)
-        model_input = self.bundle.info.preprocess.apply(image.pixels)
-        return _Ready(path, image.sha256, image.format, image.width, image.height, model_input)
+        evidence = read_evidence(image, trust_anchors=self._trust_anchors) if self._evidence else ()
+        return _Ready(
+            path=path,
+            sha256=image.sha256,
+            format=image.format,
+            width=image.width,
+            height=image.height,
+            frames=image.frames,
+            evidence=tuple(evidence),
+            model_input=preprocess.apply(image.pixels, image.box),
+        )
 
     def _unreadable(self, path: str | None, error: ImageError) -> Detection:
         return Detection(
@@ -132,6 +154,7 @@ class Detector:
             format=None,
             width=None,
             height=None,
+            frames=None,
             verdict=Verdict.UNCERTAIN,
             probability=None,
             logit=None,
@@ -160,21 +183,35 @@ class Detector:
 
     def _judge(self, image: _Ready, logit: float, probability: float, p_real: float, p_ai: float) -> Detection:
         scope = self.bundle.info.scope
-        verdict, reason = decide(p_real, p_ai, scope.contains(image.width, image.height), self.policy)
+        in_scope = scope.contains(image.width, image.height)
+        seen, why = decide(p_real, p_ai, in_scope, self.policy)
+        pixels = Evidence(
+            kind="pixels",
+            strength=Strength.INFERRED,
+            says=None if seen is Verdict.UNCERTAIN else seen,
+            detail=explain(seen, why, p_real, p_ai, scope),
+        )
+        evidence = (*image.evidence, pixels)
+        verdict, reason = decide(p_real, p_ai, in_scope, self.policy, evidence)
+        explanation = explain(verdict, reason, p_real, p_ai, scope, evidence)
+        if image.frames > 1:
+            explanation += f" Only the first of its {image.frames:,} frames was judged."
         return Detection(
             path=image.path,
             sha256=image.sha256,
             format=image.format,
             width=image.width,
             height=image.height,
+            frames=image.frames,
             verdict=verdict,
             probability=probability,
             logit=logit,
             reason=reason,
-            explanation=explain(verdict, reason, p_real, p_ai, scope),
+            explanation=explanation,
             p_real=p_real,
             p_ai=p_ai,
             max_fpr=self.policy.max_fpr,
+            evidence=evidence,
             model=self._model,
         )
 
@@ -287,4 +324,5 @@ def _to_png(pixels: Pixels) -> bytes:
 
 
 def _input_sha256(info: BundleInfo, png: bytes) -> str:
-    return hashlib.sha256(info.preprocess.apply(open_image(png).pixels).tobytes()).hexdigest()
+    image = open_image(png, at_least=info.preprocess.size)
+    return hashlib.sha256(info.preprocess.apply(image.pixels, image.box).tobytes()).hexdigest()

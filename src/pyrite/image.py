@@ -4,11 +4,10 @@ import hashlib
 import io
 import re
 import stat
-import struct
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
@@ -52,6 +51,7 @@ _BMP_HEADER_SIZES = {12, 40, 52, 56, 64, 108, 124}
 _MARGIN = 8
 _STRIP = 1 << 20  # pixels that are converted at a time
 _MAX_READS = 250_000  # An honest file of 100 MB takes some 50,000.
+_MAX_PAGE_READS = 30_000
 _MAX_SCANS = 200  # of a JPEG; the usual progressive one has 10.
 _MAX_PROFILES = 16  # of a PNG, which may have one; the letters may turn up by chance too.
 
@@ -78,16 +78,16 @@ class Image:
     """Of the file's image, in pixels, however few of them were decoded."""
     height: int
     """Of the file's image, in pixels, however few of them were decoded."""
-    format: str | None = None
+    format: str | None
     """One of `FORMATS`; as Pillow has it for a Pillow image; `None` for pixels that never were a file."""
-    sha256: str | None = None
+    sha256: str | None
     """Of the file's bytes, in hexadecimal; `None` for pixels that never were a file."""
-    data: bytes | None = None
+    data: bytes | None
     """The file's bytes; `None` for pixels that never were a file."""
-    info: Mapping[str, object] = MappingProxyType({})
+    info: Mapping[str, object]
     """What Pillow found beside the pixels: `exif`, `xmp`, `icc_profile`, a PNG's texts, and more. Damaged
     files put anything here."""
-    frames: int = 1
+    frames: int
     """How many frames, pages or images the file has; `pixels` are the first, or a HEIF's primary one. A lower
     bound for files of very many."""
 
@@ -112,14 +112,20 @@ def open_image(source: Source, limits: Limits = Limits(), *, at_least: tuple[int
             `unsupported_format`, `corrupt`, `out_of_memory`, `bad_array` or `bad_source`.
     """
     short = _MARGIN * max(at_least) if at_least else None
+    if isinstance(source, np.ndarray):
+        return _from_array(source, limits, short)
+    data = None if isinstance(source, PillowImage.Image) else _read(source, limits)
+    _silence_decoders()
     try:
-        if isinstance(source, np.ndarray):
-            return _from_array(source, limits, short)
         if isinstance(source, PillowImage.Image):
-            return _from_pillow(source, limits, short)
-        return _from_file(_read(source, limits), limits, short)
+            return _to_image(_open_pillow(source, limits, short), source.format)
+        return _decode(data or b"", limits, short)
+    except ImageError:
+        raise
     except MemoryError as error:
         raise ImageError("out_of_memory", "There is not enough memory for this image.") from error
+    except Exception as error:  # Decoders raise nearly anything on damaged files.
+        raise ImageError("corrupt", f"The image is damaged: {str(error) or type(error).__name__}") from error
 
 
 def _read(source: str | Path | bytes | BinaryIO, limits: Limits) -> bytes:
@@ -182,7 +188,7 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
         )
 
 
-def _from_file(data: bytes, limits: Limits, short: int | None) -> Image:
+def _decode(data: bytes, limits: Limits, short: int | None) -> Image:
     if not data:
         raise ImageError("empty", "The file is empty.")
     name = _sniff(data)
@@ -192,22 +198,13 @@ def _from_file(data: bytes, limits: Limits, short: int | None) -> Image:
             f"This is not an image in a format that is read here ({', '.join(FORMATS)}).",
         )
     _check_structure(name, data)
-    # Pillow warns of what it repairs. That would be lines on a terminal, or errors where warnings are.
-    quiet = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-    if quiet not in warnings.filters:
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-    decode = _decode_heif if name == "HEIF" else _decode_pillow
-    try:
-        canvas = decode(name, data, limits, short)
-        pixels, box = _assemble(canvas)
-        frames = canvas.frames()
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:  # Decoders raise nearly anything on damaged files.
-        raise ImageError("corrupt", f"The image is damaged: {str(error) or type(error).__name__}") from error
-    width, height = canvas.upright
-    sha256 = hashlib.sha256(data).hexdigest()
-    return Image(pixels, box, width, height, name, sha256, data, MappingProxyType(canvas.info), frames)
+    if name == "HEIF":
+        canvas, frames = _open_heif(data, limits, short)
+        return _to_image(canvas, name, data, frames)
+    stream = _Stream(data)
+    with _PLUGINS[name](stream) as image:
+        canvas = _open_pillow(image, limits, short, draft=name == "JPEG")
+        return _to_image(canvas, name, data, _count_frames(image, stream))
 
 
 def _sniff(data: bytes) -> str | None:
@@ -242,28 +239,171 @@ def _check_structure(name: str, data: bytes) -> None:
 class _Stream(io.BytesIO):
     """A file's bytes, which end files of millions of tiny parts: Pillow takes seconds for each million."""
 
-    reads = 0
+    reads_left = _MAX_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.reads += 1
-        if self.reads > _MAX_READS:
+        self.reads_left -= 1
+        if self.reads_left < 0:
             raise ImageError("corrupt", "The image is damaged: it has far too many parts.")
         return super().read(size)
+
+
+def _silence_decoders() -> None:
+    """Keep what decoders warn of off the terminal, for this process, and from becoming an error.
+
+    Restoring the filters afterwards would undo what other threads do to them in the meantime.
+    """
+    quiet = ("ignore", None, Warning, re.compile(r"(PIL|pillow_heif)\."), 0)
+    if quiet not in warnings.filters:
+        warnings.filterwarnings("ignore", module=quiet[3].pattern)
 
 
 @dataclass(frozen=True, slots=True)
 class _Canvas:
     """What a decoder gave, in whatever mode, before the EXIF turn."""
 
-    size: tuple[int, int]
-    """(width, height) of the image, in pixels."""
-    scale: int
-    """By how much it is to be smaller, on either side: 1, 2, 4 or 8."""
-    scaled: bool
-    """Whether the decoder did that already."""
+    width: int
+    """Of the image, in pixels, whatever was decoded of it."""
+    height: int
+    """Of the image, in pixels, whatever was decoded of it."""
     rows: Callable[[int, int], PillowImage.Image]
-    """From one row up to another, as RGB."""
+    """Return what was decoded from one row up to another, as RGB."""
+    scale: int = 1
+    """How many times smaller either side is to be: 1, 2, 4 or 8."""
+    drafted: bool = False
+    """Whether the decoder made it smaller already."""
     orientation: int = 1
-    """As in EXIF."""
-    info: dict[str, object] = MappingProxyType({})  # type: ignore[assignment]
-    frames: Callable[[], int] = lambda: 1
+    """As in EXIF, 1 to 8."""
+    info: Mapping[str, object] = field(default_factory=dict)
+
+
+def _scale(width: int, height: int, short: int | None) -> int:
+    return next((scale for scale in (8, 4, 2) if short and min(width, height) // scale >= short), 1)
+
+
+def _from_array(pixels: NDArray[np.uint8], limits: Limits, short: int | None) -> Image:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise ImageError(
+            "bad_array",
+            f"An array must be uint8 of (height, width, 3), not {pixels.dtype} of {pixels.shape}.",
+        )
+    height, width = pixels.shape[:2]
+    _check_pixels(width, height, limits)
+    scale = _scale(width, height, short)
+    if scale == 1:
+        return Image(pixels, (0, 0, width, height), width, height, None, None, None, {}, 1)
+    return _to_image(_Canvas(width, height, lambda top, end: PillowImage.fromarray(pixels[top:end]), scale))
+
+
+def _open_pillow(image: PillowImage.Image, limits: Limits, short: int | None, *, draft: bool = False) -> _Canvas:
+    width, height = image.size
+    _check_pixels(width, height, limits)
+    if image.mode in ("I", "F", "LAB"):
+        raise ImageError(
+            "unsupported_format",
+            f"Pixels of Pillow's mode {image.mode} are not read here. Convert them to RGB.",
+        )
+    scale = _scale(width, height, short)
+    drafted = draft and scale > 1 and image.draft(None, (width // scale, height // scale)) is not None
+    image.load()
+    if not drafted:
+        width, height = image.size  # A TIFF turns itself while it loads.
+    info = {name: value for name, value in image.info.items() if isinstance(name, str)}
+
+    def rows(top: int, end: int) -> PillowImage.Image:
+        return _to_rgb(image if end - top == image.height else image.crop((0, top, image.width, end)))
+
+    return _Canvas(width, height, rows, scale, drafted, _orientation(image), info)
+
+
+def _open_heif(data: bytes, limits: Limits, short: int | None) -> tuple[_Canvas, int]:
+    try:
+        from pillow_heif import open_heif
+    except ImportError:
+        raise ImageError(
+            "unsupported_format", "HEIC and HEIF need pillow-heif. Install it with: pip install pillow-heif"
+        ) from None
+    file = open_heif(data, convert_hdr_to_8bit=True, remove_stride=False)
+    image = file[file.primary_index]
+    _check_pixels(*image.size, limits)
+    pixels = memoryview(image.data)
+    (width, height), mode, stride = image.size, image.mode, image.stride  # Only now are they certain.
+    _check_pixels(width, height, limits)
+
+    def rows(top: int, end: int) -> PillowImage.Image:
+        size = (width, end - top)
+        return _to_rgb(PillowImage.frombytes(mode, size, pixels[top * stride : end * stride], "raw", mode, stride))
+
+    info = {name: image.info[name] for name in ("exif", "xmp", "icc_profile") if image.info.get(name)}
+    # The turn is a property of the container, and done; EXIF may tell of it again.
+    return _Canvas(width, height, rows, _scale(width, height, short), info=info), len(file)
+
+
+def _count_frames(image: ImageFile, stream: _Stream) -> int:
+    # A GIF and a TIFF are walked from frame to frame, and the pages of a TIFF take longer with each.
+    stream.reads_left = _MAX_READS if image.format == "GIF" else _MAX_PAGE_READS
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # The frames after the first may be damaged as they like.
+        return image.tell() + 1
+
+
+def _orientation(image: PillowImage.Image) -> int:
+    # Damaged EXIF data turns nothing, and takes nothing from the pixels.
+    with suppress(Exception):
+        value = image.getexif()[0x0112]
+        return value if value in range(1, 9) else 1
+    return 1
+
+
+def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
+    if image.mode.startswith("I;16"):
+        # Pillow clips 16-bit grey to 255 instead of scaling it.
+        deep = np.asarray(image)
+        grey = (deep >> 8).astype(np.uint8)
+        grey[deep == image.info.get("transparency", -1)] = 255
+        return PillowImage.fromarray(grey).convert("RGB")
+    if image.has_transparency_data:
+        canvas = PillowImage.new("RGBA", image.size, "white")
+        image = PillowImage.alpha_composite(canvas, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _to_image(canvas: _Canvas, name: str | None = None, data: bytes | None = None, frames: int = 1) -> Image:
+    pixels, box = _assemble(canvas)
+    turned = canvas.orientation > 4
+    return Image(
+        pixels=pixels,
+        box=box,
+        width=canvas.height if turned else canvas.width,
+        height=canvas.width if turned else canvas.height,
+        format=name,
+        sha256=hashlib.sha256(data).hexdigest() if data else None,
+        data=data,
+        info=MappingProxyType(dict(canvas.info)),
+        frames=frames,
+    )
+
+
+def _assemble(canvas: _Canvas) -> tuple[NDArray[np.uint8], Box]:
+    """Convert, reduce and turn strip by strip: never is there a second canvas."""
+    scale, turn = canvas.scale, canvas.orientation
+    width, height = -(-canvas.width // scale), -(-canvas.height // scale)
+    right, bottom = canvas.width / scale, canvas.height / scale
+    step = 1 if canvas.drafted else scale
+    turned, mirrored, flipped = turn > 4, turn in (2, 3, 6, 7), turn in (3, 4, 7, 8)
+
+    pixels = np.empty((width, height, 3) if turned else (height, width, 3), np.uint8)
+    target = pixels[:: -1 if flipped else 1, :: -1 if mirrored else 1]
+    if turned:
+        target = target.swapaxes(0, 1)
+    strip = max(1, _STRIP // (width * step * step))
+    for top in range(0, height, strip):
+        end = min(top + strip, height)
+        rows = canvas.rows(top * step, min(end * step, canvas.height))
+        target[top:end] = np.asarray(rows.reduce(step) if step > 1 else rows)
+
+    if turned:
+        width, height, right, bottom = height, width, bottom, right
+    left, top_ = width - right if mirrored else 0.0, height - bottom if flipped else 0.0
+    return pixels, (left, top_, left + right, top_ + bottom)

@@ -83,6 +83,8 @@ class Detection:
     format: str | None
     width: int | None
     height: int | None
+    frames: int | None
+    """How many the file has; the first is judged."""
     verdict: Verdict
     probability: float | None
     """Calibrated probability of AI, 0 to 1."""

@@ -12,6 +12,7 @@ def found() -> Detection:
         format="JPEG",
         width=32,
         height=24,
+        frames=1,
         verdict=Verdict.AI,
         probability=0.9731,
         logit=3.6,

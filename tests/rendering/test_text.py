@@ -7,18 +7,18 @@ from pyrite.results import Detection, Failure, Reason, Verdict
 
 
 def test_a_clear_verdict_needs_no_reason(found: Detection) -> None:
-    assert detection_line(found).plain == "ai        97.3%  a b.jpg"
+    assert detection_line(found).plain == "ai         97.3%  a b.jpg"
 
 
 @pytest.mark.parametrize("reason", set(Reason) - {Reason.PIXELS, Reason.UNREADABLE})
 def test_every_other_reason_is_told(found: Detection, reason: Reason) -> None:
     line = detection_line(replace(found, verdict=Verdict.UNCERTAIN, reason=reason, explanation="So it is.")).plain
-    assert line == "uncertain 97.3%  a b.jpg  So it is."
+    assert line == "uncertain  97.3%  a b.jpg  So it is."
 
 
 def test_a_failure_is_told_by_its_sentence(found: Detection) -> None:
     failed = replace(found, probability=None, error=Failure("empty", "The file is empty."))
-    assert detection_line(failed).plain == "error         –  a b.jpg  The file is empty."
+    assert detection_line(failed).plain == "error          –  a b.jpg  The file is empty."
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pyrite.datasets.manifest import MANIFEST_NAMES, Manifest, read_manifest
 from pyrite.datasets.storage import FolderStorage, Storage, open_storage
 from pyrite.errors import DatasetError, require
 from pyrite.image import Limits
+from pyrite.sources import encodable
 
 CIFAKE = "cifake"
 _CIFAKE_HANDLE = "birdy654/cifake-real-and-ai-generated-synthetic-images"
@@ -53,7 +54,7 @@ class Dataset:
         """
         path = Path(source)
         try:
-            name = _encodable(path.resolve().name)
+            name = encodable(path.resolve().name)
             if str(source) == CIFAKE and not path.exists():
                 path, name = fetch_cifake(), CIFAKE
             if path.suffix.lower() in {".csv", ".parquet"} and path.is_file():
@@ -177,8 +178,3 @@ def _find_manifest(names: Sequence[str]) -> str | None:
     present = set(names)
     found = (posixpath.join(folder, name) for folder in folders for name in MANIFEST_NAMES)
     return next((name for name in found if name in present), None)
-
-
-def _encodable(text: str) -> str:
-    """Return text for reports: file names may hold bytes that are no UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 _CHUNK = 512
 _SERIAL_BELOW = 4096  # Starting worker processes costs more than decoding so few small images.
 _FORGOTTEN_AFTER = 3600.0  # seconds without a finished chunk: whoever was decoding there has died.
-_FORMAT = 2  # Part of the cache's key: raise it when decoding or preprocessing changes what it gives.
+_FORMAT = 3  # Part of the cache's key: raise it when decoding or preprocessing changes what it gives.
 
 
 @dataclass(frozen=True)
@@ -213,10 +213,10 @@ def _decode_chunk(
             continue
         hashes.append(hashlib.sha256(data).hexdigest())
         try:
-            image = open_image(data)
+            image = open_image(data, at_least=preprocess.size)
         except ImageError as error:
             failures[i] = Failure(error.code, str(error))
         else:
-            pixels[start + i] = preprocess.apply(image.pixels)
+            pixels[start + i] = preprocess.apply(image.pixels, image.box)
             sides |= {image.width, image.height}
     return hashes, failures, [min(sides), max(sides)] if sides else []

@@ -26,6 +26,7 @@ from pyrite.evaluation.provenance import current_command, package_versions, sour
 from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, Unreadable
 from pyrite.image import open_image
 from pyrite.results import Detection, Failure
+from pyrite.sources import encodable
 
 Indices = NDArray[np.intp]
 Protocol = Literal["auto", "official", "pooled", "all"]
@@ -118,12 +119,13 @@ def measure(
     """
     require("train", "sklearn")
     started = time.perf_counter()
-    detector = Detector(bundle, max_fpr=max_fpr)
+    # What files say of themselves would decide some verdicts, and this is about the model.
+    detector = Detector(bundle, max_fpr=max_fpr, evidence=False)
     judged: list[tuple[int, Detection]] = []
     unreadable: list[Unreadable] = []
     for done, (index, outcome) in enumerate(_judge(detector, dataset, indices), start=1):
         if isinstance(outcome, Failure):
-            unreadable.append(Unreadable(_plain(dataset.paths[index]), outcome.code, _plain(outcome.message)))
+            unreadable.append(Unreadable(encodable(dataset.paths[index]), outcome.code, encodable(outcome.message)))
         else:
             judged.append((index, outcome))
         if progress:
@@ -140,7 +142,7 @@ def measure(
         np.array([str(detection.verdict) for detection in detections]),
     )
     distinct = _distinct(kept, indices, hashes)
-    columns = {name: [_plain(values[i]) for i in kept] for name, values in dataset.slices.items()}
+    columns = {name: [encodable(values[i]) for i in kept] for name, values in dataset.slices.items()}
     as_is = measure_figures(scores, columns, seed=seed)
     deduplicated: Figures | None = as_is
     if not distinct.all():
@@ -168,7 +170,7 @@ def _choose(
 ) -> tuple[Indices, Part]:
     """Return which images to judge, with the reason in words."""
     own = _own_split(bundle, dataset, hashes)
-    name = _plain(dataset.name)
+    name = encodable(dataset.name)
     named = np.array([split == "test" for split in dataset.splits], np.bool_)
     dropped = None
     if protocol == "auto":
@@ -278,7 +280,7 @@ def _mistake(dataset: Dataset, index: int, detection: Detection) -> Mistake:
     png = io.BytesIO()
     thumbnail.save(png, "PNG")
     return Mistake(
-        _plain(dataset.paths[index]),
+        encodable(dataset.paths[index]),
         float(detection.probability or 0),
         str(detection.verdict),
         image.width,
@@ -306,20 +308,15 @@ def _provenance(bundle: Bundle, dataset: Dataset, hashes: Sequence[str], seed: i
         bundle=bundle.info.name,
         version=bundle.info.version,
         model_sha256=hashlib.sha256(bundle.read("model.onnx")).hexdigest(),
-        data=_plain(dataset.name),
+        data=encodable(dataset.name),
         data_sha256=content_sha256(dataset, hashes),
         data_fingerprint=dataset.fingerprint,
         data_images=len(dataset),
         data_unreadable=sum(not value for value in hashes),
-        command=_plain(current_command()),
+        command=encodable(current_command()),
         commit=source_commit(),
         packages=package_versions(),
         seed=seed,
         seconds=round(seconds, 3),
         training=bundle.info.training,
     )
-
-
-def _plain(text: str) -> str:
-    """Return text that can be encoded: file names may hold bytes that are no UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()

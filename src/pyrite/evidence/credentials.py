@@ -132,6 +132,8 @@ def _judge(store: Mapping[str, Any]) -> Evidence:
         detail = f"Content credentials were found, but {why} ({codes}), so they prove nothing."
     elif trusted:
         detail = f"Content credentials signed by {name}, who is on the trust list, {told}."
+        if strength is not Strength.VERIFIED:
+            detail += " But that part comes from somebody else, so anyone could have written it."
     else:
         detail = (
             f"Content credentials signed in the name of {name} {told}. The signature is valid, but no trust list "
@@ -161,7 +163,9 @@ def _conclude(
     strength = Strength.VERIFIED if trusted else Strength.ASSERTED
     ai = sorted((origin for origin in origins if origin.term in AI_TYPES), key=lambda origin: not origin.trusted)
     if ai:
-        told = f"say that {'this image' if ai[0].own else 'what it was made of'} comes from a trained model ({ai[0].term})"
+        told = (
+            f"say that {'this image' if ai[0].own else 'what it was made of'} comes from a trained model ({ai[0].term})"
+        )
         return Verdict.AI, Strength.VERIFIED if ai[0].trusted else Strength.ASSERTED, told
     # What was put into a photograph afterwards need not be one.
     whole = all(item.get("relationship") == "inputTo" for item in manifest.get("ingredients") or [])

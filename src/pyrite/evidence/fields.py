@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from xml.parsers import expat
 
@@ -15,6 +16,8 @@ MAX_TEXT = 2_000_000
 """Characters; no known generator writes as much into one field."""
 MAX_SHOWN = 2_000
 """Characters of one text that are passed on."""
+
+_MAX_DEPTH = 100
 
 _MAIN = {
     ExifTags.Base.ImageDescription,
@@ -61,11 +64,10 @@ def _exif_value(value: Any) -> str | float | None:
         return _comment(value[: 2 * MAX_TEXT])
     if isinstance(value, str):
         # Pillow reads Latin-1, but what is written today is UTF-8.
-        try:
-            value = value[:MAX_TEXT].encode("latin-1").decode("utf-8")
-        except UnicodeError:
-            value = value[:MAX_TEXT]
-        return value.strip("\0 \t\r\n")
+        text = value[:MAX_TEXT]
+        with suppress(UnicodeError):
+            text = text.encode("latin-1").decode("utf-8")
+        return text.strip("\0 \t\r\n")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError, ZeroDivisionError):
@@ -135,6 +137,8 @@ class _XmpReader:
 
     def _start(self, name: str, attributes: Mapping[str, str]) -> None:
         self._path.append(name)
+        if len(self._path) > _MAX_DEPTH:
+            raise ValueError("XMP is not as deep")
         self._text.clear()
         place = self._place()
         if place == []:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pyrite.evidence.comfyui import read_comfyui
 from pyrite.evidence.fields import plain, read_exif, read_json, read_texts, read_xmp, tidy
+from pyrite.evidence.settings import read_settings
 from pyrite.image import Image
 from pyrite.results import Evidence, Strength, Verdict
 
@@ -18,9 +19,6 @@ _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/ "
 _XMP = "http://ns.adobe.com/xap/1.0/ "
 _AIGC = "http://www.tc260.org.cn/ns/AIGC/1.0/ AIGC"
 
-# Longer texts are not settings, and the library's patterns take quadratic time on hostile ones.
-_MAX_SETTINGS = 32_000
-
 _SOFTWARE = re.compile(
     r"(Adobe Firefly|Aphrodite AI|DALL[·-]E|Draw Things|DreamStudio|Fooocus|Ideogram AI|InvokeAI|Midjourney|"
     r"NovelAI|RuinedFooocus|Stable Diffusion|reve\.com)(?:(?: Image)? v?\d[\w.]*)?"
@@ -28,8 +26,6 @@ _SOFTWARE = re.compile(
 # What the reference code of Black Forest Labs writes, and its relatives.
 _FLUX = re.compile(r"AI generated;(?:txt2img|img2img);(flux[\w.-]*)(?:;[\w.-]+)*")
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-# A prompt with its options, and the job.
-_MIDJOURNEY = re.compile(rf"(.{{0,20000}}? --[a-z]+.{{0,2000}}?) Job ID: ({_UUID})", re.DOTALL)
 _GROK = re.compile(r"Signature: [A-Za-z0-9+/]{64,}={0,2}")
 
 
@@ -90,54 +86,13 @@ def _read_source_type(xmp: Mapping[str, str]) -> list[Evidence]:
 
 
 def _find(exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[str, str]) -> Iterator[_Found]:
-    yield from _find_settings(texts, "PNG text")
-    if comment := exif.get("UserComment"):
-        yield from _find_settings({"parameters": comment}, "EXIF data")
+    commented = {"parameters": exif.get("UserComment", "")}
+    for fields, place in ((texts, "PNG text"), (commented, "EXIF data")):
+        for program, asked in read_settings(fields):
+            yield _Found(program, place, asked)
     yield from _find_comfyui(exif, texts)
     yield from _find_names(exif, texts, xmp)
     yield from _find_labels(exif, texts, xmp)
-
-
-def _find_settings(texts: Mapping[str, str], place: str) -> Iterator[_Found]:
-    """Find what programs for Stable Diffusion write: their settings, as text or JSON under a key of their own."""
-    from sd_parsers import parsers
-
-    short = {key: value for key, value in texts.items() if len(value) <= _MAX_SETTINGS}
-    candidates: list[parsers.Parser] = []
-    if "parameters" in short:
-        candidates += [parsers.FooocusParser(), parsers.AUTOMATIC1111Parser()]
-        settings = _of(read_json(short["parameters"]), "sui_image_params")
-        if settings:
-            wanted = {key: settings.get(key) for key in ("model", "prompt", "seed")}
-            yield _Found("SwarmUI", place, {**wanted, "negative_prompt": settings.get("negativeprompt")})
-    if short.keys() & {"invokeai_metadata", "sd-metadata", "Dream"}:
-        candidates.append(parsers.InvokeAIParser())
-    if short.get("Software") == "NovelAI":
-        candidates.append(parsers.NovelAIParser())
-    for parser in candidates:
-        try:
-            info = parser.parse(short)
-            details = _summarise(info)
-        except Exception:  # Its parsers raise nearly anything on what they do not know.
-            continue
-        yield _Found("Fooocus" if "fooocus_scheme" in texts else info.generator.value, place, details)
-        return
-
-
-def _summarise(info: Any) -> dict[str, object]:
-    sampler = info.samplers[0] if info.samplers else None
-    seed = sampler.parameters.get("seed") if sampler else None
-    return {
-        "model": str(sampler.model) if sampler and sampler.model else None,
-        "prompt": _join(info.full_prompt),
-        "negative_prompt": _join(info.full_negative_prompt),
-        "seed": int(seed) if isinstance(seed, str) and re.fullmatch(r"\d{1,19}", seed) else seed,
-    }
-
-
-def _join(prompt: object) -> object:
-    # Fooocus keeps what it added in lines of its own.
-    return "\n".join(map(str, prompt)) if isinstance(prompt, list) else prompt
 
 
 def _find_comfyui(exif: Mapping[str, str], texts: Mapping[str, str]) -> Iterator[_Found]:
@@ -179,8 +134,10 @@ def _find_labels(exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping
         (described, "EXIF data"),
         (xmp.get("http://purl.org/dc/elements/1.1/ description"), "XMP"),
     ):
-        if text and (job := _MIDJOURNEY.fullmatch(text)):
-            yield _Found("Midjourney", place, {"prompt": job[1], "job": job[2]})
+        # A prompt with its options, and the job.
+        prompt, _, job = (text or "").rpartition(" Job ID: ")
+        if re.fullmatch(_UUID, job) and re.search(r" --[a-z]", prompt):
+            yield _Found("Midjourney", place, {"prompt": prompt, "job": job})
     # Grok signs with a key that is not public, so that nobody else can check it.
     if _GROK.fullmatch(described) and re.fullmatch(_UUID, exif.get("Artist", "")):
         yield _Found("Grok", "EXIF data", {"image": exif["Artist"]})

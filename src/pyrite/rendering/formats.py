@@ -8,9 +8,10 @@ from typing import TextIO
 import msgspec
 
 from pyrite.results import Detection
+from pyrite.sources import encodable
 
 CSV_COLUMNS = (
-    "path", "sha256", "format", "width", "height", "verdict", "probability", "logit", "reason", "explanation",
+    "path", "sha256", "format", "width", "height", "frames", "verdict", "probability", "logit", "reason", "explanation",
     "p_real", "p_ai", "max_fpr", "evidence", "model_name", "model_version", "error_code", "error_message",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -57,16 +58,12 @@ def _row(found: Detection) -> tuple[object, ...]:
 def _inert(value: object) -> object:
     if not isinstance(value, str):
         return value
-    text = _plain(value)
+    text = encodable(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _json(detection: Detection) -> str:
     if detection.path is not None:
         # A file name may hold bytes that are no UTF-8, which JSON cannot.
-        detection = replace(detection, path=_plain(detection.path))
+        detection = replace(detection, path=encodable(detection.path))
     return msgspec.json.encode(detection).decode()
-
-
-def _plain(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -3,10 +3,9 @@
 import base64
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jinja2
@@ -48,7 +47,7 @@ def html_page(path: Path) -> Iterator[Callable[[Detection], None]]:
                 script=script,
                 # With its hash in the policy, this script runs and none that a file name smuggles in.
                 script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-                made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+                made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
                 rows="\0",
             )
             before, after = head.split("\0")

@@ -1,22 +1,32 @@
 """Detections as lines on a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from rich.console import Console
 from rich.text import Text
 
-from pyrite.results import Detection, Reason, Verdict
+from pyrite.results import Detection, Reason, Strength, Verdict
 
 _STYLES = {Verdict.AI: "bold red", Verdict.REAL: "bold green", Verdict.UNCERTAIN: "bold yellow"}
+_STRENGTHS = {Strength.VERIFIED: "green", Strength.ASSERTED: "yellow", Strength.INFERRED: "dim"}
+
+
+def write_text(detections: Iterable[Detection], console: Console, *, verbose: bool = False) -> None:
+    """Print a line per detection as they come, and with `verbose` the evidence under it."""
+    for detection in detections:
+        console.print(detection_line(detection))
+        for line in evidence_lines(detection) if verbose else ():
+            console.print(line)
 
 
 def detection_line(detection: Detection) -> Text:
     """Return one line: the verdict, the probability of AI, the path, and why where the score is not why."""
     path = printable(detection.path or "(no path)")
     if detection.error:
-        return Text.assemble(("error    ", "bold magenta"), "     –  ", path, (f"  {detection.error.message}", "dim"))
+        return Text.assemble(("error     ", "bold magenta"), "     –  ", path, (f"  {detection.error.message}", "dim"))
     why = "" if detection.reason is Reason.PIXELS else f"  {printable(detection.explanation)}"
     return Text.assemble(
-        (f"{detection.verdict:<9}", _STYLES[detection.verdict]),
+        (f"{detection.verdict:<10}", _STYLES[detection.verdict]),
         f"{detection.probability or 0:6.1%}  ",
         path,
         (why, "dim"),
@@ -47,3 +57,12 @@ def outcome(detection: Detection) -> str:
 def printable(text: str) -> str:
     """Return text that does nothing to a terminal: control characters and lone surrogates are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def evidence_lines(detection: Detection) -> Iterator[Text]:
+    """Yield one indented line for each piece of evidence that the first line does not tell already."""
+    for item in detection.evidence:
+        if item.detail == detection.explanation and detection.reason is not Reason.PIXELS:
+            continue
+        style = _STRENGTHS[item.strength]
+        yield Text.assemble(" " * 18, (f"{item.strength} ", style), printable(f"{item.kind}: {item.detail}"))

@@ -20,6 +20,7 @@ from pyrite.evaluation import Part, Report, measure
 from pyrite.evaluation.provenance import current_command, package_versions, source_commit
 from pyrite.preprocess import Preprocess
 from pyrite.runtime import Session
+from pyrite.sources import encodable
 from pyrite.training.architectures import build_model
 from pyrite.training.card import write_card
 from pyrite.training.checkpoint import State
@@ -78,7 +79,7 @@ def train(
     require("train", "keras", "sklearn", "matplotlib", "tensorboard")
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    dataset = replace(dataset, name=_plain(dataset.name))
+    dataset = replace(dataset, name=encodable(dataset.name))
     out = Path(out)
     _check(out, recipe, resume)
     # All that may be refused comes before the folder, so that a mistake leaves nothing behind.
@@ -184,7 +185,7 @@ def _claimed(out: Path, recipe: Recipe, resume: bool) -> Iterator[_Provenance]:
         _check(out, recipe, resume)  # Again, since another process may have been here.
         began = out / "provenance.json"
         if not resume:
-            provenance = _Provenance(_plain(current_command()), source_commit(), package_versions())
+            provenance = _Provenance(encodable(current_command()), source_commit(), package_versions())
             with _written(out):
                 began.write_bytes(msgspec.json.encode(provenance))
                 (out / "recipe.toml").write_text(dump_recipe(recipe), "utf-8")
@@ -250,11 +251,6 @@ def _readable(parts: Split, dataset: Dataset, decoded: Decoded) -> Split:
                     f"least {least}: add images, or raise the limit where one is set."
                 )
     return parts
-
-
-def _plain(text: str) -> str:
-    """Return text that JSON can hold: file names may have bytes that are no UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _scope(decoded: Decoded, name: str) -> Scope:
