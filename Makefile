@@ -58,10 +58,12 @@ format: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/typer pyrite.cli utils docs --name pyrite --title "The command line" --output docs/cli.md
 
-lock: $(INSTALLED)
-	$(PIP) install uv
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
-		--no-annotate --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml
+# In an environment of its own, so that a lock that does not install can be mended.
+lock:
+	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && \
+		"$$tools/bin/python" -m pip --disable-pip-version-check --quiet install uv && \
+		"$$tools/bin/uv" pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
+			--no-annotate --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml >/dev/null
 
 clean:
 	rm -rf .venv demo dist .mypy_cache .pytest_cache .ruff_cache

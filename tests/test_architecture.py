@@ -21,24 +21,22 @@ PACKAGES = sorted(path.parent for path in SOURCE.rglob("__init__.py"))
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of the ladder; the lower, the fewer others it may import."""
+class Room:
+    """A row of the table."""
 
-    rank: int
-    rooms: tuple[str, ...]
+    level: int
     packages: frozenset[str]
 
 
-def read_ladder() -> list[Row]:
-    table = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("| rooms |")[2].partition("\n\n")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
-    return [
-        Row(-i, tuple(rooms.replace("`", "").split(", ")), frozenset(packages.split(", ")) - {""})
-        for i, (rooms, _, packages) in enumerate(rows)
-    ]
+def read_ladder() -> dict[str, Room]:
+    table = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("\n| level |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    return {
+        room.strip("`"): Room(int(level), frozenset(packages.split(", ")) - {""}) for level, room, _, packages in rows
+    }
 
 
-LADDER = {room: row for row in read_ladder() for room in row.rooms}
+LADDER = read_ladder()
 
 
 @dataclass(frozen=True)
@@ -122,20 +120,20 @@ def test_every_room_stands_in_the_table_and_every_room_of_the_table_stands() -> 
     assert {room_of(path) for path in MODULES} == set(LADDER)
 
 
-def test_rooms_import_only_from_rows_below() -> None:
+def test_rooms_import_only_from_lower_levels() -> None:
     wrong = [
         str(found)
         for found in IMPORTS
-        if found.room not in (None, room_of(found.file)) and LADDER[found.room].rank >= LADDER[room_of(found.file)].rank
+        if (home := room_of(found.file)) in LADDER
+        and found.room not in (None, home)
+        and LADDER[found.room].level >= LADDER[home].level
     ]
     assert not wrong
 
 
-def test_rows_use_the_packages_that_the_table_gives_them_and_no_others() -> None:
-    used = {
-        row.rooms: {found.top for found in THIRD_PARTY if room_of(found.file) in row.rooms} for row in LADDER.values()
-    }
-    assert used == {row.rooms: row.packages for row in LADDER.values()}
+@pytest.mark.parametrize("room", LADDER)
+def test_rooms_import_the_packages_that_the_table_names_and_no_others(room: str) -> None:
+    assert {found.top for found in THIRD_PARTY if room_of(found.file) == room} == LADDER[room].packages
 
 
 def test_packages_imported_with_a_module_are_base_dependencies() -> None:

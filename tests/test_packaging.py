@@ -16,9 +16,12 @@ LOCK = (ROOT / "requirements.lock").read_text("utf-8")
 
 
 def locked_requirements() -> list[Requirement]:
+    """Return the base dependencies, those of the extra `dev`, and those of the extras that it takes in."""
     extras = PROJECT["optional-dependencies"]
-    texts = [*PROJECT["dependencies"], *(text for name in ("train", "jax", "kaggle", "dev") for text in extras[name])]
-    return [requirement for text in texts if (requirement := Requirement(text)).name != "pyrite"]
+    development = list(map(Requirement, extras["dev"]))
+    [own] = [requirement for requirement in development if requirement.name == "pyrite"]
+    texts = [*PROJECT["dependencies"], *(text for name in own.extras for text in extras[name])]
+    return [*map(Requirement, texts), *(requirement for requirement in development if requirement is not own)]
 
 
 def test_the_lock_has_a_fitting_pin_for_every_requirement() -> None:

@@ -30,6 +30,19 @@ def test_enlarging_one_pixel_keeps_its_colour():
     assert (Preprocess(height=4, width=4).apply(pixels) == [1, 2, 3]).all()
 
 
+@pytest.mark.parametrize(("left", "right"), [(0, 64), (0, 63.125), (0.875, 64), (16, 48)])
+def test_a_box_says_where_the_image_lies(left, right):
+    row = Preprocess(height=1, width=8).apply(GRADIENT, (left, 0, right, 48))[0, :, 0]
+    centres = left + (np.arange(8) + 0.5) * (right - left) / 8
+    assert np.abs(row[1:-1] - 4 * (centres[1:-1] - 0.5)).max() <= 0.5
+
+
+def test_a_box_counts_in_an_image_of_the_models_size_too():
+    model = Preprocess(height=48, width=64)
+    assert model.apply(GRADIENT, (0, 0, 64, 48)) is GRADIENT
+    assert model.apply(GRADIENT, (0, 0, 32, 48)).max() < 130
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [

@@ -3,8 +3,8 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -112,7 +112,6 @@ def detect(
     from pyrite.evidence import missing_readers
     from pyrite.image import Limits
     from pyrite.rendering.formats import write_csv, write_json, write_jsonl
-    from pyrite.rendering.html import html_page
     from pyrite.rendering.text import outcome, summary_line, write_text
     from pyrite.sources import find_files, read_list
 
@@ -133,7 +132,7 @@ def detect(
     listed = read_list(sys.stdin.buffer) if Path("-") in paths else ()
     files = find_files(chain((path for path in paths if path != Path("-")), listed), recursive=recursive)
     counts: Counter[str] = Counter()
-    with nullcontext(lambda detection: None) if html is None else html_page(html) as add:
+    with _page(html) as add:
 
         def detections() -> Iterator[Detection]:
             for detection in detector.detect_many(files):
@@ -307,6 +306,17 @@ def _open(data: str, real: str | None, ai: str | None) -> "Dataset":
     if (real is None) != (ai is None):
         raise typer.BadParameter("--real and --ai go together.")
     return Dataset.open(data, classes=None if real is None or ai is None else {real: 0, ai: 1})
+
+
+@contextmanager
+def _page(path: Path | None) -> Iterator[Callable[[Detection], None]]:
+    if path is None:
+        yield lambda detection: None
+        return
+    from pyrite.rendering.html import html_page
+
+    with html_page(path) as add:
+        yield add
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -13,7 +13,6 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
-from joblib import cpu_count
 from PIL import Image as PillowImage
 
 from pyrite.bundle import Bundle, BundleInfo, load_bundle
@@ -23,7 +22,7 @@ from pyrite.evidence import check_trust_anchors, read_evidence
 from pyrite.image import Limits, Source, open_image
 from pyrite.preprocess import Pixels
 from pyrite.results import Detection, Evidence, Failure, Model, Reason, Strength, Verdict
-from pyrite.runtime import Session
+from pyrite.runtime import Session, available_cpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class Detector:
         return self._stream(iter(sources), batch_size)
 
     def _stream(self, sources: Iterator[Source], batch_size: int) -> Iterator[Detection]:
-        pool = ThreadPoolExecutor(min(4, cpu_count()), thread_name_prefix="pyrite-decode")
+        pool = ThreadPoolExecutor(min(4, available_cpus()), thread_name_prefix="pyrite-decode")
         pending: deque[Future[_Ready | Detection]] = deque()
         try:
             while True:

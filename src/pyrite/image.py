@@ -2,12 +2,13 @@
 
 import hashlib
 import io
+import logging
 import re
 import stat
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
@@ -45,8 +46,13 @@ FORMATS = (*_PLUGINS, "HEIF")
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BMP_HEADER_SIZES = {12, 40, 52, 56, 64, 108, 124}
+_STARTS: Mapping[str, tuple[bytes, ...]] = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+}
+_BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}
 
 _MARGIN = 8
 _STRIP = 1 << 20  # pixels that are converted at a time
@@ -75,9 +81,8 @@ class Image:
     """The part of `pixels` that is the image: left, top, right, bottom. A reduced image may end within its
     outermost pixels."""
     width: int
-    """Of the file's image, in pixels, however few of them were decoded."""
     height: int
-    """Of the file's image, in pixels, however few of them were decoded."""
+    """In pixels, like `width`, however few of them were decoded."""
     format: str | None
     """One of `FORMATS`; as Pillow has it for a Pillow image; `None` for pixels that never were a file."""
     sha256: str | None
@@ -124,8 +129,11 @@ def open_image(source: Source, limits: Limits = Limits(), *, at_least: tuple[int
         raise
     except MemoryError as error:
         raise ImageError("out_of_memory", "There is not enough memory for this image.") from error
+    except PillowImage.DecompressionBombError as error:  # Of a part that claims to be larger than the image.
+        raise ImageError("too_many_pixels", f"The image has too many pixels: {error}") from error
     except Exception as error:  # Decoders raise nearly anything on damaged files.
-        raise ImageError("corrupt", f"The image is damaged: {str(error) or type(error).__name__}") from error
+        detail = f"{type(error).__name__}: {error}".removesuffix(".")
+        raise ImageError("corrupt", f"The image is damaged, or of a kind that is not read here ({detail}).") from error
 
 
 def _read(source: str | Path | bytes | BinaryIO, limits: Limits) -> bytes:
@@ -141,7 +149,7 @@ def _read(source: str | Path | bytes | BinaryIO, limits: Limits) -> bytes:
                 raise ImageError("not_a_file", f"This is {kind}, not a file.")
             _check_bytes(status.st_size, limits)
             with path.open("rb") as stream:
-                data = stream.read(limits.max_bytes + 1)
+                data = stream.read(status.st_size + 1)
         except FileNotFoundError:
             raise ImageError("not_found", "There is no such file.") from None
         except (OSError, ValueError) as error:
@@ -149,10 +157,9 @@ def _read(source: str | Path | bytes | BinaryIO, limits: Limits) -> bytes:
     elif hasattr(source, "read"):
         data = _read_stream(source, limits.max_bytes + 1)
     else:
-        raise ImageError(
-            "bad_source",
-            f"An image is a path, bytes, a binary stream, a Pillow image or an array, not {type(source).__name__}.",
-        )
+        kind = type(source).__name__
+        sentence = f"An image is a path, bytes, a binary stream, a Pillow image or an array, not {kind}."
+        raise ImageError("bad_source", sentence)
     _check_bytes(len(data), limits)
     return data
 
@@ -182,10 +189,8 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
     if min(width, height) < 1:
         raise ImageError("corrupt", f"The image has no pixels: its size is {width} × {height}.")
     if width * height > limits.max_pixels:
-        raise ImageError(
-            "too_many_pixels",
-            f"The image has {width:,} × {height:,} pixels; the limit is {limits.max_pixels:,}.",
-        )
+        sentence = f"The image has {width:,} × {height:,} pixels; the limit is {limits.max_pixels:,}."
+        raise ImageError("too_many_pixels", sentence)
 
 
 def _decode(data: bytes, limits: Limits, short: int | None) -> Image:
@@ -193,32 +198,26 @@ def _decode(data: bytes, limits: Limits, short: int | None) -> Image:
         raise ImageError("empty", "The file is empty.")
     name = _sniff(data)
     if name is None:
-        raise ImageError(
-            "unsupported_format",
-            f"This is not an image in a format that is read here ({', '.join(FORMATS)}).",
-        )
+        sentence = f"This is not an image in a format that is read here ({', '.join(FORMATS)})."
+        raise ImageError("unsupported_format", sentence)
     _check_structure(name, data)
     if name == "HEIF":
         canvas, frames = _open_heif(data, limits, short)
-        return _to_image(canvas, name, data, frames)
+        return replace(_to_image(canvas, name, data), frames=frames)
     stream = _Stream(data)
     with _PLUGINS[name](stream) as image:
         canvas = _open_pillow(image, limits, short, draft=name == "JPEG")
-        return _to_image(canvas, name, data, _count_frames(image, stream))
+        # Counting leaves the first frame behind, so the pixels come first.
+        return replace(_to_image(canvas, name, data), frames=_count_frames(image, stream))
 
 
 def _sniff(data: bytes) -> str | None:
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if data.startswith(_TIFF_STARTS):
-        return "TIFF"
+    for name, starts in _STARTS.items():
+        if data.startswith(starts):
+            return name
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WEBP"
-    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
         return "BMP"
     if data[4:8] == b"ftyp":
         end = min(int.from_bytes(data[:4], "big"), 256)
@@ -231,9 +230,9 @@ def _check_structure(name: str, data: bytes) -> None:
     """Refuse small files that would keep a decoder busy for hours; both counts are far above any honest file's."""
     # Each scan goes over the whole image. By chance, the marker is in 1 of 65,536 bytes after the image.
     if name == "JPEG" and data.count(b"\xff\xda") > _MAX_SCANS + len(data) // 32_768:
-        raise ImageError("corrupt", "The image is damaged: it has far too many scans.")
+        raise ImageError("corrupt", "The image is damaged, or made to harm: it has far too many scans.")
     if name == "PNG" and data.count(b"iCCP") > _MAX_PROFILES:
-        raise ImageError("corrupt", "The image is damaged: it has far too many colour profiles.")
+        raise ImageError("corrupt", "The image is damaged, or made to harm: it has far too many colour profiles.")
 
 
 class _Stream(io.BytesIO):
@@ -244,18 +243,21 @@ class _Stream(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self.reads_left -= 1
         if self.reads_left < 0:
-            raise ImageError("corrupt", "The image is damaged: it has far too many parts.")
+            raise ImageError("corrupt", "The image is damaged, or made to harm: it has far too many parts.")
         return super().read(size)
 
 
 def _silence_decoders() -> None:
-    """Keep what decoders warn of off the terminal, for this process, and from becoming an error.
+    """Keep what decoders say of damage off the terminal, and warnings from becoming errors, for this process.
 
     Restoring the filters afterwards would undo what other threads do to them in the meantime.
     """
     quiet = ("ignore", None, Warning, re.compile(r"(PIL|pillow_heif)\."), 0)
     if quiet not in warnings.filters:
         warnings.filterwarnings("ignore", module=quiet[3].pattern)
+    log = logging.getLogger("PIL")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())  # Without any, errors would be printed. The host's own go on to work.
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +265,8 @@ class _Canvas:
     """What a decoder gave, in whatever mode, before the EXIF turn."""
 
     width: int
-    """Of the image, in pixels, whatever was decoded of it."""
     height: int
-    """Of the image, in pixels, whatever was decoded of it."""
+    """In pixels, like `width`, however few of them were decoded."""
     rows: Callable[[int, int], PillowImage.Image]
     """Return what was decoded from one row up to another, as RGB."""
     scale: int = 1
@@ -283,15 +284,13 @@ def _scale(width: int, height: int, short: int | None) -> int:
 
 def _from_array(pixels: NDArray[np.uint8], limits: Limits, short: int | None) -> Image:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise ImageError(
-            "bad_array",
-            f"An array must be uint8 of (height, width, 3), not {pixels.dtype} of {pixels.shape}.",
-        )
+        sentence = f"An array must be uint8 of (height, width, 3), not {pixels.dtype} of {pixels.shape}."
+        raise ImageError("bad_array", sentence)
     height, width = pixels.shape[:2]
     _check_pixels(width, height, limits)
     scale = _scale(width, height, short)
     if scale == 1:
-        return Image(pixels, (0, 0, width, height), width, height, None, None, None, {}, 1)
+        return Image(pixels, (0, 0, width, height), width, height, None, None, None, {}, frames=1)
     return _to_image(_Canvas(width, height, lambda top, end: PillowImage.fromarray(pixels[top:end]), scale))
 
 
@@ -299,10 +298,8 @@ def _open_pillow(image: PillowImage.Image, limits: Limits, short: int | None, *,
     width, height = image.size
     _check_pixels(width, height, limits)
     if image.mode in ("I", "F", "LAB"):
-        raise ImageError(
-            "unsupported_format",
-            f"Pixels of Pillow's mode {image.mode} are not read here. Convert them to RGB.",
-        )
+        sentence = f"Pixels of Pillow's mode {image.mode} are not read here. Convert them to RGB."
+        raise ImageError("unsupported_format", sentence)
     scale = _scale(width, height, short)
     drafted = draft and scale > 1 and image.draft(None, (width // scale, height // scale)) is not None
     image.load()
@@ -320,9 +317,8 @@ def _open_heif(data: bytes, limits: Limits, short: int | None) -> tuple[_Canvas,
     try:
         from pillow_heif import open_heif
     except ImportError:
-        raise ImageError(
-            "unsupported_format", "HEIC and HEIF need pillow-heif. Install it with: pip install pillow-heif"
-        ) from None
+        sentence = "HEIC and HEIF need pillow-heif. Install it with: pip install 'pyrite[heif]'"
+        raise ImageError("unsupported_format", sentence) from None
     file = open_heif(data, convert_hdr_to_8bit=True, remove_stride=False)
     image = file[file.primary_index]
     _check_pixels(*image.size, limits)
@@ -369,20 +365,13 @@ def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
     return image.convert("RGB")
 
 
-def _to_image(canvas: _Canvas, name: str | None = None, data: bytes | None = None, frames: int = 1) -> Image:
+def _to_image(canvas: _Canvas, name: str | None = None, data: bytes | None = None) -> Image:
     pixels, box = _assemble(canvas)
-    turned = canvas.orientation > 4
-    return Image(
-        pixels=pixels,
-        box=box,
-        width=canvas.height if turned else canvas.width,
-        height=canvas.width if turned else canvas.height,
-        format=name,
-        sha256=hashlib.sha256(data).hexdigest() if data else None,
-        data=data,
-        info=MappingProxyType(dict(canvas.info)),
-        frames=frames,
-    )
+    width, height = canvas.width, canvas.height
+    if canvas.orientation > 4:
+        width, height = height, width
+    sha256 = hashlib.sha256(data).hexdigest() if data else None
+    return Image(pixels, box, width, height, name, sha256, data, MappingProxyType(dict(canvas.info)), frames=1)
 
 
 def _assemble(canvas: _Canvas) -> tuple[NDArray[np.uint8], Box]:

@@ -1,11 +1,19 @@
 """Running a model: the only place that knows ONNX Runtime."""
 
+import os
+
 import numpy as np
 import onnxruntime
-from joblib import cpu_count
 from numpy.typing import NDArray
 
 from pyrite.errors import BundleError, PyriteError
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Session:
@@ -28,7 +36,7 @@ class Session:
         if threads is not None and threads < 1:
             raise PyriteError(f"threads must be at least 1, not {threads}.")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cpu_count()
+        options.intra_op_num_threads = threads or available_cpus()
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
         try:

@@ -56,7 +56,7 @@ def test_hostile_names_and_metadata_are_inert(found: Detection, tmp_path: Path) 
     hostile = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
     evidence = (Evidence("generator", Strength.ASSERTED, Verdict.AI, hostile),)
     with html_page(tmp_path / "page.html") as add:
-        add(replace(found, path=hostile, explanation=hostile, evidence=evidence))
+        add(replace(found, path=hostile, explanation=f"{hostile}!", evidence=evidence))
     page = Page(tmp_path / "page.html")
     assert len(page.all("script")) == 1
     assert page.all("img") == []
