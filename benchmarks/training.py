@@ -32,22 +32,16 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=3000, help="of the whole job")
     parser.add_argument("--epochs", type=int, default=2, help="of the whole job")
     parser.add_argument("--rounds", type=int, default=5, help="of the comparisons in turns")
+    parser.add_argument("--part", action="append", choices=PARTS, help="measure only this, and keep the rest of --out")
     arguments = parser.parse_args()
-    found: dict[str, Any] = {"machine": machine(), "images": arguments.images, "epochs": arguments.epochs}
+    found: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.part and arguments.out.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PYRITE_CACHE"] = str(Path(folder) / "cache")
-        found["decoding"] = decoding(arguments.archive)
-        print(json.dumps(found["decoding"], indent=1), flush=True)
-        found["input_pipeline"] = input_pipeline(arguments.archive, arguments.rounds)
-        print(json.dumps(found["input_pipeline"], indent=1), flush=True)
-        found["settings"] = settings()
-        print(json.dumps(found["settings"], indent=1), flush=True)
-        sample = Path(folder) / "cifake-sample.zip"
-        write_sample(arguments.archive, sample, arguments.images)
-        found["whole_job"] = whole_job(sample, Path(folder), arguments.epochs)
-        print(json.dumps(found["whole_job"], indent=1), flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+        for part in arguments.part or PARTS:
+            found[part] = {"machine": machine(), **PARTS[part](arguments, Path(folder))}
+            print(part, json.dumps(found[part], indent=1), flush=True)
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
+            arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def machine() -> dict[str, object]:
@@ -59,7 +53,7 @@ def machine() -> dict[str, object]:
     return {"cpu": model, "cores": os.cpu_count(), "commit": source_commit(), "packages": package_versions()}
 
 
-def decoding(archive: Path) -> dict[str, float]:
+def decoding(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Compare Pyrite's first and later pass over the whole archive with a plain loop over it."""
     import io
 
@@ -70,11 +64,11 @@ def decoding(archive: Path) -> dict[str, float]:
     from pyrite.preprocess import Preprocess
 
     def plain() -> None:
-        with zipfile.ZipFile(archive) as opened:
+        with zipfile.ZipFile(arguments.archive) as opened:
             for name in opened.namelist():
                 np.asarray(Image.open(io.BytesIO(opened.read(name))).convert("RGB"))
 
-    dataset = Dataset.open(archive)
+    dataset = Dataset.open(arguments.archive)
     preprocess = Preprocess(height=32, width=32)
     first = seconds(lambda: decode(dataset, preprocess))
     later = seconds(lambda: decode(dataset, preprocess))
@@ -88,7 +82,7 @@ def decoding(archive: Path) -> dict[str, float]:
     }
 
 
-def input_pipeline(archive: Path, rounds: int) -> dict[str, float]:
+def input_pipeline(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Compare an epoch of Pyrite's loop with one of `fit` on arrays in memory, same network, in turns."""
     import numpy as np
 
@@ -99,7 +93,7 @@ def input_pipeline(archive: Path, rounds: int) -> dict[str, float]:
     from pyrite.training.batches import train_batches
     from pyrite.training.loop import compile_model
 
-    dataset = Dataset.open(archive)
+    dataset = Dataset.open(arguments.archive)
     decoded = decode(dataset, Preprocess(height=32, width=32))
     recipe = load_recipe("resnet50")
     chosen = np.random.default_rng(0).choice(len(dataset), 8 * BATCH, replace=False)
@@ -119,13 +113,13 @@ def input_pipeline(archive: Path, rounds: int) -> dict[str, float]:
         for _ in train_batches(decoded.pixels, dataset.labels, chosen, recipe, epoch=0):
             pass
 
-    pairs = in_turns(ours, in_memory, rounds)
+    pairs = in_turns(ours, in_memory, arguments.rounds)
     return {
         "images": len(chosen),
         "pyrite_seconds": statistics.median(a for a, _ in pairs),
         "fit_in_memory_seconds": statistics.median(b for _, b in pairs),
         "ratio": statistics.median(a / b for a, b in pairs),
-        "batches_alone_seconds": statistics.median(seconds(batches_alone) for _ in range(rounds)),
+        "batches_alone_seconds": statistics.median(seconds(batches_alone) for _ in range(arguments.rounds)),
     }
 
 
@@ -141,7 +135,7 @@ SETTINGS: dict[str, tuple[dict[str, str], list[str]]] = {
 }
 
 
-def settings() -> dict[str, dict[str, float]]:
+def settings(arguments: argparse.Namespace, folder: Path) -> dict[str, dict[str, float]]:
     """Time ResNet50's training step under each setting that was tried, each in a process of its own."""
     results: dict[str, dict[str, float]] = {}
     for name, (environment, options) in SETTINGS.items():
@@ -153,11 +147,13 @@ def settings() -> dict[str, dict[str, float]]:
     return results
 
 
-def whole_job(sample: Path, folder: Path, epochs: int) -> dict[str, float]:
+def whole_job(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Time both jobs from the zip to the report; the plain one as it comes, and with oneDNN switched on."""
-    plain = [sys.executable, str(HERE / "plain_keras.py"), str(sample), "--epochs", str(epochs)]
+    sample = folder / "cifake-sample.zip"
+    write_sample(arguments.archive, sample, arguments.images)
+    plain = [sys.executable, str(HERE / "plain_keras.py"), str(sample), "--epochs", str(arguments.epochs)]
     ours = [
-        *(str(PYRITE), "train", str(sample), "--recipe", "resnet50", "--set", f"epochs={epochs}"),
+        *(str(PYRITE), "train", str(sample), "--recipe", "resnet50", "--set", f"epochs={arguments.epochs}"),
         *("--out", str(folder / "run")),
     ]
     first = seconds(lambda: run(ours))
@@ -171,6 +167,8 @@ def whole_job(sample: Path, folder: Path, epochs: int) -> dict[str, float]:
         "plain_keras_with_onednn_seconds": with_onednn,
         "ratio": first / as_it_comes,
         "ratio_with_onednn": first / with_onednn,
+        "images": arguments.images,
+        "epochs": arguments.epochs,
     }
 
 
@@ -202,6 +200,9 @@ def seconds(work: Callable[[], object]) -> float:
 def in_turns(a: Callable[[], object], b: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
     """Time both in turns, after one round that is not counted."""
     return [(seconds(a), seconds(b)) for _ in range(rounds + 1)][1:]
+
+
+PARTS = {"decoding": decoding, "input_pipeline": input_pipeline, "settings": settings, "whole_job": whole_job}
 
 
 if __name__ == "__main__":

@@ -244,7 +244,7 @@ class GoldenCheck:
 
     vectors: int
     max_difference: float
-    """The largest absolute difference of a logit."""
+    """The largest difference of a logit; relative to logits beyond 1."""
     changed_inputs: tuple[int, ...]
     """Which vectors reach the model as other bytes than before."""
     changed_verdicts: tuple[int, ...]
@@ -303,7 +303,7 @@ def replay_golden(bundle: Bundle) -> GoldenCheck:
     for i, (now, then) in enumerate(zip(found, vectors, strict=True)):
         if now.logit is None:
             raise BundleError(f"Image {i} of golden.json in the bundle {bundle.info.name} cannot be read.")
-        differences.append(abs(now.logit - then.logit))
+        differences.append(abs(now.logit - then.logit) / max(1, abs(then.logit)))
         if _input_sha256(bundle.info, then.png) != then.sha256:
             changed_inputs.append(i)
         if now.verdict != then.verdict:

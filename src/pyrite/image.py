@@ -204,6 +204,10 @@ def _decode(data: bytes, limits: Limits, short: int | None) -> Image:
     if name == "HEIF":
         canvas, frames = _open_heif(data, limits, short)
         return replace(_to_image(canvas, name, data), frames=frames)
+    if name == "JPEG" and len(data) <= _MAX_READS:
+        # It is read once through, so it cannot have more parts than bytes; and it has one frame.
+        with JpegImageFile(io.BytesIO(data)) as image:
+            return _to_image(_open_pillow(image, limits, short, draft=True), name, data)
     stream = _Stream(data)
     with _PLUGINS[name](stream) as image:
         canvas = _open_pillow(image, limits, short, draft=name == "JPEG")

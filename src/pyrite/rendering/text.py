@@ -42,7 +42,9 @@ def summary_line(counts: Mapping[str, int], max_fpr: float | None) -> Text:
     """
     total = sum(counts.values())
     parts = [f"{counts.get(key, 0):,} {name}" for key, name in _OUTCOMES.items() if counts.get(key) or key != "error"]
-    budget = f"; of 1,000 real images about {1000 * max_fpr:.0f} would be called ai" if max_fpr is not None else ""
+    budget = ""
+    if max_fpr is not None:
+        budget = f"; of 1,000 real images like those of its calibration, about {1000 * max_fpr:.0f} would be called ai"
     return Text(f"{total:,} image{'' if total == 1 else 's'}: {', '.join(parts)}{budget}.", style="dim")
 
 

@@ -1,0 +1,189 @@
+"""Detection, side by side: start-up, a folder of small images, a folder of photos, and reading metadata.
+
+    python benchmarks/detection.py cifake.zip --recipe resnet50 --out results/benchmarks/detection.json
+
+Speed does not hang on what a network has learnt, so it is exported with its initial weights.
+"""
+
+import argparse
+import io
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from PIL import Image
+
+from inference import make_bundle
+from pyrite.bundle import Bundle, save_bundle
+from pyrite.detector import Detector, make_golden
+from pyrite.evidence import read_evidence
+from pyrite.image import open_image
+from pyrite.runtime import Session
+from pyrite.training import load_recipe
+from pyrite.training.architectures import build_model
+from pyrite.training.export import export_onnx
+from training import PYRITE, in_turns, machine, seconds
+
+BASELINE = "import numpy, PIL.Image, onnxruntime"
+
+
+def main() -> None:
+    """Run every comparison, print it, and write it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("archive", type=Path, help="CIFAKE as a zip")
+    parser.add_argument("--recipe", default="resnet50", help="whose network")
+    parser.add_argument("--out", type=Path, required=True, help="where the JSON goes")
+    parser.add_argument("--images", type=int, default=10_000, help="in the folder of small ones")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    recipe = load_recipe(arguments.recipe)
+    model = build_model(recipe)
+    bundle = make_bundle(export_onnx(model), recipe.height, recipe.width)
+    found: dict[str, Any] = {"machine": machine(), "recipe": recipe.name}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        small = unpack(arguments.archive, folder / "small", arguments.images)
+        found["cold_start"] = cold_start(bundle, small[0], folder)
+        print(json.dumps(found["cold_start"]), flush=True)
+        found["small_images"] = small_images(bundle, model, small, arguments.rounds)
+        print(json.dumps(found["small_images"]), flush=True)
+        found["photos"] = photos(bundle, folder, arguments.rounds)
+        print(json.dumps(found["photos"]), flush=True)
+        found["metadata"] = metadata(small[0], folder / "photo0.jpg")
+        print(json.dumps(found["metadata"]), flush=True)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def unpack(archive: Path, folder: Path, count: int) -> list[Path]:
+    """Write the archive's first images to a folder."""
+    folder.mkdir()
+    paths = []
+    with zipfile.ZipFile(archive) as opened:
+        for i, name in enumerate(opened.namelist()[:count]):
+            paths.append(folder / f"{i:06}.jpg")
+            paths[-1].write_bytes(opened.read(name))
+    return paths
+
+
+def cold_start(bundle: Bundle, image: Path, folder: Path) -> dict[str, float]:
+    """Compare judging one image by the command line with importing what that cannot do without."""
+    pixels = [np.full((32, 32, 3), value, np.uint8) for value in range(8)]
+    golden = make_golden(bundle.info, bundle.read("model.onnx"), pixels)
+    save_bundle(folder / "bundle", bundle.info, {**bundle.files, "golden.json": golden})
+    ours = [str(PYRITE), "detect", str(image), "--bundle", str(folder / "bundle")]
+    imports = [sys.executable, "-c", BASELINE]
+
+    def run(command: Sequence[str]) -> None:
+        subprocess.run(command, check=True, capture_output=True)
+
+    pairs = in_turns(lambda: run(ours), lambda: run(imports), 10)
+    return {
+        "detect_seconds": statistics.median(a for a, _ in pairs),
+        "imports_seconds": statistics.median(b for _, b in pairs),
+        "ratio": statistics.median(a / b for a, b in pairs),
+    }
+
+
+def small_images(bundle: Bundle, model: Any, paths: list[Path], rounds: int) -> dict[str, float]:
+    """Compare the detector with Pillow and `model.predict`, and with its own two floors."""
+    detector = Detector(bundle)
+    session = Session(bundle.read("model.onnx"))
+    pixels = np.stack([open_image(path).pixels for path in paths])
+
+    def ours() -> None:
+        for _ in detector.detect_many(paths):
+            pass
+
+    def plain() -> None:
+        for start in range(0, len(paths), 256):
+            chunk = paths[start : start + 256]
+            batch = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in chunk])
+            model.predict(batch, batch_size=256, verbose=0)
+
+    def score(batch: int) -> None:
+        for start in range(0, len(pixels), batch):
+            session.logits(pixels[start : start + batch])
+
+    pairs = in_turns(ours, plain, rounds)
+    mine = statistics.median(a for a, _ in pairs)
+    decoding = min(seconds(lambda: decode_all(paths)) for _ in range(rounds))
+    scoring = {batch: seconds(lambda batch=batch: score(batch)) for batch in (16, 32, 64, 128, 256)}
+    floor = max(decoding, min(scoring.values()))
+    return {
+        "images": len(paths),
+        "detector_seconds": mine,
+        "plain_seconds": statistics.median(b for _, b in pairs),
+        "speedup": statistics.median(b / a for a, b in pairs),
+        "decoding_alone_seconds": decoding,
+        "session_alone_seconds": min(scoring.values()),
+        "ratio_to_slower_floor": mine / floor,
+    }
+
+
+def decode_all(paths: list[Path]) -> None:
+    """Decode with all cores and nothing else."""
+    chunks = (joblib.delayed(decode_some)(paths[start : start + 500]) for start in range(0, len(paths), 500))
+    joblib.Parallel(n_jobs=joblib.cpu_count())(chunks)
+
+
+def decode_some(paths: list[Path]) -> None:
+    """Decode by Pillow alone."""
+    for path in paths:
+        np.asarray(Image.open(path).convert("RGB"))
+
+
+def photos(bundle: Bundle, folder: Path, rounds: int) -> dict[str, float]:
+    """Compare the detector on 50 photos of 12 megapixels with decoding them by Pillow."""
+    generator = np.random.default_rng(0)
+    paths = [folder / f"photo{i}.jpg" for i in range(50)]
+    for path in paths:
+        coarse = Image.fromarray(generator.integers(0, 256, (75, 100, 3), np.uint8))
+        photo = np.asarray(coarse.resize((4000, 3000), Image.Resampling.BICUBIC), np.int16)
+        noisy = photo + generator.normal(0, 4, photo.shape).astype(np.int16)
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=90)
+    detector = Detector(bundle)
+
+    def ours() -> None:
+        for _ in detector.detect_many(paths):
+            pass
+
+    def pillow() -> None:
+        for path in paths:
+            Image.open(path).load()
+
+    pairs = in_turns(ours, pillow, rounds)
+    return {
+        "detector_seconds": statistics.median(a for a, _ in pairs),
+        "pillow_seconds": statistics.median(b for _, b in pairs),
+        "ratio": statistics.median(a / b for a, b in pairs),
+    }
+
+
+def metadata(small: Path, photo: Path) -> dict[str, float]:
+    """Time reading the evidence of a JPEG that has none, in milliseconds."""
+    bare = io.BytesIO()
+    Image.open(photo).save(bare, "JPEG")
+    found = {}
+    for name, source in (("small_ms", small.read_bytes()), ("photo_ms", bare.getvalue())):
+        image = open_image(source, at_least=(32, 32))
+        times = []
+        for _ in range(50):
+            began = time.perf_counter()
+            read_evidence(image)
+            times.append(1000 * (time.perf_counter() - began))
+        found[name] = statistics.median(times)
+    return found
+
+
+if __name__ == "__main__":
+    main()
