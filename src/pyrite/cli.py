@@ -101,10 +101,11 @@ def detect(
     max_bytes: Annotated[int, typer.Option(metavar="N", min=1, help="Refuse larger files.")] = 100_000_000,
     max_pixels: Annotated[int, typer.Option(metavar="N", min=1, help="Refuse images of more pixels.")] = 150_000_000,
 ) -> None:
-    """Judge images: ai, real or uncertain, with the probability of ai.
+    """Judge images: ai, real or uncertain.
 
-    Results are printed as they are made, in the order of the paths. A file that cannot be read is a
-    result of its own, and makes the exit code 1.
+    Each with its calibrated probability of ai, and the evidence that its file holds. Results are printed as they
+    are made, in the order of the paths. A file that cannot be read is a result of its own, and makes the exit
+    code 1.
 
     Example: `pyrite detect photo.jpg --bundle run/bundle -v`
     """
@@ -166,10 +167,10 @@ def train(
     real: RealOption = None,
     ai: AiOption = None,
 ) -> None:
-    """Train a detector: from a dataset to a bundle and its report.
+    """Train a detector on labelled images.
 
-    A run that was stopped, by Ctrl-C or worse, goes on from its last checkpoint with the same command and
-    `--resume`.
+    What comes out is a bundle, and the report of how good it is on images kept back. A run that was stopped, by
+    Ctrl-C or worse, goes on from its last checkpoint with the same command and `--resume`.
 
     Example: `pyrite train cifake.zip --recipe resnet50 --set epochs=5 --out run`
     """
@@ -202,7 +203,9 @@ def evaluate(
     real: RealOption = None,
     ai: AiOption = None,
 ) -> None:
-    """Measure a bundle on labelled images: figures with intervals, plots, slices, mistakes.
+    """Measure a bundle on labelled images.
+
+    The report has figures with intervals, plots, a table per slice, and the worst mistakes.
 
     Example: `pyrite evaluate run/bundle cifake.zip --out report`
     """
@@ -226,7 +229,9 @@ def toy(
     size: Annotated[int, typer.Option(metavar="PIXELS", min=16, help="Their height and width.")] = 32,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same images.")] = 0,
 ) -> None:
-    """Make a toy dataset: textures, and the same kind drawn by an upsampling generator.
+    """Make a toy dataset to try things on.
+
+    Textures, and the same kind drawn by an upsampling generator, so that there is something to learn.
 
     Example: `pyrite toy toy-data --count 2000`
     """
@@ -238,7 +243,9 @@ def toy(
 
 @bundles.command()
 def show(bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle: a folder, or a zip of one.")]) -> None:
-    """Print a bundle's card: what it is for, what it is not, and its figures.
+    """Print a bundle's card.
+
+    It says what the bundle is for, what it is not for, and how good it is.
 
     Example: `pyrite bundle show run/bundle`
     """
@@ -259,7 +266,9 @@ def show(bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle: 
 def verify(
     bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle: a folder, or a zip of one.")],
 ) -> None:
-    """Check a bundle's hashes, and that it says here what it said where it was made.
+    """Check a bundle, file by file and by replay.
+
+    Its files must match their hashes, and its golden images get the scores that they got where it was made.
 
     Example: `pyrite bundle verify run/bundle`
     """
