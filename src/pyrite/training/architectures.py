@@ -36,9 +36,14 @@ def resnet50(images: Tensor, recipe: Recipe) -> Tensor:
     if recipe.weights not in ("none", "imagenet"):
         _load_weights(backbone, Path(recipe.weights))
     layers = keras.layers
+    for layer in backbone.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            # Keras's 0.99 averages over some hundred steps, in which the weights move on: the statistics then
+            # belong to a network that is no more, and validation tells of them instead of the weights.
+            layer.momentum = 0.9
     x = layers.Flatten()(backbone(images))
     x = layers.Dense(256, activation="relu")(x)
-    x = layers.BatchNormalization()(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
     x = layers.Dense(128, activation="relu")(x)
     return layers.Dropout(0.5, seed=recipe.seed)(x)
 
