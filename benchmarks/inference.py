@@ -49,7 +49,7 @@ def main() -> None:
         def keras_predict(images: Any = images, batch: int = batch) -> None:
             model.predict(images, batch_size=batch, verbose=0)
 
-        pairs = in_turns(ours, keras_predict, arguments.rounds)
+        pairs = in_turns(ours, keras_predict, rounds=arguments.rounds)
         found["batches"][batch] = {
             "detector_images_per_second": count / statistics.median(a for a, _ in pairs),
             "predict_images_per_second": count / statistics.median(b for _, b in pairs),

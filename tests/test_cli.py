@@ -1,7 +1,9 @@
-import io
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -161,14 +163,46 @@ def test_evaluate_with_class_folders_of_other_names(run: Run, saved: Path, image
     assert "2 images" in out
 
 
-def test_a_list_on_stdin_is_judged_in_order(
-    run: Run, saved: Path, images: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    listed = f"{images / 'bright.png'}\n\n{images / 'inner' / 'dark.png'}\r\n{images / 'gone.png'}".encode()
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
-    code, out, _ = run("detect", "-", "--bundle", saved)
-    assert code == 1
-    assert [line.split()[0] for line in out.splitlines()] == ["ai", "real", "error"]
+def test_a_list_on_stdin_is_judged_in_order_and_paths_stay_as_given(saved: Path, images: Path) -> None:
+    listed = f"{images}/./bright.png\n\n{images / 'inner' / 'dark.png'}\r\n{images / 'gone.png'}".encode()
+    command = [sys.executable, "-c", "from pyrite.cli import main; main()", "detect", "--jsonl", "--bundle", str(saved)]
+    paths = [str(images / "inner" / "dark.png"), "-", f"{images}/inner/../bright.png"]
+    done = subprocess.run([*command, *paths], input=listed, capture_output=True)
+    assert (done.returncode, done.stderr) == (1, b"")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["verdict"] for row in rows] == ["real", "ai", "real", "uncertain", "ai"]
+    assert [row["path"] for row in rows] == [
+        paths[0], f"{images}/./bright.png", paths[0], str(images / "gone.png"), paths[2],
+    ]  # fmt: skip
+
+
+def test_a_line_on_stdin_is_answered_before_the_next_and_the_end_is_not_waited_for(saved: Path, images: Path) -> None:
+    command = [sys.executable, "-c", "from pyrite.cli import main; main()", "detect", "-", "--jsonl", "--bundle"]
+    with subprocess.Popen([*command, saved], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        for verdict, name in (("ai", "bright.png"), ("real", "inner/dark.png")):
+            process.stdin.write(f"{images / name}\n".encode())
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["verdict"] == verdict
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+
+
+def test_a_reader_that_has_had_enough_ends_it_quietly(saved: Path, images: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from pyrite.cli import main; main()", "detect", "--jsonl", "--bundle", str(saved)]
+    page = tmp_path / "page.html"
+    many = [str(images / "bright.png")] * 3000
+    with subprocess.Popen(
+        [*command, "--html", str(page), *many], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
+    assert "bright.png" in page.read_text()
 
 
 def test_verbose_shows_the_evidence_under_each_image(run: Run, saved: Path, images: Path) -> None:
@@ -179,7 +213,7 @@ def test_verbose_shows_the_evidence_under_each_image(run: Run, saved: Path, imag
 def test_csv_and_a_page_can_be_had_at_once(run: Run, saved: Path, images: Path, tmp_path: Path) -> None:
     code, out, _ = run("detect", images / "bright.png", "--bundle", saved, "--csv", "--html", tmp_path / "page.html")
     assert code == 0
-    assert out.splitlines()[0].startswith("path,sha256,")
+    assert out.splitlines()[0].startswith('"path","sha256",')
     assert "bright.png" in (tmp_path / "page.html").read_text()
 
 
@@ -193,3 +227,49 @@ def test_trust_anchors_must_be_there(run: Run, saved: Path, images: Path) -> Non
     code, _, err = run("detect", images / "bright.png", "--bundle", saved, "--trust-anchors", images / "no.pem")
     assert code == 1
     assert "no.pem cannot be read" in err
+
+
+def test_a_path_that_no_file_can_have_is_a_result(run: Run, saved: Path, images: Path) -> None:
+    code, out, _ = run("detect", "-r", images / "bright.png", "x" * 5000, "--bundle", saved, "--jsonl")
+    assert code == 1
+    assert [(row["error"] or {}).get("code") for row in map(json.loads, out.splitlines())] == [None, "unreadable"]
+
+
+def test_unreadable_test_images_are_told_and_make_the_exit_code_1(run: Run, saved: Path, tmp_path: Path) -> None:
+    assert run("toy", tmp_path / "toy", "--count", 60)[0] == 0
+    (tmp_path / "toy" / "test" / "REAL" / "0000.png").write_bytes(b"no image")
+    code, _, err = run("evaluate", saved, tmp_path / "toy", "--out", tmp_path / "report")
+    assert code == 1
+    assert err == "One file could not be judged: test/REAL/0000.png; see the report.\n"
+
+
+def test_a_report_is_not_written_where_it_does_harm(run: Run, saved: Path, tmp_path: Path) -> None:
+    assert run("toy", tmp_path / "toy", "--count", 60)[0] == 0
+    (tmp_path / "file").touch()
+    for out, words in (
+        (tmp_path / "file", "cannot hold a report"),
+        (saved, "is a bundle, which a report would damage"),
+    ):
+        code, _, err = run("evaluate", saved, tmp_path / "toy", "--out", out)
+        assert code == 1
+        assert words in err
+    assert load_bundle(saved)
+
+
+def test_a_toy_that_cannot_be_written_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = run("toy", tmp_path / "file")
+    assert code == 1
+    assert err.startswith("Error: ")
+    assert "cannot be written" in err
+
+
+def test_the_version_is_told(run: Run) -> None:
+    code, out, _ = run("--version")
+    assert (code, out) == (0, f"pyrite {version('pyrite')}\n")
+
+
+def test_two_classes_need_two_names(run: Run, images: Path) -> None:
+    code, _, err = run("train", images, "--out", images / "run", "--real", "a", "--ai", "a")
+    assert code == 2
+    assert "two folders" in err

@@ -33,10 +33,14 @@ def expected(findings, in_scope, p_values):
 
 @pytest.mark.parametrize("p_values", PIXELS)
 @pytest.mark.parametrize("in_scope", [True, False])
-def test_every_combination(in_scope, p_values):
+@pytest.mark.parametrize("max_fpr", [LOW / 2, 0.05, HIGH])
+@pytest.mark.parametrize("max_fnr", [LOW / 2, 0.1, HIGH])
+def test_every_combination(max_fnr, max_fpr, in_scope, p_values):
+    policy = Policy(max_fpr=max_fpr, max_fnr=max_fnr)
+    p_real, p_ai = p_values
+    seen = (LOW if p_real <= max_fpr else HIGH, LOW if p_ai <= max_fnr else HIGH)
     for pair in product(FINDINGS, FINDINGS):
-        found = decide(*p_values, in_scope, POLICY, evidence(*pair))
-        assert found == expected(pair, in_scope, p_values), pair
+        assert decide(p_real, p_ai, in_scope, policy, evidence(*pair)) == expected(pair, in_scope, seen), pair
 
 
 def test_what_the_rules_come_to():
@@ -103,7 +107,13 @@ SIGNED = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera sign
             (),
             "The pixels look like a real image's: at most 21 in 1,000 AI images score as low.",
         ),
-        (Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE, (), SCOPE.description),
+        (
+            Verdict.UNCERTAIN,
+            Reason.OUT_OF_SCOPE,
+            (),
+            "The model was made for images of 32 pixels a side and this one has 4,000 × 30, so its score decides "
+            "nothing.",
+        ),
         (Verdict.AI, Reason.ASSERTED, (SIGNED, CLAIM), CLAIM.detail),
         (Verdict.REAL, Reason.VERIFIED, (CLAIM, SIGNED), SIGNED.detail),
     ],
@@ -111,9 +121,15 @@ SIGNED = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera sign
 def test_the_explanation_names_what_decided(
     verdict: Verdict, reason: Reason, evidence: tuple[Evidence, ...], sentence: str
 ) -> None:
-    assert explain(verdict, reason, 0.0042, 0.021, SCOPE, evidence).endswith(sentence)
+    assert explain(verdict, reason, 0.0042, 0.021, SCOPE, (4000, 30), evidence) == sentence
 
 
 @pytest.mark.parametrize("reason", [Reason.BORDERLINE, Reason.UNLIKE_BOTH])
 def test_an_undecided_score_is_explained(reason: Reason) -> None:
-    assert explain(Verdict.UNCERTAIN, reason, 0.5, 0.5, SCOPE).startswith("The model cannot tell: ")
+    assert explain(Verdict.UNCERTAIN, reason, 0.5, 0.5, SCOPE, (32, 32)).startswith("The model cannot tell: ")
+
+
+def test_a_scope_of_several_sizes_is_told_in_full() -> None:
+    scope = Scope(min_side=200, max_side=4000, description="")
+    told = explain(Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE, 0.5, 0.5, scope, (32, 32))
+    assert "images of 200 to 4,000 pixels a side and this one has 32 × 32" in told

@@ -123,7 +123,7 @@ def test_batch_size_must_be_positive(detector):
         detector.detect_many([], batch_size=0)
 
 
-def test_no_more_than_two_batches_are_read_ahead(detector):
+def test_not_much_more_than_two_batches_are_read_ahead(detector):
     read = 0
 
     def endless():
@@ -136,7 +136,7 @@ def test_no_more_than_two_batches_are_read_ahead(detector):
     assert read == 0
     for done in range(200):
         assert next(stream).logit == pytest.approx(((done + 1) % 256 - 127.5) / 10, abs=1e-3)
-        assert read - done <= 16
+        assert read - done <= 2 * 8 + 2
     stream.close()
     assert not workers()
 
@@ -156,10 +156,26 @@ def test_an_error_of_the_sources_comes_through(detector, error):
         yield from (grey(i) for i in range(30))
         raise error
 
-    found = []
+    stream = detector.detect_many(sources(), batch_size=4)
+    assert [next(stream).logit is not None for _ in range(30)]  # What came before the error is not lost.
     with pytest.raises(error):
-        found.extend(detector.detect_many(sources(), batch_size=4))
+        next(stream)
     assert not workers()
+
+
+def test_what_is_there_is_judged_before_more_comes(detector):
+    more = threading.Event()
+
+    def sources():
+        yield from (grey(1), grey(2))
+        assert more.wait(60)
+        yield grey(3)
+
+    stream = detector.detect_many(sources())
+    found = [next(stream), next(stream)]
+    assert not more.is_set()
+    more.set()
+    assert [*found, *stream] == [detector.detect(grey(i)) for i in (1, 2, 3)]
 
 
 def test_an_interrupt_while_waiting_comes_through(detector):
@@ -299,7 +315,9 @@ def test_an_animation_is_judged_on_its_first_frame_and_says_so(bundle: Bundle) -
     frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
     found = Detector(bundle).detect(stream.getvalue())
     assert (found.verdict, found.frames) == (Verdict.AI, 3)
-    assert found.explanation.endswith("Only the first of its 3 frames was judged.")
+    assert [(item.kind, item.says, item.detail) for item in found.evidence[:-1]] == [
+        ("frames", None, "Of its 3 frames, only number 1 was judged.")
+    ]
 
 
 def test_trust_anchors_that_are_none_are_refused(bundle: Bundle) -> None:

@@ -142,7 +142,7 @@ def test_every_field_of_a_file_is_documented(page: str, structs: tuple[type, ...
 
 
 def test_every_image_error_is_documented() -> None:
-    source = (ROOT / "src" / "pyrite" / "image.py").read_text("utf-8")
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "src" / "pyrite" / "image").glob("*.py"))
     codes = set(re.findall(r"ImageError\(\s*\"(\w+)\"", source))
     assert codes
     assert codes <= set(re.findall(r"`(\w+)`", (DOCS / "detection.md").read_text("utf-8").partition("## Errors")[2]))

@@ -2,6 +2,7 @@
 
 import faulthandler
 import io
+import json
 import math
 import os
 import random
@@ -12,12 +13,15 @@ import time
 import zipfile
 import zlib
 from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from PIL import features
+from PIL.PngImagePlugin import PngInfo
 
 from pyrite.detector import Detector
 from pyrite.errors import ImageError
@@ -46,9 +50,44 @@ def encode_heif(image, **options):
     return stream.getvalue()
 
 
-def exif_of():
+def exif_of(**photo):
     exif = PillowImage.Exif()
-    exif.update({0x0112: 6, 0x010F: "Maker", 0x0131: "x" * 300})
+    exif.update({0x0112: 6, 0x010F: "Maker", 0x0110: "Model", 0x0131: "x" * 300})
+    exif.get_ifd(0x8769).update({0x829A: 0.01} | {int(tag[1:], 16): value for tag, value in photo.items()})
+    return exif
+
+
+SETTINGS = (
+    "a duck, by a lake\nNegative prompt: blurry\n"
+    'Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 4183556137, Size: 512x512, Model: "duck, v2"'
+)
+NODES = json.dumps(
+    {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "duck.safetensors"}},
+        "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a duck", "clip": ["1", 1]}},
+        "3": {"class_type": "KSampler", "inputs": {"seed": 7, "model": ["1", 0], "positive": ["2", 0]}},
+    }
+)
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="Adobe Firefly" '
+    b'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"><Iptc4xmpExt:DigitalSourceType>'
+    b"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia</Iptc4xmpExt:DigitalSourceType>"
+    b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+COMMENT = b"UNICODE\0" + SETTINGS.encode("utf-16-be")
+
+
+def texts(**values):
+    info = PngInfo()
+    for key, value in values.items():
+        info.add_text(key, value, zip=len(value) > 250)
+    return info
+
+
+def exif_of_comfyui():
+    exif = PillowImage.Exif()
+    exif.update({0x0110: "prompt:" + NODES, 0x010F: "workflow:{}"})
     return exif
 
 
@@ -71,13 +110,35 @@ def good_files():
         "rle": encode(PHOTO.quantize(16), "BMP"),
         "tiff": encode(PHOTO, "TIFF", **animated),
         "lzw": encode(PHOTO, "TIFF", compression="tiff_lzw"),
+        "strips": encode(PillowImage.new("RGB", (1100, 1000), "red"), "TIFF", compression="tiff_lzw"),
         "jpegtiff": encode(PHOTO, "TIFF", compression="jpeg"),
         "deflate": encode(PHOTO, "TIFF", compression="tiff_adobe_deflate", exif=exif_of()),
         "heic": encode_heif(PHOTO, quality=50, exif=exif_of().tobytes()),
+        "settings": encode(PHOTO, "PNG", pnginfo=texts(parameters=SETTINGS)),
+        "graph": encode(PHOTO, "PNG", pnginfo=texts(prompt=NODES, workflow='{"nodes": []}')),
+        "comment": encode(PHOTO, "JPEG", exif=exif_of(x9286=COMMENT)),
+        "graph in exif": encode(PHOTO, "WEBP", exif=exif_of_comfyui()),
+        "xmp": encode(PHOTO, "JPEG", xmp=XMP, exif=exif_of()),
+        "xmp in webp": encode(PHOTO, "WEBP", xmp=XMP),
+        "xmp in heic": encode_heif(PHOTO, quality=50, xmp=XMP),
     }
     if features.check("avif"):
-        files["avif"] = encode(PHOTO, "AVIF", exif=exif_of())
+        files["avif"] = encode(PHOTO, "AVIF", exif=exif_of(), xmp=XMP)
     return files
+
+
+def signed_files():
+    """Return files with content credentials. Signatures are made with new keys, so these differ each time."""
+    if find_spec("c2pa") is None or find_spec("cryptography") is None:
+        return {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent / "evidence")
+        from authority import sign
+    kinds = {"JPEG": "trainedAlgorithmicMedia", "PNG": "digitalCapture", "WEBP": "compositeWithTrainedAlgorithmicMedia"}
+    return {
+        f"signed {name}": sign(encode(PHOTO, name), mime=f"image/{name.lower()}", source_type=kind)
+        for name, kind in kinds.items()
+    }
 
 
 NUMBERS = [0, 1, 2, 255, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
@@ -198,6 +259,13 @@ def tiff_tags(width, height, **changes):
     return [(tag, 4, 1, value) for tag, value in tags.items()]
 
 
+def tiff_of_strips(width, height, number):
+    """Return a TIFF with a strip for each row, all at this place in the file and of this many bytes."""
+    tags = [tag for tag in tiff_tags(width, height, _278=1) if tag[0] not in (273, 279)]
+    places = [(tag, 4, height, 8 + 2 + 12 * 9 + 4) for tag in (273, 279)]
+    return tiff(*tags, *places, tail=struct.pack("<I", number) * height)
+
+
 def jpeg_with(marker, body, times=1):
     part = b"\xff" + bytes([marker]) + struct.pack(">H", len(body) + 2) + body
     return GOOD["jpeg"][:2] + part * times + GOOD["jpeg"][2:]
@@ -289,6 +357,8 @@ def special_files():
         "tiff of many tags": tiff(*tiff_tags(4, 4), *((t, 1, 1000, 8) for t in range(1000, 60_000)), tail=b"\0" * 300),
         "tiff of huge tags": tiff(*tiff_tags(4, 4), *((t, 12, 2**29, 8) for t in range(1000, 2000)), tail=b"\0" * 300),
         "tiff of many strips": tiff(*tiff_tags(1000, 1000, _278=1, _273=8, _279=1)),
+        "tiff of wide strips": tiff_of_strips(2**30, 8, 1),
+        "tiff of strips in one place": tiff_of_strips(1000, 1000, 3000),
         "tiff of many channels": tiff(*tiff_tags(4, 4, _277=65_535), tail=b"\0" * 300),
         "tiff of floats": encode(PillowImage.new("F", (8, 8)), "TIFF"),
         "tiff of a strange kind": tiff(*tiff_tags(4, 4, _259=34_712), tail=b"\0" * 300),
@@ -319,6 +389,34 @@ def special_files():
     return files
 
 
+def carried():
+    """Return pieces of metadata, and how to put each into a file whose checksums hold, whatever was done to the piece.
+
+    Of a PNG that is changed as a whole, hardly any text gets past its checksum.
+    """
+
+    def in_png(kind, start=b"", pack=bytes):
+        return lambda body: png(8, 8, chunk(kind, start + pack(body)), pixels=(b"\0" + b"\x55" * 24) * 8)
+
+    settings, comment = SETTINGS.encode(), exif_of(x9286=COMMENT).tobytes()
+    pieces = {
+        "settings": (settings, in_png(b"tEXt", b"parameters\0")),
+        "packed settings": (settings, in_png(b"zTXt", b"parameters\0\0", zlib.compress)),
+        "badly packed settings": (zlib.compress(settings), in_png(b"iTXt", b"parameters\0\1\0\0\0")),
+        "graph": (NODES.encode(), in_png(b"tEXt", b"prompt\0")),
+        "xmp": (XMP, in_png(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0")),
+        "exif": (comment[6:], in_png(b"eXIf")),
+        "exif of a jpeg": (comment, lambda body: encode(PHOTO, "JPEG", exif=body[:65_000])),
+        "graph in exif": (exif_of_comfyui().tobytes(), lambda body: encode(PHOTO, "WEBP", exif=body)),
+    }
+    if SIGNED:
+        signed = SIGNED["signed PNG"]
+        at = signed.index(b"caBX")
+        size = int.from_bytes(signed[at - 4 : at])
+        pieces["credentials"] = (signed[at + 4 : at + 4 + size], in_png(b"caBX"))
+    return pieces
+
+
 def nested(depth):
     content = b""
     for _ in range(depth):
@@ -334,15 +432,23 @@ def tiff_pages(count):
 
 
 GOOD = good_files()
+SIGNED = signed_files()
+
+
+def mutate(name, data, wrap=bytes):
+    """Yield a name and a file for each mutation; each has a seed of its own, which stays when others are added."""
+    for i, mutation in enumerate(MUTATIONS):
+        title = f"{name} {i} {mutation.__name__}"
+        yield title, wrap(bytes(mutation(data, random.Random(title))))
 
 
 @pytest.fixture(scope="module")
 def hostile():
-    rng = random.Random(2024)
     files = special_files()
-    for name, data in GOOD.items():
-        for i, mutate in enumerate(MUTATIONS):
-            files[f"{name} {i} {mutate.__name__}"] = bytes(mutate(data, rng))
+    for name, data in (GOOD | SIGNED).items():
+        files |= mutate(name, data)
+    for name, (piece, wrap) in carried().items():
+        files |= mutate(f"carried {name}", piece, wrap)
     return files
 
 
@@ -358,13 +464,21 @@ def used_megabytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1000
 
 
-def test_the_good_files_are_good(bundle):
-    found = list(Detector(bundle).detect_many(GOOD.values()))
-    assert [one.error for one in found] == [None] * len(GOOD)
+def test_the_good_files_are_good_and_say_what_they_are_to_say(bundle):
+    files = GOOD | SIGNED | {f"carried {name}": wrap(piece) for name, (piece, wrap) in carried().items()}
+    found = dict(zip(files, Detector(bundle).detect_many(files.values()), strict=True))
+    assert [one.error for one in found.values()] == [None] * len(files)
+    for name, one in found.items():
+        kinds = {item.kind for item in one.evidence}
+        has_xmp = "xmp" in name or name == "avif"
+        assert ("generator" in kinds) == (has_xmp or any(it in name for it in ("settings", "graph", "comment", "exif")))
+        assert ("source_type" in kinds) == has_xmp
+        assert ("credentials" in kinds) == (name in SIGNED or name == "carried credentials")
+    assert all(item.data["valid"] for name in SIGNED for item in found[name].evidence if item.kind == "credentials")
 
 
 def test_every_hostile_file_is_an_image_or_a_sentence_quickly_and_quietly(hostile, capfd):
-    assert len(hostile) >= 300
+    assert len(hostile) >= 700
     before = used_megabytes()
     codes: Counter[str] = Counter()
     for name, data in hostile.items():
@@ -387,7 +501,10 @@ def test_every_hostile_file_is_an_image_or_a_sentence_quickly_and_quietly(hostil
     assert used_megabytes() - before < MEGABYTES
 
 
-def test_a_batch_accounts_for_every_hostile_file(hostile, bundle, tmp_path, capfd):
+@pytest.mark.parametrize("small", [4_000_000, 0], ids=["from memory", "from disk"])
+def test_a_batch_accounts_for_every_hostile_file(small, hostile, bundle, tmp_path, monkeypatch, capfd):
+    """Files beyond a size stay on disk while they are decoded, which these would hardly reach."""
+    monkeypatch.setattr("pyrite.image.files._SMALL", small)
     detector = Detector(bundle, limits=LIMITS)
     paths = []
     for i, data in enumerate(hostile.values()):
@@ -407,6 +524,8 @@ def test_a_batch_accounts_for_every_hostile_file(hostile, bundle, tmp_path, capf
         if one.error is None:
             assert math.isfinite(one.logit)
             assert one.width >= 1
+            unread = {item.data["unread"] for item in one.evidence if item.kind == "reader"}
+            assert unread <= {"EXIF", "XMP"}, one.path  # which are damaged; anything else is a reader that failed
         else:
             assert (one.logit, one.reason) == (None, Reason.UNREADABLE)
             assert one.error.message
@@ -422,6 +541,15 @@ def test_a_batch_accounts_for_every_hostile_file(hostile, bundle, tmp_path, capf
 
 
 def test_the_hostile_files_are_the_same_each_time(hostile):
-    again = random.Random(2024)
-    name, data = next(iter(GOOD.items()))
-    assert hostile[f"{name} 0 flip_bits"] == bytes(flip_bits(data, again))
+    again = dict(mutate("png", GOOD["png"]))
+    assert again == {name: hostile[name] for name in again}
+    assert len(set(again.values())) > len(MUTATIONS) - 2
+
+
+def test_damaged_metadata_reaches_its_readers(bundle):
+    """Otherwise nothing here would show that they can take it."""
+    for name, (piece, wrap) in carried().items():
+        files = [wrap(piece), *dict(mutate(f"carried {name}", piece, wrap)).values()]
+        found = [one.evidence for one in Detector(bundle).detect_many(files) if one.error is None]
+        assert len(found) > len(files) / 2, name
+        assert len({repr(evidence) for evidence in found}) >= 3, name

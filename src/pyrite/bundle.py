@@ -8,6 +8,7 @@ model.onnx     uint8 (N, H, W, 3) in, one float32 logit per image out
 golden.json    small images with what the model must say of them
 report.json    the held-out evaluation (optional)
 recipe.toml    what trained the model (optional)
+trained_on.bin which images trained or chose the model, as shortened hashes (optional)
 card.md        what the model is for, and what it is not (optional)
 ```
 """
@@ -34,7 +35,7 @@ from pyrite.preprocess import Preprocess
 FORMAT = 1
 MANIFEST = "bundle.json"
 REQUIRED = ("model.onnx", "golden.json")
-OPTIONAL = ("report.json", "recipe.toml", "card.md")
+OPTIONAL = ("report.json", "recipe.toml", "trained_on.bin", "card.md")
 MAX_BYTES = 256_000_000
 """What all files of a bundle may take together, unpacked."""
 
@@ -66,6 +67,8 @@ class TrainingInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     commit: str | None
     packages: dict[str, str]
     epochs: Count
+    parity: float | None = None
+    """The largest difference of a logit between the trained network and model.onnx, over validation images."""
 
 
 class BundleInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -3,10 +3,9 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,8 @@ from pyrite.results import Detection
 
 if TYPE_CHECKING:
     from pyrite.datasets import Dataset
+    from pyrite.evaluation import Report
+    from pyrite.image import Limits
 
 app = typer.Typer(
     name="pyrite",
@@ -67,8 +68,20 @@ class FailOn(StrEnum):
     AI = "ai"
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"pyrite {version('pyrite')}")
+        raise typer.Exit
+
+
 @app.callback()
-def callback() -> None:
+def callback(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     """Tell AI-generated images from real ones, and see the evidence.
 
     Exit codes: 0 done, 1 something could not be read or done, 2 wrong usage, 3 with `--fail-on`, 130 interrupted.
@@ -78,7 +91,7 @@ def callback() -> None:
 @app.command()
 def detect(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH…", help="Images, with -r folders of them, or - for a list on stdin.")
+        list[str], typer.Argument(metavar="PATH…", help="Images, with -r folders of them, or - for a list on stdin.")
     ],
     bundle: BundleOption,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go through folders.")] = False,
@@ -121,19 +134,19 @@ def detect(
     ]
     if len(chosen) > 1:
         raise typer.BadParameter("Choose one of --json, --jsonl and --csv.")
+    limits = Limits(max_bytes, max_pixels)
     detector = Detector(
         bundle,
         max_fpr=max_fpr,
         evidence=evidence,
         trust_anchors=_read_bytes(trust_anchors) if trust_anchors else None,
-        limits=Limits(max_bytes, max_pixels),
+        limits=limits,
     )
     for reader in missing_readers() if evidence else ():
         _stderr.print(reader, style="dim")
-    listed = read_list(sys.stdin.buffer) if Path("-") in paths else ()
-    files = find_files(chain((path for path in paths if path != Path("-")), listed), recursive=recursive)
+    files = find_files(_with_lists(paths, read_list), recursive=recursive)
     counts: Counter[str] = Counter()
-    with _page(html) as add:
+    with _page(html, limits) as add:
 
         def detections() -> Iterator[Detection]:
             for detection in detector.detect_many(files):
@@ -180,10 +193,15 @@ def train(
     from pyrite.training.display import Display
 
     chosen = load_recipe(recipe, settings or ())  # Before the data, which may take a while to open.
-    with Display(_stderr) as display:
-        report = run(_open(data, real, ai), chosen, out, resume=resume, watch=display)
+    try:
+        with Display(_stderr) as display:
+            report = run(_open(data, real, ai), chosen, out, resume=resume, watch=display)
+    except KeyboardInterrupt:
+        how = " Go on with --resume." if (out / "checkpoint.npz").exists() else ""
+        raise Interrupted(f"Interrupted.{how}") from None
     _stdout.print(summarize(report))
     _stdout.print(f"Bundle: {out / 'bundle'}\nReport: {out / 'report' / 'report.html'}")
+    _tell_unreadable(report)
 
 
 @app.command()
@@ -220,6 +238,7 @@ def evaluate(
         )  # fmt: skip
     _stdout.print(summarize(report))
     _stdout.print(f"Report: {out / 'report.html'}")
+    _tell_unreadable(report)
 
 
 @app.command()
@@ -295,8 +314,10 @@ def main() -> None:
     except PyriteError as error:
         code = 2 if isinstance(error, RecipeError) else _INTERRUPTED if isinstance(error, Interrupted) else 1
         _fail(printable(str(error)), code)
-    except KeyboardInterrupt:
-        _fail("Interrupted.", _INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:  # Typer's word for Ctrl-C, which it leaves unsaid.
+            _fail("Interrupted.", _INTERRUPTED)
+        raise
     except BrokenPipeError:
         # Whoever read the output has had enough; Python would complain once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -314,17 +335,37 @@ def _open(data: str, real: str | None, ai: str | None) -> "Dataset":
 
     if (real is None) != (ai is None):
         raise typer.BadParameter("--real and --ai go together.")
+    if real is not None and real == ai:
+        raise typer.BadParameter("--real and --ai must name two folders.")
     return Dataset.open(data, classes=None if real is None or ai is None else {real: 0, ai: 1})
 
 
+def _with_lists(paths: list[str], read_list: Callable[[Iterable[bytes]], Iterator[str]]) -> Iterator[str]:
+    """Yield the paths, and where one is `-` those that standard input lists."""
+    for path in paths:
+        if path == "-":
+            # Not sys.stdin: a thread that waits for its next line would hold up the end of the process.
+            yield from read_list(open(0, "rb", closefd=False))  # noqa: SIM115 - it stays open
+        else:
+            yield path
+
+
+def _tell_unreadable(report: "Report") -> None:
+    from pyrite.evaluation.summary import unreadable_line
+
+    if line := unreadable_line(report):
+        _stderr.print(line, markup=False)
+        raise typer.Exit(1)
+
+
 @contextmanager
-def _page(path: Path | None) -> Iterator[Callable[[Detection], None]]:
+def _page(path: Path | None, limits: "Limits") -> Iterator[Callable[[Detection], None]]:
     if path is None:
         yield lambda detection: None
         return
     from pyrite.rendering.html import html_page
 
-    with html_page(path) as add:
+    with html_page(path, limits) as add:
         yield add
 
 

@@ -73,7 +73,13 @@ def decide(
 
 
 def explain(
-    verdict: Verdict, reason: Reason, p_real: float, p_ai: float, scope: Scope, evidence: Sequence[Evidence] = ()
+    verdict: Verdict,
+    reason: Reason,
+    p_real: float,
+    p_ai: float,
+    scope: Scope,
+    size: tuple[int, int],
+    evidence: Sequence[Evidence] = (),
 ) -> str:
     """Return one sentence that tells a person why `decide` said so.
 
@@ -83,6 +89,7 @@ def explain(
         p_real: As `decide` had it.
         p_ai: As `decide` had it.
         scope: Of the model.
+        size: Width and height of the image in pixels.
         evidence: As `decide` had it.
     """
     match reason:
@@ -95,7 +102,13 @@ def explain(
         case Reason.UNLIKE_BOTH:
             return "The model cannot tell: hardly any image of either kind scores like this."
         case Reason.OUT_OF_SCOPE:
-            return f"The model was not made for such an image, so its score decides nothing. {scope.description}"
+            made_for = f"{scope.min_side:,}"
+            if scope.min_side != scope.max_side:
+                made_for += f" to {scope.max_side:,}"
+            return (
+                f"The model was made for images of {made_for} pixels a side and this one has "
+                f"{size[0]:,} × {size[1]:,}, so its score decides nothing."
+            )
     strength = Strength.VERIFIED if reason is Reason.VERIFIED else Strength.ASSERTED
     return next(item.detail for item in evidence if (item.strength, item.says) == (strength, verdict))
 

@@ -2,14 +2,16 @@
 
 import hashlib
 import io
-import itertools
 import math
-from collections import deque
+import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from queue import Empty, Full, Queue
+from typing import Annotated, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,6 +26,9 @@ from pyrite.preprocess import Pixels
 from pyrite.results import Detection, Evidence, Failure, Model, Reason, Strength, Verdict
 from pyrite.runtime import Session, available_cpus
 
+_Result = TypeVar("_Result")
+_PATIENCE = 0.1  # seconds that a judged image may wait for others to be judged with it
+
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
@@ -35,6 +40,7 @@ class _Ready:
     width: int
     height: int
     frames: int
+    frame: int
     evidence: tuple[Evidence, ...]
     model_input: Pixels
 
@@ -96,12 +102,13 @@ class Detector:
     def detect_many(self, sources: Iterable[Source], *, batch_size: int = 64) -> Iterator[Detection]:
         """Judge images as a stream: one detection each, in the order of `sources`.
 
-        At most two batches of sources are read ahead, so memory does not grow with their number. The
-        next batch is decoded while the model scores one. Closing the iterator early ends the work.
+        About two batches of sources are read ahead, so memory does not grow with their number. The
+        next batch is decoded while the model scores one. Where sources come slowly, what is there is judged
+        within a tenth of a second. Closing the iterator early ends the work.
 
         Args:
-            sources: Read as needed; a source must not change before its detection is out.
-            batch_size: Images that the model scores at a time.
+            sources: Read as needed, in a thread of its own; a source must not change before its detection is out.
+            batch_size: Images that the model scores at a time, at most.
 
         Raises:
             PyriteError: `sources` is one image, or `batch_size` is less than 1.
@@ -114,16 +121,34 @@ class Detector:
 
     def _stream(self, sources: Iterator[Source], batch_size: int) -> Iterator[Detection]:
         pool = ThreadPoolExecutor(min(4, available_cpus()), thread_name_prefix="pyrite-decode")
-        pending: deque[Future[_Ready | Detection]] = deque()
-        try:
-            while True:
-                for source in itertools.islice(sources, 2 * batch_size - len(pending)):
-                    pending.append(pool.submit(self._prepare, source, None))
-                if not pending:
+        pending: Queue[Future[_Ready | Detection] | None] = Queue(batch_size)
+        closed = threading.Event()
+
+        def put(item: Future[_Ready | Detection] | None) -> None:
+            while not closed.is_set():
+                with suppress(Full):
+                    pending.put(item, timeout=_PATIENCE)
                     return
-                batch = [pending.popleft().result() for _ in range(min(batch_size, len(pending)))]
+
+        def feed() -> None:
+            try:
+                for source in sources:
+                    if closed.is_set():
+                        return
+                    put(pool.submit(self._prepare, source, None))
+            except BaseException as error:  # The caller's own, of any kind: it is raised where the caller sees it.
+                failed: Future[_Ready | Detection] = Future()
+                failed.set_exception(error)
+                put(failed)
+            put(None)
+
+        # A daemon, since it may wait for a line on standard input that never comes.
+        threading.Thread(target=feed, name="pyrite-feed", daemon=True).start()
+        try:
+            for batch in _gather(pending, batch_size):
                 yield from self._score(batch)
         finally:
+            closed.set()
             pool.shutdown(cancel_futures=True)
 
     def _prepare(self, source: Source, path: str | None) -> _Ready | Detection:
@@ -142,6 +167,7 @@ class Detector:
             width=image.width,
             height=image.height,
             frames=image.frames,
+            frame=image.frame,
             evidence=tuple(evidence),
             model_input=preprocess.apply(image.pixels, image.box),
         )
@@ -181,20 +207,18 @@ class Detector:
             yield item if isinstance(item, Detection) else self._judge(item, *next(scores))
 
     def _judge(self, image: _Ready, logit: float, probability: float, p_real: float, p_ai: float) -> Detection:
-        scope = self.bundle.info.scope
-        in_scope = scope.contains(image.width, image.height)
+        scope, size = self.bundle.info.scope, (image.width, image.height)
+        in_scope = scope.contains(*size)
         seen, why = decide(p_real, p_ai, in_scope, self.policy)
         pixels = Evidence(
             kind="pixels",
             strength=Strength.INFERRED,
             says=None if seen is Verdict.UNCERTAIN else seen,
-            detail=explain(seen, why, p_real, p_ai, scope),
+            detail=explain(seen, why, p_real, p_ai, scope, size),
         )
-        evidence = (*image.evidence, pixels)
+        evidence = (*image.evidence, *_frame_note(image), pixels)
         verdict, reason = decide(p_real, p_ai, in_scope, self.policy, evidence)
-        explanation = explain(verdict, reason, p_real, p_ai, scope, evidence)
-        if image.frames > 1:
-            explanation += f" Only the first of its {image.frames:,} frames was judged."
+        explanation = explain(verdict, reason, p_real, p_ai, scope, size, evidence)
         return Detection(
             path=image.path,
             sha256=image.sha256,
@@ -213,6 +237,50 @@ class Detector:
             evidence=evidence,
             model=self._model,
         )
+
+
+def _gather(pending: "Queue[Future[_Result] | None]", size: int) -> Iterator[list[_Result]]:
+    """Yield the results in order until `None`, up to `size` at a time, and fewer where the next keeps one waiting."""
+    batch: list[_Result] = []
+    until = 0.0
+    while True:
+        try:
+            item = pending.get(timeout=_left(until) if batch else None)
+        except Empty:
+            yield batch
+            batch = []
+            continue
+        if item is None:
+            break
+        if batch and not _succeeds(item, until):
+            yield batch
+            batch = []
+        batch.append(item.result())
+        if len(batch) == 1:
+            until = time.monotonic() + _PATIENCE
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _succeeds(item: "Future[_Result]", until: float) -> bool:
+    try:
+        return item.exception(timeout=_left(until)) is None
+    except TimeoutError:
+        return False
+
+
+def _left(until: float) -> float:
+    return max(0.0, until - time.monotonic())
+
+
+def _frame_note(image: _Ready) -> tuple[Evidence, ...]:
+    if image.frames < 2:
+        return ()
+    detail = f"Of its {image.frames:,} frames, only number {image.frame + 1:,} was judged."
+    return (Evidence(kind="frames", strength=Strength.INFERRED, says=None, detail=detail),)
 
 
 def _with_max_fpr(info: BundleInfo, max_fpr: float) -> Policy:

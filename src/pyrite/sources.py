@@ -2,31 +2,54 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+
+_Identity = tuple[int, int]  # of a folder: its device and its number there
 
 
-def find_files(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[Path]:
-    """Yield each path, and with `recursive` the files below each folder instead of it.
+def find_files(paths: Iterable[str], *, recursive: bool = False) -> Iterator[str]:
+    """Yield each path as it was given, and with `recursive` the files below each folder instead of it.
 
-    Nothing is left out for what it is called, but for hidden files and folders inside a folder.
-    Links to folders are not followed, so there are no endless loops.
+    Nothing is left out for what it is called, but for hidden files and folders inside a folder. A folder that
+    cannot be listed is yielded itself, so that whoever reads it says why. Links are followed, unless back up.
     """
     for path in paths:
-        if not (recursive and path.is_dir()):
+        if recursive and os.path.isdir(path):
+            yield from _walk(path)
+        else:
             yield path
-            continue
-        for directory, folders, files in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            yield from (Path(directory) / name for name in sorted(files) if not name.startswith("."))
 
 
-def read_list(stream: Iterable[bytes]) -> Iterator[Path]:
+def read_list(stream: Iterable[bytes]) -> Iterator[str]:
     """Yield the path on each line of a stream, as the lines come; empty lines are left out."""
     for line in stream:
         if name := line.rstrip(b"\r\n"):
-            yield Path(os.fsdecode(name))
+            yield os.fsdecode(name)
 
 
 def encodable(name: str) -> str:
     """Return a file's name as text for JSON, reports and terminals, also where its bytes are no UTF-8."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _walk(root: str) -> Iterator[str]:
+    # A stack of its own, since a tree may be deeper than Python lets a function call itself.
+    waiting: list[tuple[str, frozenset[_Identity]]] = [(root, frozenset())]
+    while waiting:
+        folder, above = waiting.pop()
+        try:
+            status = os.stat(folder)
+            names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        except OSError:
+            yield folder
+            continue
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            continue
+        below = []
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.isdir(path):
+                below.append((path, above | {identity}))
+            else:
+                yield path
+        waiting += reversed(below)

@@ -58,7 +58,7 @@ def test_pixels_hashes_and_sides(toy, cache):
     decoded = decode(dataset, SIZE)
     assert decoded.pixels.shape == (40, 32, 32, 3)
     assert decoded.pixels.dtype == np.uint8
-    assert decoded.sides == (32, 48)
+    assert sorted(map(tuple, decoded.sides.tolist())) == [*[(32, 32)] * 39, (48, 48)]
     assert decoded.failures == {}
     for i, path in enumerate(dataset.paths):
         data = (toy / path).read_bytes()
@@ -97,12 +97,13 @@ def test_what_cannot_be_read_is_listed_and_nothing_takes_its_place(toy, cache):
 def test_nothing_but_unreadable_files(tmp_path, cache):
     (tmp_path / "m.csv").write_text("path,label\na.png,ai\nb.png,real\n")
     decoded = decode(Dataset.open(tmp_path / "m.csv"), SIZE)
-    assert (decoded.sides, decoded.hashes, len(decoded.failures)) == ((0, 0), ("", ""), 2)
+    assert decoded.sides.tolist() == [[0, 0]] * 2
+    assert (decoded.hashes, len(decoded.failures)) == (("", ""), 2)
 
 
 def test_no_images_at_all(toy, cache):
     decoded = decode(Dataset.open(toy).select(np.array([], np.intp)), SIZE)
-    assert (decoded.pixels.shape, decoded.hashes, decoded.sides) == ((0, 32, 32, 3), (), (0, 0))
+    assert (decoded.pixels.shape, decoded.hashes, decoded.sides.shape) == ((0, 32, 32, 3), (), (0, 2))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")
@@ -145,7 +146,9 @@ def test_many_files_in_many_processes_give_the_same(many, cache, monkeypatch):
         assert {piece[i]: failure for i, failure in part.failures.items()} == {
             i: failure for i, failure in whole.failures.items() if i in piece
         }
-    assert whole.sides == (4, 5)
+    assert {dataset.paths[i]: pair for i, pair in enumerate(whole.sides.tolist()) if pair != [4, 4]} == {
+        "ai/00007.png": [0, 0], "real/01000.png": [0, 0], "real/02000.png": [5, 5], "ai/04099.png": [0, 0],
+    }  # fmt: skip
     assert {dataset.paths[i]: failure.code for i, failure in whole.failures.items()} == {
         "ai/00007.png": "empty",
         "real/01000.png": "unsupported_format",
@@ -168,16 +171,18 @@ def test_workers_find_a_relative_source_and_cache_after_a_change_of_folder(many,
 # The hash of a dataset's content
 
 
-def test_the_content_hash_is_of_content_and_labels_alone(toy):
+def test_the_content_hash_is_of_content_labels_and_splits_alone(toy):
     def value(dataset):
         return content_sha256(dataset, content_hashes(dataset))
 
     before = value(Dataset.open(toy))
-    (toy / "test").rename(toy / "val")
-    (toy / "val" / "REAL" / "0000.png").rename(toy / "train" / "REAL" / "x.png")
+    (toy / "test").rename(toy / "testing")
+    next((toy / "train" / "REAL").iterdir()).rename(toy / "train" / "REAL" / "x.png")
     moved = Dataset.open(toy)
     order = np.random.default_rng(0).permutation(len(moved))
     assert value(moved) == value(moved.select(order)) == before
+    (toy / "testing" / "REAL" / "0000.png").rename(toy / "train" / "REAL" / "y.png")
+    assert value(Dataset.open(toy)) != before
     assert value(Dataset.open(toy, classes={"REAL": 1, "FAKE": 0})) != before
     (toy / "train" / "REAL" / "x.png").write_bytes(image())
     assert value(Dataset.open(toy)) != before
@@ -186,6 +191,9 @@ def test_the_content_hash_is_of_content_and_labels_alone(toy):
 def test_golden_content_hash(tmp_path):
     (tmp_path / "m.csv").write_text("path,label\na,ai\nb,real\n")
     expected = hashlib.sha256(b"0 bb\n1 aa\n").hexdigest()
+    assert content_sha256(Dataset.open(tmp_path / "m.csv"), ["aa", "bb"]) == expected
+    (tmp_path / "m.csv").write_text("path,label,split\na,ai,val\nb,real,\n")
+    expected = hashlib.sha256(b"0 bb\n1 aa validation\n").hexdigest()
     assert content_sha256(Dataset.open(tmp_path / "m.csv"), ["aa", "bb"]) == expected
 
 
@@ -214,9 +222,18 @@ def test_a_second_run_reads_no_file(toy, cache):
     steps = []
     again = decode(dataset, SIZE, lambda done, total: steps.append((done, total)))
     np.testing.assert_array_equal(again.pixels, first.pixels)
-    assert (again.hashes, again.failures, again.sides) == (first.hashes, first.failures, first.sides)
+    assert (again.hashes, again.failures) == (first.hashes, first.failures)
+    np.testing.assert_array_equal(again.sides, first.sides)
     assert state(cache) == before
     assert steps == [(40, 40)]
+
+
+def test_images_that_a_reader_was_missing_for_are_tried_again_once_it_is_there(toy, cache, monkeypatch):
+    module = sys.modules[decode.__module__]
+    for found in (None, "found"):
+        monkeypatch.setattr(module, "find_spec", lambda name, found=found: found)
+        decode(Dataset.open(toy), SIZE)
+    assert len(list(cache.iterdir())) == 2
 
 
 def test_pixels_from_the_cache_cannot_be_changed(toy, cache):
@@ -251,7 +268,7 @@ def test_an_altered_file_is_decoded_anew(toy, cache, packed):
     ]
 
 
-@pytest.mark.parametrize("damage", ["no index", "bad index", "other index", "no pixels", "short pixels"])
+@pytest.mark.parametrize("damage", ["no index", "bad index", "other index", "no pixels", "short pixels", "no sides"])
 def test_a_damaged_cache_is_filled_again(toy, cache, damage):
     dataset = Dataset.open(toy)
     expected = np.array(decode(dataset, SIZE).pixels)
@@ -261,7 +278,9 @@ def test_a_damaged_cache_is_filled_again(toy, cache, damage):
     elif damage == "bad index":
         (folder / "index.json").write_text('{"hashes": 3}')
     elif damage == "other index":
-        (folder / "index.json").write_text('{"hashes": [], "failures": {}, "sides": [1, 2]}')
+        (folder / "index.json").write_text('{"hashes": [], "failures": {}}')
+    elif damage == "no sides":
+        (folder / "sides.npy").unlink()
     elif damage == "no pixels":
         (folder / "pixels.npy").unlink()
     else:

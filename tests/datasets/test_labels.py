@@ -3,6 +3,8 @@ import pytest
 from pyrite.datasets.labels import CIFAR_OBJECTS, Place, cifar_objects, label_of, place_files
 from pyrite.errors import DatasetError
 
+TEN = ["0000.jpg", *(f"0000 ({i}).jpg" for i in range(2, 11))]
+
 
 @pytest.mark.parametrize(
     ("real", "ai"),
@@ -40,6 +42,23 @@ def test_splits_and_groups_come_from_the_other_folders():
         "sdxl/Testing/x/ai/c.png": Place(1, "test", "sdxl/x"),
         "real/d.png": Place(0, None, ""),
     }
+
+
+def test_the_innermost_folder_names_the_split():
+    assert place_files(["test/train/real/a.png", "test/ai/b.png"]) == {
+        "test/train/real/a.png": Place(0, "train", ""),
+        "test/ai/b.png": Place(1, "test", ""),
+    }
+
+
+def test_pictures_outside_any_class_are_an_error_unless_the_classes_were_named():
+    names = ["real/a.png", "ai/b.png", "midjourney/c.JPG", "midjourney/d.webp", "ai/notes/e.png", "README.md"]
+    with pytest.raises(
+        DatasetError, match=r"^2 pictures lie in no class folder: midjourney \(2 files\)\. .*--real NAME"
+    ):
+        place_files(names)
+    assert len(place_files(names, {"real": 0, "ai": 1})) == 3
+    assert len(place_files([*names[:2], "README.md", "checksums.txt"])) == 2
 
 
 def test_a_file_under_both_classes_is_an_error_that_names_the_choices():
@@ -93,10 +112,11 @@ def test_cifake_names_hold_the_object():
     "names",
     [
         ["0000.jpg", "0001.jpg"],
-        ["0000 (2).jpg", "cat.jpg"],
-        ["0000 (2).jpg", "0000 (11).jpg"],
-        ["0000 (2).jpg", "0000 (0).jpg"],
-        ["0000 (2).jpg", f"0000 ({'9' * 5000}).jpg"],
+        ["0000.jpg", "0000 (2).jpg"],
+        [*TEN, "cat.jpg"],
+        [*TEN, "0000 (11).jpg"],
+        [*TEN, "0000 (0).jpg"],
+        [*TEN, f"0000 ({'9' * 5000}).jpg"],
         ["0000(2).jpg"],
         ["a (2).jpg"],
         [],

@@ -118,6 +118,14 @@ def test_official_drops_the_copies_from_train_and_counts_them(tmp_path):
     assert side[50] == side[103] >= 0
 
 
+def test_what_a_limit_left_out_of_the_test_split_is_not_trained_on_either(tmp_path):
+    hashes = [content_hash(i) for i in range(100)]
+    dataset = make(tmp_path, [i % 2 for i in range(100)], ["train"] * 90 + ["test"] * 10)
+    parts = split(dataset, hashes, "official", (0.5, 0.5, 0), 0, held_out={content_hash(7), content_hash(500)})
+    assert parts.dropped == 1
+    assert np.flatnonzero(sides(parts, 100) == -1).tolist() == [7]
+
+
 def test_an_official_validation_split_is_kept_and_cleaned(tmp_path):
     own = ["train"] * 40 + ["validation"] * 20 + ["test"] * 20
     contents = [*range(40), 0, *range(41, 60), 1, 41, *range(62, 80)]

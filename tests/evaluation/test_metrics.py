@@ -102,12 +102,20 @@ def test_intervals_hold_the_value_and_hang_on_the_seed_alone() -> None:
     first, again, other = headline(scores, seed=1), headline(scores, seed=1), headline(scores, seed=2)
     metrics = [getattr(first, field.name) for field in fields(first) if field.name not in ("images", "real", "ai")]
     assert len(metrics) == 11
-    assert all(m.low <= m.value <= m.high for m in metrics if m is not first.ece)
+    assert all(m.low <= m.value <= m.high for m in metrics)
     assert first == again
     assert first.auroc != other.auroc
     assert first.auroc is not None
     # Hanley & McNeil's standard error for this AUROC and these counts is 0.0151.
     assert first.auroc.high - first.auroc.low == pytest.approx(2 * 1.96 * 0.0151, rel=0.15)
+
+
+def test_the_calibration_error_lies_in_its_own_interval() -> None:
+    random = np.random.default_rng(0)
+    for seed in range(20):
+        probabilities = random.random(500)
+        ece = headline(make((random.random(500) < probabilities).astype(int).tolist(), probabilities.tolist())).ece
+        assert ece.low <= ece.value <= ece.high, seed
 
 
 def test_a_perfect_ranking_leaves_no_width() -> None:
@@ -154,15 +162,38 @@ def test_counts_by_hand() -> None:
 
 def test_class_rows_read_both_ways() -> None:
     real, ai, mean, weighted = class_rows(make([0, 0, 0, 1, 1], [0.1, 0.2, 0.9, 0.8, 0.7]))
-    assert real == ClassRow("real", 1.0, pytest.approx(2 / 3), pytest.approx(0.8), 3)
-    assert ai == ClassRow("ai", pytest.approx(2 / 3), 1.0, pytest.approx(0.8), 2)
-    assert mean.precision == pytest.approx(5 / 6)
-    assert weighted.precision == pytest.approx((3 + 2 * 2 / 3) / 5)
+    assert [row.name for row in (real, ai, mean, weighted)] == ["real", "ai", "mean", "weighted mean"]
+    assert [row.support for row in (real, ai, mean, weighted)] == [3, 2, 5, 5]
+    assert values(real) == pytest.approx([1, 2 / 3, 0.8])
+    assert values(ai) == pytest.approx([2 / 3, 1, 0.8])
+    assert values(mean) == pytest.approx([5 / 6, 5 / 6, 0.8])
+    assert values(weighted)[0] == pytest.approx((3 + 2 * 2 / 3) / 5)
+
+
+def values(row: ClassRow) -> list[float | None]:
+    return [metric.value if metric else None for metric in (row.precision, row.recall, row.f1)]
+
+
+def test_the_intervals_of_a_class_are_those_of_resampled_images() -> None:
+    scores = draw(900, 3)
+    found = class_rows(scores)[1]
+    random = np.random.default_rng(1)
+    of_class = [np.flatnonzero(scores.labels == label) for label in (0, 1)]
+    precisions, recalls = [], []
+    for _ in range(2000):
+        drawn = np.concatenate([random.choice(members, len(members)) for members in of_class])
+        called, truth = scores.called_ai[drawn], scores.labels[drawn] == 1
+        precisions.append(np.mean(truth[called]))
+        recalls.append(np.mean(called[truth]))
+    for metric, expected in ((found.precision, precisions), (found.recall, recalls)):
+        assert metric is not None
+        assert (metric.low, metric.high) == pytest.approx(tuple(np.quantile(expected, (0.025, 0.975))), abs=0.004)
 
 
 def test_a_class_that_is_never_called_has_no_precision() -> None:
     rows = class_rows(make([0, 1], [0.1, 0.2]))
-    assert (rows[1].precision, rows[1].recall) == (None, 0.0)
+    assert values(rows[1]) == [None, 0.0, 0.0]
+    assert rows[1].recall == Metric(0, 0, 0)
 
 
 def test_curves_are_thinned_but_keep_both_ends() -> None:

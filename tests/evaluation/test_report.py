@@ -43,7 +43,7 @@ def make_report(labels: tuple[int, ...] = (0, 0, 0, 1, 1, 1)) -> Report:
         ),
         part=Part("all", "Every image of cifake.zip.", None, "Two of them served to train."),
         as_is=measure_figures(scores, columns),
-        deduplicated=None,
+        deduplicated=measure_figures(scores, columns) if len(labels) == 6 else None,
         copies=len(labels),
         published=Published(),
         max_fpr=0.05,
@@ -87,6 +87,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_files(written: Path) -> None:
     assert sorted(path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()) == [
         "figures/confusion.png",
+        "figures/deduplicated/confusion.png",
+        "figures/deduplicated/precision-recall.png",
+        "figures/deduplicated/reliability.png",
+        "figures/deduplicated/roc.png",
+        "figures/deduplicated/scores.png",
         "figures/precision-recall.png",
         "figures/reliability.png",
         "figures/roc.png",
@@ -96,7 +101,7 @@ def test_the_files(written: Path) -> None:
         "report.html",
         "report.json",
     ]
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (written / "figures").iterdir())
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (written / "figures").rglob("*.png"))
 
 
 def test_the_json_holds_the_whole_report(written: Path) -> None:
@@ -136,6 +141,8 @@ def test_the_page_says_what_a_reader_must_know(written: Path) -> None:
         "leaves out the 6 found",
         "At an error budget of 5% for real images called AI. 2 images (33.3%) got no clear verdict.",
         "What decided: pixels 4, unlike both 2.",
+        "The same without the 6 copies",
+        "of the real images, 1 called AI, 1 uncertain, 1 called real; of the AI images,",
         "Published, real as positive 0.949 0.892 0.922",
         "60 of 66 files could not be judged",
         "10 more are in report.json.",
@@ -150,7 +157,10 @@ def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path: Path) -> No
     for name in ("training-loss.png", "mine.png"):
         (tmp_path / "figures" / name).write_bytes(b"old")
     (tmp_path / "report.html").write_text("old")
-    replace(make_report(), history=None, published=None).write(tmp_path)
+    make_report().write(tmp_path)
+    (tmp_path / "figures" / "mine.png").write_bytes(b"old")
+    replace(make_report(), history=None, published=None, copies=0).write(tmp_path)
+    assert not (tmp_path / "figures" / "deduplicated" / "roc.png").exists()
     assert not (tmp_path / "figures" / "training-loss.png").exists()
     assert (tmp_path / "figures" / "mine.png").read_bytes() == b"old"
     html = (tmp_path / "report.html").read_text()

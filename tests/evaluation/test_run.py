@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pyrite.bundle import Bundle, DataInfo, TrainingInfo, save_bundle
-from pyrite.datasets import Dataset, Protocol, content_hashes
+from pyrite.datasets import Dataset, Protocol, content_hashes, content_sha256, make_toy, remember
 from pyrite.errors import BundleError, EvaluationError
 from pyrite.evaluation import Part, Report, evaluate, measure
 from pyrite.evaluation.metrics import VerdictRow
@@ -106,11 +107,75 @@ def test_a_file_that_vanishes_is_listed(bundle: Bundle, folder: Path) -> None:
     report = evaluate(bundle, dataset)
     assert report.as_is.headline.images == 7
     assert "test/REAL/sea/a.png" in {file.path for file in report.unreadable if file.code == "unreadable"}
-    assert report.provenance.data_unreadable == 1
+    assert report.provenance.data_unreadable == 3  # With the two that are no images.
 
 
-def test_data_named_cifake_stands_beside_the_published_figures(bundle: Bundle, folder: Path) -> None:
-    assert evaluate(bundle, folder.rename(folder.parent / "CIFAKE-small")).published is not None
+def test_a_file_that_cannot_be_read_is_listed_beside_a_split_drawn_by_content(bundle: Bundle, tmp_path: Path) -> None:
+    make_toy(tmp_path / "toy", count=200)
+    dataset = Dataset.open(tmp_path / "toy")
+    (tmp_path / "toy" / "test" / "REAL" / "0000.png").unlink()
+    report = evaluate(bundle, dataset, protocol="pooled")
+    assert [file.path for file in report.unreadable] == ["test/REAL/0000.png"]
+
+
+def test_cifake_stands_beside_the_published_figures_whatever_it_is_called(bundle: Bundle, tmp_path: Path) -> None:
+    for kind in range(10):
+        suffix = f" ({kind + 1})" if kind else ""
+        for label in ("REAL", "FAKE"):
+            paint(tmp_path / "archive" / "test" / label / f"0000{suffix}.jpg", 10 * kind)
+    assert evaluate(bundle, tmp_path / "archive").published is not None
+    for path in (tmp_path / "archive").rglob("*.jpg"):
+        path.rename(path.with_suffix(".png"))
+    assert evaluate(bundle, tmp_path / "archive").published is None
+
+
+def seen(bundle: Bundle, paths: list[Path]) -> Bundle:
+    """Return the bundle with the memory of these files, and as trained on something else."""
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    data = DataInfo(
+        name="elsewhere", sha256="", fingerprint="", protocol="official", fractions=(0.8, 0.1, 0.1),
+        train=0, validation=0, test=0,
+    )  # fmt: skip
+    training = TrainingInfo(
+        recipe="tiny", recipe_sha256="", data=data, seed=1, command="", commit=None, packages={}, epochs=1
+    )
+    info = msgspec.structs.replace(bundle.info, training=training)
+    return replace(bundle, info=info, files={**bundle.files, "trained_on.bin": remember(hashes)})
+
+
+def test_images_that_were_trained_on_are_told_wherever_they_lie_now(bundle: Bundle, folder: Path) -> None:
+    other = seen(bundle, [*(folder / "train" / "REAL" / "sea").iterdir(), folder / "test" / "REAL" / "sea" / "a.png"])
+    whole = evaluate(other, folder, protocol="all")
+    assert whole.part.caution is not None
+    assert whole.part.caution.startswith("13 of the 34 judged images trained this bundle or chose it")
+    assert "trained on elsewhere, and 13 of the images here were in that" in whole.part.why
+    part = evaluate(other, folder / "test")
+    assert part.part.caution is not None
+    assert part.part.caution.startswith("1 of the 10 judged images")
+    assert evaluate(seen(bundle, []), folder).part.caution is None
+    assert "none of the images here was in that" in evaluate(seen(bundle, []), folder).part.why
+
+
+def test_a_new_division_of_the_same_images_is_not_taken_for_the_old(bundle: Bundle, folder: Path) -> None:
+    dataset = Dataset.open(folder)
+    trained = trained_on(bundle, dataset, "official")
+    data = msgspec.structs.replace(
+        trained.info.training.data, sha256=content_sha256(dataset, content_hashes(dataset)), fingerprint=""
+    )
+    training = msgspec.structs.replace(trained.info.training, data=data)
+    trained = replace(trained, info=msgspec.structs.replace(trained.info, training=training))
+    assert "which this bundle’s training kept back" in evaluate(trained, folder).part.why
+    (folder / "train" / "REAL" / "sea" / "3.png").rename(folder / "test" / "REAL" / "sea" / "3.png")
+    assert "cannot be told" in evaluate(trained, folder).part.why
+
+
+@pytest.mark.parametrize("protocol", ["official", "all"])
+def test_a_file_that_cannot_be_read_is_listed_whatever_is_judged(
+    bundle: Bundle, folder: Path, protocol: Protocol
+) -> None:
+    dataset = Dataset.open(folder)
+    (folder / "test" / "REAL" / "sea" / "a.png").unlink()
+    assert "test/REAL/sea/a.png" in {file.path for file in evaluate(bundle, dataset, protocol=protocol).unreadable}
 
 
 def test_the_bundles_own_test_split_is_judged(bundle: Bundle, folder: Path) -> None:
@@ -129,7 +194,7 @@ def test_judging_training_images_is_said(bundle: Bundle, folder: Path) -> None:
     dataset = Dataset.open(folder)
     report = evaluate(trained_on(bundle, dataset, "official"), dataset, protocol="all")
     assert report.part.caution is not None
-    assert report.part.caution.startswith("23 of the judged images belong to the splits that trained")
+    assert report.part.caution.startswith("23 of the 34 judged images trained this bundle or chose it")
 
 
 def test_all_is_judged_where_no_test_split_is_named(bundle: Bundle, folder: Path) -> None:

@@ -6,9 +6,6 @@ import io
 import json
 from typing import Any
 
-import numpy as np
-from PIL import Image as PillowImage
-
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 OFFLINE = {"builder": {"thumbnail": {"enabled": False}}}
 
@@ -62,14 +59,6 @@ def make_authority(name: str) -> tuple[bytes, bytes, bytes]:
     return certificates[0], certificates[1], secret
 
 
-def encode(name: str = "JPEG", **options: Any) -> bytes:
-    """Return a small image file without credentials."""
-    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    stream = io.BytesIO()
-    PillowImage.fromarray(pixels).save(stream, name, **options)
-    return stream.getvalue()
-
-
 def sign(
     data: bytes,
     *,
@@ -77,6 +66,10 @@ def sign(
     source_type: str | None = None,
     action: str = "c2pa.created",
     created: bool = True,
+    more: tuple[tuple[str, str | None], ...] = (),
+    templates: tuple[tuple[str, str], ...] = (),
+    complete: bool | None = None,
+    metadata: str | None = None,
     ingredients: tuple[tuple[str, bytes], ...] = (),
     authority: str = "Test Authority",
     remote_url: str | None = None,
@@ -90,6 +83,10 @@ def sign(
         source_type: The last part of the digital source type's address, for `action`.
         action: What the manifest says was done.
         created: Whether the signer stands behind that.
+        more: What was done after `action`, and the last part of the digital source type of each.
+        templates: Actions and the last part of the digital source type that all of the kind have in common.
+        complete: Whether the manifest says that it lists all that was done; `None` if it does not say.
+        metadata: The last part of the digital source type in a metadata assertion.
         ingredients: Relationship and file of each.
         authority: The name of the one who signs.
         remote_url: Where the manifest is instead of in the file.
@@ -98,18 +95,26 @@ def sign(
     import c2pa
 
     _, certificate, secret = make_authority(authority)
-    act: dict[str, Any] = {"action": action}
-    if source_type is not None:
-        act["digitalSourceType"] = SOURCE_TYPES + source_type
+    first = describe(action, source_type)
     if action != "c2pa.created":
-        act["parameters"] = {"ingredientIds": [f"part{i}" for i in range(len(ingredients))]}
+        first["parameters"] = {"ingredientIds": [f"part{i}" for i in range(len(ingredients))]}
+    actions: dict[str, Any] = {"actions": [first, *(describe(*item) for item in more)]}
+    if templates:
+        actions["templates"] = [describe(*item) for item in templates]
+    if complete is not None:
+        actions["allActionsIncluded"] = complete
+    assertions: list[dict[str, Any]] = [{"label": "c2pa.actions.v2", "created": created, "data": actions}]
+    if metadata is not None:
+        properties = {
+            "@context": {"Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"},
+            "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPES + metadata,
+        }
+        assertions.append({"label": "c2pa.metadata", "created": True, "data": properties})
     manifest = {
         "claim_version": claim_version,
         "claim_generator_info": [{"name": "pyrite tests", "version": "1"}],
         "title": "image",
-        "assertions": [
-            {"label": "c2pa.actions.v2", "created": created, "data": {"actions": [act]}},
-        ],
+        "assertions": assertions,
     }
     info = c2pa.C2paSignerInfo(alg=b"es256", sign_cert=certificate, private_key=secret, ta_url=None)
     out = io.BytesIO()
@@ -126,3 +131,8 @@ def sign(
             builder.add_ingredient(json.dumps(described), mime, io.BytesIO(ingredient))
         builder.sign(signer, mime, io.BytesIO(data), out)
     return out.getvalue()
+
+
+def describe(action: str, source_type: str | None) -> dict[str, Any]:
+    """Return an action as a manifest has it."""
+    return {"action": action} | ({} if source_type is None else {"digitalSourceType": SOURCE_TYPES + source_type})

@@ -3,13 +3,16 @@
 import random
 import socket
 import sys
+from typing import Any
 
 import pytest
 
 pytest.importorskip("c2pa")
 pytest.importorskip("cryptography")
 
-from authority import encode, make_authority, sign
+from authority import make_authority, sign
+from documented import check_documented
+from metadata_files import encode
 
 from pyrite.errors import PyriteError
 from pyrite.evidence import check_trust_anchors, missing_readers, read_credentials, read_evidence
@@ -22,17 +25,27 @@ ROOT = make_authority("Test Authority")[0]
 def read(data: bytes, anchors: bytes | None = ROOT) -> Evidence:
     [found] = read_credentials(open_image(data), trust_anchors=anchors)
     assert found.kind == "credentials"
+    check_documented(found)
     return found
 
 
-@pytest.mark.parametrize("source_type", ["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"])
+@pytest.mark.parametrize(
+    "source_type",
+    [
+        "trainedAlgorithmicMedia",
+        "trainedAlgorithmicMedia/",
+        "compositeWithTrainedAlgorithmicMedia",
+        "compositeSynthetic",
+        "trainedAlgorithmicData",
+    ],
+)
 def test_a_trusted_signer_verifies_ai(source_type: str) -> None:
     found = read(sign(encode(), source_type=source_type))
     assert (found.says, found.strength) == (Verdict.AI, Strength.VERIFIED)
     assert found.data["trusted"]
     assert found.data["signer"]["issuer"] == "Test Authority"
     assert found.data["claim_generator"] == "pyrite tests 1"
-    assert found.data["digital_source_types"] == [source_type]
+    assert found.data["digital_source_types"] == [source_type.rstrip("/")]
     assert "Test Authority, who is on the trust list, say that this image comes from a trained model" in found.detail
 
 
@@ -45,7 +58,9 @@ def test_without_a_trust_list_that_knows_the_signer_ai_is_asserted(anchors: byte
     assert "no trust list vouches for it" in found.detail
 
 
-@pytest.mark.parametrize("source_type", ["digitalCapture", "computationalCapture"])
+@pytest.mark.parametrize(
+    "source_type", ["digitalCapture", "digitalCapture/", "computationalCapture", "negativeFilm", "positiveFilm"]
+)
 def test_only_a_trusted_signer_says_real(source_type: str) -> None:
     signed = sign(encode(), source_type=source_type)
     found = read(signed)
@@ -55,7 +70,14 @@ def test_only_a_trusted_signer_says_real(source_type: str) -> None:
     assert "say that a camera took this image" in untrusted.detail
 
 
-@pytest.mark.parametrize("source_type", ["digitalCreation", "algorithmicMedia", "screenCapture", "composite"])
+@pytest.mark.parametrize(
+    "source_type",
+    [
+        "algorithmicallyEnhanced", "algorithmicMedia", "composite", "compositeCapture", "dataDrivenMedia", "digitalArt",
+        "digitalCreation", "humanEdits", "minorHumanEdits", "multiFrameComputationalCapture", "print",
+        "screenCapture", "softwareImage", "virtualRecording",
+    ],
+)  # fmt: skip
 def test_other_source_types_say_nothing(source_type: str) -> None:
     assert read(sign(encode(), source_type=source_type)).says is None
 
@@ -137,10 +159,117 @@ def test_a_photograph_with_things_put_into_it_is_not_said_to_be_real() -> None:
     assert read(signed).says is None
 
 
-def test_an_edited_photograph_is_not_said_to_be_real() -> None:
-    """What was done to it since is anybody's guess."""
-    taken = sign(encode(), source_type="digitalCapture")
-    assert read(sign(encode(), action="c2pa.opened", ingredients=(("parentOf", taken),))).says is None
+HARMLESS = ("converted", "orientation", "published", "repackaged", "resized.proportional", "transcoded")
+
+
+@pytest.mark.parametrize("claim_version", [1, 2])
+def test_a_photograph_to_which_nothing_happened_is_real(claim_version: int) -> None:
+    more = tuple((f"c2pa.{name}", None) for name in HARMLESS)
+    found = read(sign(encode(), source_type="digitalCapture", more=more, claim_version=claim_version))
+    assert (found.says, found.strength) == (Verdict.REAL, Strength.VERIFIED)
+    assert found.detail.endswith("say that a camera took this image (digitalCapture).")
+
+
+@pytest.mark.parametrize(
+    ("action", "source_type", "named"),
+    [
+        ("c2pa.edited", None, "c2pa.edited"),
+        ("c2pa.edited", "digitalCapture", "c2pa.edited"),
+        ("c2pa.edited", "humanEdits", "c2pa.edited, humanEdits"),
+        ("c2pa.published", "composite", "composite"),
+        ("c2pa.enhanced", None, "c2pa.enhanced"),
+        ("c2pa.cropped", None, "c2pa.cropped"),
+        ("c2pa.edited.metadata", None, "c2pa.edited.metadata"),
+        ("com.example.published", None, "com.example.published"),
+    ],
+)
+@pytest.mark.parametrize("claim_version", [1, 2])
+def test_an_edited_photograph_is_not_said_to_be_real(
+    action: str, source_type: str | None, named: str, claim_version: int
+) -> None:
+    more = (("c2pa.published", None), (action, source_type))
+    found = read(sign(encode(), source_type="digitalCapture", more=more, claim_version=claim_version))
+    assert (found.says, found.strength) == (None, Strength.VERIFIED)
+    assert f"a camera took this image (digitalCapture), but not that it still shows the same ({named})." in found.detail
+
+
+def test_a_sentence_names_a_few_changes_of_many() -> None:
+    more = tuple((f"com.example.edit{i}", None) for i in range(100))
+    found = read(sign(encode(), source_type="digitalCapture", more=more))
+    assert (
+        "(com.example.edit0, com.example.edit1, com.example.edit2, com.example.edit3, com.example.edit4, and more)"
+        in (found.detail)
+    )
+
+
+@pytest.mark.parametrize("place", ["more", "templates", "metadata"])
+@pytest.mark.parametrize("source_type", ["trainedAlgorithmicMedia", "compositeSynthetic"])
+def test_a_photograph_with_a_trained_models_part_is_ai_wherever_that_is_said(place: str, source_type: str) -> None:
+    said: Any = source_type if place == "metadata" else (("c2pa.edited", source_type),)
+    found = read(sign(encode(), source_type="digitalCapture", **{place: said}))
+    assert (found.says, found.strength) == (Verdict.AI, Strength.VERIFIED)
+    assert found.data["digital_source_types"] == ["digitalCapture", source_type]
+
+
+@pytest.mark.parametrize("place", ["templates", "metadata"])
+def test_every_source_type_must_be_a_capture(place: str) -> None:
+    for source_type, says in (("digitalCapture", Verdict.REAL), ("positiveFilm", Verdict.REAL), ("humanEdits", None)):
+        said: Any = source_type if place == "metadata" else (("c2pa.published", source_type),)
+        assert read(sign(encode(), source_type="digitalCapture", **{place: said})).says is says
+
+
+def test_a_capture_in_metadata_is_told_and_does_not_make_a_drawing_real() -> None:
+    found = read(sign(encode(), source_type="digitalCreation", metadata="digitalCapture"))
+    assert found.says is None
+    assert "say that a camera took this image (digitalCapture), but not that it still shows the same" in found.detail
+
+
+def test_a_list_of_actions_that_is_not_complete_is_not_said_to_be_real() -> None:
+    assert read(sign(encode(), source_type="digitalCapture", complete=True)).says is Verdict.REAL
+    found = read(sign(encode(), source_type="digitalCapture", complete=False))
+    assert found.says is None
+    assert "(actions that are not listed)" in found.detail
+
+
+TAKEN = sign(encode(), source_type="digitalCapture")
+
+
+def open_parent(parent: bytes, **options: Any) -> Evidence:
+    return read(sign(encode(), action="c2pa.opened", ingredients=(("parentOf", parent),), **options))
+
+
+def test_a_photograph_that_was_only_opened_and_passed_on_is_real() -> None:
+    found = open_parent(TAKEN, more=(("c2pa.transcoded", None),), complete=True)
+    assert (found.says, found.strength) == (Verdict.REAL, Strength.VERIFIED)
+    again = sign(
+        encode(), action="c2pa.opened", ingredients=(("parentOf", TAKEN),), more=(("c2pa.published", None),),
+        complete=True,
+    )  # fmt: skip
+    assert open_parent(again, complete=True).says is Verdict.REAL
+
+
+@pytest.mark.parametrize(
+    ("parent", "options"),
+    [
+        # What was done to it since is anybody's guess.
+        (TAKEN, {}),
+        (TAKEN, {"complete": False}),
+        (TAKEN, {"complete": True, "more": (("c2pa.edited", None),)}),
+        (TAKEN, {"complete": True, "templates": (("c2pa.published", "humanEdits"),)}),
+        (TAKEN, {"complete": True, "created": False}),
+        (encode(), {"complete": True}),
+        (encode(), {"complete": True, "metadata": "digitalCapture"}),
+        (sign(encode(), source_type="digitalCapture", authority="Stranger"), {"complete": True}),
+        (sign(encode(), source_type="digitalCreation"), {"complete": True}),
+        (sign(encode(), source_type="digitalCapture", more=(("c2pa.edited", None),)), {"complete": True}),
+        (TAKEN[:-20] + b"\1" + TAKEN[-19:], {"complete": True}),
+    ],
+    ids=range(11),
+)
+def test_a_photograph_that_was_opened_and_may_have_been_changed_is_not_said_to_be_real(
+    parent: bytes, options: dict[str, Any]
+) -> None:
+    assert open_parent(parent, **options).says is None
 
 
 def test_remote_credentials_are_reported_and_never_fetched() -> None:
@@ -153,19 +282,21 @@ def test_remote_credentials_are_reported_and_never_fetched() -> None:
             server.accept()
 
 
-def test_damaged_credentials_never_raise() -> None:
-    signed = sign(encode(), source_type="trainedAlgorithmicMedia")
+def test_damaged_credentials_never_raise_and_never_make_a_changed_image_real() -> None:
+    signed = bytearray(sign(encode(), source_type="digitalCapture"))
+    assert read(bytes(signed)).says is Verdict.REAL
     start = signed.index(b"\xff\xeb")
     size = int.from_bytes(signed[start + 2 : start + 4])
+    # The image was altered after signing; only the credentials could hide that.
+    signed[-20] ^= 1
+    assert not read(bytes(signed)).data["valid"]
     chance = random.Random(0)
     for _ in range(60):
         damaged = bytearray(signed)
         for _ in range(chance.choice((1, 5, 50))):
             damaged[start + 6 + chance.randrange(size - 6)] = chance.randrange(256)
         for found in read_evidence(open_image(bytes(damaged)), trust_anchors=ROOT):
-            # What was hit may be padding, which nobody signs.
-            assert found.kind == "credentials"
-            assert found.says is not Verdict.REAL
+            assert (found.kind, found.says) == ("credentials", None)
 
 
 @pytest.mark.parametrize("pem", [b"", b"garbage", b"\xff\xfe", ROOT.replace(b"MII", b"MIJ", 1)])
@@ -183,6 +314,6 @@ def test_without_the_package_credentials_are_reported_as_unread(monkeypatch: pyt
     signed, plain = open_image(sign(encode(), source_type="digitalCapture")), open_image(encode())
     monkeypatch.setitem(sys.modules, "c2pa", None)
     [found] = read_evidence(signed)
-    assert (found.kind, found.says) == ("reader", None)
+    assert (found.kind, found.says, found.data) == ("reader", None, {"unread": "credentials"})
     assert "pip install 'pyrite[credentials]'" in found.detail
     assert read_evidence(plain) == []

@@ -10,10 +10,25 @@ def test_a_clear_verdict_needs_no_reason(found: Detection) -> None:
     assert detection_line(found).plain == "ai         97.3%  a b.jpg"
 
 
-@pytest.mark.parametrize("reason", set(Reason) - {Reason.PIXELS, Reason.UNREADABLE})
-def test_every_other_reason_is_told(found: Detection, reason: Reason) -> None:
+@pytest.mark.parametrize(
+    ("reason", "score"),
+    [
+        (Reason.BORDERLINE, " 97.3%"),
+        (Reason.UNLIKE_BOTH, " 97.3%"),
+        (Reason.OUT_OF_SCOPE, "     –"),
+        (Reason.VERIFIED, "     –"),
+        (Reason.ASSERTED, "     –"),
+    ],
+)
+def test_every_other_reason_is_told_and_the_score_only_where_it_counted(
+    found: Detection, reason: Reason, score: str
+) -> None:
     line = detection_line(replace(found, verdict=Verdict.UNCERTAIN, reason=reason, explanation="So it is.")).plain
-    assert line == "uncertain  97.3%  a b.jpg  So it is."
+    assert line == f"uncertain {score}  a b.jpg  So it is."
+
+
+def test_an_animation_is_told(found: Detection) -> None:
+    assert detection_line(replace(found, frames=12)).plain == "ai         97.3%  a b.jpg  (one frame of 12)"
 
 
 def test_a_failure_is_told_by_its_sentence(found: Detection) -> None:
@@ -30,8 +45,12 @@ def test_a_failure_is_told_by_its_sentence(found: Detection) -> None:
     ],
 )
 def test_summary(counts: dict[str, int], line: str) -> None:
-    budget = "of 1,000 real images like those of its calibration, about 50 would be called ai."
+    budget = "about 50 of 1,000 real images like those of its calibration would be called ai."
     assert summary_line(counts, 0.05).plain == f"{line}; {budget}"
+
+
+def test_a_small_budget_is_told_in_millions() -> None:
+    assert "about 500 of a million real images" in summary_line({"real": 1}, 0.0005).plain
 
 
 def test_nothing_in_a_path_reaches_the_terminal_raw() -> None:

@@ -1,24 +1,34 @@
 """One unbroken run, looked at from all sides, and what a run refuses."""
 
+import base64
 import fcntl
+import io
 import os
+import shutil
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from PIL import Image
 from runs import Run, assert_events_match, read_rows
 
 from pyrite.bundle import load_bundle
-from pyrite.datasets import Dataset, make_toy
+from pyrite.datasets import Dataset, content_hashes, make_toy, recognise, split
 from pyrite.detector import Detector, replay_golden
-from pyrite.errors import DatasetError, RecipeError, TrainingError
+from pyrite.errors import DatasetError, ExportError, RecipeError, TrainingError
 from pyrite.evaluation import evaluate
 from pyrite.training import Recipe, load_recipe, train
 from pyrite.training.checkpoint import load_checkpoint
 from pyrite.training.curves import write_tensorboard
-from pyrite.training.loop import Step
+from pyrite.training.loop import Examples, Step
 from pyrite.training.run import Stage
+
+run_module = sys.modules[train.__module__]
 
 
 def test_the_folder_holds_what_it_should(unbroken: Run) -> None:
@@ -78,6 +88,93 @@ def test_the_card_has_the_reports_figures(unbroken: Run) -> None:
     assert f"| Accuracy | {accuracy.value:.4f} | {accuracy.low:.4f} to {accuracy.high:.4f} |" in card
     assert "# tiny 1\n" in card
     assert "What it is not for" in card
+
+
+def test_the_bundle_remembers_what_it_learnt_from_and_nothing_else(unbroken: Run, toy: Path) -> None:
+    dataset = Dataset.open(toy)
+    hashes = content_hashes(dataset)
+    parts = split(dataset, hashes, unbroken.recipe.protocol, unbroken.recipe.fractions, unbroken.recipe.seed)
+    seen = recognise(load_bundle(unbroken.out / "bundle").read("trained_on.bin"), hashes)
+    assert np.flatnonzero(seen).tolist() == sorted([*parts.train, *parts.validation])
+    assert evaluate(unbroken.out / "bundle", toy / "train").part.caution is not None
+
+
+def test_the_bundle_says_how_well_it_was_exported(unbroken: Run) -> None:
+    training = load_bundle(unbroken.out / "bundle").info.training
+    assert training is not None
+    assert training.parity is not None
+    assert 0 <= training.parity <= 1e-3
+
+
+@pytest.mark.parametrize("protocol", ["pooled", "official"])
+def test_the_test_split_neither_trains_nor_chooses_nor_calibrates(
+    protocol: str, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+
+    def note(name: str) -> None:
+        original = getattr(run_module, name)
+
+        def noted(*arguments: Any) -> Any:
+            for argument in arguments:
+                if isinstance(argument, Examples):
+                    used.extend([*argument.train, *argument.validation])
+                elif isinstance(argument, np.ndarray) and argument.ndim == 1:
+                    used.extend(argument.tolist())
+            return original(*arguments)
+
+        monkeypatch.setattr(run_module, name, noted)
+
+    for name in ("fit", "check_parity", "score"):
+        note(name)
+    recipe = load_recipe("tiny", ["epochs=1", f"protocol={protocol}"])
+    train(toy, recipe, tmp_path / "out")
+    dataset = Dataset.open(toy)
+    parts = split(dataset, content_hashes(dataset), recipe.protocol, recipe.fractions, recipe.seed)
+    assert set(used) == {*parts.train.tolist(), *parts.validation.tolist()}
+    assert not set(used) & set(parts.test.tolist())
+
+
+def test_an_export_that_differs_ends_the_run(
+    toy: Path, tmp_path: Path, build_model: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "export_onnx", lambda model: build_model(scale=10.0))
+    with pytest.raises(ExportError, match="differs from the trained one"):
+        train(toy, load_recipe("tiny", ["epochs=1"]), tmp_path / "out")
+    assert not (tmp_path / "out" / "bundle").exists()
+    assert (tmp_path / "out" / "checkpoint.npz").exists()
+
+
+def test_a_limit_lets_no_copy_of_a_test_image_into_training(tmp_path: Path) -> None:
+    make_toy(tmp_path / "data", count=200)
+    for path in sorted((tmp_path / "data" / "test").rglob("*.png")):
+        shutil.copy(path, tmp_path / "data" / "train" / path.parent.name / f"copy-{path.name}")
+    train(tmp_path / "data", load_recipe("tiny", ["epochs=1", "protocol=official", "limit=150"]), tmp_path / "out")
+    dataset = Dataset.open(tmp_path / "data")
+    seen = recognise(load_bundle(tmp_path / "out" / "bundle").read("trained_on.bin"), content_hashes(dataset))
+    assert seen.any()
+    assert not [path for path, known in zip(dataset.paths, seen, strict=True) if known and "copy-" in path]
+
+
+def test_the_scope_is_that_of_what_was_learnt_from(tmp_path: Path) -> None:
+    make_toy(tmp_path / "data", count=100, size=48)
+    Image.new("RGB", (900, 900)).save(tmp_path / "data" / "test" / "REAL" / "0000.png")
+    train(tmp_path / "data", load_recipe("tiny", ["epochs=1", "protocol=official"]), tmp_path / "out")
+    bundle = load_bundle(tmp_path / "out" / "bundle")
+    assert (bundle.info.scope.min_side, bundle.info.scope.max_side) == (48, 48)
+    # The golden images go through the resizing too, so they have the size of the data.
+    vectors = msgspec.json.decode(bundle.read("golden.json"))["vectors"]
+    assert {Image.open(io.BytesIO(base64.b64decode(vector["png"]))).size for vector in vectors} == {(48, 48)}
+    assert replay_golden(bundle).passed
+    assert "resized to that first" in bundle.read("card.md").decode()
+
+
+def test_a_run_that_was_killed_as_it_began_can_begin_again(toy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "provenance.json").write_text("{")
+    train(toy, load_recipe("tiny", ["epochs=1"]), out)
+    assert (out / "bundle").exists()
 
 
 def test_signal_handlers_are_put_back(unbroken: Run) -> None:

@@ -2,6 +2,7 @@
 
 from pyrite.datasets.dataset import Dataset
 from pyrite.datasets.decode import Decoded, Progress, content_hashes, content_sha256, decode
+from pyrite.datasets.membership import recognise, remember
 from pyrite.datasets.split import Fractions, Protocol, Split, split
 from pyrite.datasets.toy import make_toy
 
@@ -16,5 +17,7 @@ __all__ = [
     "content_sha256",
     "decode",
     "make_toy",
+    "recognise",
+    "remember",
     "split",
 ]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +31,7 @@ Progress = Callable[[int, int], None]
 _CHUNK = 512
 _SERIAL_BELOW = 4096  # Starting worker processes costs more than decoding so few small images.
 _FORGOTTEN_AFTER = 3600.0  # seconds without a finished chunk: whoever was decoding there has died.
-_FORMAT = 3  # Part of the cache's key: raise it when decoding or preprocessing changes what it gives.
+_FORMAT = 4  # Part of the cache's key: raise it when decoding or preprocessing changes what it gives.
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,15 @@ class Decoded:
     """Each file's hexadecimal SHA-256; empty where its bytes could not be read."""
     failures: dict[int, Failure]
     """Why a file could not be read as an image, by its index."""
-    sides: tuple[int, int]
-    """The shortest and the longest side of any image, in pixels, before preprocessing; 0 without images."""
+    sides: NDArray[np.int32]
+    """(n, 2), each image's shorter and longer side in pixels before preprocessing; zeros where it was not read."""
 
 
 class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is kept beside the pixels, in `index.json`; see `Decoded`."""
+    """What is kept beside the arrays, in `index.json`; see `Decoded`."""
 
     hashes: tuple[str, ...]
     failures: dict[int, Failure]
-    sides: tuple[int, int]
 
 
 def cache_folder() -> Path:
@@ -91,18 +91,21 @@ def decode(dataset: Dataset, preprocess: Preprocess, progress: Progress | None =
 
 def content_hashes(dataset: Dataset) -> tuple[str, ...]:
     """Return each file's hexadecimal SHA-256; empty where its bytes cannot be read."""
-    parts = _in_parallel(_hash_chunk, dataset)
+    parts = in_parallel(_hash_chunk, dataset)
     return tuple(value for part in parts for value in part)
 
 
 def content_sha256(dataset: Dataset, hashes: Sequence[str]) -> str:
-    """Return one hash for a dataset's content and labels, whatever its files are called."""
-    lines = sorted(f"{label} {value}\n" for label, value in zip(dataset.labels, hashes, strict=True))
+    """Return one hash for a dataset's content, labels and own splits, whatever its files are called."""
+    rows = zip(dataset.labels, dataset.splits, hashes, strict=True)
+    lines = sorted(f"{label} {value}{f' {split}' if split else ''}\n" for label, split, value in rows)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _key(dataset: Dataset, preprocess: Preprocess) -> str:
-    digest = hashlib.sha256(repr((_FORMAT, dataset.fingerprint, preprocess)).encode())
+    # With pillow-heif come images that could not be read without it.
+    readers = find_spec("pillow_heif") is not None
+    digest = hashlib.sha256(repr((_FORMAT, readers, dataset.fingerprint, preprocess)).encode())
     for path in dataset.paths:
         digest.update(path.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()[:24]
@@ -112,11 +115,12 @@ def _find(folder: Path, shape: tuple[int, ...]) -> Decoded | None:
     try:
         index = msgspec.json.decode((folder / "index.json").read_bytes(), type=_Index)
         pixels = np.load(folder / "pixels.npy", mmap_mode="r")
+        sides = np.load(folder / "sides.npy")
     except (OSError, ValueError, EOFError):
         return None
-    if pixels.shape != shape or len(index.hashes) != len(pixels):
+    if pixels.shape != shape or len(index.hashes) != len(pixels) or sides.shape != (len(pixels), 2):
         return None
-    return Decoded(pixels, index.hashes, index.failures, index.sides)
+    return Decoded(pixels, index.hashes, index.failures, sides)
 
 
 def _fill(folder: Path, dataset: Dataset, preprocess: Preprocess, progress: Progress | None) -> None:
@@ -137,17 +141,16 @@ def _fill(folder: Path, dataset: Dataset, preprocess: Preprocess, progress: Prog
             _reserve(work / "pixels.npy", shape)
             hashes: list[str] = []
             failures: dict[int, Failure] = {}
-            shortest, longest = [], []
-            for part, failed, sides in _in_parallel(_decode_chunk, dataset, work / "pixels.npy", preprocess):
+            sides: list[tuple[int, int]] = []
+            for part, failed, of_part in in_parallel(_decode_chunk, dataset, work / "pixels.npy", preprocess):
                 failures |= {len(hashes) + i: failure for i, failure in failed.items()}
                 hashes += part
-                shortest += sides[:1]
-                longest += sides[1:]
+                sides += of_part
                 os.utime(work)
                 if progress:
                     progress(len(hashes), len(dataset))
-            extremes = (min(shortest, default=0), max(longest, default=0))
-            index = _Index(hashes=tuple(hashes), failures=failures, sides=extremes)
+            np.save(work / "sides.npy", np.array(sides, np.int32).reshape(-1, 2))
+            index = _Index(hashes=tuple(hashes), failures=failures)
             (work / "index.json").write_bytes(msgspec.json.encode(index))
             if _find(folder, shape) is None:  # Another run may have been faster.
                 shutil.rmtree(folder, ignore_errors=True)
@@ -176,8 +179,11 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> None:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
-def _in_parallel(work: Callable[..., _Part], dataset: Dataset, *arguments: object) -> Iterator[_Part]:
-    """Yield what `work` makes of each chunk of the dataset, in order."""
+def in_parallel(work: Callable[..., _Part], dataset: Dataset, *arguments: object) -> Iterator[_Part]:
+    """Yield what `work` makes of each chunk of the dataset, in order.
+
+    It is called in other processes with the storage, the first index, the chunk's paths, and `arguments`.
+    """
     jobs = joblib.cpu_count() if len(dataset) > _SERIAL_BELOW else 1
     chunks = (
         joblib.delayed(work)(dataset.storage, start, dataset.paths[start : start + _CHUNK], *arguments)
@@ -198,12 +204,12 @@ def _hash_chunk(storage: Storage, _start: int, names: Sequence[str]) -> list[str
 
 def _decode_chunk(
     storage: Storage, start: int, names: Sequence[str], target: Path, preprocess: Preprocess
-) -> tuple[list[str], dict[int, Failure], list[int]]:
-    """Fill a part of the array; return the hashes, the failures, and the extreme sides if there are any."""
+) -> tuple[list[str], dict[int, Failure], list[tuple[int, int]]]:
+    """Fill a part of the array; return the hashes, the failures, and the sides."""
     pixels = np.lib.format.open_memmap(target, "r+")
     hashes = []
     failures = {}
-    sides: set[int] = set()
+    sides = [(0, 0)] * len(names)
     for i, name in enumerate(names):
         try:
             data = storage.read(name)
@@ -218,5 +224,5 @@ def _decode_chunk(
             failures[i] = Failure(error.code, str(error))
         else:
             pixels[start + i] = preprocess.apply(image.pixels, image.box)
-            sides |= {image.width, image.height}
-    return hashes, failures, [min(sides), max(sides)] if sides else []
+            sides[i] = (min(image.width, image.height), max(image.width, image.height))
+    return hashes, failures, sides

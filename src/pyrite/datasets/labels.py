@@ -53,6 +53,7 @@ SPLIT_NAMES = {
 CIFAR_OBJECTS = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
+_PICTURE = re.compile(r"\.(jpe?g|png|webp|avif|hei[cf]|gif|bmp|tiff?)", re.IGNORECASE)
 _CIFAKE_NAME = re.compile(r"\d+(?: \((\d{1,2})\))?\.\w+")
 
 
@@ -77,17 +78,19 @@ def label_of(name: str) -> int | None:
 def place_files(names: Sequence[str], classes: Mapping[str, int] | None = None) -> dict[str, Place]:
     """Sort files into classes, splits and groups by the folders they lie in.
 
-    Files outside any class folder (a README, a manifest) are left out. Folders that name neither
-    a class nor a split become the group.
+    Files outside any class folder (a README, a manifest) are left out; pictures only where the classes were named,
+    since a folder of a generator's name would go missing unseen. Folders that name neither a class nor a split
+    become the group. Where several name a split, the innermost counts.
 
     Args:
         names: POSIX paths.
         classes: folder name to label, instead of the names known in this field.
 
     Raises:
-        DatasetError: no class folders, one class only, or a file under folders of both classes.
+        DatasetError: no class folders, one class only, a picture outside any, or a file under folders of both.
     """
     places: dict[str, Place] = {}
+    outside: Counter[str] = Counter()
     for name in names:
         folders = PurePosixPath(name).parts[:-1]
         if classes is None:
@@ -95,6 +98,7 @@ def place_files(names: Sequence[str], classes: Mapping[str, int] | None = None) 
         else:
             found = {folder: classes[folder] for folder in folders if folder in classes}
         if not found:
+            outside[PurePosixPath(name).parent.name or "."] += bool(_PICTURE.fullmatch(PurePosixPath(name).suffix))
             continue
         if len(set(found.values())) > 1:
             raise DatasetError(
@@ -103,26 +107,30 @@ def place_files(names: Sequence[str], classes: Mapping[str, int] | None = None) 
             )
         splits = [SPLIT_NAMES[f.lower()] for f in folders if f.lower() in SPLIT_NAMES]
         rest = [f for f in folders if f not in found and f.lower() not in SPLIT_NAMES]
-        places[name] = Place(next(iter(found.values())), splits[0] if splits else None, "/".join(rest))
+        places[name] = Place(next(iter(found.values())), splits[-1] if splits else None, "/".join(rest))
     _check_classes(places, names)
+    if classes is None and (lost := +outside):
+        raise DatasetError(
+            f"{lost.total():,} pictures lie in no class folder: {_listed(lost)}. Move their folders into those of "
+            "the real or the AI images, or name the two folders that count with --real NAME and --ai NAME."
+        )
     return places
 
 
 def cifar_objects(paths: Sequence[str]) -> tuple[str, ...] | None:
     """Return each file's CIFAR-10 object where all are named as in CIFAKE, else `None`.
 
-    CIFAKE's suffix is the object: `0000.jpg` is an airplane, `0000 (10).jpg` a truck.
+    CIFAKE's suffix is the object: `0000.jpg` is an airplane, `0000 (10).jpg` a truck. All ten must be there,
+    since Windows names second copies alike.
     """
     objects = []
-    suffixed = False
     for path in paths:
         match = _CIFAKE_NAME.fullmatch(PurePosixPath(path).name)
         number = int(match[1] or 1) if match else 0
         if not 1 <= number <= len(CIFAR_OBJECTS):
             return None
-        suffixed = suffixed or number > 1
         objects.append(CIFAR_OBJECTS[number - 1])
-    return tuple(objects) if suffixed else None
+    return tuple(objects) if set(objects) == set(CIFAR_OBJECTS) else None
 
 
 def _check_classes(places: Mapping[str, Place], names: Sequence[str]) -> None:
@@ -130,9 +138,13 @@ def _check_classes(places: Mapping[str, Place], names: Sequence[str]) -> None:
     if labels == {REAL, AI}:
         return
     folders = Counter(PurePosixPath(name).parent.name or "." for name in names)
-    seen = ", ".join(f"{folder} ({count:,} files)" for folder, count in folders.most_common(8)) or "none"
     lack = "no class folders" if not labels else "no AI images" if labels == {REAL} else "no real images"
     raise DatasetError(
-        f"Found {lack}. Folders here: {seen}. Real images belong in a folder named like real, nature or human, "
-        "AI images in one named like ai, fake or generated; or name yours with --real NAME and --ai NAME."
+        f"Found {lack}. Folders here: {_listed(folders) or 'none'}. Real images belong in a folder named like real, "
+        "nature or human, AI images in one named like ai, fake or generated; or name yours with --real NAME and "
+        "--ai NAME."
     )
+
+
+def _listed(folders: Counter[str]) -> str:
+    return ", ".join(f"{folder} ({count:,} files)" for folder, count in folders.most_common(8))

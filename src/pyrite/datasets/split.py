@@ -1,7 +1,7 @@
 """Train, validation and test: by content, so that no image is ever on two sides."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +27,14 @@ class Split:
     """Images left out of train and validation because the same bytes stand in a later split."""
 
 
-def split(dataset: Dataset, hashes: Sequence[str], protocol: Protocol, fractions: Fractions, seed: int) -> Split:
+def split(
+    dataset: Dataset,
+    hashes: Sequence[str],
+    protocol: Protocol,
+    fractions: Fractions,
+    seed: int,
+    held_out: Collection[str] = (),
+) -> Split:
     """Divide a dataset by the hash of each file's content.
 
     `pooled` ignores the dataset's own splits. `official` keeps its test split, and its
@@ -41,6 +48,7 @@ def split(dataset: Dataset, hashes: Sequence[str], protocol: Protocol, fractions
         protocol: see above.
         fractions: train, validation and test shares, summing to 1.
         seed: another seed gives another division.
+        held_out: hashes that must not be trained on either: of test images that a limit left out of the dataset.
 
     Raises:
         DatasetError: a split comes out empty or with one class only, there is no official test split, or
@@ -55,7 +63,8 @@ def split(dataset: Dataset, hashes: Sequence[str], protocol: Protocol, fractions
         side = np.where(draw < train_share, 0, np.where(draw < train_share + validation_share, 1, 2))
         dropped = 0
     else:
-        side, dropped = _official(dataset, hashes, draw, validation_share / (train_share + validation_share))
+        validation_share /= train_share + validation_share
+        side, dropped = _official(dataset, hashes, draw, validation_share, held_out)
     side[~readable] = -1
     result = Split(
         protocol=protocol,
@@ -76,7 +85,11 @@ def split(dataset: Dataset, hashes: Sequence[str], protocol: Protocol, fractions
 
 
 def _official(
-    dataset: Dataset, hashes: Sequence[str], draw: NDArray[np.float64], validation_share: float
+    dataset: Dataset,
+    hashes: Sequence[str],
+    draw: NDArray[np.float64],
+    validation_share: float,
+    also_held_out: Collection[str],
 ) -> tuple[NDArray[np.intp], int]:
     own = np.array([{"train": 0, "validation": 1, "test": 2}.get(s or "train", 0) for s in dataset.splits])
     if not (own == 2).any():
@@ -85,7 +98,7 @@ def _official(
     if not (own == 1).any():
         side[(own == 0) & (draw < validation_share)] = 1
     dropped = 0
-    held_out: set[str] = set()
+    held_out = set(also_held_out)
     for later in (2, 1):
         held_out |= {hashes[i] for i in np.flatnonzero(side == later).tolist()}
         earlier = np.flatnonzero((side >= 0) & (side < later)).tolist()

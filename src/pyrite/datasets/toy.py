@@ -34,12 +34,20 @@ def make_toy(folder: Path, *, count: int = 1000, size: int = 32, seed: int = 0, 
         test_share: the share of each class that goes to `test`.
 
     Raises:
-        DatasetError: fewer than two images or two pixels, or `folder` holds a `train` or `test` already.
+        DatasetError: fewer than two images or two pixels, or `folder` holds a `train` or `test` already or cannot
+            be written.
     """
     if count < 2 or size < 2:
         raise DatasetError(f"A toy dataset has at least 2 images of 2 pixels a side, not {count} of {size}.")
     if any((folder / side).exists() for side in ("train", "test")):
         raise DatasetError(f"{folder} holds a dataset already. Choose another folder, or delete it.")
+    try:
+        _write_toy(folder, count, size, seed, test_share)
+    except OSError as error:
+        raise DatasetError(f"{error.filename or folder} cannot be written: {error.strerror or error}.") from error
+
+
+def _write_toy(folder: Path, count: int, size: int, seed: int, test_share: float) -> None:
     for label, name in enumerate(("REAL", "FAKE")):
         rng = np.random.default_rng((seed, label))
         of_class = (count + 1 - label) // 2

@@ -36,7 +36,7 @@ def measure_figures(scores: Scores, columns: Mapping[str, Sequence[str]], *, see
     return Figures(
         headline=metrics.headline(scores, seed=seed),
         confusion=metrics.confusion(scores),
-        classes=metrics.class_rows(scores),
+        classes=metrics.class_rows(scores, seed=seed),
         verdicts=metrics.verdict_rows(scores),
         slices=tuple(table for table in tables if table),
         roc=metrics.roc(scores),

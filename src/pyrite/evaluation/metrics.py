@@ -4,7 +4,7 @@ Class 0 is real and class 1 is AI, the positive class. An image counts as called
 probability is above 0.5, but for the figures that say that they are of the verdict.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +79,9 @@ class Headline:
     """Of AI."""
     ece: Metric
     """Σ over 15 equal bins of the probability of AI, each (low, high] and the first with its 0, of
-    n_bin/n · |share of AI − mean probability| (after Guo et al. 2017, who bin the top class's)."""
+    n_bin/n · |share of AI − mean probability| (after Guo et al. 2017, who bin the top class's). A resample's is
+    higher by nature, since it adds noise of its own: its interval is shifted down by that (the bootstrap's
+    estimate of bias, Efron 1979)."""
     brier: Metric
     """Mean squared difference of probability and label (Brier 1950)."""
     tpr_at_fpr_1: Metric | None = None
@@ -98,9 +100,9 @@ class ClassRow:
     """Figures with one class as the positive, or their average; `None` where undefined."""
 
     name: str
-    precision: float | None
-    recall: float | None
-    f1: float | None
+    precision: Metric | None
+    recall: Metric | None
+    f1: Metric | None
     support: int
 
 
@@ -179,6 +181,7 @@ def headline(scores: Scores, *, seed: int = 0) -> Headline:
         name: _metric(float(value[0]), np.concatenate([chunk[name] for chunk in drawn]))
         for name, value in values.items()
     }
+    metrics["ece"] = _unbiased(float(values["ece"][0]), np.concatenate([chunk["ece"] for chunk in drawn]))
     real, ai = (int(np.sum(scores.labels == label)) for label in (0, 1))
     return Headline(images=len(order), real=real, ai=ai, **metrics)
 
@@ -189,35 +192,38 @@ def confusion(scores: Scores) -> tuple[tuple[int, int], tuple[int, int]]:
     return (counts[0], counts[1]), (counts[2], counts[3])
 
 
-def class_rows(scores: Scores) -> tuple[ClassRow, ...]:
+def class_rows(scores: Scores, *, seed: int = 0) -> tuple[ClassRow, ...]:
     """Return precision, recall and F1 with real and with AI as the positive class, and both averages."""
     (kept, false), (missed, found) = confusion(scores)
-    rows = _class_row("real", kept, missed, false), _class_row("ai", found, false, missed)
-    return *rows, _average("mean", rows, (1, 1)), _average("weighted mean", rows, [r.support for r in rows])
+    generator = np.random.default_rng(seed)
+    # A resample's right answers in a class are binomial, so no resample need be drawn image by image.
+    drawn_kept = np.append(kept, _binomial(generator, kept, kept + false))
+    drawn_found = np.append(found, _binomial(generator, found, found + missed))
+    real = _class_figures(drawn_kept, kept + false, found + missed - drawn_found)
+    ai = _class_figures(drawn_found, found + missed, kept + false - drawn_kept)
+    supports = (kept + false, found + missed)
+    mean, weighted = (np.average([real, ai], axis=0, weights=w) for w in ((1, 1), supports))
+    rows = (("real", real, supports[0]), ("ai", ai, supports[1]), ("mean", mean, sum(supports)))
+    return tuple(_class_row(*row) for row in (*rows, ("weighted mean", weighted, sum(supports))))
 
 
-def _class_row(name: str, hits: int, false: int, missed: int) -> ClassRow:
-    return ClassRow(
-        name,
-        hits / (hits + false) if hits + false else None,
-        hits / (hits + missed) if hits + missed else None,
-        2 * hits / (2 * hits + false + missed) if hits + false + missed else None,
-        hits + missed,
+def _class_figures(hits: NDArray[np.int64], support: int, alarms: NDArray[np.int64]) -> Floats:
+    """Return precision, recall and F1, (3, k), NaN where undefined."""
+    with np.errstate(invalid="ignore"):
+        called = np.array(hits + alarms, np.float64)
+        return np.stack([hits / called, hits / np.full(len(hits), float(support)), 2 * hits / (called + support)])
+
+
+def _class_row(name: str, figures: Floats, support: int) -> ClassRow:
+    """Turn figures, (3, 1 + resamples), the first of them as measured, into a row."""
+    precision, recall, f1 = (
+        None if np.isnan(row[0]) else _metric(float(row[0]), row[1:][~np.isnan(row[1:])]) for row in figures
     )
+    return ClassRow(name, precision, recall, f1, support)
 
 
-def _average(name: str, rows: Sequence[ClassRow], weights: Sequence[int]) -> ClassRow:
-    def mean(values: Iterable[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return float(np.average(known, weights=weights)) if len(known) == len(weights) else None
-
-    return ClassRow(
-        name,
-        mean(row.precision for row in rows),
-        mean(row.recall for row in rows),
-        mean(row.f1 for row in rows),
-        sum(row.support for row in rows),
-    )
+def _binomial(generator: np.random.Generator, hits: int, count: int) -> NDArray[np.int64]:
+    return generator.binomial(count, hits / max(1, count), RESAMPLES)
 
 
 def roc(scores: Scores) -> Curve | None:
@@ -297,15 +303,12 @@ def slice_table(column: str, values: Sequence[str], scores: Scores, *, seed: int
 def _slice(value: str, scores: Scores, generator: np.random.Generator) -> Slice:
     (kept, false), (missed, found) = confusion(scores)
     real, ai = kept + false, missed + found
-    # A resample's count of right answers in a class is binomial, so no resample need be drawn.
-    right = sum(
-        generator.binomial(count, hits / count, RESAMPLES) for hits, count in ((kept, real), (found, ai)) if count
-    )
+    right = _binomial(generator, kept, real) + _binomial(generator, found, ai)
     return Slice(
         value,
         real,
         ai,
-        _metric((kept + found) / (real + ai), np.asarray(right) / (real + ai)),
+        _metric((kept + found) / (real + ai), right / (real + ai)),
         false / real if real else None,
         found / ai if ai else None,
     )
@@ -383,6 +386,11 @@ def _bins(probabilities: Floats) -> NDArray[np.intp]:
 def _metric(value: float, drawn: Floats) -> Metric:
     low, high = np.quantile(drawn, (0.025, 0.975))
     return Metric(value, float(low), float(high))
+
+
+def _unbiased(value: float, drawn: Floats) -> Metric:
+    low, high = np.quantile(drawn, (0.025, 0.975)) - max(0.0, float(drawn.mean()) - value)
+    return Metric(value, max(0.0, float(low)), float(high))
 
 
 def _thin(x: Floats, y: Floats) -> Curve:

@@ -11,12 +11,15 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from pyrite.bundle import TrainingInfo
-from pyrite.errors import require
+from pyrite.bundle import MANIFEST, TrainingInfo
+from pyrite.errors import EvaluationError, require
 from pyrite.evaluation import plots
 from pyrite.evaluation.figures import Figures
 from pyrite.evaluation.metrics import Metric
 
+_OF_FIGURES = ("confusion", "reliability", "scores", "roc", "precision-recall")
+_PICTURES = (*_OF_FIGURES, *(f"deduplicated/{name}" for name in _OF_FIGURES), "training-accuracy", "training-loss")
+"""Every picture that a report may have."""
 _LISTED = 50  # of the unreadable files on the page; report.json has them all
 
 
@@ -78,7 +81,7 @@ class Provenance:
     data_fingerprint: str
     data_images: int
     data_unreadable: int
-    """In the whole data set, judged part or not."""
+    """Judged files that are no image, and others whose bytes cannot be read."""
     command: str
     commit: str | None
     packages: dict[str, str]
@@ -126,32 +129,56 @@ class Report:
         """
         require("train", "matplotlib")
         folder = Path(folder)
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
         pictures = self._draw()
-        for name, picture in pictures.items():
+        for name in _PICTURES:
             path = folder / "figures" / f"{name}.png"
-            if picture is None:
-                path.unlink(missing_ok=True)
+            if name in pictures:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write(path, pictures[name].png)
             else:
-                _write(path, picture.png)
+                path.unlink(missing_ok=True)
         _write(folder / "report.json", self.to_json())
-        page = _page(self, {name: Markup(picture.svg) for name, picture in pictures.items() if picture})
+        page = _page(self, {name: Markup(picture.svg) for name, picture in pictures.items()})
         _write(folder / "report.html", page.encode("utf-8", "replace"))
 
-    def _draw(self) -> dict[str, plots.Picture | None]:
-        figures = self.as_is
+    def _draw(self) -> dict[str, plots.Picture]:
+        pictures = _draw_figures(self.as_is)
+        if self.copies and self.deduplicated:
+            pictures |= {f"deduplicated/{name}": drawn for name, drawn in _draw_figures(self.deduplicated).items()}
+        if self.history:
+            pictures["training-accuracy"] = plots.accuracy_history(self.history)
+            pictures["training-loss"] = plots.loss_history(self.history)
+        return pictures
+
+
+def _draw_figures(figures: Figures) -> dict[str, plots.Picture]:
+    pictures = {
+        "confusion": plots.confusion(figures.confusion),
+        "reliability": plots.reliability(figures.reliability),
+        "scores": plots.scores(figures.histogram),
+    }
+    if figures.roc and figures.precision_recall:
         prevalence = figures.headline.ai / figures.headline.images
-        return {
-            "confusion": plots.confusion(figures.confusion),
-            "roc": plots.roc(figures.roc) if figures.roc else None,
-            "precision-recall": (
-                plots.precision_recall(figures.precision_recall, prevalence) if figures.precision_recall else None
-            ),
-            "reliability": plots.reliability(figures.reliability),
-            "scores": plots.scores(figures.histogram),
-            "training-accuracy": plots.accuracy_history(self.history) if self.history else None,
-            "training-loss": plots.loss_history(self.history) if self.history else None,
-        }
+        pictures["roc"] = plots.roc(figures.roc)
+        pictures["precision-recall"] = plots.precision_recall(figures.precision_recall, prevalence)
+    return pictures
+
+
+def check_folder(folder: str | Path) -> None:
+    """Refuse a folder that cannot hold a report, before the work is done.
+
+    Raises:
+        EvaluationError: it is a file or a bundle, or cannot be written.
+    """
+    folder = Path(folder)
+    if (folder / MANIFEST).exists():
+        raise EvaluationError(f"{folder} is a bundle, which a report would damage. Choose another --out.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise EvaluationError(f"{folder} cannot hold a report: {error.strerror or error}. Choose another.") from error
 
 
 HEADLINE = (

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from pyrite.bundle import Bundle, load_bundle
-from pyrite.datasets import Dataset, Progress, content_hashes, content_sha256
+from pyrite.datasets import Dataset, Progress, content_hashes, content_sha256, recognise
 from pyrite.datasets.split import Split, split
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, EvaluationError, require
@@ -23,7 +23,7 @@ from pyrite.evaluation.figures import Figures, measure_figures
 from pyrite.evaluation.metrics import Scores
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.provenance import current_command, package_versions, source_commit
-from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, Unreadable
+from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, Unreadable, check_folder
 from pyrite.image import open_image
 from pyrite.results import Detection, Failure
 from pyrite.sources import encodable
@@ -64,10 +64,12 @@ def evaluate(
     Raises:
         BundleError: the bundle cannot be used.
         DatasetError: the data cannot be used.
-        EvaluationError: no image is left to judge.
+        EvaluationError: no image is left to judge, or `out` cannot hold a report.
         MissingExtraError: scikit-learn or Matplotlib is not installed.
     """
     require("train", "sklearn", "matplotlib")
+    if out is not None:
+        check_folder(out)
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     hashes = content_hashes(dataset)
@@ -134,6 +136,7 @@ def measure(
         why = f" The first: {unreadable[0].path}: {unreadable[0].message}" if unreadable else ""
         raise EvaluationError(f"None of the {len(indices):,} images to judge could be read.{why}")
     seconds = time.perf_counter() - started
+    unread = {dataset.paths[i] for i, value in enumerate(hashes) if not value} | {file.path for file in unreadable}
     kept = np.array([index for index, _ in judged], np.intp)
     detections = [detection for _, detection in judged]
     scores = Scores(
@@ -150,12 +153,12 @@ def measure(
         deduplicated = measure_figures(scores.select(distinct), fewer, seed=seed) if distinct.any() else None
     false_positives, false_negatives = _mistakes(dataset, kept, detections, scores)
     return Report(
-        provenance=_provenance(bundle, dataset, hashes, seed, seconds),
+        provenance=_provenance(bundle, dataset, hashes, len(unread), seed, seconds),
         part=part,
         as_is=as_is,
         deduplicated=deduplicated,
         copies=int(np.sum(~distinct)),
-        published=Published() if "cifake" in dataset.name.casefold() else None,
+        published=Published() if _is_cifake(dataset) else None,
         max_fpr=detections[0].max_fpr,
         reasons=dict(Counter(str(detection.reason) for detection in detections).most_common()),
         history=None if history is None else msgspec.convert(history, tuple[Epoch, ...]),
@@ -170,27 +173,27 @@ def _choose(
 ) -> tuple[Indices, Part]:
     """Return which images to judge, with the reason in words."""
     own = _own_split(bundle, dataset, hashes)
+    seen = _seen(bundle, own, hashes)
     name = encodable(dataset.name)
     named = np.array([split == "test" for split in dataset.splits], np.bool_)
     dropped = None
     if protocol == "auto":
         protocol = own.protocol if own else "official" if named.any() else "all"
     if own and own.protocol == protocol:
-        # Files that cannot be read are in no split, and must not go missing for it.
-        indices = np.union1d(own.test, [i for i, value in enumerate(hashes) if not value]).astype(np.intp)
+        indices = _with_unreadable(own.test, hashes)
         why = f"The {protocol} test split of {name}, which this bundle’s training kept back."
         dropped = own.dropped
     elif protocol == "official":
         if not named.any():
             raise EvaluationError(f"{name} names no test split of its own. Use the protocol 'all' or 'pooled' instead.")
         indices = np.flatnonzero(named)
-        why = f"The test split that {name} names. {_origin(bundle, own)}"
+        why = f"The test split that {name} names. {_origin(bundle, own, seen)}"
     elif protocol == "pooled":
-        indices = split(dataset, hashes, "pooled", _FRACTIONS, seed).test
-        why = f"A tenth of {name}, drawn by content with seed {seed}. {_origin(bundle, own)}"
+        indices = _with_unreadable(split(dataset, hashes, "pooled", _FRACTIONS, seed).test, hashes)
+        why = f"A tenth of {name}, drawn by content with seed {seed}. {_origin(bundle, own, seen)}"
     else:
         indices = np.arange(len(dataset))
-        why = f"Every image of {name}. {_origin(bundle, own)}"
+        why = f"Every image of {name}. {_origin(bundle, own, seen)}"
     if limit is not None and limit < len(indices):
         if limit < 1:
             raise EvaluationError(f"The limit must be at least one image, not {limit}.")
@@ -198,9 +201,9 @@ def _choose(
         why += f" Of its {len(indices):,} images, {limit:,} were drawn at random (seed {seed})."
         indices = np.sort(drawn)
     caution = None
-    if own and (seen := len(np.intersect1d(indices, np.concatenate([own.train, own.validation])))):
+    if seen is not None and (known := int(seen[indices].sum())):
         caution = (
-            f"{seen:,} of the judged images belong to the splits that trained this bundle or chose it, "
+            f"{known:,} of the {len(indices):,} judged images trained this bundle or chose it, "
             "so these figures flatter it."
         )
     return indices, Part(protocol, why, dropped, caution)
@@ -218,12 +221,37 @@ def _own_split(bundle: Bundle, dataset: Dataset, hashes: Sequence[str]) -> Split
     return split(dataset, hashes, training.data.protocol, training.data.fractions, training.seed)
 
 
-def _origin(bundle: Bundle, own: Split | None) -> str:
+def _seen(bundle: Bundle, own: Split | None, hashes: Sequence[str]) -> NDArray[np.bool_] | None:
+    """Say of each image (n,) whether it trained or chose the bundle; `None` where that cannot be told."""
+    if "trained_on.bin" in bundle.files:
+        return recognise(bundle.files["trained_on.bin"], hashes)
+    if own is None:
+        return None
+    seen = np.zeros(len(hashes), np.bool_)
+    seen[own.train] = seen[own.validation] = True
+    return seen
+
+
+def _with_unreadable(indices: Indices, hashes: Sequence[str]) -> Indices:
+    """Add the files that cannot be read: they are in no split, and must not go missing for it."""
+    return np.union1d(indices, [i for i, value in enumerate(hashes) if not value]).astype(np.intp)
+
+
+def _origin(bundle: Bundle, own: Split | None, seen: NDArray[np.bool_] | None) -> str:
     if bundle.info.training is None:
         return "The bundle does not say what it was trained on."
     if own:
         return f"The bundle was trained on this data, by its {own.protocol} split."
-    return f"The bundle was trained on other data, {bundle.info.training.data.name}."
+    name = bundle.info.training.data.name
+    if seen is None:
+        return f"The bundle was trained on {name}; whether this data shares images with that cannot be told."
+    shared = f"{seen.sum():,} of the images here were in that" if seen.any() else "none of the images here was in that"
+    return f"The bundle was trained on {name}, and {shared}."
+
+
+def _is_cifake(dataset: Dataset) -> bool:
+    """Tell CIFAKE by how its files are named, whatever the archive is called: JPEGs of ten numbered objects."""
+    return "object" in dataset.slices and all(path.endswith(".jpg") for path in dataset.paths)
 
 
 def _judge(detector: Detector, dataset: Dataset, indices: Iterable[int]) -> Iterator[tuple[int, Detection | Failure]]:
@@ -303,7 +331,9 @@ class _History(msgspec.Struct):
     history: list[dict[str, int | float | None]] | None = None
 
 
-def _provenance(bundle: Bundle, dataset: Dataset, hashes: Sequence[str], seed: int, seconds: float) -> Provenance:
+def _provenance(
+    bundle: Bundle, dataset: Dataset, hashes: Sequence[str], unreadable: int, seed: int, seconds: float
+) -> Provenance:
     return Provenance(
         bundle=bundle.info.name,
         version=bundle.info.version,
@@ -312,7 +342,7 @@ def _provenance(bundle: Bundle, dataset: Dataset, hashes: Sequence[str], seed: i
         data_sha256=content_sha256(dataset, hashes),
         data_fingerprint=dataset.fingerprint,
         data_images=len(dataset),
-        data_unreadable=sum(not value for value in hashes),
+        data_unreadable=unreadable,
         command=encodable(current_command()),
         commit=source_commit(),
         packages=package_versions(),

@@ -22,3 +22,12 @@ def summarize(report: Report) -> Table:
         if metric:
             table.add_row(name, f"{metric.value:.4f}", f"{metric.low:.4f} to {metric.high:.4f}")
     return table
+
+
+def unreadable_line(report: Report) -> str | None:
+    """Return how many files could not be judged and where they are listed, or `None` where all were."""
+    count = len(report.unreadable)
+    if not count:
+        return None
+    files = "One file" if count == 1 else f"{count:,} files"
+    return f"{files} could not be judged: {report.unreadable[0].path}{', …' if count > 1 else ''}; see the report."

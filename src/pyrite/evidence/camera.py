@@ -13,11 +13,12 @@ _SETTINGS = {
     "FocalLength": "focal_length",
     "DateTimeOriginal": "taken",
 }
+_EXPOSURE = ("exposure_time", "f_number", "iso")
 _NAME = re.compile(r"[^{}\[\]\n]{1,80}")
 
 
 def read_camera(image: Image) -> list[Evidence]:
-    """Report the camera that EXIF names, where it names a setting of the exposure too.
+    """Report the camera that EXIF names beside a setting of the exposure, or the whole exposure without a camera.
 
     A Make or Model alone is not a camera: generators write there as well.
     """
@@ -25,16 +26,20 @@ def read_camera(image: Image) -> list[Evidence]:
     make, model = (exif.get(name) for name in ("Make", "Model"))
     names = [name for name in (make, model) if isinstance(name, str) and _NAME.fullmatch(name)]
     settings = {key: exif[name] for name, key in _SETTINGS.items() if name in exif}
-    if not names or not settings:
+    if names and settings:
+        # Many models begin with their make.
+        name = names[-1] if names[-1].casefold().startswith(names[0].casefold()) else " ".join(names)
+        told = f"names a camera, {plain(name)}"
+    elif not names and settings.keys() >= set(_EXPOSURE):
+        told = "has a camera's exposure time, aperture and sensitivity, but names no camera"
+    else:
         return []
-    # Many models begin with their make.
-    name = names[-1] if names[-1].casefold().startswith(names[0].casefold()) else " ".join(names)
     return [
         Evidence(
             kind="camera",
             strength=Strength.ASSERTED,
             says=None,
-            detail=f"The file's EXIF data names a camera, {plain(name)}. Anyone could have written it.",
+            detail=f"The file's EXIF data {told}. Anyone could have written it.",
             data=tidy(
                 {
                     "make": make,

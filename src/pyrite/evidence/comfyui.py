@@ -1,13 +1,46 @@
 """ComfyUI's graph of nodes: whether any of them generates, and from what."""
 
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pyrite.evidence.fields import read_json
 
-_MAX_STEPS = 50
-_TEXTS = ("conditioning", "text", "text_g", "t5xxl", "string", "value")
-"""Inputs that hold the prompt, or lead to it."""
+_Node = Mapping[str, Any]
+_Nodes = Mapping[str, _Node]
+
+_GENERATING = re.compile(
+    r".*Sampler.*|UltimateSDUpscale.*|"
+    # Services that ComfyUI has nodes for, each with what makes an image there.
+    r"OpenAI(?:Dalle|GPTImage)\w*|"
+    r"Flux(?:2?Pro|2?Max|Kontext(?:Pro|Max))\w*ImageNode|FluxPro(?:Expand|Fill|Canny|Depth)Node|"
+    r"Ideogram(?:V\d\w*|TextToImage)|StabilityStableImage\w+|"
+    r"Recraft(?:V\d)?(?:TextToImage|ImageToImage|ImageInpainting|ReplaceBackground)Node|"
+    r"(?:Gemini|Grok|Kling|Luma|NanoBanana|ByteDance)\w*Image\w*Node\d*|GeminiNanoBanana\w*|ByteDanceSeedreamNode\w*|"
+    r"RunwayTextToImageNode|Wan\d*(?:Text|Image)ToImageApi"
+)
+"""By its type, a node that makes an image out of noise or words."""
+
+_STARTS: Mapping[str, tuple[str, ...]] = {
+    "positive": ("positive", "conditioning", "cond1", "cond2", "prompt"),
+    "negative": ("negative", "negative_prompt"),
+}
+"""The inputs of a generating node, or of its guider, that lead to either prompt."""
+_TEXTS = (
+    *("conditioning", "conditioning_1", "conditioning_2", "conditioning_to", "conditioning_from"),
+    *("text", "text_g", "text_l", "clip_g", "clip_l", "t5xxl", "prompt", "string", "string_a", "string_b", "value"),
+)
+"""The inputs of other nodes that hold a text, or lead on to one."""
+_MODELS = ("ckpt_name", "unet_name")
+_SEEDS = ("seed", "noise_seed", "noise", "value")
+_MAX_STEPS = 200
+"""Nodes that are visited for one prompt, model or seed."""
+_MAX_MAKERS = 50
+"""Generating nodes that are asked for a prompt."""
+_MAX_NAME = 100
+"""Characters of a node's type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +48,7 @@ class Workflow:
     """What a graph of nodes does."""
 
     generates: bool
-    """Whether it has a sampler; without one it may just have scaled or cropped a photograph."""
+    """Whether a node of it makes images; without one it may just have scaled or cropped a photograph."""
     details: dict[str, object]
 
 
@@ -26,19 +59,24 @@ def read_comfyui(prompt: str, workflow: str) -> Workflow | None:
         prompt: The graph that was run; JSON of node → class_type and inputs.
         workflow: The same as it stood in the editor; used where there is no `prompt`.
     """
-    nodes = _nodes(read_json(prompt))
+    nodes = _read_nodes(read_json(prompt))
     if nodes:
-        samplers = [node for node in nodes.values() if "Sampler" in node["class_type"]]
-        return Workflow(bool(samplers), _summarise(nodes, samplers))
+        order = list(_walk(nodes))
+        makers = [node["inputs"] for node in order if _generates(node["class_type"])]
+        return Workflow(bool(makers), _summarise(nodes, order, makers))
     drawn = read_json(workflow)
     listed = drawn.get("nodes") if isinstance(drawn, dict) else None
     if not isinstance(listed, list) or "links" not in drawn:
         return None
     kinds = [node.get("type") for node in listed if isinstance(node, dict)]
-    return Workflow(any("Sampler" in kind for kind in kinds if isinstance(kind, str)), {})
+    return Workflow(any(_generates(kind) for kind in kinds if isinstance(kind, str)), {})
 
 
-def _nodes(graph: Any) -> dict[str, dict[str, Any]]:
+def _generates(kind: str) -> bool:
+    return _GENERATING.fullmatch(kind[:_MAX_NAME]) is not None
+
+
+def _read_nodes(graph: Any) -> dict[str, dict[str, Any]]:
     """Return the nodes of a graph, which is only one if all of it is nodes."""
     if not isinstance(graph, dict):
         return {}
@@ -50,29 +88,76 @@ def _nodes(graph: Any) -> dict[str, dict[str, Any]]:
     return graph
 
 
-def _summarise(nodes: dict[str, dict[str, Any]], samplers: list[dict[str, Any]]) -> dict[str, object]:
-    inputs: dict[str, Any] = samplers[0]["inputs"] if samplers else {}
+def _walk(nodes: _Nodes) -> Iterator[_Node]:
+    """Yield every node once, from what saves an image back to what it was made from, the nearest first."""
+    linked = {name for node in nodes.values() for name in _links(nodes, node["inputs"].values())}
+    # Previews are ends as well, but what is in a file was saved. A graph in a circle has no end.
+    ends = sorted(nodes, key=lambda name: (name in linked, "Save" not in nodes[name]["class_type"]))
+    seen: set[str] = set()
+    for end in ends:
+        queue = deque([end])
+        while queue:
+            name = queue.popleft()
+            if name not in seen:
+                seen.add(name)
+                yield nodes[name]
+                queue.extend(_links(nodes, nodes[name]["inputs"].values()))
+
+
+def _links(nodes: _Nodes, values: Iterable[Any]) -> Iterator[str]:
+    """Yield the nodes that inputs come from: such an input is a node's name and the number of its output."""
+    for value in values:
+        if isinstance(value, list) and value and isinstance(value[0], str) and value[0] in nodes:
+            yield value[0]
+
+
+def _summarise(nodes: _Nodes, order: list[_Node], makers: list[Mapping[str, Any]]) -> dict[str, object]:
+    """Return what the nearest generating node was asked for that was given a prompt.
+
+    Before it there may be others that were given an image alone, as where a video is made of one.
+    """
+    at = next((i for i, inputs in enumerate(makers[:_MAX_MAKERS]) if _find_texts(nodes, inputs, "positive")), 0)
+    asked = makers[at] if makers else {}
+    loaded = [node["inputs"].get(key) for node in order for key in _MODELS]
+    models = _strings([*_follow(nodes, asked, ("guider", "model", "model1", "model2", *_MODELS)), *loaded])
+    # A pass that adds no noise makes no use of its seed; that of the pass before it counts.
+    noisy = [inputs for inputs in makers[at:] if inputs.get("add_noise") != "disable"][:_MAX_MAKERS]
+    seeds = (seed for inputs in noisy for seed in _follow(nodes, inputs, _SEEDS))
     return {
-        "model": _first(nodes, ("ckpt_name", "unet_name"), str),
-        "prompt": _text(nodes, inputs, "positive") or _text(nodes, inputs, "guider"),
-        "negative_prompt": _text(nodes, inputs, "negative"),
-        "seed": _first(nodes, ("seed", "noise_seed"), int),
+        "model": models[0] if models else None,
+        "models": models if len(models) > 1 else None,
+        "prompt": "\n".join(_find_texts(nodes, asked, "positive")),
+        "negative_prompt": "\n".join(_find_texts(nodes, asked, "negative")),
+        "seed": next((seed for seed in seeds if isinstance(seed, int) and not isinstance(seed, bool)), None),
     }
 
 
-def _first(nodes: dict[str, dict[str, Any]], keys: tuple[str, ...], kind: type) -> Any:
-    values = (node["inputs"].get(key) for node in nodes.values() for key in keys)
-    return next((value for value in values if isinstance(value, kind)), None)
+def _find_texts(nodes: _Nodes, asked: Mapping[str, Any], role: str) -> list[str]:
+    """Return the texts of a prompt, which are several where their effects are combined."""
+    guiders = [nodes[name]["inputs"] for name in _links(nodes, [asked.get("guider")])]
+    for inputs in (asked, *guiders):
+        starts = {key: inputs[key] for key in _STARTS[role] if key in inputs}
+        if starts:
+            return _strings(_follow(nodes, starts, (*_STARTS[role], *_TEXTS)))
+    return []
 
 
-def _text(nodes: dict[str, dict[str, Any]], inputs: dict[str, Any], key: str) -> str | None:
-    """Follow an input, from node to node, to the first text."""
-    for _ in range(_MAX_STEPS):
-        link = next((inputs[name] for name in (key, *_TEXTS) if name in inputs), None)
-        if isinstance(link, str):
-            return link
-        node = nodes.get(link[0]) if isinstance(link, list) and link and isinstance(link[0], str) else None
-        if node is None:
-            return None
-        inputs = node["inputs"]
-    return None
+def _follow(nodes: _Nodes, inputs: Mapping[str, Any], keys: tuple[str, ...]) -> list[Any]:
+    """Follow inputs of these names, from node to node, to the values at their ends, in the names' order."""
+    found: list[Any] = []
+    seen: set[str] = set()
+    waiting = [inputs[key] for key in reversed(keys) if key in inputs]
+    while waiting and len(seen) < _MAX_STEPS:
+        value = waiting.pop()
+        name = next(_links(nodes, [value]), None)
+        if name is None:
+            found.append(value)
+        # What goes into this node comes out as nothing.
+        elif name not in seen and nodes[name]["class_type"] != "ConditioningZeroOut":
+            seen.add(name)
+            waiting += [nodes[name]["inputs"][key] for key in reversed(keys) if key in nodes[name]["inputs"]]
+    return found
+
+
+def _strings(values: list[Any]) -> list[str]:
+    return list(dict.fromkeys(value.strip() for value in values if isinstance(value, str) and value.strip()))

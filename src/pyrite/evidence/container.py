@@ -1,4 +1,4 @@
-"""Where containers keep content credentials (C2PA 2.2, appendix A): a look without decoding anything."""
+"""Where containers keep content credentials (C2PA 2.2, appendix A) and XMP: a look without decoding anything."""
 
 import struct
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pyrite.image import Image
 
 _UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_GIF_XMP = b"\x0bXMP DataXMP"
+_GIF_XMP_END = bytes((1, *range(255, -1, -1)))
 _MAX_PARTS = 100_000
 
 
@@ -22,10 +24,10 @@ def has_credentials(image: Image) -> bool:
             # The JPEG Universal Metadata Box Format lives in APP11, with the identifier "JP".
             return any(marker == 0xEB and data[at : at + 2] == b"JP" for marker, at in _jpeg_segments(data))
         case "PNG":
-            return any(name == b"caBX" for name, _ in _chunks(data, 8, len(data), ">I4s", 12, 1))
+            return any(name == b"caBX" for name, _, _ in find_png_chunks(data))
         case "WEBP":
             end = 8 + int.from_bytes(data[4:8], "little")
-            return any(name == b"C2PA" for name, _ in _chunks(data, 12, end, "<4sI", 8, 2))
+            return any(name == b"C2PA" for name, _, _ in _find_chunks(data, 12, end, "<4sI", 8, 2))
         case "AVIF" | "HEIF":
             return any(name == b"uuid" and data[at : at + 16] == _UUID for name, at in _boxes(data))
         case "TIFF" | "GIF":
@@ -49,14 +51,21 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
         at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4]))
 
 
-def _chunks(data: bytes, at: int, end: int, header: str, overhead: int, align: int) -> Iterator[tuple[bytes, int]]:
-    """Yield name and start of content of the chunks of PNG or RIFF."""
+def find_png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, start of content and its length, as they are announced, of the chunks of a PNG file."""
+    return _find_chunks(data, 8, len(data), ">I4s", 12, 1)
+
+
+def _find_chunks(
+    data: bytes, at: int, end: int, header: str, overhead: int, align: int
+) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, start of content and its length of the chunks of PNG or RIFF."""
     for _ in range(_MAX_PARTS):
         if at + 8 > min(end, len(data)):
             return
         first, second = struct.unpack_from(header, data, at)
         name, size = (first, second) if isinstance(first, bytes) else (second, first)
-        yield name, at + 8
+        yield name, at + 8, size
         if name == b"IEND":
             return
         at += overhead + -(-size // align) * align
@@ -77,3 +86,31 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, int]]:
         if size < 8:
             return
         at += size
+
+
+def find_gif_xmp(data: bytes) -> bytes:
+    """Return the XMP packet that a GIF file has before its first image, empty where it has none.
+
+    The packet is not cut into blocks as GIF has them, but ends with bytes that lead a reader of blocks to its end,
+    wherever in them its last step lands (XMP specification, part 3, on GIF).
+    """
+    flags = data[10] if len(data) > 10 else 0
+    # The header, and the table of colours that its flags announce.
+    at = 13 + (3 << (flags % 8 + 1) if flags & 0x80 else 0)
+    for _ in range(_MAX_PARTS):
+        if data[at : at + 1] != b"!":
+            break
+        start, named = at + 2 + len(_GIF_XMP), data[at + 1 : at + 2 + len(_GIF_XMP)] == b"\xff" + _GIF_XMP
+        at = _skip_gif_blocks(data, start if named else at + 2)
+        if named:
+            return data[start : at - 1].removesuffix(_GIF_XMP_END)
+    return b""
+
+
+def _skip_gif_blocks(data: bytes, at: int) -> int:
+    """Return where a row of blocks ends: each begins with its size, and the last has none."""
+    for _ in range(_MAX_PARTS):
+        if at >= len(data) or not data[at]:
+            return at + 1
+        at += data[at] + 1
+    return len(data)

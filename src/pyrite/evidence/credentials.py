@@ -4,32 +4,28 @@ import io
 import json
 import re
 import ssl
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
 from pyrite.errors import PyriteError
 from pyrite.evidence.container import has_credentials
 from pyrite.evidence.fields import plain, read_xmp, tidy
-from pyrite.evidence.generator import AI_TYPES
+from pyrite.evidence.manifest import UNTRUSTED, Capture, Origin, find_capture, find_origins
+from pyrite.evidence.source_types import AI_TYPES
 from pyrite.image import Image
 from pyrite.results import Evidence, Strength, Verdict
-
-CAPTURE_TYPES = frozenset({"digitalCapture", "computationalCapture", "negativeFilm", "positiveFilm"})
-"""Terms of IPTC's digital source types that mean light on a sensor or on film."""
 
 _INSTALL = "Install it with: pip install 'pyrite[credentials]'"
 _OFFLINE = {
     "core": {"allowed_network_hosts": [], "decode_identity_assertions": False},
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": True},
 }
-_UNTRUSTED = "signingCredential.untrusted"
-_TRUSTED = "signingCredential.trusted"
 _TAMPERED = re.compile(
     r"assertion\.(dataHash|bmffHash|boxesHash|hashedURI)\.(mismatch|malformed)|claimSignature\.mismatch"
 )
-_MAX_MANIFESTS = 100
+_MAX_SHOWN = 5
+"""Changes that a sentence names."""
 
 
 def missing_readers() -> list[str]:
@@ -67,7 +63,8 @@ def read_credentials(image: Image, *, trust_anchors: bytes | None = None) -> lis
         # Where there may be none, nothing has been missed for certain.
         if image.format in ("TIFF", "GIF"):
             return []
-        return [_say("reader", None, f"The file has content credentials, which were not read. {_INSTALL}")]
+        detail = f"The file has content credentials, which were not read. {_INSTALL}"
+        return [_say("reader", None, detail, unread="credentials")]
     settings: dict[str, Any] = dict(_OFFLINE)
     if trust_anchors is not None:
         settings["trust"] = {"trust_anchors": trust_anchors.decode("ascii")}
@@ -103,28 +100,16 @@ def _say(
     return Evidence(kind, strength, says, detail, tidy(details))
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """One digital source type that a manifest gives."""
-
-    term: str
-    action: str | None
-    trusted: bool
-    """Whether a trusted signer stands behind it."""
-    own: bool
-    """Whether it is in the active manifest, which speaks of this very file."""
-
-
 def _judge(store: Mapping[str, Any]) -> Evidence:
-    manifests, label = store["manifests"], store["active_manifest"]
-    manifest = manifests[label]
+    manifest = store["manifests"][store["active_manifest"]]
     trusted, valid = store["validation_state"] == "Trusted", store["validation_state"] in ("Valid", "Trusted")
-    failures = [item for item in store.get("validation_status") or [] if item["code"] != _UNTRUSTED]
-    origins = list(_origins(store, label, trusted, own=True, seen=set())) if valid else []
+    failures = [item for item in store.get("validation_status") or [] if item["code"] != UNTRUSTED]
+    origins = find_origins(store, trusted) if valid else []
+    capture = find_capture(store, trusted) if valid else None
     signer = manifest.get("signature_info") or {}
     name = plain(signer.get("issuer") or signer.get("common_name"), 100) or "an unnamed signer"
     program = _program(manifest)
-    says, strength, told = _conclude(manifest, origins, trusted)
+    says, strength, told = _conclude(origins, capture, trusted)
     if not valid:
         codes = ", ".join(dict.fromkeys(plain(item["code"], 100) for item in failures)) or "no reason given"
         changed = any(_TAMPERED.match(item["code"]) for item in failures)
@@ -157,83 +142,25 @@ def _judge(store: Mapping[str, Any]) -> Evidence:
     )
 
 
-def _conclude(
-    manifest: Mapping[str, Any], origins: list[_Origin], trusted: bool
-) -> tuple[Verdict | None, Strength, str]:
-    strength = Strength.VERIFIED if trusted else Strength.ASSERTED
+def _conclude(origins: list[Origin], capture: Capture | None, trusted: bool) -> tuple[Verdict | None, Strength, str]:
     ai = sorted((origin for origin in origins if origin.term in AI_TYPES), key=lambda origin: not origin.trusted)
     if ai:
         told = (
             f"say that {'this image' if ai[0].own else 'what it was made of'} comes from a trained model ({ai[0].term})"
         )
-        return Verdict.AI, Strength.VERIFIED if ai[0].trusted else Strength.ASSERTED, told
-    # What was put into a photograph afterwards need not be one.
-    whole = all(item.get("relationship") == "inputTo" for item in manifest.get("ingredients") or [])
-    captures = [
-        origin for origin in origins if origin.own and origin.term in CAPTURE_TYPES and origin.action == "c2pa.created"
-    ]
-    if captures:
-        told = f"say that a camera took this image ({captures[0].term})"
-        sure = whole and captures[0].trusted
-        return Verdict.REAL if sure else None, strength, told
-    return None, strength, "do not say whether it is AI-generated or a photograph"
+        return Verdict.AI, _strength(ai[0].trusted), told
+    if capture is None:
+        return None, _strength(trusted), "do not say whether it is AI-generated or a photograph"
+    told = f"say that a camera took this image ({capture.term})"
+    if capture.changes:
+        more = ", and more" if len(capture.changes) > _MAX_SHOWN else ""
+        told += f", but not that it still shows the same ({', '.join(capture.changes[:_MAX_SHOWN])}{more})"
+    sure = capture.trusted and not capture.changes
+    return Verdict.REAL if sure else None, _strength(capture.trusted), told
 
 
-def _origins(store: Mapping[str, Any], label: str, trusted: bool, *, own: bool, seen: set[str]) -> Iterator[_Origin]:
-    """Yield what a manifest says of the image's origin, and those of the ingredients that became part of it."""
-    manifest = store["manifests"].get(label)
-    if manifest is None or label in seen or len(seen) >= _MAX_MANIFESTS:
-        return
-    seen.add(label)
-    for assertion in manifest.get("assertions") or []:
-        # Since version 2 of the claim, the signer stands behind what it created, not what it gathered.
-        stands = manifest.get("claim_version", 1) < 2 or assertion.get("created") is True
-        for term, action in _source_types(assertion):
-            yield _Origin(term, action, trusted and stands, own)
-    for ingredient in manifest.get("ingredients") or []:
-        inner = ingredient.get("active_manifest")
-        if ingredient.get("relationship") not in ("parentOf", "componentOf") or not isinstance(inner, str):
-            continue
-        vouched, failures = _check_ingredient(store, ingredient, inner)
-        if not failures:
-            yield from _origins(store, inner, trusted and vouched, own=False, seen=seen)
-
-
-def _source_types(assertion: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
-    data, kind = assertion.get("data"), assertion.get("label", "").partition(".v")[0].partition("__")[0]
-    if not isinstance(data, dict):
-        return
-    places: list[tuple[object, object]] = []
-    if kind == "c2pa.actions":
-        actions = data.get("actions") or []
-        places = [(item.get("digitalSourceType"), item.get("action")) for item in actions if isinstance(item, dict)]
-    elif kind in ("c2pa.metadata", "cawg.metadata", "stds.iptc"):
-        places = [(data.get("Iptc4xmpExt:DigitalSourceType"), None)]
-    for address, action in places:
-        if isinstance(address, str):
-            yield plain(address.rpartition("/")[2], 100), action if isinstance(action, str) else None
-
-
-def _check_ingredient(store: Mapping[str, Any], ingredient: Mapping[str, Any], label: str) -> tuple[bool, set[str]]:
-    """Return whether an ingredient's signer is trusted, and the codes of what else is wrong.
-
-    Its own record of that is from when it was taken in, by whatever trust list there was then; what differs
-    now is listed apart.
-    """
-    recorded = (ingredient.get("validation_results") or {}).get("activeManifest") or {}
-    deltas = [item.get("validationDeltas") or {} for item in store["validation_results"].get("ingredientDeltas") or []]
-    failed_now = _codes(deltas, "failure", label)
-    vouched = _TRUSTED in _codes(deltas, "success", label) or (
-        _TRUSTED in _codes([recorded], "success") and _UNTRUSTED not in failed_now
-    )
-    failed_then = _codes([recorded], "failure") | _codes([{"failure": ingredient.get("validation_status")}], "failure")
-    return vouched, (failed_then | failed_now) - {_UNTRUSTED}
-
-
-def _codes(results: list[Mapping[str, Any]], outcome: str, label: str = "") -> set[str]:
-    return {
-        item["code"] for result in results for item in result.get(outcome) or [] if label in (item.get("url") or "")
-    }
+def _strength(trusted: bool) -> Strength:
+    return Strength.VERIFIED if trusted else Strength.ASSERTED
 
 
 def _program(manifest: Mapping[str, Any]) -> str | None:

@@ -10,6 +10,7 @@ from xml.parsers import expat
 from PIL import ExifTags
 from PIL import Image as PillowImage
 
+from pyrite.evidence.container import find_gif_xmp
 from pyrite.image import Image
 
 MAX_TEXT = 2_000_000
@@ -36,25 +37,43 @@ _PHOTO = {
     ExifTags.Base.LensModel,
     ExifTags.Base.UserComment,
 }
+_EXIF = b"Exif\0\0"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
 
 
 def read_exif(image: Image) -> dict[str, str | float]:
     """Return EXIF tags by name, those that anything here asks for; damaged EXIF says nothing."""
-    # A TIFF file has the very structure that EXIF has.
-    source = image.data if image.format == "TIFF" else image.info.get("exif")
-    if not isinstance(source, bytes):
-        return {}
     try:
-        exif = PillowImage.Exif()
-        exif.load(source)
-        found = {tag: exif.get(tag) for tag in _MAIN}
-        photo = exif.get_ifd(ExifTags.IFD.Exif)
-        found |= {tag: photo.get(tag) for tag in _PHOTO}
-    except Exception:  # Pillow raises nearly anything on damaged EXIF.
+        found = load_exif(find_exif(image))
+    except ValueError:
         return {}
     values = {tag.name: _exif_value(value) for tag, value in found.items()}
     return {name: value for name, value in values.items() if value is not None and value != ""}
+
+
+def find_exif(image: Image) -> bytes:
+    """Return the file's EXIF, which is the inside of a TIFF file; empty where there is none."""
+    # A TIFF file has the very structure that EXIF has.
+    block = image.data if image.format == "TIFF" else image.info.get("exif")
+    return block.removeprefix(_EXIF).removeprefix(_EXIF) if isinstance(block, bytes) else b""
+
+
+def load_exif(block: bytes) -> dict[ExifTags.Base, Any]:
+    """Return the tags that anything here asks for, as Pillow gives them, which keeps silent about some damage.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    try:
+        exif = PillowImage.Exif()
+        exif.load(block)
+        photo = exif.get_ifd(ExifTags.IFD.Exif)
+        found = {tag: exif.get(tag) for tag in _MAIN} | {tag: photo.get(tag) for tag in _PHOTO}
+        # It belongs into the photo's directory, but some programs write it into the main one.
+        comment = found[ExifTags.Base.UserComment] or exif.get(ExifTags.Base.UserComment)
+    except Exception as error:  # Pillow raises nearly anything on damaged EXIF.
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return found | {ExifTags.Base.UserComment: comment}
 
 
 def _exif_value(value: Any) -> str | float | None:
@@ -102,19 +121,40 @@ def read_xmp(image: Image) -> dict[str, str]:
     """Return the XMP properties of the image itself, as `namespace name` → the first value.
 
     Properties of anything nested, such as an ingredient or a step of the history, are not the image's own.
-    Damaged XMP, and XMP with a document type declaration (which it has no use for, but an attack has),
-    says nothing.
+    Damaged XMP says nothing.
     """
+    try:
+        return load_xmp(find_xmp(image))
+    except ValueError:
+        return {}
+
+
+def find_xmp(image: Image) -> bytes:
+    """Return the file's XMP packet, empty where there is none."""
     packet = image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))
+    if image.format == "GIF":
+        packet = find_gif_xmp(image.data or b"")
     if isinstance(packet, str):
         packet = packet.encode("utf-8", "replace")
-    if not isinstance(packet, bytes) or len(packet) > MAX_TEXT:
+    return packet.strip(b"\0 \t\r\n") if isinstance(packet, bytes) else b""
+
+
+def load_xmp(packet: bytes) -> dict[str, str]:
+    """Return the properties of an XMP packet, as `read_xmp` does.
+
+    Raises:
+        ValueError: It is damaged, too long, or has a document type declaration, which it has no use for, but an
+            attack has.
+    """
+    if not packet:
         return {}
+    if len(packet) > MAX_TEXT:
+        raise ValueError(f"it has more than {MAX_TEXT:,} bytes")
     reader = _XmpReader()
     try:
-        reader.parser.Parse(packet.strip(b"\0 \t\r\n"), True)
-    except (expat.ExpatError, ValueError):
-        return {}
+        reader.parser.Parse(packet, True)
+    except expat.ExpatError as error:
+        raise ValueError(str(error)) from error
     return {name: value.strip() for name, value in reader.properties.items()}
 
 
@@ -133,12 +173,12 @@ class _XmpReader:
         self.parser.EndElementHandler = self._end
 
     def _refuse(self, *_: object) -> None:
-        raise ValueError("XMP has no document type")
+        raise ValueError("it has a document type declaration")
 
     def _start(self, name: str, attributes: Mapping[str, str]) -> None:
         self._path.append(name)
         if len(self._path) > _MAX_DEPTH:
-            raise ValueError("XMP is not as deep")
+            raise ValueError("its elements are nested too deep")
         self._text.clear()
         place = self._place()
         if place == []:

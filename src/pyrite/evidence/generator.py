@@ -7,25 +7,25 @@ from typing import Any
 
 from pyrite.evidence.comfyui import read_comfyui
 from pyrite.evidence.fields import plain, read_exif, read_json, read_texts, read_xmp, tidy
+from pyrite.evidence.hidden import read_hidden
 from pyrite.evidence.settings import read_settings
+from pyrite.evidence.source_types import AI_TYPES, read_term
 from pyrite.image import Image
 from pyrite.results import Evidence, Strength, Verdict
-
-AI_TYPES = frozenset({"trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "trainedAlgorithmicData"})
-"""Terms of IPTC's digital source types that mean a trained model, https://cv.iptc.org/newscodes/digitalsourcetype/;
-the last is C2PA's own."""
 
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/ "
 _XMP = "http://ns.adobe.com/xap/1.0/ "
 _AIGC = "http://www.tc260.org.cn/ns/AIGC/1.0/ AIGC"
 
 _SOFTWARE = re.compile(
-    r"(Adobe Firefly|Aphrodite AI|DALL[·-]E|Draw Things|DreamStudio|Fooocus|Ideogram AI|InvokeAI|Midjourney|"
-    r"NovelAI|RuinedFooocus|Stable Diffusion|reve\.com)(?:(?: Image)? v?\d[\w.]*)?"
+    r"(Adobe Firefly|Aphrodite AI|ChatGPT|(?:OpenAI )?DALL[·-]E|Draw Things|DreamStudio|Fooocus|Google Imagen|"
+    r"Ideogram AI|InvokeAI|Midjourney|NovelAI|OpenAI|RuinedFooocus|Stable Diffusion|reve\.com)"
+    r"(?:(?: Image)? v?\d[\w.]*)?"
 )
 # What the reference code of Black Forest Labs writes, and its relatives.
 _FLUX = re.compile(r"AI generated;(?:txt2img|img2img);(flux[\w.-]*)(?:;[\w.-]+)*")
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_GOOGLE = re.compile(r"(Made|Edited) with Google AI")
 _GROK = re.compile(r"Signature: [A-Za-z0-9+/]{64,}={0,2}")
 
 
@@ -36,6 +36,8 @@ class _Found:
     """Where it was written."""
     details: Mapping[str, object] = field(default_factory=dict)
     says: Verdict | None = Verdict.AI
+    did: str = "made"
+    """What it did to this image, if it surely did anything."""
 
 
 def read_generator(image: Image) -> list[Evidence]:
@@ -43,15 +45,15 @@ def read_generator(image: Image) -> list[Evidence]:
     exif, texts, xmp = read_exif(image), read_texts(image), read_xmp(image)
     strings = {name: value for name, value in exif.items() if isinstance(value, str)}
     found: dict[str, _Found] = {}
-    for item in _find(strings, texts, xmp):
+    for item in _find(strings, texts, xmp, read_hidden(image)):
         found.setdefault(item.generator, item)
     return [_to_evidence(item) for item in found.values()] + _read_source_type(xmp)
 
 
 def _to_evidence(item: _Found) -> Evidence:
-    data = tidy({"generator": item.generator, "place": item.place, **item.details})
+    data = tidy({"generator": plain(item.generator, 100), "place": item.place, **item.details})
     model = f" with the model {plain(data['model'], 100)}" if "model" in data else ""
-    did = "made" if item.says is Verdict.AI else "may have made or changed"
+    did = item.did if item.says is Verdict.AI else "may have made or changed"
     return Evidence(
         kind="generator",
         strength=Strength.ASSERTED,
@@ -66,31 +68,27 @@ def _read_source_type(xmp: Mapping[str, str]) -> list[Evidence]:
     address = xmp.get(_IPTC + "DigitalSourceType", xmp.get(_IPTC + "DigitalsourceType"))
     if not address:
         return []
-    term = plain(re.split(r"[/:]", address.rstrip("/"))[-1], 100)
+    term = plain(read_term(address), 100)
     return [
         Evidence(
             kind="source_type",
             strength=Strength.ASSERTED,
             says=Verdict.AI if term in AI_TYPES else None,
             detail=f"The file's XMP gives {term} as its digital source type. Anyone could have written it.",
-            data=tidy(
-                {
-                    "digital_source_type": term,
-                    "generator": xmp.get(_IPTC + "AISystemUsed"),
-                    "model": xmp.get(_IPTC + "AISystemVersionUsed"),
-                    "prompt": xmp.get(_IPTC + "AIPromptInformation"),
-                }
-            ),
+            data=tidy({"digital_source_type": term}),
         )
     ]
 
 
-def _find(exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[str, str]) -> Iterator[_Found]:
+def _find(
+    exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[str, str], hidden: Mapping[str, str]
+) -> Iterator[_Found]:
     commented = {"parameters": exif.get("UserComment", "")}
-    for fields, place in ((texts, "PNG text"), (commented, "EXIF data")):
+    for fields, place in ((texts, "PNG text"), (commented, "EXIF data"), (hidden, "hidden text")):
         for program, asked in read_settings(fields):
             yield _Found(program, place, asked)
     yield from _find_comfyui(exif, texts)
+    yield from _find_ai_properties(xmp)
     yield from _find_names(exif, texts, xmp)
     yield from _find_labels(exif, texts, xmp)
 
@@ -105,6 +103,18 @@ def _find_comfyui(exif: Mapping[str, str], texts: Mapping[str, str]) -> Iterator
             yield _Found("ComfyUI", place, workflow.details, Verdict.AI if workflow.generates else None)
 
 
+def _find_ai_properties(xmp: Mapping[str, str]) -> Iterator[_Found]:
+    """Find the properties that IPTC has for generated images alone, whatever they name (version 2025.1)."""
+    system, version, prompt, writer = (
+        xmp.get(_IPTC + name)
+        for name in ("AISystemUsed", "AISystemVersionUsed", "AIPromptInformation", "AIPromptWriterName")
+    )
+    if system or version or prompt or writer:
+        known = _SOFTWARE.fullmatch(system or "")
+        details = {"software": system, "version": version, "prompt": prompt, "prompt_writer": writer}
+        yield _Found(known[1] if known else system or "an AI system that it does not name", "XMP", details)
+
+
 def _find_names(exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[str, str]) -> Iterator[_Found]:
     """Find generators in the fields that name the program, as the whole of what they say."""
     for value, place in (
@@ -112,7 +122,6 @@ def _find_names(exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[
         (exif.get("Software"), "EXIF data"),
         (exif.get("Make"), "EXIF data"),
         (xmp.get(_XMP + "CreatorTool"), "XMP"),
-        (xmp.get(_IPTC + "AISystemUsed"), "XMP"),
     ):
         if value and (name := _SOFTWARE.fullmatch(value)):
             settings = read_json(xmp.get("http://ns.adobe.com/exif/1.0/ UserComment", ""))
@@ -122,8 +131,9 @@ def _find_names(exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[
     if flux := _FLUX.fullmatch(exif.get("Software", "")):
         details = {"model": exif.get("Model", flux[1]), "prompt": exif.get("ImageDescription")}
         yield _Found("FLUX", "EXIF data", {"software": exif["Software"], **details})
-    if xmp.get("http://ns.adobe.com/photoshop/1.0/ Credit") in ("Made with Google AI", "Edited with Google AI"):
-        yield _Found("Google AI", "XMP")
+    credit = _GOOGLE.fullmatch(xmp.get("http://ns.adobe.com/photoshop/1.0/ Credit", ""))
+    if credit:
+        yield _Found("Google AI", "XMP", {"credit": credit[0]}, did=credit[1].lower())
 
 
 def _find_labels(exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[str, str]) -> Iterator[_Found]:

@@ -5,6 +5,7 @@ from functools import partial
 
 from pyrite.evidence.camera import read_camera
 from pyrite.evidence.credentials import read_credentials
+from pyrite.evidence.damage import read_damage
 from pyrite.evidence.fields import plain
 from pyrite.evidence.generator import read_generator
 from pyrite.image import Image
@@ -24,13 +25,14 @@ def read_evidence(image: Image, *, trust_anchors: bytes | None = None) -> list[E
         "credentials": partial(read_credentials, trust_anchors=trust_anchors),
         "generator": read_generator,
         "camera": read_camera,
+        "damage": read_damage,
     }
     found: list[Evidence] = []
-    for kind, read in readers.items():
+    for name, read in readers.items():
         try:
             found += read(image)
         except Exception as error:  # A hostile file must not stop a batch.
             reason = plain(str(error), 200)
-            detail = f"The file's {kind} metadata could not be read: {type(error).__name__}: {reason}"
-            found.append(Evidence(kind, Strength.ASSERTED, None, detail))
+            detail = f"The file's {name} metadata could not be read: {type(error).__name__}: {reason}"
+            found.append(Evidence("reader", Strength.ASSERTED, None, detail, {"unread": name}))
     return found

@@ -3,6 +3,7 @@
 Each form is told by several of its keys, and everything here takes linear time.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,10 @@ Settings = tuple[str, dict[str, object]]
 
 _MAX_LINES = 50
 """From the end, in which Automatic1111's line of settings is looked for; plugins write some lines after it."""
+# A key and its value, up to the next comma. A value with commas is in quotes, and a quote in it has a backslash.
+_PAIR = re.compile(r'([^:,]*)(?::\s*("(?:[^"\\]|\\.?)*+"(?=\s*(?:,|$))|[^,]*)[^,]*)?(?:,|$)')
+# What InvokeAI was to keep away from, before it had a second prompt.
+_BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 
 def read_settings(texts: Mapping[str, str]) -> Iterator[Settings]:
@@ -35,14 +40,28 @@ def _read_automatic1111(text: str, fooocus: bool) -> Settings | None:
     """Many programs write this form: a prompt, perhaps a negative prompt, and a line of settings."""
     lines = text.split("\n")
     for at in range(len(lines) - 1, max(-1, len(lines) - 1 - _MAX_LINES), -1):
-        pairs = dict(_pair(part, ":") for part in lines[at].split(","))
+        pairs = _read_pairs(lines[at])
         if {"Steps", "Sampler", "Seed"} <= pairs.keys() and pairs["Steps"].isdigit():
             break
     else:
         return None
     prompt, _, negative = "\n".join(lines[:at]).partition("Negative prompt:")
-    model = pairs.get("Model")
-    return "Fooocus" if fooocus else "AUTOMATIC1111", _asked(model, prompt, negative, pairs["Seed"])
+    fooocus = fooocus or pairs.get("Version", "").startswith("Fooocus ")
+    program = "Fooocus" if fooocus else _unquote(pairs.get("App", "")) or "AUTOMATIC1111"
+    return program, _asked(_unquote(pairs.get("Model", "")), prompt, negative, _unquote(pairs["Seed"]))
+
+
+def _read_pairs(line: str) -> dict[str, str]:
+    """Return the settings of a line as they are written; of a key that comes twice, the first."""
+    pairs: dict[str, str] = {}
+    for key, value in _PAIR.findall(line):
+        pairs.setdefault(key.strip(), value.strip())
+    return pairs
+
+
+def _unquote(value: str) -> str:
+    text = read_json(value) if value.startswith('"') else value
+    return text if isinstance(text, str) else value
 
 
 def _read_fooocus(settings: Any, marked: bool) -> Settings | None:
@@ -81,7 +100,7 @@ def _read_old_invokeai(settings: Any) -> Settings | None:
     prompt = image["prompt"]
     if isinstance(prompt, list) and prompt and isinstance(prompt[0], dict):
         prompt = prompt[0].get("prompt")
-    return "InvokeAI", _asked(settings.get("model_weights"), prompt, None, image["seed"])
+    return "InvokeAI", _asked(settings.get("model_weights"), *_split_brackets(prompt), image["seed"])
 
 
 def _read_dream(text: str) -> Settings | None:
@@ -91,7 +110,14 @@ def _read_dream(text: str) -> Settings | None:
     chosen = dict(zip(["-" + word if i == 0 else word for i, word in enumerate(words)], words[1:], strict=False))
     if not found or not prompt.startswith('"') or not {"-s", "-S"} <= chosen.keys():
         return None
-    return "InvokeAI", _asked(None, prompt[1:], None, chosen["-S"])
+    return "InvokeAI", _asked(None, *_split_brackets(prompt[1:]), chosen["-S"])
+
+
+def _split_brackets(prompt: object) -> tuple[object, str | None]:
+    """Return a prompt without what it has in brackets, and that."""
+    if not isinstance(prompt, str):
+        return prompt, None
+    return _BRACKETS.sub(" ", prompt), " ".join(_BRACKETS.findall(prompt))
 
 
 def _read_novelai(texts: Mapping[str, str]) -> Settings | None:
@@ -110,8 +136,3 @@ def _asked(model: object, prompt: object, negative: object, seed: object) -> dic
         "negative_prompt": negative if isinstance(negative, str) else None,
         "seed": int(str(seed)) if number else seed,
     }
-
-
-def _pair(text: str, sign: str) -> tuple[str, str]:
-    key, _, value = text.partition(sign)
-    return key.strip(), value.strip()

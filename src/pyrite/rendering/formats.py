@@ -38,9 +38,10 @@ def write_csv(detections: Iterable[Detection], stream: TextIO) -> None:
     """Write CSV with `CSV_COLUMNS`.
 
     Evidence is `kind:strength:says` joined by semicolons. A text that a spreadsheet would take for a
-    formula gets an apostrophe in front, since paths and metadata are a stranger's.
+    formula gets an apostrophe in front, since paths and metadata are a stranger's; and all text is quoted, since
+    some split cells at semicolons.
     """
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(CSV_COLUMNS)
     for detection in detections:
         writer.writerow([_inert(value) for value in _row(detection)])

@@ -8,6 +8,7 @@ from rich.text import Text
 from pyrite.results import Detection, Reason, Strength, Verdict
 
 _STYLES = {Verdict.AI: "bold red", Verdict.REAL: "bold green", Verdict.UNCERTAIN: "bold yellow"}
+_WITHOUT_SCORE = (Reason.VERIFIED, Reason.ASSERTED, Reason.OUT_OF_SCOPE)
 _STRENGTHS = {Strength.VERIFIED: "green", Strength.ASSERTED: "yellow", Strength.INFERRED: "dim"}
 
 
@@ -25,10 +26,13 @@ def detection_line(detection: Detection) -> Text:
     if detection.error:
         return Text.assemble(("error     ", "bold magenta"), "     –  ", path, (f"  {detection.error.message}", "dim"))
     why = "" if detection.reason is Reason.PIXELS else f"  {printable(detection.explanation)}"
+    # Beside a verdict that it had no part in, the score would only confuse; -v and the other formats show it.
+    score = "–" if detection.reason in _WITHOUT_SCORE else f"{detection.probability or 0:.1%}"
     return Text.assemble(
         (f"{detection.verdict:<10}", _STYLES[detection.verdict]),
-        f"{detection.probability or 0:6.1%}  ",
+        f"{score:>6}  ",
         path,
+        (f"  (one frame of {detection.frames:,})" if detection.frames and detection.frames > 1 else "", "dim"),
         (why, "dim"),
     )
 
@@ -44,7 +48,8 @@ def summary_line(counts: Mapping[str, int], max_fpr: float | None) -> Text:
     parts = [f"{counts.get(key, 0):,} {name}" for key, name in _OUTCOMES.items() if counts.get(key) or key != "error"]
     budget = ""
     if max_fpr is not None:
-        budget = f"; of 1,000 real images like those of its calibration, about {1000 * max_fpr:.0f} would be called ai"
+        share = f"{1000 * max_fpr:.0f} of 1,000" if max_fpr >= 0.001 else f"{1e6 * max_fpr:,.0f} of a million"
+        budget = f"; about {share} real images like those of its calibration would be called ai"
     return Text(f"{total:,} image{'' if total == 1 else 's'}: {', '.join(parts)}{budget}.", style="dim")
 
 

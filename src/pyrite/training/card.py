@@ -25,6 +25,9 @@ def write_card(info: BundleInfo, report: Report) -> str:
         f"- Made for: {info.scope.description} Others get the verdict `uncertain`.",
         f"- Licence: {info.licence}",
     ]
+    size = info.preprocess
+    if (info.scope.min_side, info.scope.max_side) != (min(size.size), max(size.size)):
+        lines.insert(-1, f"- Images of other sizes than {size.width} × {size.height} are resized to that first.")
     if training:
         data = training.data
         lines += [

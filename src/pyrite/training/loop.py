@@ -143,17 +143,7 @@ def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
         optimizer,
         keras.losses.BinaryCrossentropy(from_logits=True),
         metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
-        jit_compile=False if _tensorflow_on_cpu() else "auto",
     )
-
-
-def _tensorflow_on_cpu() -> bool:
-    """Tell whether XLA would do harm: on a CPU it bypasses oneDNN and is several times slower."""
-    if load_keras().backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return not tf.config.list_physical_devices("GPU")
 
 
 def _train_epoch(

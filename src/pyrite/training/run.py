@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from pyrite.bundle import Bundle, BundleInfo, DataInfo, TrainingInfo, save_bundle
 from pyrite.calibration import fit_calibration
-from pyrite.datasets import Dataset, Decoded, Split, content_sha256, decode, split
+from pyrite.datasets import Dataset, Decoded, Split, content_hashes, content_sha256, decode, remember, split
 from pyrite.decision import Policy, Scope
 from pyrite.detector import make_golden
-from pyrite.errors import DatasetError, TrainingError, require
+from pyrite.errors import DatasetError, ImageError, TrainingError, require
 from pyrite.evaluation import Part, Report, measure
 from pyrite.evaluation.provenance import current_command, package_versions, source_commit
+from pyrite.image import open_image
 from pyrite.preprocess import Preprocess
 from pyrite.runtime import Session
 from pyrite.sources import encodable
@@ -30,6 +31,7 @@ from pyrite.training.loop import Examples, Step, fit
 from pyrite.training.recipe import Recipe, dump_recipe, load_recipe
 
 _GOLDEN_PER_CLASS = 5
+_GOLDEN_SIDE = 128  # pixels, so that the bundle stays small
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,14 @@ def train(
     # All that may be refused comes before the folder, so that a mistake leaves nothing behind.
     watch(Stage("Building the network"))
     model = build_model(recipe)
+    whole = dataset
     if recipe.limit is not None:
         dataset = dataset.sample(recipe.limit, recipe.seed)
     preprocess = Preprocess(height=recipe.height, width=recipe.width)
     decoded = decode(dataset, preprocess, lambda done, total: watch(Stage("Decoding", done, total)))
-    parts = _readable(split(dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed), dataset, decoded)
+    held_out = _left_out_tests(whole, dataset) if recipe.protocol == "official" else ()
+    parts = split(dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed, held_out)
+    parts = _readable(parts, dataset, decoded)
     data_sha256 = content_sha256(dataset, decoded.hashes)
 
     def observe(event: Step | State) -> None:
@@ -106,14 +111,14 @@ def train(
         watch(Stage("Exporting"))
         onnx = export_onnx(model)
         session = Session(onnx)
-        check_parity(model, session, decoded.pixels, parts.validation)
+        parity = check_parity(model, session, decoded.pixels, parts.validation)
         logits = score(session, decoded.pixels, parts.validation)
         info = BundleInfo(
             name=recipe.name,
             version="1",
             licence=recipe.licence,
             preprocess=preprocess,
-            scope=_scope(decoded, dataset.name),
+            scope=_scope(decoded, np.concatenate([parts.train, parts.validation]), dataset.name),
             calibration=fit_calibration(logits, dataset.labels[parts.validation], seed=recipe.seed),
             policy=Policy(),
             training=TrainingInfo(
@@ -134,12 +139,14 @@ def train(
                 commit=provenance.commit,
                 packages=provenance.packages,
                 epochs=state.epoch,
+                parity=parity,
             ),
         )
         files = {
             "model.onnx": onnx,
             "golden.json": make_golden(info, onnx, _golden_images(decoded, dataset, parts.validation)),
             "recipe.toml": dump_recipe(recipe).encode(),
+            "trained_on.bin": remember([decoded.hashes[i] for i in (*parts.train, *parts.validation)]),
         }
         report = measure(
             Bundle(info, files),
@@ -162,7 +169,8 @@ def train(
 def _check(out: Path, recipe: Recipe, resume: bool) -> None:
     """Refuse a folder that holds something, or on resuming anything but an unfinished run of this recipe."""
     if not resume:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        # A run that was killed as it began left no more than this.
+        if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - {"provenance.json"}):
             raise TrainingError(f"{out} is there already. Go on with it with --resume, or choose another --out.")
         return
     saved = out / "recipe.toml"
@@ -188,7 +196,10 @@ def _claimed(out: Path, recipe: Recipe, resume: bool) -> Iterator[_Provenance]:
             provenance = _Provenance(encodable(current_command()), source_commit(), package_versions())
             with _written(out):
                 began.write_bytes(msgspec.json.encode(provenance))
-                (out / "recipe.toml").write_text(dump_recipe(recipe), "utf-8")
+                # The recipe makes it a run, so it comes last and whole.
+                partial = out / "recipe.partial"
+                partial.write_text(dump_recipe(recipe), "utf-8")
+                partial.replace(out / "recipe.toml")
         else:
             try:
                 provenance = msgspec.json.decode(began.read_bytes(), type=_Provenance)
@@ -253,12 +264,29 @@ def _readable(parts: Split, dataset: Dataset, decoded: Decoded) -> Split:
     return parts
 
 
-def _scope(decoded: Decoded, name: str) -> Scope:
-    shortest, longest = decoded.sides
+def _left_out_tests(whole: Dataset, kept: Dataset) -> frozenset[str]:
+    """Return the hashes of the test images that a limit left out, for no copy of them may be trained on."""
+    left_out = set(whole.paths) - set(kept.paths)
+    chosen = [i for i, path in enumerate(whole.paths) if whole.splits[i] == "test" and path in left_out]
+    return frozenset(content_hashes(whole.select(np.array(chosen, np.intp)))) if chosen else frozenset()
+
+
+def _scope(decoded: Decoded, learnt_from: NDArray[np.intp], name: str) -> Scope:
+    shortest, longest = (int(value) for value in (decoded.sides[learnt_from].min(), decoded.sides[learnt_from].max()))
     size = f"{shortest} pixels" if shortest == longest else f"{shortest} to {longest} pixels"
     return Scope(min_side=shortest, max_side=longest, description=f"Images like those of {name}, {size} a side.")
 
 
 def _golden_images(decoded: Decoded, dataset: Dataset, validation: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
     chosen = [validation[dataset.labels[validation] == label][:_GOLDEN_PER_CLASS] for label in (0, 1)]
-    return [np.array(decoded.pixels[i]) for i in np.concatenate(chosen)]
+    return [_golden_image(dataset, int(i), decoded) for i in np.concatenate(chosen)]
+
+
+def _golden_image(dataset: Dataset, index: int, decoded: Decoded) -> NDArray[np.uint8]:
+    """Return an image at its own size, so that a replay goes through the resizing too, or small where it is large."""
+    if decoded.sides[index].max() > _GOLDEN_SIDE:
+        return np.array(decoded.pixels[index])
+    try:
+        return open_image(dataset.read(index)).pixels
+    except (OSError, ImageError) as error:
+        raise DatasetError(f"{dataset.paths[index]} could be read before, and now cannot: {error}") from error

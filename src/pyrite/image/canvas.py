@@ -1,0 +1,79 @@
+"""What a decoder gave, and the upright RGB pixels that are made of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from pyrite.image.values import Box, Image
+
+_STRIP = 1 << 18  # pixels that are converted at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """What a decoder gave, in whatever mode, before the EXIF turn."""
+
+    width: int
+    height: int
+    """In pixels, like `width`, however few of them were decoded."""
+    rows: Callable[[int, int], PillowImage.Image]
+    """Return what was decoded from one row up to another."""
+    scale: int = 1
+    """How many times smaller either side is to be: 1, 2, 4 or 8."""
+    drafted: bool = False
+    """Whether the decoder made it smaller already."""
+    grain: int = 1
+    """Rows that are decoded together, however few of them are asked for."""
+    orientation: int = 1
+    """As in EXIF, 1 to 8."""
+    info: Mapping[str, object] = field(default_factory=dict)
+
+
+def finish(canvas: Canvas, format: str | None = None) -> Image:
+    """Return the image of a canvas, without the file that it comes from."""
+    pixels, box = _assemble(canvas)
+    width, height = canvas.width, canvas.height
+    if canvas.orientation > 4:
+        width, height = height, width
+    return Image(pixels, box, width, height, format, None, None, MappingProxyType(dict(canvas.info)), frames=1)
+
+
+def _assemble(canvas: Canvas) -> tuple[NDArray[np.uint8], Box]:
+    """Convert, reduce and turn strip by strip: never is there a second canvas."""
+    scale, turn = canvas.scale, canvas.orientation
+    width, height = -(-canvas.width // scale), -(-canvas.height // scale)
+    right, bottom = canvas.width / scale, canvas.height / scale
+    step = 1 if canvas.drafted else scale
+    turned, mirrored, flipped = turn > 4, turn in (2, 3, 6, 7), turn in (3, 4, 7, 8)
+
+    pixels = np.empty((width, height, 3) if turned else (height, width, 3), np.uint8)
+    target = pixels[:: -1 if flipped else 1, :: -1 if mirrored else 1]
+    if turned:
+        target = target.swapaxes(0, 1)
+    strip = max(1, _STRIP // (width * step * step), canvas.grain // step)
+    for top in range(0, height, strip):
+        end = min(top + strip, height)
+        rows = _to_rgb(canvas.rows(top * step, min(end * step, canvas.height)))
+        target[top:end] = np.asarray(rows.reduce(step) if step > 1 else rows)
+
+    if turned:
+        width, height, right, bottom = height, width, bottom, right
+    left, top_ = width - right if mirrored else 0.0, height - bottom if flipped else 0.0
+    return pixels, (left, top_, left + right, top_ + bottom)
+
+
+def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
+    if image.mode.startswith("I;16"):
+        # Pillow clips 16-bit grey to 255 instead of scaling it.
+        deep = np.asarray(image)
+        grey = (deep >> 8).astype(np.uint8)
+        grey[deep == image.info.get("transparency", -1)] = 255
+        return PillowImage.fromarray(grey).convert("RGB")
+    if image.has_transparency_data:
+        canvas = PillowImage.new("RGBA", image.size, "white")
+        image = PillowImage.alpha_composite(canvas, image.convert("RGBA"))
+    return image.convert("RGB")
