@@ -293,7 +293,7 @@ def test_what_a_generator_wrote_decides_and_is_said_to_be_forgeable(bundle: Bund
     assert [item.kind for item in found.evidence] == ["generator", "pixels"]
     assert found.evidence[-1].says is Verdict.REAL
     assert found.explanation == found.evidence[0].detail
-    assert "Anyone could have written it." in found.explanation
+    assert "which anyone could have written." in found.explanation
 
 
 def test_without_evidence_the_pixels_decide_alone(bundle: Bundle) -> None:

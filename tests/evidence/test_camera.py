@@ -17,7 +17,7 @@ def test_a_camera_is_context() -> None:
     photo = {**EXPOSURE, Base.LensModel: "EF 50mm"}
     found = only(jpeg(tags, photo))
     assert (found.kind, found.says) == ("camera", None)
-    assert found.detail == "The file's EXIF data names a camera, Canon EOS R5. Anyone could have written it."
+    assert found.detail == "The file's EXIF data names a camera, Canon EOS R5, which anyone could have written."
     assert found.data == {
         "make": "Canon", "model": "Canon EOS R5", "lens": "EF 50mm", "software": "Lightroom",
         "exposure_time": 0.01, "f_number": 8.0, "iso": 100,

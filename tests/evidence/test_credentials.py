@@ -138,7 +138,7 @@ def test_a_strangers_ingredient_is_asserted_even_under_a_trusted_signature() -> 
     made = sign(encode(), source_type="trainedAlgorithmicMedia", authority="Stranger")
     found = read(sign(encode(), action="c2pa.opened", ingredients=(("parentOf", made),)))
     assert (found.says, found.strength) == (Verdict.AI, Strength.ASSERTED)
-    assert "But that part comes from somebody else" in found.detail
+    assert "but that part comes from somebody else" in found.detail
 
 
 def test_a_tampered_ingredient_proves_nothing() -> None:

@@ -198,7 +198,7 @@ def test_cameras(name: str) -> None:
     found = read(f"camera/{name}")
     assert [(item.kind, item.says) for item in found] == [("camera", None)] * (name in CAMERAS)
     for item in found:
-        told = f"names a camera, {CAMERAS[name]}." if CAMERAS[name] else "names no camera."
+        told = f"names a camera, {CAMERAS[name]}, which" if CAMERAS[name] else "names no camera, which"
         assert told in item.detail
         assert {"exposure_time", "f_number", "iso"} & item.data.keys()
 

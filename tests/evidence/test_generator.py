@@ -46,7 +46,7 @@ def test_programs_and_services(data: bytes, generator: str) -> None:
 def test_google_says_whether_it_made_or_edited(word: str, did: str) -> None:
     found = only(xmp(f"><photoshop:Credit>{word} with Google AI</photoshop:Credit>"))
     assert found.says is Verdict.AI
-    assert found.detail == f"The file's XMP says that Google AI {did} this image. Anyone could have written it."
+    assert found.detail == f"The file's XMP says that Google AI {did} this image, which anyone could have written."
     assert found.data == {"generator": "Google AI", "place": "XMP", "credit": f"{word} with Google AI"}
 
 
@@ -73,7 +73,8 @@ def test_iptcs_properties_of_generated_images_say_ai(
     found = only(xmp(">" + written, name))
     assert (found.kind, found.says) == ("generator", Verdict.AI)
     assert (
-        found.detail == f"The file's XMP says that {data['generator']} made this image. Anyone could have written it."
+        found.detail
+        == f"The file's XMP says that {data['generator']} made this image, which anyone could have written."
     )
     assert found.data == {"place": "XMP", **data}
 

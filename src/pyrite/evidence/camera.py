@@ -39,7 +39,7 @@ def read_camera(image: Image) -> list[Evidence]:
             kind="camera",
             strength=Strength.ASSERTED,
             says=None,
-            detail=f"The file's EXIF data {told}. Anyone could have written it.",
+            detail=f"The file's EXIF data {told}, which anyone could have written.",
             data=tidy(
                 {
                     "make": make,

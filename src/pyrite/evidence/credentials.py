@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import ssl
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -24,6 +23,7 @@ _OFFLINE = {
 _TAMPERED = re.compile(
     r"assertion\.(dataHash|bmffHash|boxesHash|hashedURI)\.(mismatch|malformed)|claimSignature\.mismatch"
 )
+_BY_OTHERS = ", but that part comes from somebody else, so anyone could have written it"
 _MAX_SHOWN = 5
 """Changes that a sentence names."""
 
@@ -41,6 +41,8 @@ def check_trust_anchors(pem: bytes) -> None:
     Raises:
         PyriteError: There is no certificate, or one is damaged.
     """
+    import ssl  # Late, since it loads OpenSSL, which few need.
+
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii"))
     except (ssl.SSLError, ValueError) as error:
@@ -89,7 +91,7 @@ def _read_remote(image: Image) -> list[Evidence]:
     if not re.match(r"https?://", url):
         return []
     detail = (
-        "The file's content credentials are kept elsewhere, and were not fetched. Anyone could have named the place."
+        "The file's content credentials are kept elsewhere and were not fetched; anyone could have named the place."
     )
     return [_say("credentials", None, detail, remote_url=url)]
 
@@ -116,12 +118,11 @@ def _judge(store: Mapping[str, Any]) -> Evidence:
         why = "the file or its credentials were changed after signing" if changed else "the signature does not hold"
         detail = f"Content credentials were found, but {why} ({codes}), so they prove nothing."
     elif trusted:
-        detail = f"Content credentials signed by {name}, who is on the trust list, {told}."
-        if strength is not Strength.VERIFIED:
-            detail += " But that part comes from somebody else, so anyone could have written it."
+        but = "" if strength is Strength.VERIFIED else _BY_OTHERS
+        detail = f"Content credentials signed by {name}, who is on the trust list, {told}{but}."
     else:
         detail = (
-            f"Content credentials signed in the name of {name} {told}. The signature is valid, but no trust list "
+            f"Content credentials signed in the name of {name} {told}; the signature is valid, but no trust list "
             "vouches for it, so anyone could have made it."
         )
     return _say(

@@ -58,8 +58,8 @@ def _to_evidence(item: _Found) -> Evidence:
         kind="generator",
         strength=Strength.ASSERTED,
         says=item.says,
-        detail=f"The file's {item.place} says that {data['generator']} {did} this image{model}. "
-        "Anyone could have written it.",
+        detail=f"The file's {item.place} says that {data['generator']} {did} this image{model}, "
+        "which anyone could have written.",
         data=data,
     )
 
@@ -74,7 +74,7 @@ def _read_source_type(xmp: Mapping[str, str]) -> list[Evidence]:
             kind="source_type",
             strength=Strength.ASSERTED,
             says=Verdict.AI if term in AI_TYPES else None,
-            detail=f"The file's XMP gives {term} as its digital source type. Anyone could have written it.",
+            detail=f"The file's XMP gives {term} as its digital source type, which anyone could have written.",
             data=tidy({"digital_source_type": term}),
         )
     ]
