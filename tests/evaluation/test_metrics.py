@@ -6,21 +6,18 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, roc_auc_score, roc_curve
 
 from pyrite.errors import EvaluationError
+from pyrite.evaluation.curves import histogram, precision_recall, reliability, roc
 from pyrite.evaluation.metrics import (
     ClassRow,
     Metric,
-    Scores,
     VerdictRow,
     class_rows,
     confusion,
     headline,
-    histogram,
-    precision_recall,
-    reliability,
-    roc,
     slice_table,
     verdict_rows,
 )
+from pyrite.evaluation.scores import Scores
 
 
 def make(labels: Sequence[int], probabilities: Sequence[float], verdicts: Sequence[str] | None = None) -> Scores:

@@ -9,9 +9,9 @@ import pytest
 
 from pyrite.evaluation import Part, Report
 from pyrite.evaluation.figures import measure_figures
-from pyrite.evaluation.metrics import Scores
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.report import Mistake, Provenance, Published, Unreadable
+from pyrite.evaluation.scores import Scores
 
 HOSTILE = "test/REAL/<script>alert('x')</script> & \"1\".png"
 PNG = bytes.fromhex(

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pyrite.evaluation import metrics
-from pyrite.evaluation.metrics import Bin, ClassRow, Curve, Headline, Histogram, Scores, SliceTable, VerdictRow
+from pyrite.evaluation import curves, metrics
+from pyrite.evaluation.curves import Bin, Curve, Histogram
+from pyrite.evaluation.metrics import ClassRow, Headline, SliceTable, VerdictRow
+from pyrite.evaluation.scores import Scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,8 @@ def measure_figures(scores: Scores, columns: Mapping[str, Sequence[str]], *, see
         classes=metrics.class_rows(scores, seed=seed),
         verdicts=metrics.verdict_rows(scores),
         slices=tuple(table for table in tables if table),
-        roc=metrics.roc(scores),
-        precision_recall=metrics.precision_recall(scores),
-        reliability=metrics.reliability(scores),
-        histogram=metrics.histogram(scores),
+        roc=curves.roc(scores),
+        precision_recall=curves.precision_recall(scores),
+        reliability=curves.reliability(scores),
+        histogram=curves.histogram(scores),
     )

@@ -10,50 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.errors import EvaluationError
+from pyrite.evaluation.curves import BINS, bin_of
+from pyrite.evaluation.scores import Floats, Scores
 from pyrite.results import Verdict
 
-Floats = NDArray[np.float64]
-
-BINS = 15
-"""Of the reliability diagram and the calibration error."""
 RESAMPLES = 1000
 MAX_SLICES = 50
-_CURVE_POINTS = 400
 _CHUNK = 2_000_000  # weights held at a time, so that memory does not grow with the data
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What was said of each judged image."""
-
-    labels: NDArray[np.int8]
-    """(n,), 0 for real and 1 for AI."""
-    probabilities: Floats
-    """(n,), of AI, 0 to 1."""
-    verdicts: NDArray[np.str_]
-    """(n,), `ai`, `real` or `uncertain`."""
-
-    def __post_init__(self) -> None:
-        if not len(self.labels):
-            raise EvaluationError("There are no images to measure.")
-        if not len(self.labels) == len(self.probabilities) == len(self.verdicts):
-            raise EvaluationError("Each image needs a label, a probability and a verdict.")
-        if not np.isin(self.labels, (0, 1)).all():
-            raise EvaluationError("Each label must be 0 (real) or 1 (AI).")
-        if not ((self.probabilities >= 0) & (self.probabilities <= 1)).all():
-            raise EvaluationError("Each probability must be a number from 0 to 1.")
-        if not np.isin(self.verdicts, list(Verdict)).all():
-            raise EvaluationError(f"Each verdict must be one of: {', '.join(Verdict)}.")
-
-    @property
-    def called_ai(self) -> NDArray[np.bool_]:
-        """(n,), where the probability is above 0.5."""
-        return self.probabilities > 0.5
-
-    def select(self, chosen: NDArray[np.bool_]) -> "Scores":
-        """Return the scores of some images; raises `EvaluationError` where there are none."""
-        return Scores(self.labels[chosen], self.probabilities[chosen], self.verdicts[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,36 +67,6 @@ class ClassRow:
     recall: Metric | None
     f1: Metric | None
     support: int
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Points to join, thinned to what an eye can tell apart."""
-
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """One bin of the reliability diagram: `low` < probability ≤ `high`."""
-
-    low: float
-    high: float
-    images: int
-    probability: float
-    """The mean in this bin."""
-    share: float
-    """Of AI images in this bin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """How many images of each class have which probability."""
-
-    edges: tuple[float, ...]
-    real: tuple[int, ...]
-    ai: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,49 +159,6 @@ def _binomial(generator: np.random.Generator, hits: int, count: int) -> NDArray[
     return generator.binomial(count, hits / max(1, count), RESAMPLES)
 
 
-def roc(scores: Scores) -> Curve | None:
-    """Return TPR (y) over FPR (x), or `None` with one class only."""
-    from sklearn.metrics import roc_curve
-
-    if len(np.unique(scores.labels)) < 2:
-        return None
-    x, y, _ = roc_curve(scores.labels, scores.probabilities)
-    return _thin(x, y)
-
-
-def precision_recall(scores: Scores) -> Curve | None:
-    """Return precision (y) over recall (x), AI as the positive class, or `None` with one class only."""
-    from sklearn.metrics import precision_recall_curve
-
-    if len(np.unique(scores.labels)) < 2:
-        return None
-    y, x, _ = precision_recall_curve(scores.labels, scores.probabilities)
-    return _thin(x[::-1], y[::-1])
-
-
-def reliability(scores: Scores) -> tuple[Bin, ...]:
-    """Return the bins of the calibration error that hold an image."""
-    edges = np.linspace(0, 1, BINS + 1)
-    place = _bins(scores.probabilities)
-    return tuple(
-        Bin(
-            float(edges[i]),
-            float(edges[i + 1]),
-            int(np.sum(place == i)),
-            float(scores.probabilities[place == i].mean()),
-            float(scores.labels[place == i].mean()),
-        )
-        for i in np.unique(place)
-    )
-
-
-def histogram(scores: Scores, bins: int = 40) -> Histogram:
-    """Count the probabilities of each class in equal bins."""
-    edges = np.linspace(0, 1, bins + 1)
-    real, ai = (np.histogram(scores.probabilities[scores.labels == label], edges)[0] for label in (0, 1))
-    return Histogram(tuple(edges.tolist()), tuple(real.tolist()), tuple(ai.tolist()))
-
-
 def verdict_rows(scores: Scores) -> tuple[VerdictRow, VerdictRow]:
     """Count the verdicts on real and on AI images."""
     real, ai = (
@@ -338,7 +228,7 @@ def _figures(ranked: Scores, weights: Floats) -> dict[str, Floats]:
     probability, called = ranked.probabilities, ranked.called_ai
     verdict_ai = ranked.verdicts == Verdict.AI
     residual = np.zeros((n, BINS))
-    residual[np.arange(n), _bins(probability)] = positive - probability
+    residual[np.arange(n), bin_of(probability)] = positive - probability
     sums = weights @ np.column_stack(
         [
             called == positive,
@@ -379,10 +269,6 @@ def _figures(ranked: Scores, weights: Floats) -> dict[str, Floats]:
     return figures
 
 
-def _bins(probabilities: Floats) -> NDArray[np.intp]:
-    return np.digitize(probabilities, np.linspace(0, 1, BINS + 1)[1:-1], right=True)
-
-
 def _metric(value: float, drawn: Floats) -> Metric:
     low, high = np.quantile(drawn, (0.025, 0.975))
     return Metric(value, float(low), float(high))
@@ -391,13 +277,3 @@ def _metric(value: float, drawn: Floats) -> Metric:
 def _unbiased(value: float, drawn: Floats) -> Metric:
     low, high = np.quantile(drawn, (0.025, 0.975)) - max(0.0, float(drawn.mean()) - value)
     return Metric(value, max(0.0, float(low)), float(high))
-
-
-def _thin(x: Floats, y: Floats) -> Curve:
-    """Keep the points that move the curve most: evenly spaced along its length, with both ends."""
-    if len(x) > _CURVE_POINTS:
-        length = np.cumsum(np.abs(np.diff(x, prepend=x[0])) + np.abs(np.diff(y, prepend=y[0])))
-        wanted = np.linspace(0, length[-1], _CURVE_POINTS)
-        keep = np.unique(np.append(np.searchsorted(length, wanted), (0, len(x) - 1)))
-        x, y = x[keep], y[keep]
-    return Curve(tuple(np.round(x, 6).tolist()), tuple(np.round(y, 6).tolist()))

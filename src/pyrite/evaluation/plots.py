@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyrite.evaluation.metrics import Bin, Curve, Histogram
+from pyrite.evaluation.curves import Bin, Curve, Histogram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

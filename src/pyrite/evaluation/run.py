@@ -20,10 +20,10 @@ from pyrite.datasets.split import Split, split
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, EvaluationError, require
 from pyrite.evaluation.figures import Figures, measure_figures
-from pyrite.evaluation.metrics import Scores
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.provenance import current_command, package_versions, source_commit
 from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, Unreadable, check_folder
+from pyrite.evaluation.scores import Scores
 from pyrite.image import open_image
 from pyrite.results import Detection, Failure
 from pyrite.sources import encodable
