@@ -36,14 +36,9 @@ def resnet50(images: Tensor, recipe: Recipe) -> Tensor:
     if recipe.weights not in ("none", "imagenet"):
         _load_weights(backbone, Path(recipe.weights))
     layers = keras.layers
-    for layer in backbone.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            # Keras's 0.99 averages over some hundred steps, in which the weights move on: the statistics then
-            # belong to a network that is no more, and validation tells of them instead of the weights.
-            layer.momentum = 0.9
     x = layers.Flatten()(backbone(images))
     x = layers.Dense(256, activation="relu")(x)
-    x = layers.BatchNormalization(momentum=0.9)(x)
+    x = layers.BatchNormalization()(x)
     x = layers.Dense(128, activation="relu")(x)
     return layers.Dropout(0.5, seed=recipe.seed)(x)
 
@@ -54,7 +49,7 @@ def tiny(images: Tensor, recipe: Recipe) -> Tensor:
     x = images
     for filters in (8, 16, 16):
         x = layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization(momentum=0.9)(x)
+        x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x)
     x = layers.GlobalAveragePooling2D()(x)
     return layers.Dropout(0.1, seed=recipe.seed)(x)

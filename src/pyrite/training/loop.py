@@ -18,6 +18,7 @@ from pyrite.errors import Interrupted, TrainingError
 from pyrite.training.backend import load_keras
 from pyrite.training.batches import in_chunks, steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, State, load_checkpoint, save_checkpoint
+from pyrite.training.normalisation import measure_statistics
 from pyrite.training.recipe import Recipe
 
 
@@ -100,6 +101,7 @@ def fit(
                     f"Stopped in epoch {state.epoch + 1} after step {state.step} of {steps}, and saved. "
                     "Go on with --resume."
                 )
+            measure_statistics(model, examples.pixels, examples.train, recipe.seed)
             logits = predict(model, examples.pixels, examples.validation)
             state = _end_epoch(model, state, logits, examples, recipe, steps)
             if state.best_epoch == state.epoch:

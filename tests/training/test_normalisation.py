@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from pyrite.training import load_recipe
+from pyrite.training.architectures import build_model
+from pyrite.training.backend import load_keras
+from pyrite.training.normalisation import IMAGES, measure_statistics
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (3000, 32, 32, 3), np.uint8)
+TRAIN = np.arange(0, 3000, 2)
+
+
+def test_the_statistics_are_those_of_training_images_at_the_weights_as_they_are() -> None:
+    model = build_model(load_recipe("tiny"))
+    for layer in model.layers:
+        if hasattr(layer, "moving_mean"):
+            layer.moving_mean.assign(np.full(layer.moving_mean.shape, 7.0))
+    measure_statistics(model, PIXELS, TRAIN, seed=0)
+    # The first normalisation's input, worked out apart.
+    images = PIXELS[TRAIN].astype(np.float32) / 255
+    seen = np.asarray(model.layers[2](images))
+    batches = np.array_split(seen, [256, 512, 768, 1024, 1280])
+    normalisation = model.layers[3]
+    np.testing.assert_allclose(
+        np.asarray(normalisation.moving_mean), np.mean([b.mean(axis=(0, 1, 2)) for b in batches], axis=0), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        np.asarray(normalisation.moving_variance), np.mean([b.var(axis=(0, 1, 2)) for b in batches], axis=0), atol=1e-5
+    )
+
+
+def test_nothing_else_changes() -> None:
+    model = build_model(load_recipe("tiny"))
+    momenta = [layer.momentum for layer in model.layers if hasattr(layer, "momentum")]
+    before = {variable.path: np.array(variable) for variable in model.variables}
+    measure_statistics(model, PIXELS, TRAIN, seed=0)
+    changed = {path for path, variable in ((v.path, v) for v in model.variables) if (before[path] != variable).any()}
+    assert changed
+    assert all("moving_" in path for path in changed)
+    assert [layer.momentum for layer in model.layers if hasattr(layer, "momentum")] == momenta
+
+
+def test_normalisation_inside_a_model_that_serves_as_a_layer_is_found_and_few_images_will_do() -> None:
+    keras = load_keras()
+    inner = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.BatchNormalization()])
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Rescaling(1 / 255), inner])
+    measure_statistics(model, PIXELS, TRAIN[:50], seed=0)
+    found = np.asarray(inner.layers[-1].moving_mean)
+    assert found == pytest.approx((PIXELS[TRAIN[:50]] / 255).mean(axis=(0, 1, 2)), abs=1e-4)
+    assert len(TRAIN[:50]) < IMAGES
+
+
+def test_a_network_without_normalisation_is_left_alone() -> None:
+    keras = load_keras()
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(1)])
+    measure_statistics(model, PIXELS, TRAIN, seed=0)
