@@ -64,6 +64,8 @@ def load_exif(block: bytes) -> dict[ExifTags.Base, Any]:
     Raises:
         ValueError: It is damaged.
     """
+    if not block:
+        return {}
     try:
         exif = PillowImage.Exif()
         exif.load(block)
@@ -205,6 +207,8 @@ class _XmpReader:
 
 def read_json(text: str) -> Any:
     """Return what a text holds as JSON, or `None`."""
+    if not text:  # As in nearly every file, and an exception takes its time.
+        return None
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
