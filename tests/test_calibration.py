@@ -2,7 +2,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from pyrite.calibration import Calibration, fit_calibration
+from pyrite.calibration import Calibration, calibrated_loss, fit_calibration
 from pyrite.errors import EvaluationError
 
 KEPT = Calibration(slope=2.0, intercept=-1.0, real_logits=(-3.0, -1.0, -1.0, 2.0), ai_logits=(0.0, 1.0, 5.0))
@@ -131,3 +131,12 @@ def test_json_without_usable_logits_is_refused(kept, message):
     text = f'{{"slope": 1, "intercept": 0, "real_logits": {kept}, "ai_logits": [1]}}'
     with pytest.raises(msgspec.ValidationError, match=f"real_logits.*{message}"):
         msgspec.json.decode(text, type=Calibration)
+
+
+def test_epochs_are_compared_by_what_calibration_leaves() -> None:
+    labels = np.array([0, 1] * 50, np.int8)
+    random = np.random.default_rng(0)
+    good = 3.0 * (2 * labels - 1) + random.normal(0, 2, 100)
+    # Far too sure of itself, or shifted, a ranking is as good as before: what is left is the same.
+    assert calibrated_loss(20 * good + 7, labels) == pytest.approx(calibrated_loss(good, labels), rel=0.02)
+    assert calibrated_loss(good, labels) < calibrated_loss(good + random.normal(0, 4, 100), labels)

@@ -16,6 +16,7 @@ def row(epoch: int, val_loss: float) -> EpochLog:
         accuracy=0.75,
         val_loss=val_loss,
         val_accuracy=0.625,
+        val_calibrated_loss=0.5,
         learning_rate=1e-3,
         seconds=75.0,
         images_per_second=1234.5,

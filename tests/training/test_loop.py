@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pyrite.calibration import calibrated_loss
 from pyrite.errors import TrainingError
 from pyrite.training.architectures import build_model
 from pyrite.training.checkpoint import State, load_checkpoint
@@ -33,21 +34,26 @@ def loss_of(model: object, examples: Examples) -> float:
     return float(np.mean(np.logaddexp(0, logits) - examples.labels[examples.validation] * logits))
 
 
+def calibrated_loss_of(model: object, examples: Examples) -> float:
+    logits = predict(model, examples.pixels, examples.validation)
+    return calibrated_loss(logits, examples.labels[examples.validation])
+
+
 @pytest.mark.parametrize("patience", [1, 2])
 def test_early_stopping_restores_the_best_epoch(patience: int, noise: Examples, tmp_path: Path) -> None:
     recipe = recipe_with("epochs=50", f"patience={patience}", "learning_rate=0.1", "warmup=0")
     model = build_model(recipe)
     state = fit(model, noise, recipe, START, tmp_path / "checkpoint.npz")
-    losses = [row.val_loss for row in state.history]
+    losses = [row.val_calibrated_loss for row in state.history]
     assert state.done
     assert state.epoch == state.best_epoch + patience < 50
     assert state.best_epoch == int(np.argmin(losses)) + 1
-    assert loss_of(model, noise) == pytest.approx(min(losses), abs=1e-6)
+    assert calibrated_loss_of(model, noise) == pytest.approx(min(losses), abs=1e-6)
     assert losses[-1] > min(losses) + 1e-3
     # What is kept on disk restores them, too.
     again = build_model(recipe)
     assert fit(again, noise, recipe, START, tmp_path / "checkpoint.npz") == state
-    assert loss_of(again, noise) == pytest.approx(min(losses), abs=1e-6)
+    assert calibrated_loss_of(again, noise) == pytest.approx(min(losses), abs=1e-6)
 
 
 def test_validation_loss_is_kerass(noise: Examples, tmp_path: Path) -> None:

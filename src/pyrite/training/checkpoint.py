@@ -22,6 +22,8 @@ class EpochLog(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: float
     val_loss: float
     val_accuracy: float
+    val_calibrated_loss: float
+    """What is left of the validation loss once the logits are calibrated: the epoch is chosen by it."""
     learning_rate: float
     """After the epoch's last step."""
     seconds: float
@@ -46,6 +48,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     best_epoch: int = 0
     """From 1; 0 before the first epoch is complete."""
     best_loss: float = float("inf")
+    """Of the calibrated validation losses."""
     done: bool = False
 
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.calibration import calibrated_loss
 from pyrite.errors import Interrupted, TrainingError
 from pyrite.training.backend import load_keras
 from pyrite.training.batches import in_chunks, steps_per_epoch, train_batches
@@ -60,7 +61,7 @@ def fit(
 ) -> State:
     """Train `model` in place, from `checkpoint` on where there is one, and leave it with its best weights.
 
-    The best epoch is the one with the lowest validation loss. A checkpoint is written after every
+    The best epoch is the one with the lowest validation loss after calibration. A checkpoint is written after every
     epoch, and on SIGINT or SIGTERM once the step under way is done. `watch` is called with every step, with
     the state after every epoch, and with the state that a run is resumed from.
 
@@ -221,11 +222,12 @@ def _end_epoch(
         accuracy=state.accuracy_sum / steps,
         val_loss=val_loss,
         val_accuracy=float(np.mean((logits > 0) == labels)),
+        val_calibrated_loss=calibrated_loss(logits, labels),
         learning_rate=float(np.asarray(model.optimizer.learning_rate)),
         seconds=state.seconds,
         images_per_second=steps * min(recipe.batch_size, len(examples.train)) / state.seconds,
     )
-    improved = val_loss < state.best_loss
+    improved = row.val_calibrated_loss < state.best_loss
     best_epoch = epoch if improved else state.best_epoch
     return msgspec.structs.replace(
         state,
@@ -236,7 +238,7 @@ def _end_epoch(
         seconds=0.0,
         history=(*state.history, row),
         best_epoch=best_epoch,
-        best_loss=min(val_loss, state.best_loss),
+        best_loss=min(row.val_calibrated_loss, state.best_loss),
         done=epoch == recipe.epochs or epoch - best_epoch >= recipe.patience,
     )
 

@@ -29,8 +29,9 @@ def measure_statistics(model: Any, pixels: NDArray[np.uint8], train: NDArray[np.
     layers = list(_find_layers(model))
     if not layers:
         return
-    kept = [(variable, np.asarray(variable)) for variable in model.non_trainable_variables]
     averages = {id(variable) for layer in layers for variable in (layer.moving_mean, layer.moving_variance)}
+    others = [variable for variable in model.non_trainable_variables if id(variable) not in averages]
+    kept = [np.asarray(variable).copy() for variable in others]
     momenta = [layer.momentum for layer in layers]
     chosen = np.sort(np.random.default_rng(seed).choice(train, min(IMAGES, len(train)), replace=False))
     try:
@@ -41,9 +42,8 @@ def measure_statistics(model: Any, pixels: NDArray[np.uint8], train: NDArray[np.
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-        for variable, value in kept:  # Dropout has drawn from its random state meanwhile.
-            if id(variable) not in averages:
-                variable.assign(value)
+        for variable, value in zip(others, kept, strict=True):  # Dropout has drawn from its random state.
+            variable.assign(value)
 
 
 def _find_layers(model: Any) -> Iterator[Any]:

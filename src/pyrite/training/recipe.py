@@ -41,7 +41,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Of the split, the initial weights, the order of images, the augmentation and the dropout."""
     epochs: Positive = 10
     patience: Positive = 3
-    """Epochs without a lower validation loss after which training stops early."""
+    """Epochs without a lower validation loss, after calibration, after which training stops early."""
     batch_size: Positive = 128
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """`adamw`: Loshchilov and Hutter 2019. `sgd`: with Nesterov momentum 0.9."""
