@@ -4,10 +4,10 @@ import pytest
 from pyrite.training import load_recipe
 from pyrite.training.architectures import build_model
 from pyrite.training.backend import load_keras
-from pyrite.training.normalisation import IMAGES, measure_statistics
+from pyrite.training.normalisation import measure_statistics
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3000, 32, 32, 3), np.uint8)
-TRAIN = np.arange(0, 3000, 2)
+TRAIN = np.arange(0, 1024, 2)  # So few that all of them are used.
 
 
 def test_the_statistics_are_those_of_training_images_at_the_weights_as_they_are() -> None:
@@ -19,7 +19,7 @@ def test_the_statistics_are_those_of_training_images_at_the_weights_as_they_are(
     # The first normalisation's input, worked out apart.
     images = PIXELS[TRAIN].astype(np.float32) / 255
     seen = np.asarray(model.layers[2](images))
-    batches = np.array_split(seen, [256, 512, 768, 1024, 1280])
+    batches = np.split(seen, [256])
     normalisation = model.layers[3]
     np.testing.assert_allclose(
         np.asarray(normalisation.moving_mean), np.mean([b.mean(axis=(0, 1, 2)) for b in batches], axis=0), atol=1e-5
@@ -47,7 +47,6 @@ def test_normalisation_inside_a_model_that_serves_as_a_layer_is_found_and_few_im
     measure_statistics(model, PIXELS, TRAIN[:50], seed=0)
     found = np.asarray(inner.layers[-1].moving_mean)
     assert found == pytest.approx((PIXELS[TRAIN[:50]] / 255).mean(axis=(0, 1, 2)), abs=1e-4)
-    assert len(TRAIN[:50]) < IMAGES
 
 
 def test_a_network_without_normalisation_is_left_alone() -> None:

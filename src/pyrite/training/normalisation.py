@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pyrite.training.backend import load_keras
 from pyrite.training.batches import in_chunks
 
-IMAGES = 2048
-"""How many training images the statistics are of, at most."""
+_MOST, _LEAST, _SHARE = 2048, 512, 16
+"""The statistics are of a sixteenth of the training images, but of no more and no fewer than these."""
 
 
 def measure_statistics(model: Any, pixels: NDArray[np.uint8], train: NDArray[np.intp], seed: int) -> None:
@@ -33,7 +33,8 @@ def measure_statistics(model: Any, pixels: NDArray[np.uint8], train: NDArray[np.
     others = [variable for variable in model.non_trainable_variables if id(variable) not in averages]
     kept = [np.asarray(variable).copy() for variable in others]
     momenta = [layer.momentum for layer in layers]
-    chosen = np.sort(np.random.default_rng(seed).choice(train, min(IMAGES, len(train)), replace=False))
+    count = min(len(train), max(_LEAST, min(_MOST, len(train) // _SHARE)))
+    chosen = np.sort(np.random.default_rng(seed).choice(train, count, replace=False))
     try:
         for done, chunk in enumerate(in_chunks(chosen)):
             for layer in layers:
