@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -127,7 +127,7 @@ def detect(
     from pyrite.image import Limits
     from pyrite.rendering.formats import write_csv, write_json, write_jsonl
     from pyrite.rendering.text import outcome, summary_line, write_text
-    from pyrite.sources import find_files, read_list
+    from pyrite.sources import find_files
 
     chosen = [
         write for write, wanted in ((write_json, as_json), (write_jsonl, as_jsonl), (write_csv, as_csv)) if wanted
@@ -144,7 +144,7 @@ def detect(
     )
     for reader in missing_readers() if evidence else ():
         _stderr.print(reader, style="dim")
-    files = find_files(_with_lists(paths, read_list), recursive=recursive)
+    files = find_files(_with_lists(paths), recursive=recursive)
     counts: Counter[str] = Counter()
     with _page(html, limits) as add:
 
@@ -340,8 +340,10 @@ def _open(data: str, real: str | None, ai: str | None) -> "Dataset":
     return Dataset.open(data, classes=None if real is None or ai is None else {real: 0, ai: 1})
 
 
-def _with_lists(paths: list[str], read_list: Callable[[Iterable[bytes]], Iterator[str]]) -> Iterator[str]:
+def _with_lists(paths: list[str]) -> Iterator[str]:
     """Yield the paths, and where one is `-` those that standard input lists."""
+    from pyrite.sources import read_list
+
     for path in paths:
         if path == "-":
             # Not sys.stdin: a thread that waits for its next line would hold up the end of the process.

@@ -172,7 +172,8 @@ def test_the_scope_is_that_of_what_was_learnt_from(tmp_path: Path) -> None:
 def test_a_run_that_was_killed_as_it_began_can_begin_again(toy: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / "provenance.json").write_text("{")
+    for name in ("provenance.json", "recipe.partial"):
+        (out / name).write_text("{")
     train(toy, load_recipe("tiny", ["epochs=1"]), out)
     assert (out / "bundle").exists()
 

@@ -111,10 +111,11 @@ def headline(scores: Scores, *, seed: int = 0) -> Headline:
     values = _figures(ranked, np.ones((1, len(order))))
     drawn = [_figures(ranked, weights) for weights in _resamples(ranked.labels, np.random.default_rng(seed))]
     metrics = {
-        name: _metric(float(value[0]), np.concatenate([chunk[name] for chunk in drawn]))
+        name: (_unbiased if name == "ece" else _metric)(
+            float(value[0]), np.concatenate([chunk[name] for chunk in drawn])
+        )
         for name, value in values.items()
     }
-    metrics["ece"] = _unbiased(float(values["ece"][0]), np.concatenate([chunk["ece"] for chunk in drawn]))
     real, ai = (int(np.sum(scores.labels == label)) for label in (0, 1))
     return Headline(images=len(order), real=real, ai=ai, **metrics)
 
@@ -275,5 +276,5 @@ def _metric(value: float, drawn: Floats) -> Metric:
 
 
 def _unbiased(value: float, drawn: Floats) -> Metric:
-    low, high = np.quantile(drawn, (0.025, 0.975)) - max(0.0, float(drawn.mean()) - value)
-    return Metric(value, max(0.0, float(low)), float(high))
+    shifted = _metric(value, drawn - max(0.0, float(drawn.mean()) - value))
+    return Metric(value, max(0.0, shifted.low), shifted.high)

@@ -30,6 +30,7 @@ from pyrite.training.export import check_parity, export_onnx, score
 from pyrite.training.loop import Examples, Step, fit
 from pyrite.training.recipe import Recipe, dump_recipe, load_recipe
 
+_BEGINNING = {"provenance.json", "recipe.partial"}  # What a run has before it is one.
 _GOLDEN_PER_CLASS = 5
 _GOLDEN_SIDE = 128  # pixels, so that the bundle stays small
 
@@ -92,7 +93,7 @@ def train(
         dataset = dataset.sample(recipe.limit, recipe.seed)
     preprocess = Preprocess(height=recipe.height, width=recipe.width)
     decoded = decode(dataset, preprocess, lambda done, total: watch(Stage("Decoding", done, total)))
-    held_out = _left_out_tests(whole, dataset) if recipe.protocol == "official" else ()
+    held_out = _left_out_tests(whole, dataset) if recipe.protocol == "official" and whole is not dataset else ()
     parts = split(dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed, held_out)
     parts = _readable(parts, dataset, decoded)
     data_sha256 = content_sha256(dataset, decoded.hashes)
@@ -170,7 +171,7 @@ def _check(out: Path, recipe: Recipe, resume: bool) -> None:
     """Refuse a folder that holds something, or on resuming anything but an unfinished run of this recipe."""
     if not resume:
         # A run that was killed as it began left no more than this.
-        if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - {"provenance.json"}):
+        if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - _BEGINNING):
             raise TrainingError(f"{out} is there already. Go on with it with --resume, or choose another --out.")
         return
     saved = out / "recipe.toml"
