@@ -1,0 +1,174 @@
+"""What happens to images on their way: re-saving, blur, noise, resizing, cropping, brightness, mirroring.
+
+Robustness is measured on the fixed grid of `DEGRADATIONS`, and `degrade_at_random` draws from the same kinds for
+training. To add a degradation: a function here, and its line in `FAMILIES`.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from pyrite.preprocess import Pixels
+
+_Resampling = PillowImage.Resampling
+_KERNELS = tuple(kernel for kernel in _Resampling if kernel is not _Resampling.NEAREST)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One kind of degradation, and the strengths that it is measured at."""
+
+    apply: Callable[[Pixels, float, np.random.Generator], Pixels]
+    """(height, width, 3), 0 to 255, in and out, of the same shape."""
+    strengths: tuple[float, ...]
+    """From mild to strong."""
+    unit: str
+    """What the strength is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """A kind of degradation at one strength."""
+
+    family: str
+    strength: float
+
+    @property
+    def name(self) -> str:
+        """The family and, where it has several, the strength."""
+        return f"{self.family} {self.strength:g}" if len(FAMILIES[self.family].strengths) > 1 else self.family
+
+    def apply(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the degraded pixels, (height, width, 3), 0 to 255; only noise draws on `rng`."""
+        return FAMILIES[self.family].apply(pixels, self.strength, rng)
+
+
+def degrade_at_random(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Return the pixels after a random history: resized, brightened, made noisy and saved, each or none of them.
+
+    The order is that of life: geometry, then tone and noise, then one or two files. Kernels and strengths are
+    drawn continuously and a little beyond those measured, so that none is singled out.
+    """
+    steps = rng.random(5) < (0.6, 0.25, 0.25, 0.6, 0.15)
+    if steps[0]:
+        pixels = _random_geometry(pixels, rng)
+    if steps[1]:
+        pixels = change_gamma(pixels, float(np.exp(rng.uniform(-0.5, 0.5))), rng)
+    if steps[2]:
+        pixels = add_noise(pixels, float(rng.uniform(1, 18)), rng)
+    for saved in steps[3:]:
+        if saved:
+            pixels = save_jpeg(pixels, float(rng.integers(25, 96)), rng)
+    return pixels
+
+
+def _random_geometry(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    kind = rng.random()
+    if kind < 0.3:
+        return blur(pixels, float(rng.uniform(0.3, 1.2)), rng)
+    if kind < 0.4:
+        return sharpen(pixels, float(rng.uniform(0.1, 1)), rng)
+    down, up = (_KERNELS[i] for i in rng.integers(len(_KERNELS), size=2))
+    if kind < 0.75:
+        return resample(pixels, float(rng.uniform(0.55, 1)), down, up)
+    top, left = rng.random(2)
+    return crop(pixels, float(rng.uniform(0.7, 1)), rng, up, float(top), float(left))
+
+
+def save_jpeg(pixels: Pixels, quality: float, _rng: np.random.Generator) -> Pixels:
+    """Save as JPEG (4:2:0) of a quality from 1 to 95, and read that."""
+    stream = io.BytesIO()
+    PillowImage.fromarray(pixels).save(stream, "JPEG", quality=round(quality))
+    with PillowImage.open(stream) as image:
+        return np.asarray(image)
+
+
+def save_twice(pixels: Pixels, quality: float, rng: np.random.Generator) -> Pixels:
+    """Save as JPEG of a quality, then again at 20 less, as one service after another does."""
+    return save_jpeg(save_jpeg(pixels, quality, rng), quality - 20, rng)
+
+
+def blur(pixels: Pixels, sigma: float, _rng: np.random.Generator) -> Pixels:
+    """Blur by a Gaussian of a standard deviation in pixels."""
+    from scipy.ndimage import gaussian_filter
+
+    return _to_uint8(gaussian_filter(pixels.astype(np.float32), (sigma, sigma, 0), mode="mirror"))
+
+
+def sharpen(pixels: Pixels, amount: float, _rng: np.random.Generator) -> Pixels:
+    """Add an amount of the detail that a blur of σ = 1 takes away (unsharp masking)."""
+    from scipy.ndimage import gaussian_filter
+
+    values = pixels.astype(np.float32)
+    return _to_uint8(values + np.float32(amount) * (values - gaussian_filter(values, (1, 1, 0), mode="mirror")))
+
+
+def add_noise(pixels: Pixels, sigma: float, rng: np.random.Generator) -> Pixels:
+    """Add white Gaussian noise of a standard deviation, on the scale of 0 to 255."""
+    return _to_uint8(pixels + np.float32(sigma) * rng.standard_normal(pixels.shape, np.float32))
+
+
+def resize_bilinear(pixels: Pixels, share: float, _rng: np.random.Generator) -> Pixels:
+    """Resize to a share of height and width, and back, with antialiasing."""
+    return resample(pixels, share, _Resampling.BILINEAR, _Resampling.BILINEAR)
+
+
+def resize_bicubic(pixels: Pixels, share: float, _rng: np.random.Generator) -> Pixels:
+    """Resize to a share of height and width, and back, with antialiasing."""
+    return resample(pixels, share, _Resampling.BICUBIC, _Resampling.BICUBIC)
+
+
+def resample(pixels: Pixels, share: float, down: PillowImage.Resampling, up: PillowImage.Resampling) -> Pixels:
+    """Resize to a share of height and width by one kernel, and back by another."""
+    height, width = pixels.shape[:2]
+    small = (max(1, round(width * share)), max(1, round(height * share)))
+    return np.asarray(PillowImage.fromarray(pixels).resize(small, down).resize((width, height), up))
+
+
+def crop(
+    pixels: Pixels,
+    share: float,
+    _rng: np.random.Generator,
+    kernel: PillowImage.Resampling = _Resampling.BILINEAR,
+    top: float = 0.5,
+    left: float = 0.5,
+) -> Pixels:
+    """Cut a share of height and width out of the middle (or from `top` and `left`, 0 to 1), and enlarge it again."""
+    height, width = pixels.shape[:2]
+    x, y = left * width * (1 - share), top * height * (1 - share)
+    box = (x, y, x + width * share, y + height * share)
+    return np.asarray(PillowImage.fromarray(pixels).resize((width, height), kernel, box))
+
+
+def change_gamma(pixels: Pixels, gamma: float, _rng: np.random.Generator) -> Pixels:
+    """Raise the values, from 0 to 1, to a power: below 1 brightens, above it darkens."""
+    return _to_uint8(255 * (np.arange(256) / 255) ** gamma)[pixels]
+
+
+def mirror(pixels: Pixels, _strength: float, _rng: np.random.Generator) -> Pixels:
+    """Swap left and right."""
+    return np.ascontiguousarray(pixels[:, ::-1])
+
+
+def _to_uint8(values: NDArray[Any]) -> Pixels:
+    return values.round().clip(0, 255).astype(np.uint8)
+
+
+FAMILIES = {
+    "jpeg": Family(save_jpeg, (90, 70, 50, 30), "quality"),
+    "saved twice": Family(save_twice, (80,), "quality of the first"),
+    "blur": Family(blur, (0.6, 1.0), "σ in pixels"),
+    "noise": Family(add_noise, (4, 8, 16), "σ of 255"),
+    "resize bilinear": Family(resize_bilinear, (0.75, 0.625), "share of each side"),
+    "resize bicubic": Family(resize_bicubic, (0.75, 0.625), "share of each side"),
+    "crop": Family(crop, (0.875,), "share of each side"),
+    "gamma": Family(change_gamma, (0.7, 1.4), "exponent"),
+    "mirror": Family(mirror, (1,), "always"),
+}
+DEGRADATIONS = tuple(Degradation(name, strength) for name, family in FAMILIES.items() for strength in family.strengths)
+"""The grid. At 32 × 32 pixels, resizing is to 24 and 20 pixels and back, and the crop is of 28."""
