@@ -36,6 +36,8 @@ FORMAT = 1
 MANIFEST = "bundle.json"
 REQUIRED = ("model.onnx", "golden.json")
 OPTIONAL = ("report.json", "recipe.toml", "trained_on.bin", "card.md")
+DEFAULT = Path(__file__).parent / "bundles" / "default"
+"""The bundle that comes with Pyrite."""
 MAX_BYTES = 256_000_000
 """What all files of a bundle may take together, unpacked."""
 
@@ -71,6 +73,16 @@ class TrainingInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """The largest difference of a logit between the trained network and model.onnx, over validation images."""
 
 
+class Quantization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a float32 network was brought to int8, and what that cost on the validation images."""
+
+    images: Count
+    """Training images that the ranges of the activations are of."""
+    float_accuracy: float
+    int8_accuracy: float
+    command: str
+
+
 class BundleInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The content of bundle.json."""
 
@@ -85,6 +97,8 @@ class BundleInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     calibration: Calibration
     policy: Policy
     training: TrainingInfo | None = None
+    quantization: Quantization | None = None
+    """Of a network that computes in int8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +267,6 @@ def _suggest(name: str, known: tuple[str, ...]) -> str:
 
 _KEYS = tuple(
     key
-    for struct in (BundleInfo, Preprocess, Scope, Calibration, Policy, TrainingInfo, DataInfo)
+    for struct in (BundleInfo, Preprocess, Scope, Calibration, Policy, TrainingInfo, DataInfo, Quantization)
     for key in struct.__struct_fields__
 )

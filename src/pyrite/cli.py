@@ -42,7 +42,10 @@ DataArgument = Annotated[
 ]
 RealOption = Annotated[str | None, typer.Option("--real", metavar="NAME", help="The folder name of real images.")]
 AiOption = Annotated[str | None, typer.Option("--ai", metavar="NAME", help="The folder name of AI images.")]
-BundleOption = Annotated[Path, typer.Option("--bundle", metavar="BUNDLE", help="The bundle to judge with.")]
+BundleOption = Annotated[
+    Path | None,
+    typer.Option("--bundle", metavar="BUNDLE", help="The bundle to judge with, instead of Pyrite’s own."),
+]
 MaxFprOption = Annotated[
     float | None,
     typer.Option(
@@ -93,7 +96,7 @@ def detect(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH…", help="Images, with -r folders of them, or - for a list on stdin.")
     ],
-    bundle: BundleOption,
+    bundle: BundleOption = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go through folders.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence under each image.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
@@ -120,8 +123,9 @@ def detect(
     are made, in the order of the paths. A file that cannot be read is a result of its own, and makes the exit
     code 1.
 
-    Example: `pyrite detect photo.jpg --bundle run/bundle -v`
+    Example: `pyrite detect photo.jpg -v`
     """
+    from pyrite.bundle import DEFAULT
     from pyrite.detector import Detector
     from pyrite.evidence import missing_readers
     from pyrite.image import Limits
@@ -136,7 +140,7 @@ def detect(
         raise typer.BadParameter("Choose one of --json, --jsonl and --csv.")
     limits = Limits(max_bytes, max_pixels)
     detector = Detector(
-        bundle,
+        bundle or DEFAULT,
         max_fpr=max_fpr,
         evidence=evidence,
         trust_anchors=_read_bytes(trust_anchors) if trust_anchors else None,
@@ -279,6 +283,32 @@ def show(bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle: 
         _stdout.print(Markdown(card))
     else:
         print(card, end="")
+
+
+@bundles.command()
+def quantize(
+    bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A float32 bundle: a folder, or a zip of one.")],
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where bundle/ and report/ go: a new folder.")],
+    real: RealOption = None,
+    ai: AiOption = None,
+) -> None:
+    """Make a bundle compute in 8-bit integers: a quarter of the size, and several times faster.
+
+    DATA is what it was trained on: its training images set the ranges, its validation images the calibration, and
+    its test images the figures of the new bundle.
+
+    Example: `pyrite bundle quantize run/bundle cifake.zip --out run-int8`
+    """
+    from pyrite.evaluation.summary import summarize
+    from pyrite.training import quantize as run
+    from pyrite.training.display import Display
+
+    with Display(_stderr) as display:
+        report = run(bundle, _open(data, real, ai), out, watch=display)
+    _stdout.print(summarize(report))
+    _stdout.print(f"Bundle: {out / 'bundle'}\nReport: {out / 'report' / 'report.html'}")
+    _tell_unreadable(report)
 
 
 @bundles.command()

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from PIL import Image as PillowImage
 
-from pyrite.bundle import Bundle, BundleInfo, load_bundle
+from pyrite.bundle import DEFAULT, Bundle, BundleInfo, load_bundle
 from pyrite.decision import Policy, decide, explain
 from pyrite.errors import BundleError, ExportError, ImageError, PyriteError
 from pyrite.evidence import check_trust_anchors, read_evidence
@@ -50,7 +50,7 @@ class Detector:
 
     def __init__(
         self,
-        bundle: Bundle | str | Path,
+        bundle: Bundle | str | Path = DEFAULT,
         *,
         max_fpr: float | None = None,
         evidence: bool = True,
@@ -61,7 +61,7 @@ class Detector:
         """Load a bundle.
 
         Args:
-            bundle: A loaded bundle, or the path of one.
+            bundle: A loaded bundle, or the path of one; by default, the one that comes with Pyrite.
             max_fpr: The share of real images that may be called AI; by default, the bundle's own.
             evidence: Whether to read what files say of themselves; without it, the pixels decide alone.
             trust_anchors: Certificates (PEM) of authorities whose signatures count as verified.

@@ -80,7 +80,7 @@ def evaluate(
         indices,
         hashes,
         part=part,
-        history=_kept_history(bundle),
+        history=kept_history(bundle),
         max_fpr=max_fpr,
         seed=seed,
         progress=progress,
@@ -317,7 +317,7 @@ def _mistake(dataset: Dataset, index: int, detection: Detection) -> Mistake:
     )
 
 
-def _kept_history(bundle: Bundle) -> list[dict[str, int | float | None]] | None:
+def kept_history(bundle: Bundle) -> list[dict[str, int | float | None]] | None:
     """Return the training history in the bundle's own report, if it has one."""
     if "report.json" not in bundle.files:
         return None

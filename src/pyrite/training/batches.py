@@ -1,11 +1,13 @@
-"""Batches for training: shuffled, flipped, and the same for the same seed, epoch and step."""
+"""Batches for training: shuffled, flipped, degraded, and the same for the same seed, epoch and step."""
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.datasets.degrade import degrade_at_random
 from pyrite.training.recipe import Recipe
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
@@ -33,7 +35,7 @@ def train_batches(
         pixels: (n, height, width, 3), of the whole dataset.
         labels: (n,), 0 or 1.
         indices: which images to train on.
-        recipe: batch size, seed and flips.
+        recipe: batch size, seed and augmentation.
         epoch: from 0.
         first_step: from 0.
 
@@ -45,12 +47,25 @@ def train_batches(
         # In the file's order, since reading forwards is what disks and page caches are good at.
         chosen = np.sort(order[step * recipe.batch_size : (step + 1) * recipe.batch_size])
         images = np.array(pixels[chosen])
-        draw = np.random.default_rng((recipe.seed, epoch, step)).random((len(chosen), 2)) < 0.5
+        rng = np.random.default_rng((recipe.seed, epoch, step))
+        draw = rng.random((len(chosen), 2)) < 0.5
         if recipe.horizontal_flip:
             images[draw[:, 0]] = images[draw[:, 0], :, ::-1]
         if recipe.vertical_flip:
             images[draw[:, 1]] = images[draw[:, 1], ::-1]
+        if recipe.degrade:
+            for i in np.flatnonzero(rng.random(len(chosen)) < recipe.degrade):
+                images[i] = degrade_at_random(images[i], rng)
         yield images, labels[chosen, None].astype(np.float32)
+
+
+def one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield the same batches, the next of which is made while the last one is trained on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="pyrite-batches") as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
 
 
 def in_chunks(indices: NDArray[np.intp], size: int = 256) -> Iterator[NDArray[np.intp]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyrite.calibration import calibrated_loss
 from pyrite.errors import Interrupted, TrainingError
 from pyrite.training.backend import load_keras
-from pyrite.training.batches import in_chunks, steps_per_epoch, train_batches
+from pyrite.training.batches import in_chunks, one_ahead, steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, State, load_checkpoint, save_checkpoint
 from pyrite.training.normalisation import measure_statistics
 from pyrite.training.recipe import Recipe
@@ -144,7 +144,7 @@ def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
     optimizer.build(model.trainable_variables)
     model.compile(
         optimizer,
-        keras.losses.BinaryCrossentropy(from_logits=True),
+        keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing),
         metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
     )
 
@@ -164,7 +164,7 @@ def _train_epoch(
     batches = train_batches(
         examples.pixels, examples.labels, examples.train, recipe, state.epoch, first_step=state.step
     )
-    for images, labels in batches:
+    for images, labels in one_ahead(batches):
         model.reset_metrics()
         logs = model.train_on_batch(images, labels, return_dict=True)
         if not math.isfinite(logs["loss"]):

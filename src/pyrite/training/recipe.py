@@ -51,8 +51,14 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The share of all steps that warm up."""
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """Of kernels only, never of biases or normalisation."""
+    label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    """How far labels move towards one half (Szegedy et al. 2016)."""
     horizontal_flip: bool = True
     vertical_flip: bool = True
+    degrade: Share = 0.0
+    """The share of training images, of both classes alike, that get a random history: see `datasets.degrade`."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation in training. Weights are kept, and the network is exported, in float32."""
     licence: Annotated[str, msgspec.Meta(min_length=1)] = "unspecified"
     """Of the trained bundle; its training data may restrict it."""
 
