@@ -15,7 +15,7 @@ import pytest
 from typer.main import get_command
 
 import pyrite
-from pyrite.bundle import MANIFEST, OPTIONAL, REQUIRED, BundleInfo, DataInfo, TrainingInfo
+from pyrite.bundle import MANIFEST, OPTIONAL, REQUIRED, BundleInfo, DataInfo, Quantization, TrainingInfo
 from pyrite.calibration import Calibration
 from pyrite.cli import app
 from pyrite.decision import Policy, Scope
@@ -129,7 +129,7 @@ def names_of(struct: type) -> list[str]:
         ("detection.md", (Detection, Evidence, Model, Failure), (*Verdict, *Reason)),
         (
             "bundle.md",
-            (BundleInfo, Preprocess, Scope, Calibration, Policy, TrainingInfo, DataInfo),
+            (BundleInfo, Preprocess, Scope, Calibration, Policy, TrainingInfo, DataInfo, Quantization),
             (MANIFEST, *REQUIRED, *OPTIONAL),
         ),
         ("report.md", (Report, Figures, Headline), ()),

@@ -7,7 +7,7 @@ import pytest
 
 from pyrite.errors import RecipeError
 from pyrite.training import architectures
-from pyrite.training.architectures import build_model
+from pyrite.training.architectures import build_model, in_float32
 from pyrite.training.backend import load_keras
 from pyrite.training.recipe import load_recipe
 
@@ -109,3 +109,31 @@ def test_imagenet_without_an_answer_says_what_to_do(
     assert "--set weights=none, or download them elsewhere and give the file: --set weights=PATH." in str(caught.value)
     assert socket.getdefaulttimeout() == before
     assert capfd.readouterr().out == ""
+
+
+def test_compact_is_as_large_as_it_says() -> None:
+    model = build_model(load_recipe("default"))
+    assert model.count_params() == 1_089_905
+    macs = sum(
+        int(np.prod(layer.output.shape[1:3])) * int(np.prod(layer.kernel.shape))
+        for layer in model.layers
+        if type(layer).__name__ == "Conv2D"
+    )
+    assert round(macs / 1e6) == 45
+
+
+def test_bfloat16_keeps_its_weights_and_its_logit_in_float32() -> None:
+    keras = load_keras()
+    before = keras.config.dtype_policy()
+    recipe = load_recipe("tiny", ["precision=bfloat16"])
+    model = build_model(recipe)
+    assert keras.config.dtype_policy() == before
+    assert {str(variable.dtype) for variable in model.trainable_variables} == {"float32"}
+    assert model.layers[2].compute_dtype == "bfloat16"
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), np.uint8)
+    coarse, exact = (np.asarray(m(pixels)) for m in (model, in_float32(model, recipe)))
+    assert coarse.dtype == exact.dtype == np.float32
+    np.testing.assert_allclose(coarse, exact, atol=0.05)
+    assert not np.array_equal(coarse, exact)
+    float_model = build_model(load_recipe("tiny"))
+    assert in_float32(float_model, load_recipe("tiny")) is float_model

@@ -1,9 +1,10 @@
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from pyrite.training.batches import Batch, in_chunks, steps_per_epoch, train_batches
+from pyrite.training.batches import Batch, in_chunks, one_ahead, steps_per_epoch, train_batches
 from pyrite.training.recipe import load_recipe
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 4, 6, 3), np.uint8)
@@ -97,3 +98,62 @@ def test_fewer_images_than_a_batch_make_one_small_batch() -> None:
 def test_chunks_cover_all_in_order() -> None:
     assert [chunk.tolist() for chunk in in_chunks(np.arange(5), 2)] == [[0, 1], [2, 3], [4]]
     assert list(in_chunks(np.arange(0))) == []
+
+
+def test_the_share_that_is_degraded_is_what_the_recipe_says() -> None:
+    indices = np.arange(40)
+    assert all(images.tobytes() != plain.tobytes() for (images, _), (plain, _) in zip(
+        batches("degrade=1", indices=indices), batches(indices=indices), strict=True
+    ))  # fmt: skip
+    counts = []
+    for epoch in range(20):
+        pairs = zip(
+            batches("degrade=0.5", epoch=epoch, indices=indices), batches(epoch=epoch, indices=indices), strict=True
+        )
+        counts += [int((images != plain).any((1, 2, 3)).sum()) for (images, _), (plain, _) in pairs]
+    # Half of 800, less the tenth or so whose history is empty.
+    assert 300 < sum(counts) < 400
+
+
+def test_both_classes_are_degraded_alike() -> None:
+    indices = np.arange(40)
+    changed = {0: 0, 1: 0}
+    for epoch in range(20):
+        for (images, labels), (plain, _) in zip(
+            batches("degrade=0.5", epoch=epoch, indices=indices), batches(epoch=epoch, indices=indices), strict=True
+        ):
+            for label, different in zip(labels[:, 0], (images != plain).any((1, 2, 3)), strict=True):
+                changed[int(label)] += bool(different)
+    share = {label: count / (20 * int((label == LABELS).sum())) for label, count in changed.items()}
+    assert abs(share[0] - share[1]) < 0.08
+
+
+def test_degradation_is_the_same_for_the_same_seed_and_step() -> None:
+    first, again, later = batches("degrade=0.5"), batches("degrade=0.5"), batches("degrade=0.5", first_step=2)
+    for (images, _), (same, _) in zip(first, again, strict=True):
+        np.testing.assert_array_equal(images, same)
+    np.testing.assert_array_equal(first[2][0], later[0][0])
+
+
+def test_one_ahead_yields_the_same_and_passes_errors_on() -> None:
+    wanted = batches("degrade=0.5")
+    for (images, labels), (ahead, labels_ahead) in zip(wanted, one_ahead(iter(wanted)), strict=True):
+        np.testing.assert_array_equal(images, ahead)
+        np.testing.assert_array_equal(labels, labels_ahead)
+
+    def broken() -> Iterator[Batch]:
+        yield wanted[0]
+        raise OSError("gone")
+
+    got = one_ahead(broken())
+    next(got)
+    with pytest.raises(OSError, match="gone"):
+        next(got)
+
+
+def test_one_ahead_can_be_left_early() -> None:
+    wanted = batches()
+    left = one_ahead(iter(wanted))
+    next(left)
+    left.close()
+    assert list(left) == []

@@ -11,9 +11,9 @@ MINIMAL = {"name": "a", "architecture": "tiny"}
 
 
 def test_shipped_recipes_load() -> None:
-    assert shipped_recipes() == ("resnet50", "tiny")
-    for name in shipped_recipes():
-        assert load_recipe(name).architecture == name
+    assert shipped_recipes() == ("default", "resnet50", "tiny")
+    architectures = {name: load_recipe(name).architecture for name in shipped_recipes()}
+    assert architectures == {"default": "compact", "resnet50": "resnet50", "tiny": "tiny"}
 
 
 def test_resnet50_is_what_was_published() -> None:
@@ -130,7 +130,7 @@ def test_the_hash_is_of_the_settings_alone(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("# A comment.\narchitecture = 'tiny'\nname = 'a'\n")
     recipe = load_recipe(tmp_path / "r.toml")
     assert recipe.sha256() == make_recipe(MINIMAL).sha256()
-    assert recipe.sha256() == "f4039722b6a06530c3864bd276d2dd60295823a5d9796e29384e9af8fd34d207"
+    assert recipe.sha256() == "6624a687d210a2f19dcc11c22c91d6044926c10e4125ac72431025a6292f6eff"
     assert recipe.sha256() != make_recipe({**MINIMAL, "seed": 1}).sha256()
 
 
@@ -153,5 +153,5 @@ def test_a_bad_file_is_refused(content: bytes | None, words: str, tmp_path: Path
 
 
 def test_an_unknown_name_lists_those_there_are() -> None:
-    with pytest.raises(RecipeError, match=r"no recipe 'resnet18'. There are resnet50, tiny; or give the path"):
+    with pytest.raises(RecipeError, match=r"no recipe 'resnet18'. There are default, resnet50, tiny; or give the path"):
         load_recipe("resnet18")

@@ -46,7 +46,7 @@ def resnet50(images: Tensor, recipe: Recipe) -> Tensor:
 
 
 def compact(images: Tensor, recipe: Recipe) -> Tensor:
-    """A residual network (He et al. 2016) of 45 million multiplications at 32×32 and 1.1 million weights.
+    """Residual network (He et al. 2016) of 45 million multiplications at 32×32 and 1.1 million weights.
 
     What tells generated images lies in the finest detail, so the first convolutions see every pixel; since such layers
     are bound by memory and not by arithmetic, they have few channels.

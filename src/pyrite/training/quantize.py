@@ -117,8 +117,8 @@ def quantize_onnx(model: bytes, images: NDArray[np.uint8]) -> bytes:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._batches = ({"images": images[chunk]} for chunk in in_chunks(np.arange(len(images)), 64))
+        def __init__(self, name: str) -> None:
+            self._batches = ({name: images[chunk]} for chunk in in_chunks(np.arange(len(images)), 64))
 
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
             return next(self._batches, None)
@@ -132,7 +132,7 @@ def quantize_onnx(model: bytes, images: NDArray[np.uint8]) -> bytes:
         quantize_static(
             prepared,
             made,
-            Reader(),
+            Reader(onnx.load(prepared).graph.input[0].name),
             quant_format=QuantFormat.QDQ,
             # What follows the last convolution costs nothing, and would leave 256 logits to tell apart.
             op_types_to_quantize=["Conv", "Relu", "Add", "MaxPool"],
@@ -140,7 +140,8 @@ def quantize_onnx(model: bytes, images: NDArray[np.uint8]) -> bytes:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        return _feed_bytes(onnx.load(made)).SerializeToString()
+        content: bytes = _feed_bytes(onnx.load(made)).SerializeToString()
+        return content
 
 
 def _feed_bytes(model: Any) -> Any:
@@ -148,21 +149,25 @@ def _feed_bytes(model: Any) -> Any:
     import onnx
 
     graph = model.graph
-    taken = {name: node for node in graph.node for name in node.input}
-    chain = [taken["images"]]
-    while chain[-1].op_type != "DequantizeLinear":
-        chain.append(taken[chain[-1].output[0]])
-    if [node.op_type for node in chain] != ["Cast", "Mul", "Transpose", "QuantizeLinear", "DequantizeLinear"]:
-        return model
+    users: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    name, chain = graph.input[0].name, []
+    for kind in ("Cast", "Mul", "Transpose", "QuantizeLinear", "DequantizeLinear"):
+        if [node.op_type for node in users.get(name, ())] != [kind]:
+            return model  # Of another network, which computes the same without this.
+        chain += users[name]
+        name = chain[-1].output[0]
     cast, multiply, transpose, quantise, dequantise = chain
-    transpose.input[0] = "images"
+    transpose.input[0] = graph.input[0].name
     dequantise.input[0] = transpose.output[0]
     for value in graph.initializer:
         if value.name == dequantise.input[1]:
-            value.CopyFrom(onnx.numpy_helper.from_array(np.float32(1 / 255), value.name))
+            value.CopyFrom(onnx.numpy_helper.from_array(np.array(1 / 255, np.float32), value.name))
         if value.name == dequantise.input[2]:
-            value.CopyFrom(onnx.numpy_helper.from_array(np.uint8(0), value.name))
-    del graph.value_info[:]  # They tell of types that changed.
+            value.CopyFrom(onnx.numpy_helper.from_array(np.array(0, np.uint8), value.name))
     for node in (cast, multiply, quantise):
         graph.node.remove(node)
+    del graph.value_info[:]  # They tell of types that changed.
     return model
