@@ -25,8 +25,9 @@ from PIL import Image
 
 from inference import make_bundle
 from pyrite.bundle import Bundle, save_bundle
-from pyrite.detector import Detector, make_golden
+from pyrite.detector import Detector
 from pyrite.evidence import read_evidence
+from pyrite.golden import make_golden
 from pyrite.image import open_image
 from pyrite.runtime import Session
 from pyrite.training import load_recipe

@@ -9,7 +9,7 @@ import pytest
 from pyrite.bundle import Bundle, BundleInfo, save_bundle
 from pyrite.calibration import Calibration
 from pyrite.decision import Policy, Scope
-from pyrite.detector import make_golden
+from pyrite.golden import make_golden
 from pyrite.preprocess import Preprocess
 
 

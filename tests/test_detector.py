@@ -1,4 +1,3 @@
-import base64
 import gc
 import io
 import json
@@ -12,8 +11,8 @@ from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
 from pyrite.bundle import Bundle
-from pyrite.detector import Detector, make_golden, replay_golden
-from pyrite.errors import BundleError, ExportError, PyriteError
+from pyrite.detector import Detector
+from pyrite.errors import BundleError, PyriteError
 from pyrite.image import Limits
 from pyrite.preprocess import Preprocess
 from pyrite.results import Model, Reason, Verdict
@@ -209,70 +208,6 @@ def test_a_model_of_another_size_is_refused(bundle):
 def test_a_model_that_is_no_onnx_is_refused(bundle):
     with pytest.raises(BundleError, match="ONNX"):
         Detector(Bundle(bundle.info, {"model.onnx": b"no model"}))
-
-
-def test_golden_vectors_pass_where_nothing_changed(bundle):
-    check = replay_golden(bundle)
-    assert check.passed
-    assert check.vectors == 8
-    assert check.max_difference < 1e-5
-
-
-def with_golden(bundle, edit):
-    content = json.loads(bundle.read("golden.json"))
-    edit(content["vectors"])
-    return Bundle(bundle.info, {**bundle.files, "golden.json": json.dumps(content).encode()})
-
-
-def test_golden_vectors_tell_what_changed(bundle):
-    def edit(vectors):
-        vectors[1]["logit"] += 0.5
-        vectors[2]["verdict"] = "ai"
-        vectors[3]["sha256"] = "00"
-
-    check = replay_golden(with_golden(bundle, edit))
-    assert not check.passed
-    assert check.max_difference == pytest.approx(0.5, abs=1e-5)
-    assert (check.changed_inputs, check.changed_verdicts) == ((3,), (2,))
-
-
-def test_golden_vectors_notice_another_model(bundle, build_model):
-    other = Bundle(bundle.info, {**bundle.files, "model.onnx": build_model(scale=0.2)})
-    assert not replay_golden(other).passed
-
-
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        (lambda vectors: vectors.clear(), "length"),
-        (lambda vectors: vectors[0].pop("logit"), "logit"),
-        (lambda vectors: vectors[0].update(png="?"), "png"),
-        (lambda vectors: vectors[0].update(verdict="maybe"), "verdict"),
-    ],
-)
-def test_golden_vectors_of_another_kind_are_refused(bundle, edit, message):
-    with pytest.raises(BundleError, match=f"golden.json.*{message}"):
-        replay_golden(with_golden(bundle, edit))
-
-
-def test_golden_images_that_cannot_be_read_are_refused(bundle):
-    broken = with_golden(bundle, lambda v: v[2].update(png=base64.b64encode(b"no image").decode()))
-    with pytest.raises(BundleError, match=r"Image 2 of golden\.json"):
-        replay_golden(broken)
-
-
-def test_golden_images_are_kept_losslessly_at_their_own_size(info, model):
-    images = [grey(i * 20, side) for i, side in enumerate((16, 20, 32, 40, 48, 50, 60, 64))]
-    vectors = json.loads(make_golden(info, model, images))["vectors"]
-    for vector, image in zip(vectors, images, strict=True):
-        found = Detector(Bundle(info, {"model.onnx": model})).detect(base64.b64decode(vector["png"]))
-        assert (found.width, found.logit, found.verdict) == (len(image), vector["logit"], vector["verdict"])
-
-
-@pytest.mark.parametrize("count", [0, 7, 17])
-def test_too_few_or_too_many_golden_images_are_refused(info, model, count):
-    with pytest.raises(ExportError, match="8 to 16"):
-        make_golden(info, model, [grey(0)] * count)
 
 
 def png_with(text: dict[str, str], colour: str = "black", size: int = 32) -> bytes:

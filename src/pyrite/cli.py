@@ -42,9 +42,12 @@ DataArgument = Annotated[
 ]
 RealOption = Annotated[str | None, typer.Option("--real", metavar="NAME", help="The folder name of real images.")]
 AiOption = Annotated[str | None, typer.Option("--ai", metavar="NAME", help="The folder name of AI images.")]
-BundleOption = Annotated[
+BundleArgument = Annotated[
     Path | None,
-    typer.Option("--bundle", metavar="BUNDLE", help="The bundle to judge with, instead of Pyrite’s own."),
+    typer.Argument(metavar="PATH", help="A bundle: a folder, or a zip of one. Pyrite’s own without it."),
+]
+BundleOption = Annotated[
+    Path | None, typer.Option("--bundle", metavar="BUNDLE", help="The bundle to judge with. Pyrite’s own without it.")
 ]
 MaxFprOption = Annotated[
     float | None,
@@ -265,7 +268,7 @@ def toy(
 
 
 @bundles.command()
-def show(bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle: a folder, or a zip of one.")]) -> None:
+def show(bundle: BundleArgument = None) -> None:
     """Print a bundle's card.
 
     It says what the bundle is for, what it is not for, and how good it is.
@@ -274,9 +277,9 @@ def show(bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle: 
     """
     from rich.markdown import Markdown
 
-    from pyrite.bundle import load_bundle
+    from pyrite.bundle import DEFAULT, load_bundle
 
-    loaded = load_bundle(bundle)
+    loaded = load_bundle(bundle or DEFAULT)
     card = loaded.files.get("card.md", b"").decode("utf-8", "replace")
     card = card or f"# {loaded.info.name} {loaded.info.version}\n\nThis bundle has no card.\n"
     if _stdout.is_terminal:
@@ -312,19 +315,17 @@ def quantize(
 
 
 @bundles.command()
-def verify(
-    bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle: a folder, or a zip of one.")],
-) -> None:
+def verify(bundle: BundleArgument = None) -> None:
     """Check a bundle, file by file and by replay.
 
     Its files must match their hashes, and its golden images get the scores that they got where it was made.
 
     Example: `pyrite bundle verify run/bundle`
     """
-    from pyrite.bundle import load_bundle
-    from pyrite.detector import replay_golden
+    from pyrite.bundle import DEFAULT, load_bundle
+    from pyrite.golden import replay_golden
 
-    loaded = load_bundle(bundle)
+    loaded = load_bundle(bundle or DEFAULT)
     check = replay_golden(loaded)
     _stdout.print(f"{len(loaded.files)} files match their hashes.")
     _stdout.print(
@@ -332,7 +333,25 @@ def verify(
         f"{len(check.changed_inputs)} inputs and {len(check.changed_verdicts)} verdicts changed."
     )
     if not check.passed:
-        raise PyriteError(f"{bundle} does not say here what it said where it was made.")
+        raise PyriteError(f"{loaded.path} does not say here what it said where it was made.")
+
+
+@bundles.command()
+def examples(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the images go: a new folder.")],
+    bundle: BundleArgument = None,
+) -> None:
+    """Write a bundle's golden images as PNG files, to try things on.
+
+    Each is named by its number and the verdict that it got where the bundle was made.
+
+    Example: `pyrite bundle examples --out examples`
+    """
+    from pyrite.bundle import DEFAULT, load_bundle
+    from pyrite.golden import write_golden
+
+    paths = write_golden(load_bundle(bundle or DEFAULT), out)
+    _stdout.print(f"{len(paths)} images in {out}")
 
 
 def main() -> None:

@@ -9,8 +9,9 @@ from runs import Run
 
 from pyrite.bundle import Bundle, load_bundle
 from pyrite.datasets import Dataset, make_toy
-from pyrite.detector import Detector, replay_golden
+from pyrite.detector import Detector
 from pyrite.errors import TrainingError
+from pyrite.golden import replay_golden
 from pyrite.runtime import Session
 from pyrite.training import quantize
 from pyrite.training.architectures import build_model

@@ -19,9 +19,10 @@ from runs import Run, assert_events_match, read_rows
 
 from pyrite.bundle import load_bundle
 from pyrite.datasets import Dataset, content_hashes, make_toy, recognise, split
-from pyrite.detector import Detector, replay_golden
+from pyrite.detector import Detector
 from pyrite.errors import DatasetError, ExportError, RecipeError, TrainingError
 from pyrite.evaluation import evaluate
+from pyrite.golden import replay_golden
 from pyrite.training import Recipe, load_recipe, train
 from pyrite.training.checkpoint import load_checkpoint
 from pyrite.training.curves import write_tensorboard

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from pyrite.bundle import Bundle, BundleInfo, save_bundle
 from pyrite.datasets import Dataset, Decoded
-from pyrite.detector import make_golden
 from pyrite.errors import DatasetError, ImageError, TrainingError
 from pyrite.evaluation import Part, Report, measure
+from pyrite.golden import make_golden
 from pyrite.image import open_image
 from pyrite.training.card import write_card
 from pyrite.training.material import Material
