@@ -150,6 +150,15 @@ def test_toy_evaluate_and_its_files(run: Run, saved: Path, tmp_path: Path) -> No
     assert {"report.html", "report.json", "figures"} <= {entry.name for entry in (tmp_path / "report").iterdir()}
 
 
+def test_robustness_is_told_in_a_few_lines(run: Run, saved: Path, tmp_path: Path) -> None:
+    assert run("toy", tmp_path / "toy", "--count", 60)[0] == 0
+    code, out, err = run("evaluate", saved, tmp_path / "toy", "--out", tmp_path / "report", "--robustness")
+    assert (code, err) == (0, "")
+    assert "Under 18 degradations, accuracy is 0." in out
+    assert "Saved again (jpeg 90), the verdict is another for " in out
+    assert json.loads((tmp_path / "report" / "report.json").read_bytes())["robustness"]["clean"]["name"] == "clean"
+
+
 def test_evaluate_with_class_folders_of_other_names(run: Run, saved: Path, images: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     for name, colour in (("left", "black"), ("right", "white")):

@@ -21,7 +21,8 @@ from pyrite.cli import app
 from pyrite.decision import Policy, Scope
 from pyrite.evaluation import Report
 from pyrite.evaluation.figures import Figures
-from pyrite.evaluation.metrics import Headline
+from pyrite.evaluation.metrics import Headline, PrevalenceRow
+from pyrite.evaluation.robustness import Condition, Flips, Robustness
 from pyrite.preprocess import Preprocess
 from pyrite.results import Detection, Evidence, Failure, Model, Reason, Verdict
 from pyrite.training import Recipe
@@ -132,7 +133,11 @@ def names_of(struct: type) -> list[str]:
             (BundleInfo, Preprocess, Scope, Calibration, Policy, TrainingInfo, DataInfo, Quantization),
             (MANIFEST, *REQUIRED, *OPTIONAL),
         ),
-        ("report.md", (Report, Figures, Headline), ()),
+        (
+            "report.md",
+            (Report, Figures, Headline, PrevalenceRow, Robustness, Condition, Flips),
+            (),
+        ),
     ],
 )
 def test_every_field_of_a_file_is_documented(page: str, structs: tuple[type, ...], more: tuple[str, ...]) -> None:

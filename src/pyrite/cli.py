@@ -224,26 +224,32 @@ def evaluate(
         ),
     ] = Part.AUTO,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Judge at most N, drawn at random.")] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Judge them saved again, blurred, resized and so on as well.")
+    ] = False,
     max_fpr: MaxFprOption = None,
     real: RealOption = None,
     ai: AiOption = None,
 ) -> None:
     """Measure a bundle on labelled images.
 
-    The report has figures with intervals, plots, a table per slice, and the worst mistakes.
+    The report has figures with intervals, plots, a table per slice, and the worst mistakes. With `--robustness`, every
+    image is judged under each of a grid of degradations too, which takes that many times longer.
 
     Example: `pyrite evaluate run/bundle cifake.zip --out report`
     """
     from pyrite.evaluation import evaluate as run
-    from pyrite.evaluation.summary import summarize
+    from pyrite.evaluation.summary import robustness_lines, summarize
     from pyrite.rendering.progress import progress_bar
 
     with progress_bar(_stderr, "Judging") as advance:
         report = run(
             bundle, _open(data, real, ai), out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr,
-            progress=advance,
+            robustness=robustness, progress=advance,
         )  # fmt: skip
     _stdout.print(summarize(report))
+    for line in robustness_lines(report):
+        _stdout.print(line, markup=False)
     _stdout.print(f"Report: {out / 'report.html'}")
     _tell_unreadable(report)
 

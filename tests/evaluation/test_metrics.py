@@ -14,6 +14,8 @@ from pyrite.evaluation.metrics import (
     class_rows,
     confusion,
     headline,
+    prevalence_rows,
+    share,
     slice_table,
     verdict_rows,
 )
@@ -225,3 +227,67 @@ def test_columns_with_one_value_or_too_many_make_no_table() -> None:
     assert slice_table("a", ["x"] * 51, scores) is None
     assert slice_table("a", [str(i) for i in range(51)], scores) is None
     assert slice_table("a", [str(i % 50) for i in range(51)], scores) is not None
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 10), (10, 10), (1, 3), (7, 1000), (4975, 9881)])
+def test_shares_have_wilsons_interval(hits: int, count: int) -> None:
+    from scipy.stats import binomtest
+
+    found = share(hits, count)
+    expected = binomtest(hits, count).proportion_ci(0.95, "wilson")
+    assert found is not None
+    assert (found.value, found.low, found.high) == pytest.approx((hits / count, expected.low, expected.high), abs=1e-12)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_nothing_has_no_share() -> None:
+    assert share(0, 0) is None
+
+
+def judged(real: int, called: int, ai: int, found: int) -> tuple[VerdictRow, VerdictRow]:
+    """Return the verdicts on so many real and AI images, of which so many were called AI."""
+    return (
+        VerdictRow(ai=called, real=(real - called) // 2, uncertain=real - called - (real - called) // 2),
+        VerdictRow(ai=found, real=0, uncertain=ai - found),
+    )
+
+
+def test_what_a_verdict_is_worth_by_hand() -> None:
+    half, tenth, fiftieth, thousandth = prevalence_rows(judged(1000, 20, 500, 450))
+    assert [row.prevalence for row in (half, tenth, fiftieth, thousandth)] == [0.5, 0.1, 0.02, 0.001]
+    # Of 10,000 images 200 are AI and 180 of these found; of 9,800 real ones 196 are called AI.
+    assert (fiftieth.found, fiftieth.alarms) == pytest.approx((0.018, 0.0196))
+    assert [row.real_share.value for row in (half, tenth, fiftieth, thousandth) if row.real_share] == pytest.approx(
+        [0.02 / 0.92, 0.018 / 0.108, 0.0196 / 0.0376, 0.01998 / 0.02088]
+    )
+    # Wilson's intervals are 0.012988 to 0.030679 for 20 of 1,000, and 0.870626 to 0.923288 for 450 of 500.
+    assert fiftieth.real_share is not None
+    assert (fiftieth.real_share.low, fiftieth.real_share.high) == pytest.approx(
+        (0.98 * 0.012988 / (0.98 * 0.012988 + 0.02 * 0.923288), 0.98 * 0.030679 / (0.98 * 0.030679 + 0.02 * 0.870626)),
+        abs=1e-4,
+    )
+
+
+def test_no_false_alarm_seen_is_no_promise() -> None:
+    row = prevalence_rows(judged(100, 0, 100, 90))[2]
+    assert row.alarms == 0
+    assert row.real_share is not None
+    assert (row.real_share.value, row.real_share.low) == (0, 0)
+    # No alarm in 100 allows for a rate of 3.70% (Wilson), and 90 found in 100 for one of 82.56%.
+    assert row.real_share.high == pytest.approx(0.98 * 0.03699 / (0.98 * 0.03699 + 0.02 * 0.82563), abs=1e-3)
+
+
+def test_where_no_ai_image_is_found_every_alarm_is_false() -> None:
+    row = prevalence_rows(judged(100, 5, 100, 0))[0]
+    assert row.found == 0
+    assert row.real_share is not None
+    assert (row.real_share.value, row.real_share.high) == (1, 1)
+    assert 0 < row.real_share.low < 1
+
+
+def test_where_nothing_is_called_ai_there_is_no_share_to_tell() -> None:
+    assert [row.real_share for row in prevalence_rows(judged(100, 0, 100, 0))] == [None] * 4
+
+
+def test_one_class_alone_says_nothing_of_the_worth() -> None:
+    assert prevalence_rows(judged(0, 0, 100, 50)) == prevalence_rows(judged(100, 5, 0, 0)) == ()

@@ -7,10 +7,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from pyrite.datasets.degrade import DEGRADATIONS
 from pyrite.evaluation import Part, Report
 from pyrite.evaluation.figures import measure_figures
+from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.report import Mistake, Provenance, Published, Unreadable
+from pyrite.evaluation.robustness import Condition, Flips, LeftOut, Overall, Robustness
 from pyrite.evaluation.scores import Scores
 
 HOSTILE = "test/REAL/<script>alert('x')</script> & \"1\".png"
@@ -56,6 +59,30 @@ def make_report(labels: tuple[int, ...] = (0, 0, 0, 1, 1, 1)) -> Report:
         false_negatives=(),
         unreadable=tuple(Unreadable(f"{i}{HOSTILE}", "empty", "The file is empty.") for i in range(60)),
     )
+
+
+def with_robustness(report: Report) -> Report:
+    """Return the report with a grid in which everything is as without degradation, but one image left out."""
+    figures = report.as_is.headline
+    rows = [("clean", None, None), *((each.name, each.family, each.strength) for each in DEGRADATIONS)]
+    clean, *grid = (
+        Condition(name=name, family=family, strength=strength, headline=figures, fpr_at_budget_1=Metric(0, 0, 0.123))
+        for name, family, strength in rows
+    )
+    overall = Overall(accuracy=0.8765, auroc=None, ece=0.1, fpr=0.2, tpr=0.3, uncertain=0.4, fpr_at_budget_1=0.5)
+    flips = Flips(images=3, changed=Metric(0.25, 0.1, 0.5), real_to_ai=Metric(0, 0, 0.1), ai_to_real=Metric(0, 0, 0.1))
+    robustness = Robustness(
+        clean=clean,
+        grid=tuple(grid),
+        mean=overall,
+        worst=overall,
+        lowest="blur 1",
+        resave="jpeg 90",
+        flips_real=flips,
+        flips_ai=None,
+        left_out=(LeftOut(HOSTILE, "jpeg 90: too <long>"),),
+    )
+    return replace(report, robustness=robustness)
 
 
 class Page(HTMLParser):
@@ -173,3 +200,53 @@ def test_one_class_alone_makes_a_report(tmp_path: Path) -> None:
     make_report((0, 0, 0)).write(tmp_path)
     assert not (tmp_path / "figures" / "roc.png").exists()
     assert "needs both classes" in (tmp_path / "report.html").read_text()
+
+
+def text_of(folder: Path) -> str:
+    return " ".join(Page((folder / "report.html").read_text()).text.split())
+
+
+def test_the_page_says_what_a_verdict_is_worth(tmp_path: Path, written: Path) -> None:
+    # Of three real images one was called AI, and of three AI ones one.
+    assert "2% of all images are AI 200 66.7 3,266.7 98.0" in text_of(written)
+    scores = Scores(np.array([0, 1], np.int8), np.array([0.1, 0.9]), np.array(["real", "ai"]))
+    replace(make_report(), as_is=measure_figures(scores, {}), copies=0).write(tmp_path)
+    assert "50% of all images are AI 5,000 5,000.0 0.0 at most 79.3" in text_of(tmp_path)
+    make_report((0, 0, 0)).write(tmp_path)
+    assert "needs judged images of both classes" in text_of(tmp_path)
+
+
+def test_robustness_has_its_figure_and_its_tables(tmp_path: Path) -> None:
+    report = with_robustness(make_report())
+    report.write(tmp_path)
+    assert msgspec.json.decode((tmp_path / "report.json").read_bytes(), type=Report) == report
+    assert (tmp_path / "figures" / "robustness.png").read_bytes().startswith(b"\x89PNG")
+    html, text = (tmp_path / "report.html").read_text(), text_of(tmp_path)
+    for sentence in (
+        "The 6 images without the copies once more, each under 18 degradations",
+        "The lowest accuracy is that under blur 1.",
+        "Mean of the grid 0.8765 – 0.1000 0.2000 0.5000 0.3000 0.4000",
+        "Real 25.0%10.0%–50.0%",
+        f"could not be judged: 1 of the images. The first: {HOSTILE} (jpeg 90: too <long>)",
+    ):
+        assert sentence in text
+    assert "<long>" not in html
+    make_report().write(tmp_path)
+    assert not (tmp_path / "figures" / "robustness.png").exists()
+    assert "Robustness" not in text_of(tmp_path)
+
+
+def test_the_figure_starts_each_family_at_the_clean_images(tmp_path: Path) -> None:
+    with_robustness(make_report()).write(tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    figure = html[html.index('aria-label="robustness"') :].partition("</svg>")[0]
+    labels = re.findall(r"<text[^>]*>([^<]*)</text>", figure)
+    for ticks in (
+        ["clean", "90", "70", "50", "30", "quality"],
+        ["clean", "0.6", "1", "σ in pixels"],
+        ["clean", "0.75", "0.625", "share of each side"],
+        ["0.7", "clean", "1.4", "exponent"],  # The one that goes both ways.
+        ["clean", "saved twice", "crop", "mirror"],
+    ):
+        starts = [i for i in range(len(labels)) if labels[i : i + len(ticks)] == ticks]
+        assert starts, ticks

@@ -16,6 +16,7 @@ from PIL import Image as PillowImage
 from pyrite.preprocess import Pixels
 
 _Resampling = PillowImage.Resampling
+_MAX_JPEG_SIDE = 65_500
 _KERNELS = tuple(kernel for kernel in _Resampling if kernel is not _Resampling.NEAREST)
 
 
@@ -26,9 +27,11 @@ class Family:
     apply: Callable[[Pixels, float, np.random.Generator], Pixels]
     """(height, width, 3), 0 to 255, in and out, of the same shape."""
     strengths: tuple[float, ...]
-    """From mild to strong."""
+    """From mild to strong, or from one side of `neutral` to the other."""
     unit: str
     """What the strength is."""
+    neutral: float | None = None
+    """The strength that leaves every image as it is, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +84,16 @@ def _random_geometry(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def save_jpeg(pixels: Pixels, quality: float, _rng: np.random.Generator) -> Pixels:
-    """Save as JPEG (4:2:0) of a quality from 1 to 95, and read that."""
+    """Save as JPEG (4:2:0) of a quality from 1 to 95, and read that.
+
+    Raises:
+        ValueError: a side has more pixels than a JPEG can have.
+    """
+    if max(pixels.shape) > _MAX_JPEG_SIDE:  # libjpeg would print this and tell only that it failed.
+        raise ValueError(f"A JPEG cannot have more than {_MAX_JPEG_SIDE:,} pixels a side.")
     stream = io.BytesIO()
     PillowImage.fromarray(pixels).save(stream, "JPEG", quality=round(quality))
-    with PillowImage.open(stream) as image:
+    with PillowImage.open(stream, formats=("JPEG",)) as image:
         return np.asarray(image)
 
 
@@ -138,7 +147,10 @@ def crop(
     top: float = 0.5,
     left: float = 0.5,
 ) -> Pixels:
-    """Cut a share of height and width out of the middle (or from `top` and `left`, 0 to 1), and enlarge it again."""
+    """Cut a share of height and width out of the middle (or from `top` and `left`, 0 to 1), and enlarge it again.
+
+    The kernel still reaches the pixels just beyond the cut, as it would not in a file that was cut first.
+    """
     height, width = pixels.shape[:2]
     x, y = left * width * (1 - share), top * height * (1 - share)
     box = (x, y, x + width * share, y + height * share)
@@ -162,12 +174,12 @@ def _to_uint8(values: NDArray[Any]) -> Pixels:
 FAMILIES = {
     "jpeg": Family(save_jpeg, (90, 70, 50, 30), "quality"),
     "saved twice": Family(save_twice, (80,), "quality of the first"),
-    "blur": Family(blur, (0.6, 1.0), "σ in pixels"),
-    "noise": Family(add_noise, (4, 8, 16), "σ of 255"),
-    "resize bilinear": Family(resize_bilinear, (0.75, 0.625), "share of each side"),
-    "resize bicubic": Family(resize_bicubic, (0.75, 0.625), "share of each side"),
-    "crop": Family(crop, (0.875,), "share of each side"),
-    "gamma": Family(change_gamma, (0.7, 1.4), "exponent"),
+    "blur": Family(blur, (0.6, 1.0), "σ in pixels", 0),
+    "noise": Family(add_noise, (4, 8, 16), "σ of 255", 0),
+    "resize bilinear": Family(resize_bilinear, (0.75, 0.625), "share of each side", 1),
+    "resize bicubic": Family(resize_bicubic, (0.75, 0.625), "share of each side", 1),
+    "crop": Family(crop, (0.875,), "share of each side", 1),
+    "gamma": Family(change_gamma, (0.7, 1.4), "exponent", 1),
     "mirror": Family(mirror, (1,), "always"),
 }
 DEGRADATIONS = tuple(Degradation(name, strength) for name, family in FAMILIES.items() for strength in family.strengths)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pyrite.evaluation import curves, metrics
 from pyrite.evaluation.curves import Bin, Curve, Histogram
-from pyrite.evaluation.metrics import ClassRow, Headline, SliceTable, VerdictRow
+from pyrite.evaluation.metrics import ClassRow, Headline, PrevalenceRow, SliceTable, VerdictRow
 from pyrite.evaluation.scores import Scores
 
 
@@ -19,6 +19,8 @@ class Figures:
     classes: tuple[ClassRow, ...]
     verdicts: tuple[VerdictRow, VerdictRow]
     """On real and on AI images."""
+    prevalence: tuple[PrevalenceRow, ...]
+    """Empty with one class only."""
     slices: tuple[SliceTable, ...]
     roc: Curve | None
     precision_recall: Curve | None
@@ -35,11 +37,13 @@ def measure_figures(scores: Scores, columns: Mapping[str, Sequence[str]], *, see
         seed: of the bootstrap.
     """
     tables = (metrics.slice_table(name, values, scores, seed=seed) for name, values in columns.items())
+    verdicts = metrics.verdict_rows(scores)
     return Figures(
         headline=metrics.headline(scores, seed=seed),
         confusion=metrics.confusion(scores),
         classes=metrics.class_rows(scores, seed=seed),
-        verdicts=metrics.verdict_rows(scores),
+        verdicts=verdicts,
+        prevalence=metrics.prevalence_rows(verdicts),
         slices=tuple(table for table in tables if table),
         roc=curves.roc(scores),
         precision_recall=curves.precision_recall(scores),

@@ -6,6 +6,7 @@ probability is above 0.5, but for the figures that say that they are of the verd
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,14 @@ from pyrite.results import Verdict
 
 RESAMPLES = 1000
 MAX_SLICES = 50
+PREVALENCES = (0.5, 0.1, 0.02, 0.001)
+"""The shares of AI among a user's images that the worth of a verdict is told for."""
 _CHUNK = 2_000_000  # weights held at a time, so that memory does not grow with the data
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure with its 95% bootstrap interval."""
+    """A figure with its 95% interval: by bootstrap, but where another is named."""
 
     value: float
     low: float
@@ -76,6 +79,19 @@ class VerdictRow:
     ai: int
     real: int
     uncertain: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrevalenceRow:
+    """What the verdict `ai` is worth where a share of all images is AI; shares are of all images unless told."""
+
+    prevalence: float
+    found: float
+    """AI images that get the verdict."""
+    alarms: float
+    """Real images that get it."""
+    real_share: Metric | None
+    """Of the images that get it, those that are real; `None` where none gets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +185,52 @@ def verdict_rows(scores: Scores) -> tuple[VerdictRow, VerdictRow]:
         for label in (0, 1)
     )
     return real, ai
+
+
+def prevalence_rows(verdicts: tuple[VerdictRow, VerdictRow]) -> tuple[PrevalenceRow, ...]:
+    """Return what the verdict `ai` is worth at each of `PREVALENCES` (Bayes' rule); nothing with one class only.
+
+    The interval takes the rates of both classes at those ends of their Wilson intervals that are best and worst for it,
+    so it is somewhat wide. Where no image was called wrongly, its upper end is not 0.
+
+    Args:
+        verdicts: on real and on AI images.
+    """
+    fpr, tpr = (share(row.ai, row.ai + row.real + row.uncertain) for row in verdicts)
+    if fpr is None or tpr is None:
+        return ()
+
+    def real_share(fpr: float, tpr: float, prevalence: float) -> float:
+        alarms = fpr * (1 - prevalence)
+        return alarms / (alarms + tpr * prevalence)
+
+    return tuple(
+        PrevalenceRow(
+            prevalence=prevalence,
+            found=tpr.value * prevalence,
+            alarms=fpr.value * (1 - prevalence),
+            real_share=Metric(
+                real_share(fpr.value, tpr.value, prevalence),
+                real_share(fpr.low, tpr.high, prevalence),
+                real_share(fpr.high, tpr.low, prevalence),
+            )
+            if fpr.value or tpr.value
+            else None,
+        )
+        for prevalence in PREVALENCES
+    )
+
+
+def share(hits: int, count: int) -> Metric | None:
+    """Return the share of `hits` with its score interval (Wilson 1927), or `None` of nothing."""
+    if not count:
+        return None
+    value, z = hits / count, NormalDist().inv_cdf(0.975)
+    centre = (value + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * (value * (1 - value) / count + z**2 / (4 * count**2)) ** 0.5
+    # At either end the interval touches it, but for rounding.
+    low, high = centre - half if hits else 0.0, centre + half if hits < count else 1.0
+    return Metric(value, low, high)
 
 
 def slice_table(column: str, values: Sequence[str], scores: Scores, *, seed: int = 0) -> SliceTable | None:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyrite.datasets.degrade import FAMILIES
 from pyrite.evaluation.curves import Bin, Curve, Histogram
+from pyrite.evaluation.robustness import Condition, Robustness
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _INK, _MUTED, _RULE, _ACCENT = "#1c1b19", "#76736c", "#d9d6cf", "#8f6400"
 _VARIABLES = {_INK: "var(--ink)", _MUTED: "var(--muted)", _RULE: "var(--rule)", _ACCENT: "var(--accent)"}
@@ -43,6 +46,7 @@ _STYLE: Any = {  # Matplotlib 3.11 types every key by itself, earlier ones none
 _TICKS = (0, 0.25, 0.5, 0.75, 1)
 _TICK_LABELS = [f"{tick:g}" for tick in _TICKS]
 _SQUARE, _SMALL, _WIDE = (3.5, 3.4), (2.7, 2.6), (3.5, 2.5)  # inches
+_COLUMNS, _PANEL = 4, (1.85, 1.75)  # of the panels, and inches
 _NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 
 
@@ -153,6 +157,75 @@ def confusion(counts: tuple[tuple[int, int], tuple[int, int]]) -> Picture:
     return _picture("confusion", draw, _SMALL)
 
 
+def robustness(found: Robustness) -> Picture:
+    """Draw accuracy and the verdict's FPR over the strength: a panel a family, and one for all of one strength."""
+    families: dict[str, list[Condition]] = {}
+    for row in found.grid:
+        families.setdefault(str(row.family), []).append(row)
+    panels = {name: _between(found.clean, rows) for name, rows in families.items() if len(rows) > 1}
+    alone = [row for rows in families.values() if len(rows) == 1 for row in rows]
+    cells = len(panels) + (2 if alone else 0)
+    lines = -(-cells // _COLUMNS)
+
+    def draw(figure: "Figure") -> None:
+        grid = figure.add_gridspec(lines, _COLUMNS)
+        for place, (name, rows) in enumerate(panels.items()):
+            axes = figure.add_subplot(grid[divmod(place, _COLUMNS)])
+            _strengths(axes, rows, found.clean, line=True)
+            axes.set_title(name, fontsize=9)
+            axes.set_xlabel(FAMILIES[name].unit, fontsize=8)
+            if place % _COLUMNS:
+                axes.set_yticklabels([])
+        if alone:
+            # A wide last panel, since names take more room than numbers.
+            line, column = divmod(len(panels), _COLUMNS)
+            axes = figure.add_subplot(grid[line, column:])
+            _strengths(axes, [found.clean, *alone], found.clean, line=False)
+            axes.set_title("at one strength", fontsize=9)
+            if column:
+                axes.set_yticklabels([])
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
+
+    return _figure("robustness", draw, (_COLUMNS * _PANEL[0], lines * _PANEL[1]))
+
+
+def _between(clean: Condition, rows: Sequence[Condition]) -> list[Condition]:
+    """Return a family's rows with the clean one first, or where it belongs if there are strengths on both sides."""
+    neutral = FAMILIES[str(rows[0].family)].neutral
+    below = sum(neutral is not None and row.strength is not None and row.strength < neutral for row in rows)
+    place = below if below < len(rows) else 0
+    return [*rows[:place], clean, *rows[place:]]
+
+
+def _strengths(axes: "Axes", rows: Sequence[Condition], clean: Condition, *, line: bool) -> None:
+    x = range(len(rows))
+    axes.axhline(clean.headline.accuracy.value, color=_ACCENT, linewidth=0.7, linestyle=(0, (4, 3)), alpha=0.7)
+    for label, colour, mark, metrics in (
+        ("Accuracy", _ACCENT, "o", [row.headline.accuracy for row in rows]),
+        ("The verdict’s FPR", _MUTED, "s", [row.headline.fpr for row in rows]),
+    ):
+        for i, metric in enumerate(metrics):
+            if metric:
+                axes.plot((i, i), (metric.low, metric.high), color=colour, linewidth=3, alpha=0.3)
+        values = [metric.value if metric else np.nan for metric in metrics]
+        axes.plot(
+            x,
+            values,
+            color=colour,
+            linewidth=1.2,
+            linestyle="solid" if line else "none",
+            marker=mark,
+            markersize=3.5,
+            clip_on=False,
+            label=label,
+        )
+    axes.set(xlim=(-0.35, len(rows) - 0.65), ylim=(-0.03, 1.03))
+    axes.set_xticks(x, [row.name if row is clean or not line else f"{row.strength:g}" for row in rows])
+    axes.set_yticks(_TICKS, _TICK_LABELS)
+    axes.grid(visible=False, axis="x")
+
+
 def accuracy_history(history: Sequence[Epoch]) -> Picture:
     """Draw accuracy over epochs."""
     return _history("accuracy", history, [e.accuracy for e in history], [e.val_accuracy for e in history])
@@ -188,12 +261,16 @@ def _unit(axes: "Axes", x: str, y: str) -> None:
 
 
 def _picture(name: str, draw: Callable[["Axes"], None], size: tuple[float, float]) -> Picture:
+    return _figure(name, lambda figure: draw(figure.add_subplot()), size)
+
+
+def _figure(name: str, draw: Callable[["Figure"], None], size: tuple[float, float]) -> Picture:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=size, layout="constrained")
-        draw(figure.add_subplot())
+        draw(figure)
         png, svg = io.BytesIO(), io.BytesIO()
         figure.savefig(png, format="png", dpi=200, facecolor="white")
         figure.savefig(svg, format="svg", transparent=True, metadata=_NO_METADATA)

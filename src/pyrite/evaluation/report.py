@@ -16,9 +16,16 @@ from pyrite.errors import EvaluationError, require
 from pyrite.evaluation import plots
 from pyrite.evaluation.figures import Figures
 from pyrite.evaluation.metrics import Metric
+from pyrite.evaluation.robustness import Robustness
 
 _OF_FIGURES = ("confusion", "reliability", "scores", "roc", "precision-recall")
-_PICTURES = (*_OF_FIGURES, *(f"deduplicated/{name}" for name in _OF_FIGURES), "training-accuracy", "training-loss")
+_PICTURES = (
+    *_OF_FIGURES,
+    *(f"deduplicated/{name}" for name in _OF_FIGURES),
+    "robustness",
+    "training-accuracy",
+    "training-loss",
+)
 """Every picture that a report may have."""
 _LISTED = 50  # of the unreadable files on the page; report.json has them all
 
@@ -102,6 +109,8 @@ class Report:
     """Of every judged image."""
     deduplicated: Figures | None
     """Without the copies; `None` where nothing is left."""
+    robustness: Robustness | None = None
+    """Under degradations, of the images without the copies, if any is left; `None` where not asked for."""
     copies: int
     """Judged images whose bytes also stand elsewhere in the data, or a second time among the judged."""
     published: Published | None
@@ -145,6 +154,8 @@ class Report:
         pictures = _draw_figures(self.as_is)
         if self.copies and self.deduplicated:
             pictures |= {f"deduplicated/{name}": drawn for name, drawn in _draw_figures(self.deduplicated).items()}
+        if self.robustness:
+            pictures["robustness"] = plots.robustness(self.robustness)
         if self.history:
             pictures["training-accuracy"] = plots.accuracy_history(self.history)
             pictures["training-loss"] = plots.loss_history(self.history)

@@ -16,6 +16,7 @@ from PIL import Image as PillowImage
 
 from pyrite.bundle import Bundle, load_bundle
 from pyrite.datasets import Dataset, Progress, content_hashes, content_sha256, recognise
+from pyrite.datasets.degrade import DEGRADATIONS
 from pyrite.datasets.split import Split, split
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, EvaluationError, require
@@ -23,6 +24,7 @@ from pyrite.evaluation.figures import Figures, measure_figures
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.provenance import current_command, package_versions, source_commit
 from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, Unreadable, check_folder
+from pyrite.evaluation.robustness import measure_robustness
 from pyrite.evaluation.scores import Scores
 from pyrite.image import open_image
 from pyrite.results import Detection, Failure
@@ -44,6 +46,7 @@ def evaluate(
     protocol: Protocol = "auto",
     limit: int | None = None,
     max_fpr: float | None = None,
+    robustness: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:
@@ -58,8 +61,9 @@ def evaluate(
             kept back if it was trained on this data; else the official one if there is one; else all.
         limit: judge no more than so many, drawn at random.
         max_fpr: the error budget of the verdicts, instead of the bundle's.
-        seed: of the bootstrap, the limit's draw, and a pooled split that the bundle does not prescribe.
-        progress: called with how many images are judged and how many there are.
+        robustness: whether to judge every image under every degradation of `datasets.degrade` as well.
+        seed: of the bootstrap, the limit's draw, a pooled split that the bundle does not prescribe, and noise.
+        progress: called with how many images are judged and how many there are, degraded ones included.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -82,6 +86,7 @@ def evaluate(
         part=part,
         history=kept_history(bundle),
         max_fpr=max_fpr,
+        robustness=robustness,
         seed=seed,
         progress=progress,
     )
@@ -99,6 +104,7 @@ def measure(
     part: Part,
     history: Sequence[Mapping[str, float | None]] | None = None,
     max_fpr: float | None = None,
+    robustness: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:
@@ -112,26 +118,28 @@ def measure(
         part: what `indices` are, for the reader.
         history: of the training, one mapping per epoch with the keys of `plots.Epoch`; others are ignored.
         max_fpr: see `evaluate`.
-        seed: of the bootstrap.
+        robustness: see `evaluate`; of the images that are no copies, where there are any.
+        seed: of the bootstrap and of noise.
         progress: see `evaluate`.
 
     Raises:
         EvaluationError: none of the images could be read.
-        MissingExtraError: scikit-learn is not installed.
+        MissingExtraError: scikit-learn is not installed, or SciPy for `robustness`.
     """
-    require("train", "sklearn")
+    require("train", "sklearn", *(["scipy"] if robustness else []))
     started = time.perf_counter()
     # What files say of themselves would decide some verdicts, and this is about the model.
     detector = Detector(bundle, max_fpr=max_fpr, evidence=False)
     judged: list[tuple[int, Detection]] = []
     unreadable: list[Unreadable] = []
+    total = len(indices) * (1 + len(DEGRADATIONS) * robustness)
     for done, (index, outcome) in enumerate(_judge(detector, dataset, indices), start=1):
         if isinstance(outcome, Failure):
             unreadable.append(Unreadable(encodable(dataset.paths[index]), outcome.code, encodable(outcome.message)))
         else:
             judged.append((index, outcome))
         if progress:
-            progress(done, len(indices))
+            progress(done, total)
     if not judged:
         why = f" The first: {unreadable[0].path}: {unreadable[0].message}" if unreadable else ""
         raise EvaluationError(f"None of the {len(indices):,} images to judge could be read.{why}")
@@ -151,12 +159,22 @@ def measure(
     if not distinct.all():
         fewer = {name: list(compress(values, distinct)) for name, values in columns.items()}
         deduplicated = measure_figures(scores.select(distinct), fewer, seed=seed) if distinct.any() else None
+    degraded = None
+    if robustness:
+
+        def advance(done: int, of: int) -> None:
+            if progress:
+                progress(len(indices) + done, len(indices) + of)
+
+        chosen = list(compress(judged, distinct)) if deduplicated else judged
+        degraded = measure_robustness(detector, dataset, chosen, seed=seed, progress=advance)
     false_positives, false_negatives = _mistakes(dataset, kept, detections, scores)
     return Report(
         provenance=_provenance(bundle, dataset, hashes, len(unread), seed, seconds),
         part=part,
         as_is=as_is,
         deduplicated=deduplicated,
+        robustness=degraded,
         copies=int(np.sum(~distinct)),
         published=Published() if _is_cifake(dataset) else None,
         max_fpr=detections[0].max_fpr,

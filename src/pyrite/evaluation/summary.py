@@ -24,6 +24,30 @@ def summarize(report: Report) -> Table:
     return table
 
 
+def robustness_lines(report: Report) -> list[str]:
+    """Return what degradations do, in a few sentences; none where that was not measured."""
+    found = report.robustness
+    if not found:
+        return []
+    mean, worst = found.mean, found.worst
+    lines = [
+        f"Under {len(found.grid)} degradations, accuracy is {mean.accuracy:.4f} in the mean and {worst.accuracy:.4f} "
+        f"at worst ({found.lowest}), without any {found.clean.headline.accuracy.value:.4f}; "
+        f"ECE {mean.ece:.4f} in the mean and {worst.ece:.4f} at worst."
+    ]
+    if mean.fpr is not None and worst.fpr is not None:
+        lines.append(f"The verdict’s FPR is {mean.fpr:.4f} in the mean and {worst.fpr:.4f} at worst.")
+    flips = [(kind, row) for kind, row in (("real", found.flips_real), ("AI", found.flips_ai)) if row]
+    shares = (
+        f"{row.changed.value:.1%} ({row.changed.low:.1%} to {row.changed.high:.1%}) of {kind} images"
+        for kind, row in flips
+    )
+    lines.append(f"Saved again ({found.resave}), the verdict is another for {' and '.join(shares)}.")
+    if found.left_out:
+        lines.append(f"In no row, as a degradation of them could not be judged: {len(found.left_out):,} of the images.")
+    return lines
+
+
 def unreadable_line(report: Report) -> str | None:
     """Return how many files could not be judged and where they are listed, or `None` where all were."""
     count = len(report.unreadable)
