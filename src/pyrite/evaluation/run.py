@@ -16,10 +16,12 @@ from PIL import Image as PillowImage
 
 from pyrite.bundle import Bundle, load_bundle
 from pyrite.datasets import Dataset, Progress, content_hashes, content_sha256, recognise
+from pyrite.datasets.shortcuts import measure_facts
 from pyrite.datasets.split import Split, split
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, EvaluationError, require
 from pyrite.evaluation.figures import Figures, measure_figures
+from pyrite.evaluation.floor import measure_floor
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.provenance import current_command, package_versions, source_commit
 from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, Unreadable, check_folder
@@ -59,7 +61,8 @@ def evaluate(
         limit: judge no more than so many, drawn at random.
         max_fpr: the error budget of the verdicts, instead of the bundle's.
         seed: of the bootstrap, the limit's draw, and a pooled split that the bundle does not prescribe.
-        progress: called with how many images are judged and how many there are.
+        progress: called with how many images are judged and how many there are, and then once more in the same way
+            while their shortcuts are measured.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -151,6 +154,8 @@ def measure(
     if not distinct.all():
         fewer = {name: list(compress(values, distinct)) for name, values in columns.items()}
         deduplicated = measure_figures(scores.select(distinct), fewer, seed=seed) if distinct.any() else None
+    facts = measure_facts(dataset.select(kept), progress)
+    floor = measure_floor(facts, scores.labels, [hashes[i] for i in kept], seed=seed)
     false_positives, false_negatives = _mistakes(dataset, kept, detections, scores)
     return Report(
         provenance=_provenance(bundle, dataset, hashes, len(unread), seed, seconds),
@@ -158,6 +163,7 @@ def measure(
         as_is=as_is,
         deduplicated=deduplicated,
         copies=int(np.sum(~distinct)),
+        floor=floor,
         published=Published() if _is_cifake(dataset) else None,
         max_fpr=detections[0].max_fpr,
         reasons=dict(Counter(str(detection.reason) for detection in detections).most_common()),
