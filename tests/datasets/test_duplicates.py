@@ -16,7 +16,7 @@ def draw(count: int, seed: int = 0) -> Pixels:
     """Return pictures of blocks and of detail, none like another."""
     random = np.random.default_rng(seed)
     coarse = random.normal(128, 30, (count, 8, 8, 3)).repeat(4, axis=1).repeat(4, axis=2)
-    return (coarse + random.normal(0, 10, (count, 32, 32, 3))).clip(0, 255).astype(np.uint8)
+    return (coarse + random.normal(0, 12, (count, 32, 32, 1))).clip(0, 255).astype(np.uint8)
 
 
 def resave(pixels: Pixels, quality: int) -> Pixels:

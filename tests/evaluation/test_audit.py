@@ -16,7 +16,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 def paint(path: Path, seed: int, **options: object) -> None:
     random = np.random.default_rng(seed)
     coarse = random.normal(128, 30, (8, 8, 3)).repeat(4, axis=0).repeat(4, axis=1)
-    pixels = (coarse + random.normal(0, 10, (32, 32, 3))).clip(0, 255).astype(np.uint8)
+    pixels = (coarse + random.normal(0, 12, (32, 32, 1))).clip(0, 255).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
 

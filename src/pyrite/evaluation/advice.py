@@ -52,9 +52,10 @@ def _leaks(identical: Copies, near: Copies, splits: Mapping[str, int]) -> Iterat
                 "its reports give the figures without them as well."
             )
         if more := near.leaked[name] - count:
+            have = "has" if more == 1 else "have"
             yield (
-                f"{more:,} more {name} images {'has' if more == 1 else 'have'} a near copy in an earlier split, which "
-                "splitting by content does not see: delete one of each pair that audit.json lists."
+                f"{_some(more, f'more {name} image')} {have} a near copy in an earlier split, which splitting by "
+                "content does not see: delete one of each pair that audit.json lists."
             )
 
 

@@ -72,7 +72,7 @@ def _pairs(count: int) -> int:
 
 
 def _leaked(dataset: Dataset, groups: Iterable[Indices]) -> dict[str, int]:
-    leaked = {name: 0 for name in ("validation", "test") if name in dataset.splits}
+    leaked: dict[str, int] = {name: 0 for name in ("validation", "test") if name in dataset.splits}
     for group in groups:
         names = Counter(name for i in group if (name := dataset.splits[i]))
         earliest = min((_ORDER[name] for name in names), default=0)

@@ -142,7 +142,7 @@ def accuracy(labels: NDArray[np.int8], called_ai: NDArray[np.bool_], *, seed: in
     generator = np.random.default_rng(seed)
     right = [int(np.sum(called_ai[labels == label] == label)) for label in (0, 1)]
     counts = [int(np.sum(labels == label)) for label in (0, 1)]
-    drawn = sum(_binomial(generator, *pair) for pair in zip(right, counts, strict=True))
+    drawn = _binomial(generator, right[0], counts[0]) + _binomial(generator, right[1], counts[1])
     return _metric(sum(right) / len(labels), drawn / len(labels))
 
 
