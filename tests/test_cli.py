@@ -147,6 +147,7 @@ def test_toy_evaluate_and_its_files(run: Run, saved: Path, tmp_path: Path) -> No
     code, out, _ = run("evaluate", saved, tmp_path / "toy", "--out", tmp_path / "report")
     assert code == 0
     assert "Accuracy" in out
+    assert "Floor: Not measured: it takes 20 different images of each class" in " ".join(out.split())
     assert {"report.html", "report.json", "figures"} <= {entry.name for entry in (tmp_path / "report").iterdir()}
 
 
@@ -157,6 +158,24 @@ def test_robustness_is_told_in_a_few_lines(run: Run, saved: Path, tmp_path: Path
     assert "Under 18 degradations, accuracy is 0." in out
     assert "Saved again (jpeg 90), the verdict is another for " in out
     assert json.loads((tmp_path / "report" / "report.json").read_bytes())["robustness"]["clean"]["name"] == "clean"
+
+
+def test_audit_prints_what_to_do_or_json(run: Run, tmp_path: Path) -> None:
+    assert run("toy", tmp_path / "toy", "--count", 100)[0] == 0
+    test = tmp_path / "toy" / "test" / "REAL"
+    (test / "0000.png").write_bytes((tmp_path / "toy" / "train" / "REAL" / "0001.png").read_bytes())
+    code, out, err = run("audit", tmp_path / "toy", "--out", tmp_path / "audit")
+    assert (code, err) == (0, "")
+    assert "100 images, 50 real and 50 AI" in out
+    assert "1. 1 of the 20 test images stands in an earlier split too, byte for byte" in out
+    assert "All together" in out
+    assert {path.name for path in (tmp_path / "audit").iterdir()} == {"audit.html", "audit.json"}
+    (test / "0001.png").write_bytes(b"no image")
+    code, out, err = run("audit", tmp_path / "toy", "--json")
+    assert (code, err) == (1, "One file could not be judged: test/REAL/0001.png.\n")
+    found = json.loads(out)
+    assert found["identical"]["pairs"] == 1
+    assert found["unreadable"][0]["path"] == "test/REAL/0001.png"
 
 
 def test_evaluate_with_class_folders_of_other_names(run: Run, saved: Path, images: Path, tmp_path: Path) -> None:

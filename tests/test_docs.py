@@ -19,9 +19,13 @@ from pyrite.bundle import MANIFEST, OPTIONAL, REQUIRED, BundleInfo, DataInfo, Qu
 from pyrite.calibration import Calibration
 from pyrite.cli import app
 from pyrite.decision import Policy, Scope
-from pyrite.evaluation import Report
+from pyrite.evaluation import Audit, Report
+from pyrite.evaluation.audit import NearPair, Spectra
+from pyrite.evaluation.copies import Copies
 from pyrite.evaluation.figures import Figures
+from pyrite.evaluation.floor import FAMILIES, Fact, Floor, Shortcut
 from pyrite.evaluation.metrics import Headline, PrevalenceRow
+from pyrite.evaluation.plots import Spectrum
 from pyrite.evaluation.robustness import Condition, Flips, Robustness
 from pyrite.preprocess import Preprocess
 from pyrite.results import Detection, Evidence, Failure, Model, Reason, Verdict
@@ -138,6 +142,7 @@ def names_of(struct: type) -> list[str]:
             (Report, Figures, Headline, PrevalenceRow, Robustness, Condition, Flips),
             (),
         ),
+        ("audit.md", (Audit, Copies, NearPair, Floor, Shortcut, Fact, Spectra, Spectrum), tuple(FAMILIES)),
     ],
 )
 def test_every_field_of_a_file_is_documented(page: str, structs: tuple[type, ...], more: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pyrite.datasets import Dataset
     from pyrite.detector import Detector
     from pyrite.errors import PyriteError
-    from pyrite.evaluation import Report, evaluate
+    from pyrite.evaluation import Report, audit, evaluate
     from pyrite.results import Detection, Evidence, Verdict
     from pyrite.training import Recipe, train
 
@@ -25,6 +25,7 @@ _HOMES = {
     "Recipe": "training",
     "Report": "evaluation",
     "Verdict": "results",
+    "audit": "evaluation",
     "evaluate": "evaluation",
     "train": "training",
 }
@@ -39,6 +40,7 @@ __all__ = [
     "Recipe",
     "Report",
     "Verdict",
+    "audit",
     "evaluate",
     "train",
 ]

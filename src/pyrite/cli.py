@@ -17,7 +17,6 @@ from pyrite.results import Detection
 
 if TYPE_CHECKING:
     from pyrite.datasets import Dataset
-    from pyrite.evaluation import Report
     from pyrite.image import Limits
 
 app = typer.Typer(
@@ -194,7 +193,7 @@ def train(
 
     Example: `pyrite train cifake.zip --recipe resnet50 --set epochs=5 --out run`
     """
-    from pyrite.evaluation.summary import summarize
+    from pyrite.evaluation.summary import summarize, unreadable_line
     from pyrite.training import load_recipe
     from pyrite.training import train as run
     from pyrite.training.display import Display
@@ -208,7 +207,7 @@ def train(
         raise Interrupted(f"Interrupted.{how}") from None
     _stdout.print(summarize(report))
     _stdout.print(f"Bundle: {out / 'bundle'}\nReport: {out / 'report' / 'report.html'}")
-    _tell_unreadable(report)
+    _tell_unreadable(unreadable_line(report.unreadable))
 
 
 @app.command()
@@ -239,7 +238,7 @@ def evaluate(
     Example: `pyrite evaluate run/bundle cifake.zip --out report`
     """
     from pyrite.evaluation import evaluate as run
-    from pyrite.evaluation.summary import robustness_lines, summarize
+    from pyrite.evaluation.summary import robustness_lines, summarize, unreadable_line
     from pyrite.rendering.progress import progress_bar
 
     with progress_bar(_stderr, "Judging") as advance:
@@ -251,7 +250,37 @@ def evaluate(
     for line in robustness_lines(report):
         _stdout.print(line, markup=False)
     _stdout.print(f"Report: {out / 'report.html'}")
-    _tell_unreadable(report)
+    _tell_unreadable(unreadable_line(report.unreadable))
+
+
+@app.command()
+def audit(
+    data: DataArgument,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where audit.html and audit.json go.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the summary.")] = False,
+    real: RealOption = None,
+    ai: AiOption = None,
+) -> None:
+    """Find what could make a score on labelled images a lie, before training.
+
+    Copies, identical and near, within and between splits and under both labels; and how well the label is told
+    without a look at the picture: by facts of the files, global statistics and the spectrum.
+
+    Example: `pyrite audit cifake.zip --out audit`
+    """
+    from pyrite.evaluation import audit as run
+    from pyrite.evaluation.summary import summarize_audit, unreadable_line
+    from pyrite.rendering.progress import stage_bar
+
+    with stage_bar(_stderr) as show:
+        found = run(_open(data, real, ai), out=out, watch=show)
+    if as_json:
+        print(found.to_json().decode(), end="")
+    else:
+        _stdout.print(summarize_audit(found))
+        if out:
+            _stdout.print(f"Page: {out / 'audit.html'}")
+    _tell_unreadable(unreadable_line(found.unreadable, where="; see audit.json" if out else ""))
 
 
 @app.command()
@@ -309,7 +338,7 @@ def quantize(
 
     Example: `pyrite bundle quantize run/bundle cifake.zip --out run-int8`
     """
-    from pyrite.evaluation.summary import summarize
+    from pyrite.evaluation.summary import summarize, unreadable_line
     from pyrite.training import quantize as run
     from pyrite.training.display import Display
 
@@ -317,7 +346,7 @@ def quantize(
         report = run(bundle, _open(data, real, ai), out, watch=display)
     _stdout.print(summarize(report))
     _stdout.print(f"Bundle: {out / 'bundle'}\nReport: {out / 'report' / 'report.html'}")
-    _tell_unreadable(report)
+    _tell_unreadable(unreadable_line(report.unreadable))
 
 
 @bundles.command()
@@ -407,10 +436,8 @@ def _with_lists(paths: list[str]) -> Iterator[str]:
             yield path
 
 
-def _tell_unreadable(report: "Report") -> None:
-    from pyrite.evaluation.summary import unreadable_line
-
-    if line := unreadable_line(report):
+def _tell_unreadable(line: str | None) -> None:
+    if line:
         _stderr.print(line, markup=False)
         raise typer.Exit(1)
 

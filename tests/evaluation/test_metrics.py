@@ -11,10 +11,12 @@ from pyrite.evaluation.metrics import (
     ClassRow,
     Metric,
     VerdictRow,
+    accuracy,
     class_rows,
     confusion,
     headline,
     prevalence_rows,
+    ranking,
     share,
     slice_table,
     verdict_rows,
@@ -107,6 +109,18 @@ def test_intervals_hold_the_value_and_hang_on_the_seed_alone() -> None:
     assert first.auroc is not None
     # Hanley & McNeil's standard error for this AUROC and these counts is 0.0151.
     assert first.auroc.high - first.auroc.low == pytest.approx(2 * 1.96 * 0.0151, rel=0.15)
+
+
+@pytest.mark.parametrize("decimals", [1, 12])
+def test_a_ranking_alone_has_the_interval_of_the_headline(decimals: int) -> None:
+    scores = draw(6000, decimals)
+    whole, found = headline(scores), ranking(scores.labels, scores.probabilities)
+    assert whole.auroc is not None
+    assert found.value == pytest.approx(whole.auroc.value, abs=1e-9)
+    assert (found.low, found.high) == pytest.approx((whole.auroc.low, whole.auroc.high), abs=0.002)
+    called = accuracy(scores.labels, scores.called_ai)
+    assert called.value == whole.accuracy.value
+    assert (called.low, called.high) == pytest.approx((whole.accuracy.low, whole.accuracy.high), abs=0.002)
 
 
 def test_the_calibration_error_lies_in_its_own_interval() -> None:

@@ -10,6 +10,7 @@ import pytest
 from pyrite.datasets.degrade import DEGRADATIONS
 from pyrite.evaluation import Part, Report
 from pyrite.evaluation.figures import measure_figures
+from pyrite.evaluation.floor import Fact, Floor, Shortcut
 from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.report import Mistake, Provenance, Published, Unreadable
@@ -48,6 +49,7 @@ def make_report(labels: tuple[int, ...] = (0, 0, 0, 1, 1, 1)) -> Report:
         as_is=measure_figures(scores, columns),
         deduplicated=measure_figures(scores, columns) if len(labels) == 6 else None,
         copies=len(labels),
+        floor=FLOOR if len(labels) == 6 else Floor(images=3, note="Not measured: too few."),
         published=Published(),
         max_fpr=0.05,
         reasons={"pixels": 4, "unlike_both": 2},
@@ -83,6 +85,17 @@ def with_robustness(report: Report) -> Report:
         left_out=(LeftOut(HOSTILE, "jpeg 90: too <long>"),),
     )
     return replace(report, robustness=robustness)
+
+
+FLOOR = Floor(
+    images=6,
+    note="Cross-validated in 5 folds on 6 images.",
+    shortcuts=(
+        Shortcut("container", Metric(0.51, 0.4, 0.6), Metric(0.5, 0.4, 0.6)),
+        Shortcut("all", Metric(0.8125, 0.7, 0.9), Metric(0.7375, 0.7, 0.8)),
+    ),
+    facts=(Fact("gradient", "statistics", 0.2),),
+)
 
 
 class Page(HTMLParser):
@@ -175,6 +188,10 @@ def test_the_page_says_what_a_reader_must_know(written: Path) -> None:
         "10 more are in report.json.",
         "Every AI image has a probability above 0.5.",
         "pyrite evaluate 'a <b>' c",
+        "shortcuts alone 0.8125",
+        "All together 0.8125 0.7000–0.9000",
+        "This bundle 0.8889",
+        "gradient 0.200",
     ):
         assert sentence in text
 
@@ -199,7 +216,10 @@ def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path: Path) -> No
 def test_one_class_alone_makes_a_report(tmp_path: Path) -> None:
     make_report((0, 0, 0)).write(tmp_path)
     assert not (tmp_path / "figures" / "roc.png").exists()
-    assert "needs both classes" in (tmp_path / "report.html").read_text()
+    html = (tmp_path / "report.html").read_text()
+    assert "needs both classes" in html
+    assert "Not measured: too few." in html
+    assert "shortcuts alone" not in html
 
 
 def text_of(folder: Path) -> str:

@@ -69,7 +69,9 @@ def test_every_figure_comes_from_the_detector(bundle: Bundle, folder: Path, tmp_
     report = evaluate(bundle, folder, out=tmp_path / "out", progress=lambda done, total: steps.append((done, total)))
     assert report.part.protocol == "official"
     assert "does not say what it was trained on" in report.part.why
-    assert steps == [(i, 10) for i in range(1, 11)]
+    assert steps == [*((i, 10) for i in range(1, 11)), (8, 8)]
+    assert report.floor.best is None
+    assert report.floor.note.endswith("and here are 4 real and 3 AI.")  # Two of the AI ones are the same.
     assert report.as_is.confusion == ((2, 2), (1, 3))
     assert report.as_is.headline.accuracy.value == 5 / 8
     # At 126 the score is above all but two real calibration images and below all AI ones.
@@ -99,6 +101,18 @@ def test_every_figure_comes_from_the_detector(bundle: Bundle, folder: Path, tmp_
     assert report.history is None
     assert msgspec.json.decode((tmp_path / "out" / "report.json").read_bytes(), type=Report) == report
     assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_the_floor_is_measured_on_what_was_judged(bundle: Bundle, tmp_path: Path) -> None:
+    for label, low in (("REAL", 60), ("FAKE", 130)):
+        for i in range(30):
+            paint(tmp_path / "data" / "test" / label / f"{i}.png", low + i)
+            paint(tmp_path / "data" / "train" / label / f"{i}.png", 100 + i)
+    floor = evaluate(bundle, tmp_path / "data").floor
+    assert floor.images == 60
+    assert floor.best is not None
+    assert floor.best.auroc.value == 1
+    assert next(fact.auroc for fact in floor.facts if fact.name == "mean red") == 1
 
 
 def test_a_file_that_vanishes_is_listed(bundle: Bundle, folder: Path) -> None:

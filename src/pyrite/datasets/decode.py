@@ -91,7 +91,7 @@ def decode(dataset: Dataset, preprocess: Preprocess, progress: Progress | None =
 
 def content_hashes(dataset: Dataset) -> tuple[str, ...]:
     """Return each file's hexadecimal SHA-256; empty where its bytes cannot be read."""
-    parts = _in_parallel(_hash_chunk, dataset)
+    parts = in_parallel(_hash_chunk, dataset)
     return tuple(value for part in parts for value in part)
 
 
@@ -142,7 +142,7 @@ def _fill(folder: Path, dataset: Dataset, preprocess: Preprocess, progress: Prog
             hashes: list[str] = []
             failures: dict[int, Failure] = {}
             sides: list[tuple[int, int]] = []
-            for part, failed, of_part in _in_parallel(_decode_chunk, dataset, work / "pixels.npy", preprocess):
+            for part, failed, of_part in in_parallel(_decode_chunk, dataset, work / "pixels.npy", preprocess):
                 failures |= {len(hashes) + i: failure for i, failure in failed.items()}
                 hashes += part
                 sides += of_part
@@ -179,7 +179,7 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> None:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
-def _in_parallel(work: Callable[..., _Part], dataset: Dataset, *arguments: object) -> Iterator[_Part]:
+def in_parallel(work: Callable[..., _Part], dataset: Dataset, *arguments: object) -> Iterator[_Part]:
     """Yield what `work` makes of each chunk of the dataset, in order.
 
     It is called in other processes with the storage, the first index, the chunk's paths, and `arguments`.

@@ -19,6 +19,7 @@ RESAMPLES = 1000
 MAX_SLICES = 50
 PREVALENCES = (0.5, 0.1, 0.02, 0.001)
 """The shares of AI among a user's images that the worth of a verdict is told for."""
+_RANKS = 2000
 _CHUNK = 2_000_000  # weights held at a time, so that memory does not grow with the data
 
 
@@ -134,6 +135,31 @@ def headline(scores: Scores, *, seed: int = 0) -> Headline:
     }
     real, ai = (int(np.sum(scores.labels == label)) for label in (0, 1))
     return Headline(images=len(order), real=real, ai=ai, **metrics)
+
+
+def ranking(labels: NDArray[np.int8], values: Floats, *, seed: int = 0) -> Metric:
+    """Return the AUROC of any values, (n,), the higher the more like AI; there must be images of both classes.
+
+    The interval is that of `headline`, for any number of images in no time: to draw images with replacement is to
+    draw how many of them have each value, and 2,000 ranks are as many values as it takes.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    place = np.searchsorted(np.sort(values), values) * _RANKS // len(values)
+    generator = np.random.default_rng(seed)
+    counts = [np.bincount(place[labels == label], minlength=_RANKS) for label in (0, 1)]
+    real, ai = (generator.multinomial(count.sum(), count / count.sum(), RESAMPLES) for count in counts)
+    below = np.cumsum(real, axis=1) - real / 2
+    return _metric(float(roc_auc_score(labels, values)), (ai * below).sum(axis=1) / (counts[0].sum() * counts[1].sum()))
+
+
+def accuracy(labels: NDArray[np.int8], called_ai: NDArray[np.bool_], *, seed: int = 0) -> Metric:
+    """Return the share of images (n,) that were called rightly, with the interval of `headline`."""
+    generator = np.random.default_rng(seed)
+    right = [int(np.sum(called_ai[labels == label] == label)) for label in (0, 1)]
+    counts = [int(np.sum(labels == label)) for label in (0, 1)]
+    drawn = _binomial(generator, right[0], counts[0]) + _binomial(generator, right[1], counts[1])
+    return _metric(sum(right) / len(labels), drawn / len(labels))
 
 
 def confusion(scores: Scores) -> tuple[tuple[int, int], tuple[int, int]]:

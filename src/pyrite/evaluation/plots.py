@@ -45,7 +45,7 @@ _STYLE: Any = {  # Matplotlib 3.11 types every key by itself, earlier ones none
 }
 _TICKS = (0, 0.25, 0.5, 0.75, 1)
 _TICK_LABELS = [f"{tick:g}" for tick in _TICKS]
-_SQUARE, _SMALL, _WIDE = (3.5, 3.4), (2.7, 2.6), (3.5, 2.5)  # inches
+_SQUARE, _SMALL, _WIDE, _LANDSCAPE = (3.5, 3.4), (2.7, 2.6), (3.5, 2.5), (5.5, 2.9)  # inches
 _COLUMNS, _PANEL = 4, (1.85, 1.75)  # of the panels, and inches
 _NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 
@@ -71,6 +71,17 @@ class Picture:
     """On white, 200 dots per inch."""
     svg: str
     """An `svg` element whose colours are the page's variables `--ink`, `--muted`, `--rule`, `--accent`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Radial spectra of one class: natural logarithms of the mean power in bands of equal width up to Nyquist."""
+
+    median: tuple[float, ...]
+    low: tuple[float, ...]
+    """The 10% quantile of each band."""
+    high: tuple[float, ...]
+    """The 90% quantile."""
 
 
 def roc(curve: Curve) -> Picture:
@@ -224,6 +235,20 @@ def _strengths(axes: "Axes", rows: Sequence[Condition], clean: Condition, *, lin
     axes.set_xticks(x, [row.name if row is clean or not line else f"{row.strength:g}" for row in rows])
     axes.set_yticks(_TICKS, _TICK_LABELS)
     axes.grid(visible=False, axis="x")
+
+
+def spectra(real: Spectrum, ai: Spectrum) -> Picture:
+    """Draw both classes' radial spectra: the median, and what eight of ten images lie between."""
+
+    def draw(axes: "Axes") -> None:
+        frequency = (np.arange(len(real.median)) + 0.5) / (2 * len(real.median))
+        for spectrum, colour, label in ((real, _MUTED, "real"), (ai, _ACCENT, "AI")):
+            axes.fill_between(frequency, spectrum.low, spectrum.high, color=colour, alpha=0.18, linewidth=0)
+            axes.plot(frequency, spectrum.median, color=colour, label=label)
+        axes.set(xlim=(0, 0.5), xlabel="Cycles per pixel", ylabel="Power (natural logarithm)")
+        axes.legend(loc="best")
+
+    return _picture("spectra", draw, _LANDSCAPE)
 
 
 def accuracy_history(history: Sequence[Epoch]) -> Picture:

@@ -15,6 +15,7 @@ from pyrite.bundle import MANIFEST, TrainingInfo
 from pyrite.errors import EvaluationError, require
 from pyrite.evaluation import plots
 from pyrite.evaluation.figures import Figures
+from pyrite.evaluation.floor import FAMILIES, Floor
 from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.robustness import Robustness
 
@@ -113,6 +114,8 @@ class Report:
     """Under degradations, of the images without the copies, if any is left; `None` where not asked for."""
     copies: int
     """Judged images whose bytes also stand elsewhere in the data, or a second time among the judged."""
+    floor: Floor
+    """What shortcuts reach on the judged images."""
     published: Published | None
     max_fpr: float
     """The error budget of the verdicts."""
@@ -143,12 +146,12 @@ class Report:
             path = folder / "figures" / f"{name}.png"
             if name in pictures:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _write(path, pictures[name].png)
+                write_whole(path, pictures[name].png)
             else:
                 path.unlink(missing_ok=True)
-        _write(folder / "report.json", self.to_json())
+        write_whole(folder / "report.json", self.to_json())
         page = _page(self, {name: Markup(picture.svg) for name, picture in pictures.items()})
-        _write(folder / "report.html", page.encode("utf-8", "replace"))
+        write_whole(folder / "report.html", page.encode("utf-8", "replace"))
 
     def _draw(self) -> dict[str, plots.Picture]:
         pictures = _draw_figures(self.as_is)
@@ -207,24 +210,32 @@ HEADLINE = (
 )
 
 
-def _page(report: Report, pictures: dict[str, Markup]) -> str:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Return what pages are rendered with."""
+    pages = jinja2.Environment(
         loader=jinja2.PackageLoader("pyrite.evaluation"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    pages.filters.update(
         figure=lambda value: "–" if value is None else f"{value:.4f}",
         interval=_interval,
+        packages=_packages,
         share=lambda value: "–" if value is None else f"{value:.1%}",
         count=lambda value: f"{value:,}",
         base64=lambda data: base64.b64encode(data).decode(),
     )
+    return pages
+
+
+def _page(report: Report, pictures: dict[str, Markup]) -> str:
     shown: dict[str, object] = {field.name: getattr(report, field.name) for field in fields(report)}
-    return environment.get_template("report.html.j2").render(
-        shown, pictures=pictures, rows=HEADLINE, listed=_LISTED, packages=_packages
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(shown, pictures=pictures, rows=HEADLINE, listed=_LISTED, families=FAMILIES)
     )
 
 
@@ -236,7 +247,8 @@ def _packages(versions: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -17,10 +17,12 @@ from PIL import Image as PillowImage
 from pyrite.bundle import Bundle, load_bundle
 from pyrite.datasets import Dataset, Progress, content_hashes, content_sha256, recognise
 from pyrite.datasets.degrade import DEGRADATIONS
+from pyrite.datasets.shortcuts import measure_facts
 from pyrite.datasets.split import Split, split
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, EvaluationError, require
 from pyrite.evaluation.figures import Figures, measure_figures
+from pyrite.evaluation.floor import measure_floor
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.provenance import current_command, package_versions, source_commit
 from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, Unreadable, check_folder
@@ -63,7 +65,8 @@ def evaluate(
         max_fpr: the error budget of the verdicts, instead of the bundle's.
         robustness: whether to judge every image under every degradation of `datasets.degrade` as well.
         seed: of the bootstrap, the limit's draw, a pooled split that the bundle does not prescribe, and noise.
-        progress: called with how many images are judged and how many there are, degraded ones included.
+        progress: called with how many images are judged and how many there are, degraded ones included, and then once
+            more in the same way while their shortcuts are measured.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -168,6 +171,8 @@ def measure(
 
         chosen = list(compress(judged, distinct)) if deduplicated else judged
         degraded = measure_robustness(detector, dataset, chosen, seed=seed, progress=advance)
+    facts = measure_facts(dataset.select(kept), progress)
+    floor = measure_floor(facts, scores.labels, [hashes[i] for i in kept], seed=seed)
     false_positives, false_negatives = _mistakes(dataset, kept, detections, scores)
     return Report(
         provenance=_provenance(bundle, dataset, hashes, len(unread), seed, seconds),
@@ -176,6 +181,7 @@ def measure(
         deduplicated=deduplicated,
         robustness=degraded,
         copies=int(np.sum(~distinct)),
+        floor=floor,
         published=Published() if _is_cifake(dataset) else None,
         max_fpr=detections[0].max_fpr,
         reasons=dict(Counter(str(detection.reason) for detection in detections).most_common()),

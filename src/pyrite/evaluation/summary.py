@@ -1,26 +1,41 @@
 """A report on a terminal: the figures that one looks for first."""
 
-from rich.table import Table
+from collections.abc import Sequence
 
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pyrite.evaluation.audit import Audit
+from pyrite.evaluation.floor import FAMILIES
 from pyrite.evaluation.metrics import Metric
-from pyrite.evaluation.report import HEADLINE, Report
+from pyrite.evaluation.report import HEADLINE, Report, Unreadable
 
 
 def summarize(report: Report) -> Table:
-    """Return the headline figures with their intervals."""
+    """Return the headline figures with their intervals, and beside them what shortcuts alone reach."""
+    best = report.floor.best
+    floor = {"accuracy": f"{best.accuracy.value:.4f}", "auroc": f"{best.auroc.value:.4f}"} if best else {}
     table = Table(
         title=f"{report.provenance.bundle} on {report.as_is.headline.images:,} images of {report.provenance.data}",
-        caption=report.part.caution or report.part.why,
+        caption=" ".join(
+            [
+                report.part.caution or report.part.why,
+                "Floor: what shortcuts reach without a look at the picture." if best else f"Floor: {report.floor.note}",
+            ]
+        ),
         title_justify="left",
         caption_justify="left",
     )
     table.add_column("")
     table.add_column("value", justify="right")
     table.add_column("95% interval", justify="right")
+    table.add_column("floor", justify="right")
     for key, name, _ in HEADLINE:
         metric: Metric | None = getattr(report.as_is.headline, key)
         if metric:
-            table.add_row(name, f"{metric.value:.4f}", f"{metric.low:.4f} to {metric.high:.4f}")
+            table.add_row(name, f"{metric.value:.4f}", _interval(metric), floor.get(key, ""))
     return table
 
 
@@ -48,10 +63,38 @@ def robustness_lines(report: Report) -> list[str]:
     return lines
 
 
-def unreadable_line(report: Report) -> str | None:
-    """Return how many files could not be judged and where they are listed, or `None` where all were."""
-    count = len(report.unreadable)
+def summarize_audit(audit: Audit) -> Group:
+    """Return what an audit found, and what to do about it."""
+    copies = Table(
+        title=f"{audit.data}: {audit.images:,} images, {audit.real:,} real and {audit.ai:,} AI", title_justify="left"
+    )
+    copies.add_column("")
+    for name in ("pairs", "real", "AI", "both labels", "between splits"):
+        copies.add_column(name, justify="right")
+    for name, found in (("Identical files", audit.identical), ("Near copies", audit.near)):
+        counts = (found.pairs, found.real, found.ai, found.both, found.between)
+        copies.add_row(name, *(f"{count:,}" for count in counts))
+    shortcuts = Table(title="What tells the label without a look at the picture", title_justify="left")
+    shortcuts.add_column("")
+    for name in ("AUROC", "95% interval", "accuracy"):
+        shortcuts.add_column(name, justify="right")
+    for row in audit.floor.shortcuts:
+        shortcuts.add_row(
+            FAMILIES[row.family], f"{row.auroc.value:.4f}", _interval(row.auroc), f"{row.accuracy.value:.4f}"
+        )
+    advice = [Padding(Text(f"{i}. {sentence}"), (0, 0, 0, 2)) for i, sentence in enumerate(audit.advice, start=1)]
+    told = (shortcuts,) if audit.floor.shortcuts else ()
+    return Group(copies, *told, Text(audit.floor.note, style="dim"), Text("What to do", style="bold"), *advice)
+
+
+def _interval(metric: Metric) -> str:
+    return f"{metric.low:.4f} to {metric.high:.4f}"
+
+
+def unreadable_line(unreadable: Sequence[Unreadable], *, where: str = "; see the report") -> str | None:
+    """Return how many files could not be read and where they are listed, or `None` where all were."""
+    count = len(unreadable)
     if not count:
         return None
     files = "One file" if count == 1 else f"{count:,} files"
-    return f"{files} could not be judged: {report.unreadable[0].path}{', …' if count > 1 else ''}; see the report."
+    return f"{files} could not be judged: {unreadable[0].path}{', …' if count > 1 else ''}{where}."

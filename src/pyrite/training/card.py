@@ -41,6 +41,13 @@ def write_card(info: BundleInfo, report: Report) -> str:
         metric: Metric | None = getattr(report.as_is.headline, key)
         if metric:
             lines.append(f"| {name} | {metric.value:.4f} | {metric.low:.4f} to {metric.high:.4f} |")
+    if floor := report.floor.best:
+        lines += [
+            "",
+            f"On the same images, shortcuts reach an AUROC of {floor.auroc.value:.4f} and an accuracy of "
+            f"{floor.accuracy.value:.4f} without a look at the picture: facts of the file, global statistics and the "
+            "spectrum.",
+        ]
     lines += [
         "",
         f"At an error budget of {report.max_fpr:.0%}:",

@@ -1,0 +1,112 @@
+"""What might give a label away without a look at the picture: facts of the file, global statistics, the spectrum."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+
+from pyrite.datasets.dataset import Dataset
+from pyrite.datasets.decode import Progress, in_parallel
+from pyrite.datasets.storage import Storage
+from pyrite.errors import ImageError
+from pyrite.image import FORMATS, Image, open_image
+from pyrite.preprocess import Pixels
+from pyrite.spectrum import BANDS, luma, radial_spectrum
+
+Floats = NDArray[np.float64]
+
+CONTAINER = (
+    "bytes", "width", "height", "bytes per pixel", "luma quantisation", "chroma quantisation", "subsampling",
+    "progressive", "has EXIF", "has XMP", "has a colour profile", "has a comment or text",
+    *(f"is {name}" for name in FORMATS),
+)  # fmt: skip
+STATISTICS = (
+    "mean red", "mean green", "mean blue", "contrast of red", "contrast of green", "contrast of blue",
+    "saturation", "share of black", "share of white", "gradient", "power near Nyquist",
+)  # fmt: skip
+_COLUMNS = (1, len(CONTAINER), len(STATISTICS), BANDS)
+_LARGEST = 1024  # pixels a side of the central part that statistics are taken of
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was measured of each image, all of it at its own size."""
+
+    readable: NDArray[np.bool_]
+    """(n,); the rows of what cannot be read are zeros."""
+    container: Floats
+    """(n, len(CONTAINER)); sizes are natural logarithms, quantisation is the mean of a JPEG's table."""
+    statistics: Floats
+    """(n, len(STATISTICS)), of values from 0 to 1, of the central 1,024 × 1,024 pixels at most; the power is a
+    natural logarithm."""
+    spectrum: Floats
+    """(n, BANDS), the natural logarithm of the mean power in each band."""
+
+
+def measure_facts(dataset: Dataset, progress: Progress | None = None) -> Facts:
+    """Read every image once, in parallel where there are many, and return what is known without its content."""
+    rows = np.zeros((len(dataset), sum(_COLUMNS)))
+    done = 0
+    for part in in_parallel(_measure_chunk, dataset):
+        rows[done : done + len(part)] = part
+        done += len(part)
+        if progress:
+            progress(done, len(dataset))
+    readable, container, statistics, spectrum = np.split(rows, np.cumsum(_COLUMNS)[:-1], axis=1)
+    return Facts(readable[:, 0] > 0, container, statistics, spectrum)
+
+
+def _measure_chunk(storage: Storage, _start: int, names: Sequence[str]) -> Floats:
+    rows = np.zeros((len(names), sum(_COLUMNS)))
+    for row, name in zip(rows, names, strict=True):
+        try:
+            data = storage.read(name)
+            image = open_image(data)
+        except (OSError, ImageError):
+            continue
+        top, left = (max(0, (side - _LARGEST) // 2) for side in image.pixels.shape[:2])
+        pixels = np.ascontiguousarray(image.pixels[top : top + _LARGEST, left : left + _LARGEST])
+        brightness = luma(pixels)
+        bands = radial_spectrum(brightness)
+        row[:] = (1, *_container(image, data), *_statistics(pixels, brightness, bands[-1]), *bands)
+    return rows
+
+
+def _container(image: Image, data: bytes) -> list[float]:
+    info = image.info
+    return [
+        float(np.log(len(data))),
+        float(np.log(image.width)),
+        float(np.log(image.height)),
+        float(np.log(len(data) / (image.width * image.height))),
+        *(_jpeg_coding(data) if image.format == "JPEG" else (0, 0, -1, 0)),
+        "exif" in info,
+        "xmp" in info or "XML:com.adobe.xmp" in info,
+        "icc_profile" in info,
+        "comment" in info or any(isinstance(value, str) for value in info.values()),
+        *(image.format == name for name in FORMATS),
+    ]
+
+
+def _jpeg_coding(data: bytes) -> tuple[float, float, int, bool]:
+    """Return the means of the luma and chroma quantisation tables, the subsampling, and whether it is progressive."""
+    with JpegImageFile(io.BytesIO(data)) as image:
+        means = [float(np.mean(table)) for _, table in sorted(image.quantization.items())] or [0.0]
+        return means[0], means[1] if len(means) > 1 else means[0], get_sampling(image), "progressive" in image.info
+
+
+def _statistics(pixels: Pixels, brightness: NDArray[np.float32], nyquist: float) -> list[float]:
+    flat = pixels.reshape(-1, 3)
+    gradient = np.abs(np.diff(brightness, axis=0)).sum() + np.abs(np.diff(brightness, axis=1)).sum()
+    return [
+        *(flat.mean(axis=0) / 255),
+        *(flat.std(axis=0) / 255),
+        float(np.mean(flat.max(axis=1) - flat.min(axis=1)) / 255),
+        float(np.mean(flat == 0)),
+        float(np.mean(flat == 255)),
+        float(gradient / brightness.size),
+        nyquist,
+    ]

@@ -1,0 +1,75 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pyrite.datasets import Dataset
+from pyrite.datasets.shortcuts import CONTAINER, STATISTICS, Facts, measure_facts
+from pyrite.spectrum import BANDS
+
+
+def measure(tmp_path: Path, *files: tuple[str, bytes]) -> Facts:
+    for name, data in files:
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_bytes(data)
+    return measure_facts(Dataset.open(tmp_path / "data"))
+
+
+def encode(pixels: np.ndarray, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def container(facts: Facts, row: int) -> dict[str, float]:
+    return dict(zip(CONTAINER, facts.container[row], strict=True))
+
+
+def test_what_files_say_without_their_picture(tmp_path: Path) -> None:
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    jpeg = encode(pixels, "JPEG", qtables=[[3] * 64, [7] * 64], subsampling="4:2:0", progressive=True, exif=exif)
+    png = encode(pixels, "PNG", icc_profile=b"profile")
+    facts = measure(tmp_path, ("ai/a.jpg", jpeg), ("real/b.png", png))
+    first, second = container(facts, 0), container(facts, 1)
+    assert first["bytes"] == pytest.approx(np.log(len(jpeg)))
+    assert first["bytes per pixel"] == pytest.approx(np.log(len(jpeg) / 800))
+    assert (first["width"], first["height"]) == pytest.approx((np.log(40), np.log(20)))
+    assert (first["luma quantisation"], first["chroma quantisation"], first["subsampling"]) == (3, 7, 2)
+    assert (first["progressive"], first["has EXIF"], first["has a colour profile"], first["is JPEG"]) == (1, 1, 0, 1)
+    assert (second["has EXIF"], second["has a colour profile"], second["is JPEG"], second["is PNG"]) == (0, 1, 0, 1)
+    assert second["subsampling"] == -1
+
+
+def test_statistics_by_hand(tmp_path: Path) -> None:
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:, 16:] = (255, 51, 51)
+    facts = measure(tmp_path, ("ai/a.png", encode(pixels, "PNG")), ("real/b.png", encode(pixels, "PNG")))
+    found = dict(zip(STATISTICS, facts.statistics[0], strict=True))
+    assert (found["mean red"], found["mean green"], found["mean blue"]) == pytest.approx((0.5, 0.1, 0.1))
+    assert (found["contrast of red"], found["contrast of green"]) == pytest.approx((0.5, 0.1))
+    assert found["saturation"] == pytest.approx(0.4)
+    assert (found["share of black"], found["share of white"]) == pytest.approx((0.5, 1 / 6))
+    # One step of luma 0.299 + 0.2 · 0.701 in each of 32 rows of 32 pixels.
+    assert found["gradient"] == pytest.approx(0.4392 / 32, rel=0.01)
+    assert found["power near Nyquist"] == facts.spectrum[0, -1]
+
+
+def test_what_cannot_be_read_is_a_row_of_zeros(tmp_path: Path) -> None:
+    good = encode(np.zeros((8, 8, 3), np.uint8), "PNG")
+    facts = measure(tmp_path, ("ai/a.png", good), ("ai/b.png", b"no image"), ("real/c.png", b""))
+    assert facts.readable.tolist() == [True, False, False]
+    assert not facts.container[1:].any()
+    assert not facts.statistics[1:].any()
+    assert facts.spectrum.shape == (3, BANDS)
+
+
+def test_a_large_image_is_measured_by_its_middle(tmp_path: Path) -> None:
+    pixels = np.zeros((1030, 1100, 3), np.uint8)
+    pixels[3:-3, 38:-38] = 255
+    facts = measure(tmp_path, ("ai/a.png", encode(pixels, "PNG")), ("real/b.png", encode(pixels, "PNG")))
+    assert facts.statistics[0, 0] == 1
+    assert container(facts, 0)["width"] == pytest.approx(np.log(1100))

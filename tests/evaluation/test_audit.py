@@ -1,0 +1,145 @@
+import re
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+import pyrite
+from pyrite.errors import DatasetError, EvaluationError
+from pyrite.evaluation import Audit, audit
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def paint(path: Path, seed: int, **options: object) -> None:
+    random = np.random.default_rng(seed)
+    coarse = random.normal(128, 30, (8, 8, 3)).repeat(4, axis=0).repeat(4, axis=1)
+    pixels = (coarse + random.normal(0, 12, (32, 32, 1))).clip(0, 255).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """30 images of each class for training and 5 for testing, all different, PNG and alike in kind."""
+    root = tmp_path / "data"
+    for label, name in enumerate(("REAL", "FAKE")):
+        for i in range(30):
+            paint(root / "train" / name / f"{i:02}.png", 100 * label + i)
+        for i in range(5):
+            paint(root / "test" / name / f"{i:02}.png", 1000 + 100 * label + i)
+    return root
+
+
+def test_clean_data_gets_a_clean_bill(folder: Path) -> None:
+    found = audit(folder)
+    assert (found.images, found.real, found.ai) == (70, 35, 35)
+    assert found.splits == {"test": 10, "train": 60}
+    assert found.identical.pairs == found.near.pairs == 0
+    assert found.identical.leaked == found.near.leaked == {"test": 0}
+    assert found.floor.best is not None
+    assert found.spectra is not None
+    assert pyrite.audit is audit
+
+
+def test_copies_are_counted_by_label_and_split(folder: Path) -> None:
+    def copy(source: str, target: str) -> None:
+        (folder / target).write_bytes((folder / source).read_bytes())
+
+    copy("train/FAKE/00.png", "test/FAKE/00.png")
+    copy("train/FAKE/00.png", "train/FAKE/01.png")
+    copy("train/REAL/02.png", "train/FAKE/02.png")
+    paint(folder / "test" / "REAL" / "03.jpg", 3, quality=90, subsampling=0)
+    found = audit(folder)
+    one, two, three = (found.identical.real, found.identical.ai, found.identical.both)
+    assert (found.identical.pairs, one, two, three, found.identical.between) == (4, 0, 3, 1, 2)
+    assert {frozenset(group) for group in found.identical_files} == {
+        frozenset({"test/FAKE/00.png", "train/FAKE/00.png", "train/FAKE/01.png"}),
+        frozenset({"train/FAKE/02.png", "train/REAL/02.png"}),
+    }
+    [pair] = found.near_pairs
+    assert (pair.first, pair.second) == ("test/REAL/03.jpg", "train/REAL/03.png")
+    assert (found.near.pairs, found.near.real, found.near.between) == (1, 1, 1)
+    assert (found.identical.leaked, found.near.leaked) == ({"test": 1}, {"test": 2})
+    assert found.advice[0].startswith("1 pair of identical files stands under both labels")
+    assert any(sentence.startswith("1 of the 11 test images stands in an earlier split") for sentence in found.advice)
+    assert any(sentence.startswith("1 more test image has a near copy") for sentence in found.advice)
+
+
+def test_a_shortcut_in_the_files_is_named(folder: Path) -> None:
+    for path in folder.rglob("FAKE/*.png"):
+        Image.open(path).save(path.with_suffix(".jpg"), quality=95, subsampling=0)
+        path.unlink()
+    found = audit(folder)
+    assert found.floor.best is not None
+    assert found.floor.best.auroc.value > 0.99
+    assert any("The files alone tell the classes apart (AUROC 1.000; in AI images" in said for said in found.advice)
+    assert any(sentence.startswith("The shortcut floor is an AUROC of 1.000") for sentence in found.advice)
+
+
+def test_the_page_and_the_json_hold_all_of_it(folder: Path, tmp_path: Path) -> None:
+    hostile = folder / "train" / "REAL" / "<script>alert(1)<x>.png"
+    paint(hostile, 0)
+    (folder / "test" / "FAKE" / "<b>.png").write_bytes(b"no image")
+    stages: list[str] = []
+    out = tmp_path / "deep" / "out"
+    found = audit(folder, out=out, watch=lambda stage, done, total: stages.append(stage))
+    assert sorted(path.name for path in out.iterdir()) == ["audit.html", "audit.json"]
+    data = (out / "audit.json").read_bytes()
+    assert msgspec.json.decode(data, type=Audit) == found
+    assert b"NaN" not in data
+    page = (out / "audit.html").read_text()
+    assert page.count("data:image/png") == 2
+    assert "<script" not in page
+    assert "<b>.png" not in page
+    assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org)", page)
+    for words in ("What to do", "The shortcut floor", "Spectra of both classes", "Unreadable files"):
+        assert words in page
+    assert list(dict.fromkeys(stages)) == [
+        "Decoding", "Looking for near copies", "Measuring shortcuts", "Validating shortcuts", "Writing the page",
+    ]  # fmt: skip
+
+
+def test_unreadable_files_are_listed_and_count_nowhere(folder: Path) -> None:
+    for name in ("a", "b"):
+        (folder / "test" / "REAL" / f"{name}.png").write_bytes(b"the same")
+    found = audit(folder)
+    assert [(file.path, file.code) for file in found.unreadable] == [
+        ("test/REAL/a.png", "unsupported_format"), ("test/REAL/b.png", "unsupported_format"),
+    ]  # fmt: skip
+    assert (found.images, found.identical.pairs) == (70, 0)
+    assert any("2 files cannot be read" in sentence for sentence in found.advice)
+
+
+def test_few_images_or_one_class_leave_the_floor_out(tmp_path: Path) -> None:
+    for i in range(3):
+        paint(tmp_path / "few" / "real" / f"{i}.png", i)
+    (tmp_path / "few" / "fake").mkdir()
+    (tmp_path / "few" / "fake" / "0.png").write_bytes(b"")
+    found = audit(tmp_path / "few", out=tmp_path / "out")
+    assert (found.real, found.ai, found.floor.best, found.spectra) == (3, 0, None, None)
+    assert any(sentence.startswith("Shortcuts: not measured: it takes 20") for sentence in found.advice)
+    assert "here are 3 real and 0 AI." in (tmp_path / "out" / "audit.html").read_text()
+
+
+def test_nothing_to_audit_is_one_sentence(tmp_path: Path) -> None:
+    for name in ("real", "fake"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "0.png").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"None of the 2 files of data .* fake/0\.png: The file is empty"):
+        audit(tmp_path / "data")
+    (tmp_path / "file").touch()
+    with pytest.raises(EvaluationError, match="cannot hold a report"):
+        audit(tmp_path / "data", out=tmp_path / "file")
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "unseen32.zip").exists(), reason="../shared/data/unseen32.zip is not here")
+def test_real_images_of_other_generators() -> None:
+    found = audit(SHARED / "unseen32.zip")
+    assert (found.real, found.ai) == (629, 691)
+    assert found.floor.best is not None
+    assert 0.5 < found.floor.best.auroc.low < found.floor.best.auroc.high < 1
