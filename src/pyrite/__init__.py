@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pyrite.detector import Detector
     from pyrite.errors import PyriteError
     from pyrite.evaluation import Report, evaluate
+    from pyrite.explanation import Explanation, explain
     from pyrite.results import Detection, Evidence, Verdict
     from pyrite.training import Recipe, train
 
@@ -21,11 +22,13 @@ _HOMES = {
     "Detection": "results",
     "Detector": "detector",
     "Evidence": "results",
+    "Explanation": "explanation",
     "PyriteError": "errors",
     "Recipe": "training",
     "Report": "evaluation",
     "Verdict": "results",
     "evaluate": "evaluation",
+    "explain": "explanation",
     "train": "training",
 }
 
@@ -35,11 +38,13 @@ __all__ = [
     "Detection",
     "Detector",
     "Evidence",
+    "Explanation",
     "PyriteError",
     "Recipe",
     "Report",
     "Verdict",
     "evaluate",
+    "explain",
     "train",
 ]
 

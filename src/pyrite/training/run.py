@@ -18,6 +18,7 @@ from pyrite.detector import make_golden
 from pyrite.errors import DatasetError, ImageError, TrainingError, require
 from pyrite.evaluation import Part, Report, measure
 from pyrite.evaluation.provenance import current_command, package_versions, source_commit
+from pyrite.explanation import measure_spectra
 from pyrite.image import open_image
 from pyrite.preprocess import Preprocess
 from pyrite.runtime import Session
@@ -148,6 +149,7 @@ def train(
             "golden.json": make_golden(info, onnx, _golden_images(decoded, dataset, parts.validation)),
             "recipe.toml": dump_recipe(recipe).encode(),
             "trained_on.bin": remember([decoded.hashes[i] for i in (*parts.train, *parts.validation)]),
+            "spectra.json": measure_spectra(decoded.pixels, dataset.labels, parts.train, seed=recipe.seed),
         }
         report = measure(
             Bundle(info, files),
