@@ -22,6 +22,8 @@ from pyrite.decision import Policy, Scope
 from pyrite.evaluation import Report
 from pyrite.evaluation.figures import Figures
 from pyrite.evaluation.metrics import Headline
+from pyrite.explanation import ClassSpectrum, Explanation, Spectra
+from pyrite.explanation.faithfulness import Faithfulness
 from pyrite.preprocess import Preprocess
 from pyrite.results import Detection, Evidence, Failure, Model, Reason, Verdict
 from pyrite.training import Recipe
@@ -129,9 +131,10 @@ def names_of(struct: type) -> list[str]:
         ("detection.md", (Detection, Evidence, Model, Failure), (*Verdict, *Reason)),
         (
             "bundle.md",
-            (BundleInfo, Preprocess, Scope, Calibration, Policy, TrainingInfo, DataInfo),
+            (BundleInfo, Preprocess, Scope, Calibration, Policy, TrainingInfo, DataInfo, Spectra, ClassSpectrum),
             (MANIFEST, *REQUIRED, *OPTIONAL),
         ),
+        ("explanation.md", (Explanation, Faithfulness), ()),
         ("report.md", (Report, Figures, Headline), ()),
     ],
 )
