@@ -104,7 +104,9 @@ def test_the_bundle_remembers_what_it_learnt_from_and_nothing_else(unbroken: Run
 
 def test_the_bundle_has_the_spectra_of_what_it_was_trained_on(unbroken: Run, toy: Path) -> None:
     dataset = Dataset.open(toy)
-    parts = split(dataset, content_hashes(dataset), unbroken.recipe.protocol, unbroken.recipe.fractions, unbroken.recipe.seed)
+    parts = split(
+        dataset, content_hashes(dataset), unbroken.recipe.protocol, unbroken.recipe.fractions, unbroken.recipe.seed
+    )
     spectra = msgspec.json.decode(load_bundle(unbroken.out / "bundle").read("spectra.json"), type=Spectra)
     for label, of in enumerate((spectra.real, spectra.ai)):
         chosen = [int(i) for i in parts.train if dataset.labels[i] == label]

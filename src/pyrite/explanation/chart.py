@@ -65,7 +65,8 @@ def draw_chart(spectrum: Floats, spectra: Spectra | None, width: int, size: floa
     for of, colour, _ in means:
         layer([place(i, value) for i, value in enumerate(of.mean)], colour, 255, size / 8)
     layer([place(i, value) for i, value in enumerate(spectrum.tolist())], INK, 255, size / 5)
-    return stack([*keys, picture], round(size / 5))
+    title = write("Power of detail, on a logarithmic scale", width, size, MUTED)
+    return stack([title, *keys, picture], round(size / 5))
 
 
 def _key(name: str, colour: Colour, width: int, size: float) -> Image.Image:

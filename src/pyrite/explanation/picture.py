@@ -49,25 +49,26 @@ def draw(explanation: Explanation) -> Image.Image:
     column = max(panel.width, _SMALLEST)
     size = column * _LETTERS
     gap = round(size)
-    better = explanation.faithfulness.better_than_random
-    left = [write(_size_note(explanation, scale), column, size, MUTED), panel]
-    if better:
-        legend = _legend(float(np.abs(explanation.moved).max()), column, size)
-        right = [write("What moved the score", column, size, MUTED), _overlay(panel, explanation.moved), legend]
+    if explanation.faithfulness.better_than_random:
+        largest = float(np.abs(explanation.moved).max())
+        panel_of_map = [_overlay(panel, explanation.moved), _legend(largest, column, size)]
+        what = [write(_IS, column, size, MUTED)]
     else:
-        right = [write("No map", column, size, MUTED), _instead(panel.height, column, size)]
-    trust = [write(line, column, size) for line in describe_faithfulness(explanation)]
-    notes = [*trust, write(_IS, column, size, MUTED)] if better else trust
-    spectrum = [
+        panel_of_map, what = [_instead(panel.height, column, size)], []
+    left = [
+        write(_size_note(explanation, scale), column, size, MUTED),
+        panel,
+        *(write(line, column, size) for line in describe_faithfulness(explanation)),
+        *what,
+    ]
+    right = [
+        write("What moved the score", column, size, MUTED),
+        *panel_of_map,
         write(describe_spectrum(explanation), column, size),
         draw_chart(explanation.spectrum, explanation.spectra, column, size),
     ]
-    rows = [
-        _head(explanation, 2 * column + gap, size),
-        beside([stack(left, gap // 2), stack(right, gap // 2)], gap, column),
-        beside([stack(notes, gap // 2), stack(spectrum, gap // 2)], gap, column),
-    ]
-    return framed(stack(rows, gap), gap)
+    columns = beside([stack(left, gap // 2), stack(right, gap // 2)], gap, column)
+    return framed(stack([_head(explanation, columns.width, size), columns], gap), gap)
 
 
 def _head(explanation: Explanation, width: int, size: float) -> Image.Image:
