@@ -216,6 +216,7 @@ def test_an_image_out_of_scope_is_explained_and_stays_uncertain(run: Run, saved:
         ("out", "must end with .png"),
         ("gone/out.png", "there is no folder"),
         ("folder.png", "that is a folder"),
+        (f"{'long' * 80}.png", "File name too long"),
         ("checks.png", "is the image itself"),
         ("link.png", "is the image itself"),
     ],

@@ -20,7 +20,7 @@ from pyrite.explanation.drawing import (
     load_font,
     stack,
     write,
-)  # fmt: skip
+)
 from pyrite.explanation.values import Explanation, describe_faithfulness, describe_spectrum
 from pyrite.results import Reason, Verdict
 
@@ -31,7 +31,7 @@ _LETTERS = 1 / 29  # of a column's width: the size of its text
 _COLOURS = {Verdict.AI: AI, Verdict.REAL: REAL, Verdict.UNCERTAIN: INK}
 _BLACK = (72, 72, 72)
 _STRONGEST = 0.8  # How far the colour of the largest value covers the image.
-_IS = (
+_MEANING = (
     "Orange parts raise the score for AI, compared with the same part blurred; blue parts lower it. The map tells "
     "where this model's score comes from. It does not tell which parts were generated or edited, and it proves nothing."
 )
@@ -52,7 +52,7 @@ def draw(explanation: Explanation) -> Image.Image:
     if explanation.faithfulness.better_than_random:
         largest = float(np.abs(explanation.moved).max())
         panel_of_map = [_overlay(panel, explanation.moved), _legend(largest, column, size)]
-        what = [write(_IS, column, size, MUTED)]
+        what = [write(_MEANING, column, size, MUTED)]
     else:
         panel_of_map, what = [_instead(panel.height, column, size)], []
     left = [

@@ -98,6 +98,13 @@ def check_out(out: str | Path, source: Source) -> None:
         PyriteError: `out` is no .png, is a folder, lies in none, or is the image itself.
     """
     out = Path(out)
+    try:
+        _check_out(out, source)
+    except OSError as error:
+        raise PyriteError(f"The picture cannot be written to {out}: {error.strerror or error}.") from error
+
+
+def _check_out(out: Path, source: Source) -> None:
     if out.suffix.lower() != ".png":
         raise PyriteError(f"The picture is a PNG, so its name must end with .png, and {out.name!r} does not.")
     if not out.parent.is_dir():

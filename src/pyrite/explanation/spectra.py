@@ -14,14 +14,15 @@ from pyrite.spectrum import BANDS, luma, radial_spectrum
 FILE = "spectra.json"
 _IMAGES = 2000  # Of each class: the mean's error is then a fortieth of what images differ by.
 
-Deviation = Annotated[float, msgspec.Meta(ge=0)]
+LogPower = Annotated[float, msgspec.Meta(ge=-100, le=100)]  # A pixel's 0 to 1 allows no more than 12.
+Deviation = Annotated[float, msgspec.Meta(ge=0, le=100)]
 
 
 class ClassSpectrum(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of one class: the mean and standard deviation over images of the natural logarithm of the power, per band."""
 
     images: Annotated[int, msgspec.Meta(ge=1)]
-    mean: tuple[float, ...]
+    mean: tuple[LogPower, ...]
     deviation: tuple[Deviation, ...]
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from pyrite.results import Detection, Verdict
 from pyrite.sources import encodable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Explanation:
     """What moved the score of one image, whether that can be trusted, and how much detail the image has."""
 
