@@ -27,6 +27,9 @@ from pyrite.evaluation.floor import FAMILIES, Fact, Floor, Shortcut
 from pyrite.evaluation.metrics import Headline, PrevalenceRow
 from pyrite.evaluation.plots import Spectrum
 from pyrite.evaluation.robustness import Condition, Flips, Robustness
+from pyrite.explanation import ClassSpectrum, Explanation
+from pyrite.explanation import Spectra as BundleSpectra
+from pyrite.explanation.faithfulness import Faithfulness
 from pyrite.preprocess import Preprocess
 from pyrite.results import Detection, Evidence, Failure, Model, Reason, Verdict
 from pyrite.training import Recipe
@@ -134,7 +137,18 @@ def names_of(struct: type) -> list[str]:
         ("detection.md", (Detection, Evidence, Model, Failure), (*Verdict, *Reason)),
         (
             "bundle.md",
-            (BundleInfo, Preprocess, Scope, Calibration, Policy, TrainingInfo, DataInfo, Quantization),
+            (
+                BundleInfo,
+                Preprocess,
+                Scope,
+                Calibration,
+                Policy,
+                TrainingInfo,
+                DataInfo,
+                Quantization,
+                BundleSpectra,
+                ClassSpectrum,
+            ),
             (MANIFEST, *REQUIRED, *OPTIONAL),
         ),
         (
@@ -143,6 +157,7 @@ def names_of(struct: type) -> list[str]:
             (),
         ),
         ("audit.md", (Audit, Copies, NearPair, Floor, Shortcut, Fact, Spectra, Spectrum), tuple(FAMILIES)),
+        ("explanation.md", (Explanation, Faithfulness), ()),
     ],
 )
 def test_every_field_of_a_file_is_documented(page: str, structs: tuple[type, ...], more: tuple[str, ...]) -> None:

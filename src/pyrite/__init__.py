@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pyrite.detector import Detector
     from pyrite.errors import PyriteError
     from pyrite.evaluation import Report, audit, evaluate
+    from pyrite.explanation import Explanation, explain
     from pyrite.results import Detection, Evidence, Verdict
     from pyrite.training import Recipe, train
 
@@ -21,12 +22,14 @@ _HOMES = {
     "Detection": "results",
     "Detector": "detector",
     "Evidence": "results",
+    "Explanation": "explanation",
     "PyriteError": "errors",
     "Recipe": "training",
     "Report": "evaluation",
     "Verdict": "results",
     "audit": "evaluation",
     "evaluate": "evaluation",
+    "explain": "explanation",
     "train": "training",
 }
 
@@ -36,12 +39,14 @@ __all__ = [
     "Detection",
     "Detector",
     "Evidence",
+    "Explanation",
     "PyriteError",
     "Recipe",
     "Report",
     "Verdict",
     "audit",
     "evaluate",
+    "explain",
     "train",
 ]
 

@@ -9,6 +9,7 @@ golden.json    small images with what the model must say of them
 report.json    the held-out evaluation (optional)
 recipe.toml    what trained the model (optional)
 trained_on.bin which images trained or chose the model, as shortened hashes (optional)
+spectra.json   the average power spectra of both classes' training images (optional)
 card.md        what the model is for, and what it is not (optional)
 ```
 """
@@ -35,7 +36,7 @@ from pyrite.preprocess import Preprocess
 FORMAT = 1
 MANIFEST = "bundle.json"
 REQUIRED = ("model.onnx", "golden.json")
-OPTIONAL = ("report.json", "recipe.toml", "trained_on.bin", "card.md")
+OPTIONAL = ("report.json", "recipe.toml", "trained_on.bin", "spectra.json", "card.md")
 DEFAULT = Path(__file__).parent / "bundles" / "default"
 """The bundle that comes with Pyrite."""
 MAX_BYTES = 256_000_000

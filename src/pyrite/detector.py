@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from pyrite.bundle import DEFAULT, Bundle, BundleInfo, load_bundle
 from pyrite.decision import Policy, decide, explain
@@ -115,6 +116,14 @@ class Detector:
         if batch_size < 1:
             raise PyriteError(f"batch_size must be at least 1, not {batch_size}.")
         return self._stream(iter(sources), batch_size)
+
+    def logits(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the model's raw scores (n,) of model inputs (n, height, width, 3), as `Preprocess.apply` gives them.
+
+        Raises:
+            BundleError: The model fails.
+        """
+        return self._session.logits(inputs)
 
     def _stream(self, sources: Iterator[Source], batch_size: int) -> Iterator[Detection]:
         pool = ThreadPoolExecutor(min(4, available_cpus()), thread_name_prefix="pyrite-decode")

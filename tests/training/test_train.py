@@ -22,7 +22,10 @@ from pyrite.datasets import Dataset, content_hashes, make_toy, recognise, split
 from pyrite.detector import Detector
 from pyrite.errors import DatasetError, ExportError, RecipeError, TrainingError
 from pyrite.evaluation import evaluate
+from pyrite.explanation import Spectra
 from pyrite.golden import replay_golden
+from pyrite.image import open_image
+from pyrite.spectrum import luma, radial_spectrum
 from pyrite.training import Recipe, load_recipe, train
 from pyrite.training.checkpoint import load_checkpoint
 from pyrite.training.curves import write_tensorboard
@@ -98,6 +101,20 @@ def test_the_bundle_remembers_what_it_learnt_from_and_nothing_else(unbroken: Run
     seen = recognise(load_bundle(unbroken.out / "bundle").read("trained_on.bin"), hashes)
     assert np.flatnonzero(seen).tolist() == sorted([*parts.train, *parts.validation])
     assert evaluate(unbroken.out / "bundle", toy / "train").part.caution is not None
+
+
+def test_the_bundle_has_the_spectra_of_what_it_was_trained_on(unbroken: Run, toy: Path) -> None:
+    dataset = Dataset.open(toy)
+    parts = split(
+        dataset, content_hashes(dataset), unbroken.recipe.protocol, unbroken.recipe.fractions, unbroken.recipe.seed
+    )
+    spectra = msgspec.json.decode(load_bundle(unbroken.out / "bundle").read("spectra.json"), type=Spectra)
+    for label, of in enumerate((spectra.real, spectra.ai)):
+        chosen = [int(i) for i in parts.train if dataset.labels[i] == label]
+        powers = [radial_spectrum(luma(open_image(dataset.read(i)).pixels)) for i in chosen]
+        assert of.images == len(chosen)
+        np.testing.assert_allclose(of.mean, np.mean(powers, 0), atol=1e-4)
+        np.testing.assert_allclose(of.deviation, np.std(powers, 0), atol=1e-4)
 
 
 def test_the_bundle_says_how_well_it_was_exported(unbroken: Run) -> None:

@@ -11,6 +11,7 @@ from pyrite.bundle import Bundle, BundleInfo, save_bundle
 from pyrite.datasets import Dataset, Decoded
 from pyrite.errors import DatasetError, ImageError, TrainingError
 from pyrite.evaluation import Part, Report, measure
+from pyrite.explanation import measure_spectra
 from pyrite.golden import make_golden
 from pyrite.image import open_image
 from pyrite.training.card import write_card
@@ -40,7 +41,8 @@ def publish(
     """
     dataset, decoded, parts = material.dataset, material.decoded, material.parts
     golden = make_golden(info, files["model.onnx"], _golden_images(decoded, dataset, parts.validation))
-    files = {**files, "golden.json": golden}
+    spectra = measure_spectra(decoded.pixels, dataset.labels, parts.train)
+    files = {**files, "golden.json": golden, "spectra.json": spectra}
     report = measure(
         Bundle(info, files),
         dataset,

@@ -1,0 +1,122 @@
+"""An explanation as one picture, for people who have nothing but an image viewer."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageOps
+
+from pyrite.explanation.chart import draw_chart
+from pyrite.explanation.drawing import (
+    AI,
+    GREY,
+    INK,
+    MUTED,
+    PALE,
+    PAPER,
+    REAL,
+    beside,
+    framed,
+    load_font,
+    stack,
+    write,
+)
+from pyrite.explanation.values import Explanation, describe_faithfulness, describe_spectrum
+from pyrite.results import Reason, Verdict
+
+LARGEST = 2048
+"""Pixels on the longer side of the image that the map is laid over, at most."""
+_SMALLEST = 440  # Smaller images are enlarged by a whole number until their longer side has as many pixels.
+_LETTERS = 1 / 29  # of a column's width: the size of its text
+_COLOURS = {Verdict.AI: AI, Verdict.REAL: REAL, Verdict.UNCERTAIN: INK}
+_BLACK = (72, 72, 72)
+_STRONGEST = 0.8  # How far the colour of the largest value covers the image.
+_MEANING = (
+    "Orange parts raise the score for AI, compared with the same part blurred; blue parts lower it. The map tells "
+    "where this model's score comes from. It does not tell which parts were generated or edited, and it proves nothing."
+)
+
+
+def draw(explanation: Explanation) -> Image.Image:
+    """Return the picture: the image, the map over it, how far to trust that, and the spectrum.
+
+    Both panels have the image's own size, but for images of less than 440 pixels or more than 2,048 on the longer
+    side; the picture says so. Where the map is no better than random, it is left out, and the picture says that.
+    """
+    image = Image.fromarray(explanation.pixels)
+    scale = max(1, math.ceil(_SMALLEST / max(image.size)))
+    panel = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+    column = max(panel.width, _SMALLEST)
+    size = column * _LETTERS
+    gap = round(size)
+    if explanation.faithfulness.better_than_random:
+        largest = float(np.abs(explanation.moved).max())
+        panel_of_map = [_overlay(panel, explanation.moved), _legend(largest, column, size)]
+        what = [write(_MEANING, column, size, MUTED)]
+    else:
+        panel_of_map, what = [_instead(panel.height, column, size)], []
+    left = [
+        write(_size_note(explanation, scale), column, size, MUTED),
+        panel,
+        *(write(line, column, size) for line in describe_faithfulness(explanation)),
+        *what,
+    ]
+    right = [
+        write("What moved the score", column, size, MUTED),
+        *panel_of_map,
+        write(describe_spectrum(explanation), column, size),
+        draw_chart(explanation.spectrum, explanation.spectra, column, size),
+    ]
+    columns = beside([stack(left, gap // 2), stack(right, gap // 2)], gap, column)
+    return framed(stack([_head(explanation, columns.width, size), columns], gap), gap)
+
+
+def _head(explanation: Explanation, width: int, size: float) -> Image.Image:
+    found = explanation.detection
+    model = f", by {found.model.name} {found.model.version}" if found.model else ""
+    score = f"Probability of AI by the pixels alone{model}: {found.probability or 0:.1%}. "
+    if found.reason is Reason.OUT_OF_SCOPE:
+        score = f"The pixels' score leans to {explanation.leans}. "
+    return stack(
+        [write(f"Verdict: {found.verdict}", width, 1.8 * size, _COLOURS[found.verdict]),
+         write(f"{score}{found.explanation}", width, size)],
+        0,
+    )  # fmt: skip
+
+
+def _size_note(explanation: Explanation, scale: int) -> str:
+    found = explanation.detection
+    size = f"The image, {found.width:,} × {found.height:,} pixels"
+    if scale > 1:
+        return f"{size}, each drawn {scale} × {scale}"
+    height, width = explanation.pixels.shape[:2]
+    return size if (width, height) == (found.width, found.height) else f"{size}, brought down to {width:,} × {height:,}"
+
+
+def _overlay(panel: Image.Image, moved: NDArray[np.float64]) -> Image.Image:
+    """Return the image in grey under the colours of the map, which is smoothed between the centres of its cells."""
+    strength = Image.fromarray((moved / (np.abs(moved).max() or 1)).astype(np.float32))
+    smooth = np.asarray(strength.resize(panel.size, Image.Resampling.BILINEAR))
+    # Black would swallow the colours, so it becomes a grey.
+    whole = ImageOps.colorize(ImageOps.grayscale(panel), _BLACK, PAPER)
+    for colour, part in ((AI, smooth), (REAL, -smooth)):
+        mask = (np.clip(part, 0, 1) * 255 * _STRONGEST).round().astype(np.uint8)
+        whole.paste(colour, mask=Image.fromarray(mask))
+    return whole
+
+
+def _legend(largest: float, width: int, size: float) -> Image.Image:
+    bar = _overlay(Image.new("RGB", (width, round(size)), GREY), np.linspace(-1, 1, width)[None])
+    labels = Image.new("RGB", (width, round(1.4 * size)), PAPER)
+    marks = ((0, "lm", f"-{largest:.2f}, to real"), (width / 2, "mm", "0"), (width, "rm", f"to AI, +{largest:.2f}"))
+    for x, anchor, label in marks:
+        ImageDraw.Draw(labels).text((x, 0.7 * size), label, MUTED, load_font(size), anchor)
+    return stack([bar, labels, write("By how much a part moves the log-odds of AI", width, size, MUTED)], 0)
+
+
+def _instead(height: int, width: int, size: float) -> Image.Image:
+    """Return what stands in the place of a map that would mislead."""
+    text = write("No map is shown: it is no better than random.", round(width - 4 * size), size, INK, PALE)
+    whole = Image.new("RGB", (width, max(height, round(text.height + 4 * size))), PALE)
+    whole.paste(text, (round(2 * size), round(2 * size)))
+    return whole

@@ -1,0 +1,92 @@
+"""What an explanation says, as values and in sentences."""
+
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrite.explanation.faithfulness import Faithfulness
+from pyrite.explanation.spectra import Spectra, distance
+from pyrite.preprocess import Pixels
+from pyrite.results import Detection, Verdict
+from pyrite.sources import encodable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Explanation:
+    """What moved the score of one image, whether that can be trusted, and how much detail the image has."""
+
+    detection: Detection
+    leans: Verdict
+    """The class that the pixels' score leans to, whatever the verdict: `ai` where the probability is above 0.5."""
+    moved: NDArray[np.float64]
+    """(rows, columns): by how much each cell moves the log-odds of AI, below 0 towards real. It means something
+    only where `faithfulness.better_than_random`."""
+    faithfulness: Faithfulness
+    spectrum: NDArray[np.float64]
+    """(16,), of the model input, as `pyrite.spectrum.radial_spectrum` gives it."""
+    spectra: Spectra | None
+    """Of training images of both classes; `None` where the bundle keeps none."""
+    input_size: tuple[int, int]
+    """Height and width of the model input, which everything here but `pixels` is of."""
+    scored: int
+    """How many images the model scored for this."""
+    pixels: Pixels = field(repr=False)
+    """The image (height, width, 3) at its own size, or with 2,048 pixels on its longer side if that has more."""
+
+    def to_json(self) -> bytes:
+        """Return the figures as JSON; `moved` is null where the map is no better than random."""
+        found = self.detection
+        better = self.faithfulness.better_than_random
+        content = {
+            # A file name may hold bytes that are no UTF-8, which JSON cannot.
+            "detection": found if found.path is None else replace(found, path=encodable(found.path)),
+            "leans": self.leans,
+            "better_than_random": better,
+            "faithfulness": self.faithfulness,
+            "moved": self.moved.tolist() if better else None,
+            "spectrum": self.spectrum.tolist(),
+            "spectra": self.spectra,
+            "input_size": self.input_size,
+            "scored": self.scored,
+        }
+        return msgspec.json.format(msgspec.json.encode(content)) + b"\n"
+
+
+def describe_faithfulness(explanation: Explanation) -> tuple[str, ...]:
+    """Return sentences that tell a person how far the map can be trusted."""
+    found = explanation.faithfulness
+    count = len(found.random_deletion)
+    as_good = count - found.beaten
+    conclusion = (
+        f"The map does better than each of {count} random orders, so it is shown."
+        if found.better_than_random
+        else f"The map is no better than random ({as_good} of {count} random orders do as well), so it is not shown."
+    )
+    lower, higher = (
+        f"{np.mean(values):.2f} ± {np.std(values):.2f} in random order"
+        for values in (found.random_deletion, found.random_insertion)
+    )
+    return (
+        f"Deletion: {found.deletion:.2f} log-odds of {explanation.leans}, {lower} (lower is better).",
+        f"Insertion: {found.insertion:.2f} log-odds of {explanation.leans}, {higher} (higher is better).",
+        conclusion,
+    )
+
+
+def describe_spectrum(explanation: Explanation) -> str:
+    """Return a sentence that tells a person how the spectrum compares."""
+    height, width = explanation.input_size
+    if explanation.spectra is None:
+        return f"Spectrum, at the model's {width} × {height}: the bundle keeps no class averages to compare it with."
+    real, ai = (distance(explanation.spectrum, of) for of in (explanation.spectra.real, explanation.spectra.ai))
+    return (
+        f"Spectrum, at the model's {width} × {height}: {real:.1f} standard deviations from the average real image "
+        f"and {ai:.1f} from the average AI one (1 is usual)."
+    )
+
+
+def describe(explanation: Explanation) -> tuple[str, ...]:
+    """Return the figures as sentences, a line each."""
+    return (*describe_faithfulness(explanation), describe_spectrum(explanation))

@@ -1,0 +1,277 @@
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import pyrite
+from pyrite.bundle import Bundle, save_bundle
+from pyrite.cli import main
+from pyrite.detector import Detector, make_golden
+from pyrite.errors import ImageError, PyriteError
+from pyrite.explanation import describe, explain
+from pyrite.preprocess import Pixels
+from pyrite.results import Reason, Verdict
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `pyrite explain`, and return its exit code, stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pyrite", "explain", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def saved(to_corner: Bundle, tmp_path: Path) -> Path:
+    """Where a bundle lies whose model looks at the top left corner."""
+    images = list(np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8))
+    golden = make_golden(to_corner.info, to_corner.read("model.onnx"), images)
+    save_bundle(tmp_path / "bundle", to_corner.info, {**to_corner.files, "golden.json": golden})
+    return tmp_path / "bundle"
+
+
+@pytest.fixture
+def picture(checks: Pixels, tmp_path: Path) -> Path:
+    """Where the chessboard lies."""
+    Image.fromarray(checks).save(tmp_path / "checks.png")
+    return tmp_path / "checks.png"
+
+
+def test_a_model_that_looks_at_a_corner_gives_a_map_that_peaks_there(to_corner: Bundle, checks: Pixels) -> None:
+    found = explain(checks, to_corner)
+    assert found.leans is Verdict.AI
+    assert found.detection.logit == pytest.approx(3, abs=0.01)
+    assert found.moved.shape == (8, 8)
+    assert np.unravel_index(found.moved.argmax(), (8, 8)) == (0, 0)
+    # The one patch over the corner's outermost cell holds all that the model looks at, and blurring leaves nothing.
+    assert found.moved[0, 0] == pytest.approx(3, abs=0.1)
+    assert np.abs(found.moved[3:]).max() == np.abs(found.moved[:, 3:]).max() == 0
+    faithfulness = found.faithfulness
+    assert faithfulness.better_than_random
+    assert faithfulness.deletion < min(faithfulness.random_deletion)
+    assert faithfulness.insertion > max(faithfulness.random_insertion)
+    # The four cells go first, one step of sixteen: from 3.5 at once to the 0.5 that calibration adds.
+    assert faithfulness.deletion == pytest.approx(0.5 + 3 / 32, abs=0.1)
+    assert faithfulness.insertion == pytest.approx(3.5 - 3 / 32, abs=0.1)
+    assert found.scored == 651
+
+
+def test_what_speaks_for_real_is_below_0(
+    weigh: Callable[..., Bundle], corner: NDArray[np.float32], checks: Pixels
+) -> None:
+    found = explain(checks, weigh(-corner, -1.0))
+    assert found.leans is Verdict.REAL
+    assert found.moved[0, 0] == pytest.approx(-3, abs=0.1)
+    assert found.faithfulness.better_than_random
+    assert found.faithfulness.deletion == pytest.approx(0.5 + 3 / 32, abs=0.1)
+
+
+def test_a_model_that_ignores_the_image_is_no_better_than_random(to_nothing: Bundle, checks: Pixels) -> None:
+    found = explain(checks, to_nothing)
+    assert not found.faithfulness.better_than_random
+    assert "no better than random (19 of 19 random orders do as well), so it is not shown" in describe(found)[2]
+    assert json.loads(found.to_json())["moved"] is None
+
+
+def test_an_image_without_detail_is_no_better_than_random(to_corner: Bundle) -> None:
+    found = explain(np.full((32, 32, 3), 90, np.uint8), to_corner)
+    assert not found.faithfulness.better_than_random
+    assert not found.moved.any()
+
+
+def test_what_is_explained_is_what_the_detector_says(to_corner: Bundle, picture: Path) -> None:
+    found = explain(picture, Detector(to_corner))
+    assert found.detection == Detector(to_corner).detect(picture)
+    assert found.detection.path == str(picture)
+
+
+@pytest.mark.parametrize("kind", ["path", "text", "bytes", "stream", "pillow", "array"])
+def test_any_source_will_do(kind: str, to_corner: Bundle, picture: Path, checks: Pixels) -> None:
+    source = {
+        "path": picture,
+        "text": str(picture),
+        "bytes": picture.read_bytes(),
+        "stream": io.BytesIO(picture.read_bytes()),
+        "pillow": Image.fromarray(checks),
+        "array": checks,
+    }[kind]
+    found = explain(source, to_corner)
+    assert found.faithfulness == explain(checks, to_corner).faithfulness
+    np.testing.assert_array_equal(found.pixels, checks)
+
+
+def test_an_image_is_turned_upright_first(to_corner: Bundle, checks: Pixels, tmp_path: Path) -> None:
+    flat = np.full_like(checks, 125)
+    flat[:8, :8] = checks[:8, :8]
+    turned = Image.fromarray(np.rot90(flat, 1))  # Orientation 6 turns it back, clockwise.
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.png", exif=exif)
+    found = explain(tmp_path / "turned.png", to_corner)
+    np.testing.assert_array_equal(found.pixels, flat)
+    assert np.unravel_index(found.moved.argmax(), (8, 8)) == (0, 0)
+
+
+def test_a_large_image_is_brought_down_for_the_picture_alone(to_corner: Bundle, checks: Pixels) -> None:
+    large = np.zeros((40, 3000, 3), np.uint8)
+    found = explain(large, to_corner)
+    assert found.pixels.shape == (27, 2048, 3)
+    assert (found.detection.width, found.detection.height) == (3000, 40)
+    assert found.detection.reason is Reason.OUT_OF_SCOPE
+    assert found.detection.verdict is Verdict.UNCERTAIN
+
+
+def test_progress_ends_at_the_number_that_it_gave_from_the_start(to_corner: Bundle, checks: Pixels) -> None:
+    told: list[tuple[int, int]] = []
+    explain(checks, to_corner, progress=lambda done, total: told.append((done, total)))
+    assert {total for _, total in told} == {651}
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert told[-1] == (651, 651)
+
+
+def test_the_public_name_is_the_function() -> None:
+    assert pyrite.explain is explain
+
+
+def test_an_unreadable_image_raises(to_corner: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "no.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(ImageError):
+        explain(tmp_path / "no.png", to_corner, out=tmp_path / "out.png")
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_picture_that_cannot_be_written_is_told_and_leaves_the_old_one(
+    to_corner: Bundle, checks: Pixels, tmp_path: Path
+) -> None:
+    (tmp_path / "out.png").write_bytes(b"old")
+    (tmp_path / ".out.png.partial").mkdir()
+    with pytest.raises(PyriteError, match=r"^The picture .*out\.png cannot be written: Is a directory\.$"):
+        explain(checks, to_corner, out=tmp_path / "out.png")
+    assert (tmp_path / "out.png").read_bytes() == b"old"
+
+
+# The command
+
+
+def test_the_command_prints_the_figures_and_writes_the_picture(run: Run, saved: Path, picture: Path) -> None:
+    code, out, err = run(picture, "--bundle", saved, "--out", picture.parent / "out.PNG")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("ai ")
+    assert lines[0].split()[2] == str(picture)
+    assert lines[1].startswith("Deletion: 0.")
+    assert "log-odds of ai" in lines[1]
+    assert lines[2].startswith("Insertion: 3.")
+    assert lines[3] == "The map does better than each of 19 random orders, so it is shown."
+    assert lines[4].startswith("Spectrum, at the model's 32 × 32: the bundle keeps no class averages")
+    assert lines[5] == f"Picture: {picture.parent / 'out.PNG'}"
+    with Image.open(picture.parent / "out.PNG") as written:
+        assert written.format == "PNG"
+        assert min(written.size) > 800
+    assert {path.name for path in picture.parent.iterdir()} == {"bundle", "checks.png", "out.PNG"}
+
+
+def test_json_has_every_figure(run: Run, saved: Path, picture: Path) -> None:
+    code, out, _ = run(picture, "--bundle", saved, "--out", picture.parent / "out.png", "--json")
+    found = explain(picture, saved)
+    read = json.loads(out)
+    assert code == 0
+    assert read == json.loads(found.to_json())
+    assert read["detection"] == json.loads(msgspec.json.encode(found.detection))
+    assert read["better_than_random"] is True
+    assert read["moved"] == found.moved.tolist()
+    assert len(read["faithfulness"]["random_deletion"]) == 19
+    assert (read["leans"], read["scored"], read["input_size"], read["spectra"]) == ("ai", 651, [32, 32], None)
+
+
+def test_an_image_out_of_scope_is_explained_and_stays_uncertain(run: Run, saved: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 200, 3), np.uint8)).save(tmp_path / "large.png")
+    code, out, _ = run(tmp_path / "large.png", "--bundle", saved, "--out", tmp_path / "out.png")
+    assert code == 0
+    assert out.startswith("uncertain ")
+    assert "The model was made for images of 16 to 64 pixels a side and this one has 200 × 90" in out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("out.jpg", "must end with .png"),
+        ("out", "must end with .png"),
+        ("gone/out.png", "there is no folder"),
+        ("folder.png", "that is a folder"),
+        (f"{'long' * 80}.png", "File name too long"),
+        ("checks.png", "is the image itself"),
+        ("link.png", "is the image itself"),
+    ],
+)
+def test_a_place_that_will_not_do_is_wrong_usage(
+    out: str, message: str, run: Run, saved: Path, picture: Path, tmp_path: Path
+) -> None:
+    before = picture.read_bytes()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "link.png").symlink_to(picture)
+    code, said, err = run(picture, "--bundle", saved, "--out", tmp_path / out)
+    assert (code, said) == (2, "")
+    assert message in " ".join(err.replace("│", " ").split())
+    assert picture.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "There is no such file."),
+        (b"", "The file is empty."),
+        (b"text", "This is not an image in a format that is read here"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "The image is damaged"),
+    ],
+)
+def test_an_image_that_cannot_be_read_is_one_sentence(
+    content: bytes | None, message: str, run: Run, saved: Path, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "bad.jpg").write_bytes(content)
+    code, out, err = run(tmp_path / "bad.jpg", "--bundle", saved, "--out", tmp_path / "out.png")
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: ")
+    assert len(err.splitlines()) == 1
+    assert message in err
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_that_is_no_text_is_no_trouble(run: Run, saved: Path, picture: Path, tmp_path: Path) -> None:
+    strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\x1b[31m.png"))
+    strange.write_bytes(picture.read_bytes())
+    code, out, _ = run(strange, "--bundle", saved, "--out", tmp_path / "out.png")
+    assert code == 0
+    assert "\x1b" not in out
+    assert run(strange, "--bundle", saved, "--out", tmp_path / "out.png", "--json")[0] == 0
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not (SHARED / "fixtures").exists(), reason="../shared/data/fixtures is not here")
+@pytest.mark.parametrize("name", ["IMG_5195.HEIC", "landscape_5.jpg", "portrait_1.jpg", "Sony_HDR-HC3.jpg"])
+def test_a_photograph_is_shown_upright_at_its_own_size(name: str, to_corner: Bundle, tmp_path: Path) -> None:
+    found = explain(SHARED / "fixtures" / "camera" / name, to_corner, out=tmp_path / "out.png")
+    size = np.array([found.detection.height, found.detection.width])
+    wanted = size * min(1, 2048 / size.max())
+    np.testing.assert_allclose(found.pixels.shape[:2], wanted, atol=0.5)
+    with Image.open(tmp_path / "out.png") as written:
+        assert written.width > 2 * found.pixels.shape[1]
