@@ -10,7 +10,7 @@ from pyrite.datasets import make_toy
 from pyrite.training import Recipe, load_recipe, train
 from pyrite.training.checkpoint import State
 from pyrite.training.loop import Step
-from pyrite.training.run import Stage
+from pyrite.training.material import Stage
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ from pyrite.evaluation import Report
 from pyrite.training import Recipe
 from pyrite.training.checkpoint import EpochLog, State
 from pyrite.training.loop import Step
-from pyrite.training.run import Stage
+from pyrite.training.material import Stage
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from rich.console import Console
 from pyrite.training.checkpoint import EpochLog, State
 from pyrite.training.display import Display
 from pyrite.training.loop import Step
-from pyrite.training.run import Stage
+from pyrite.training.material import Stage
 
 
 def row(epoch: int, val_loss: float) -> EpochLog:

@@ -30,7 +30,7 @@ from pyrite.training import Recipe, load_recipe, train
 from pyrite.training.checkpoint import load_checkpoint
 from pyrite.training.curves import write_tensorboard
 from pyrite.training.loop import Examples, Step
-from pyrite.training.run import Stage
+from pyrite.training.material import Stage
 
 run_module = sys.modules[train.__module__]
 

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from pyrite.training.checkpoint import EpochLog, State
 from pyrite.training.loop import Step
-from pyrite.training.run import Stage
+from pyrite.training.material import Stage
 
 _LOG_EVERY = 60.0  # Seconds between lines where there is no terminal to redraw.
 

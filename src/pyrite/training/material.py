@@ -1,15 +1,25 @@
 """What a model is made from: a dataset's images, decoded and divided as a recipe says."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from pyrite.datasets import Dataset, Decoded, Progress, Split, content_hashes, content_sha256, decode, split
+from pyrite.datasets import Dataset, Decoded, Split, content_hashes, content_sha256, decode, split
 from pyrite.errors import DatasetError
 from pyrite.preprocess import Preprocess
 from pyrite.sources import encodable
 from pyrite.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the job, and how much of it is done."""
+
+    name: str
+    done: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True)
@@ -26,13 +36,13 @@ class Material:
     """Of content, labels and the data's own splits."""
 
 
-def gather(data: Dataset | str | Path, recipe: Recipe, progress: Progress) -> Material:
+def gather(data: Dataset | str | Path, recipe: Recipe, watch: Callable[[Stage], None]) -> Material:
     """Decode a dataset and divide it.
 
     Args:
         data: the images, or where they lie.
         recipe: how large, how many and how divided.
-        progress: called with how many images are decoded and how many there are.
+        watch: called with every stage.
 
     Raises:
         DatasetError: too few of the images are left in a split, or can be read.
@@ -41,7 +51,7 @@ def gather(data: Dataset | str | Path, recipe: Recipe, progress: Progress) -> Ma
     whole = replace(whole, name=encodable(whole.name))
     dataset = whole if recipe.limit is None else whole.sample(recipe.limit, recipe.seed)
     preprocess = Preprocess(height=recipe.height, width=recipe.width)
-    decoded = decode(dataset, preprocess, progress)
+    decoded = decode(dataset, preprocess, lambda done, total: watch(Stage("Decoding", done, total)))
     held_out = _left_out_tests(whole, dataset) if recipe.protocol == "official" and whole is not dataset else ()
     parts = split(dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed, held_out)
     parts = _readable(parts, dataset, decoded)

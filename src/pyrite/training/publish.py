@@ -15,7 +15,7 @@ from pyrite.explanation import measure_spectra
 from pyrite.golden import make_golden
 from pyrite.image import open_image
 from pyrite.training.card import write_card
-from pyrite.training.material import Material
+from pyrite.training.material import Material, Stage
 
 _GOLDEN_PER_CLASS = 5
 _GOLDEN_SIDE = 128  # pixels, so that the bundle stays small
@@ -27,7 +27,9 @@ def publish(
     files: Mapping[str, bytes],
     material: Material,
     history: Sequence[Mapping[str, float | None]] | None,
-    judged: Callable[[int, int], None],
+    *,
+    robustness: bool,
+    watch: Callable[[Stage], None],
 ) -> Report:
     """Measure a model on the test split, and write `bundle/` and `report/` into a folder.
 
@@ -37,7 +39,8 @@ def publish(
         files: model.onnx, and what the bundle shall hold besides what is made here.
         material: what it was trained on.
         history: of the training; see `evaluation.measure`.
-        judged: called with how many test images are judged, and how many there are.
+        robustness: whether the test images are judged under degradations too; see `evaluation.measure`.
+        watch: called with every stage.
     """
     dataset, decoded, parts = material.dataset, material.decoded, material.parts
     golden = make_golden(info, files["model.onnx"], _golden_images(decoded, dataset, parts.validation))
@@ -51,9 +54,11 @@ def publish(
         decoded.hashes,
         part=Part(parts.protocol, f"The {parts.protocol} test split, which training kept back.", parts.dropped),
         history=history,
-        progress=judged,
+        robustness=robustness,
+        progress=lambda done, total: watch(Stage("Judging the test split", done, total)),
     )
     files |= {"report.json": report.to_json(), "card.md": write_card(info, report).encode()}
+    watch(Stage("Writing the bundle and the report"))
     with written(out):
         report.write(out / "report")
     save_bundle(out / "bundle", info, files)

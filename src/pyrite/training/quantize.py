@@ -22,10 +22,9 @@ from pyrite.runtime import Session
 from pyrite.sources import encodable
 from pyrite.training.batches import in_chunks
 from pyrite.training.export import score
-from pyrite.training.material import gather
+from pyrite.training.material import Stage, gather
 from pyrite.training.publish import publish, written
 from pyrite.training.recipe import make_recipe
-from pyrite.training.run import Stage
 
 _IMAGES = 2048
 _KEPT = ("recipe.toml", "trained_on.bin", "spectra.json")
@@ -64,7 +63,7 @@ def quantize(
     if training is None or "recipe.toml" not in bundle.files:
         raise TrainingError(f"The bundle {bundle.info.name} does not say what it was trained on.")
     recipe = make_recipe(tomllib.loads(bundle.read("recipe.toml").decode()))
-    material = gather(data, recipe, lambda done, total: watch(Stage("Decoding", done, total)))
+    material = gather(data, recipe, watch)
     if material.sha256 != training.data.sha256:
         raise TrainingError(f"The bundle {bundle.info.name} was trained on other data than {material.dataset.name}.")
     pixels, labels, parts = material.decoded.pixels, material.dataset.labels, material.parts
@@ -92,7 +91,8 @@ def quantize(
         {**kept, "model.onnx": onnx},
         material,
         kept_history(bundle),
-        lambda done, total: watch(Stage("Judging the test split", done, total)),
+        robustness=recipe.degrade > 0,
+        watch=watch,
     )
 
 

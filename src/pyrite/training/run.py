@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -24,20 +23,11 @@ from pyrite.training.checkpoint import State
 from pyrite.training.curves import write_history, write_tensorboard
 from pyrite.training.export import check_parity, export_onnx, score
 from pyrite.training.loop import Examples, Step, fit
-from pyrite.training.material import gather
+from pyrite.training.material import Stage, gather
 from pyrite.training.publish import publish, written
 from pyrite.training.recipe import Recipe, dump_recipe, load_recipe
 
 _BEGINNING = {"provenance.json", "recipe.partial"}  # What a run has before it is one.
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A part of the job, and how much of it is done."""
-
-    name: str
-    done: int = 0
-    total: int = 0
 
 
 Watch = Callable[[Stage | Step | State], None]
@@ -83,7 +73,7 @@ def train(
     # All that may be refused comes before the folder, so that a mistake leaves nothing behind.
     watch(Stage("Building the network"))
     model = build_model(recipe)
-    material = gather(data, recipe, lambda done, total: watch(Stage("Decoding", done, total)))
+    material = gather(data, recipe, watch)
 
     def observe(event: Step | State) -> None:
         if isinstance(event, State):
@@ -143,7 +133,8 @@ def train(
             files,
             material,
             [msgspec.to_builtins(row) for row in state.history],
-            lambda done, total: watch(Stage("Judging the test split", done, total)),
+            robustness=recipe.degrade > 0,  # Whoever trains for it wants to know.
+            watch=watch,
         )
 
 
