@@ -13,7 +13,7 @@ from pyrite.detector import Detector
 from pyrite.errors import TrainingError
 from pyrite.golden import replay_golden
 from pyrite.runtime import Session
-from pyrite.training import quantize
+from pyrite.training import load_recipe, quantize, train
 from pyrite.training.architectures import build_model
 from pyrite.training.export import export_onnx
 from pyrite.training.quantize import quantize_onnx
@@ -101,3 +101,26 @@ def test_the_compact_network_takes_bytes_and_keeps_its_last_layer_exact() -> Non
 def test_another_first_layer_is_quantised_as_it_is(model: bytes) -> None:
     before, after = (Session(content).logits(IMAGES) for content in (model, quantize_onnx(model, IMAGES)))
     np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+def test_the_card_tells_what_it_cost_and_how_it_fares_on_degraded_images(tmp_path: Path) -> None:
+    make_toy(tmp_path / "toy", count=300)
+    recipe = load_recipe("tiny", ["epochs=1", "batch_size=8", "degrade=0.5", "protocol=official"])
+    train(tmp_path / "toy", recipe, tmp_path / "run")
+    report = quantize(tmp_path / "run" / "bundle", tmp_path / "toy", tmp_path / "int8")
+    assert report.robustness is not None
+    card = load_bundle(tmp_path / "int8" / "bundle").read("card.md").decode()
+    for words in (
+        "- Brought to int8 by the ranges of ",
+        "Read these beside the floor: ",
+        "## Verdicts at an error budget of 1%\n",
+        "| 2% | ",
+        f"| jpeg 90 | {report.robustness.grid[0].headline.accuracy.value:.4f} | ",
+        f"| mean, without clean | {report.robustness.mean.accuracy:.4f} | ",
+        "% of AI images get another verdict.",
+    ):
+        assert words in card, words
+    assert "re-saved, resized or edited" not in card
+    # Every row of a table has as many cells as its head.
+    for table in card.split("\n\n"):
+        assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) <= 1, table
