@@ -113,7 +113,7 @@ def test_the_card_tells_what_it_cost_and_how_it_fares_on_degraded_images(tmp_pat
     for words in (
         "- Brought to int8 by the ranges of ",
         "Read these beside the floor: ",
-        "## Verdicts at an error budget of 1%\n",
+        "## Verdicts at an error budget of 5%\n",
         "| 2% | ",
         f"| jpeg 90 | {report.robustness.grid[0].headline.accuracy.value:.4f} | ",
         f"| mean, without clean | {report.robustness.mean.accuracy:.4f} | ",
