@@ -189,7 +189,7 @@ def test_the_page_says_what_a_reader_must_know(written: Path) -> None:
         "Every AI image has a probability above 0.5.",
         "pyrite evaluate 'a <b>' c",
         "shortcuts alone 0.8125",
-        "All together 0.8125 0.7000–0.9000",
+        "All together 0.81250.7000–0.9000",
         "This bundle 0.8889",
         "gradient 0.200",
     ):

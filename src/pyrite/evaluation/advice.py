@@ -48,7 +48,7 @@ def _leaks(identical: Copies, near: Copies, splits: Mapping[str, int]) -> Iterat
         if count:
             yield (
                 f"{count:,} of the {splits[name]:,} {name} images {_stand(count)} in an earlier split too, byte for "
-                "byte: a score on that split flatters whoever trained on these. Pyrite drops them from training, and "
+                "byte: a score on that split flatters whoever trained on these. Pyrite drops the earlier copies, and "
                 "its reports give the figures without them as well."
             )
         if more := near.leaked[name] - count:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from rich.console import Group
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -82,7 +81,7 @@ def summarize_audit(audit: Audit) -> Group:
         shortcuts.add_row(
             FAMILIES[row.family], f"{row.auroc.value:.4f}", _interval(row.auroc), f"{row.accuracy.value:.4f}"
         )
-    advice = [Padding(Text(f"{i}. {sentence}"), (0, 0, 0, 2)) for i, sentence in enumerate(audit.advice, start=1)]
+    advice = [Text(f"{i}. {sentence}") for i, sentence in enumerate(audit.advice, start=1)]
     told = (shortcuts,) if audit.floor.shortcuts else ()
     return Group(copies, *told, Text(audit.floor.note, style="dim"), Text("What to do", style="bold"), *advice)
 
