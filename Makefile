@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .PHONY: help install demo test check format docs lock clean
 
 help:
-	@echo "make demo     toy dataset → training → evaluation → verdicts, in ./demo"
+	@echo "make demo     verdicts; then toy dataset → training → evaluation → verdicts, in ./demo"
 	@echo "make test     the whole test suite"
 	@echo "make check    lint, formatting and types, as CI has them"
 	@echo "make format   mend what can be mended of these"
@@ -31,12 +31,15 @@ $(INSTALLED): pyproject.toml requirements.lock
 demo: export PYRITE_CACHE := demo/cache
 demo: $(INSTALLED)
 	rm -rf demo
+	$(BIN)/pyrite bundle examples --out demo/examples
+	$(BIN)/pyrite detect demo/examples/*.png
 	$(BIN)/pyrite toy demo/data
 	$(BIN)/pyrite train demo/data --recipe tiny --set protocol=official --out demo/run
 	$(BIN)/pyrite evaluate demo/run/bundle demo/data --out demo/report
 	$(BIN)/pyrite detect --bundle demo/run/bundle demo/data/test/REAL/0000*.png demo/data/test/FAKE/0000*.png
 	@echo
 	@echo "Where to look:"
+	@echo "  demo/examples                images of CIFAKE, judged by the bundle that comes with Pyrite"
 	@echo "  demo/report/report.html      every figure, in a browser"
 	@echo "  demo/run/bundle/card.md      what the model is for, and what it is not"
 	@echo "  demo/run/history.csv         its training, epoch by epoch"
