@@ -14,9 +14,10 @@ from PIL import Image
 import pyrite
 from pyrite.bundle import Bundle, save_bundle
 from pyrite.cli import main
-from pyrite.detector import Detector, make_golden
+from pyrite.detector import Detector
 from pyrite.errors import ImageError, PyriteError
 from pyrite.explanation import describe, explain
+from pyrite.golden import make_golden
 from pyrite.preprocess import Pixels
 from pyrite.results import Reason, Verdict
 
