@@ -247,9 +247,8 @@ def evaluate(
             robustness=robustness, progress=advance,
         )  # fmt: skip
     _stdout.print(summarize(report))
-    for line in robustness_lines(report):
+    for line in (*robustness_lines(report), f"Report: {out / 'report.html'}"):
         _stdout.print(line, markup=False)
-    _stdout.print(f"Report: {out / 'report.html'}")
     _tell_unreadable(unreadable_line(report.unreadable))
 
 
@@ -279,7 +278,7 @@ def audit(
     else:
         _stdout.print(summarize_audit(found))
         if out:
-            _stdout.print(f"Page: {out / 'audit.html'}")
+            _stdout.print(f"Page: {out / 'audit.html'}", markup=False)
     _tell_unreadable(unreadable_line(found.unreadable, where="; see audit.json" if out else ""))
 
 
