@@ -53,10 +53,20 @@ def train_batches(
             images[draw[:, 0]] = images[draw[:, 0], :, ::-1]
         if recipe.vertical_flip:
             images[draw[:, 1]] = images[draw[:, 1], ::-1]
+        if recipe.shift:
+            images = _shift(images, rng.integers(0, 2 * recipe.shift + 1, (len(chosen), 2)), recipe.shift)
         if recipe.degrade:
             for i in np.flatnonzero(rng.random(len(chosen)) < recipe.degrade):
                 images[i] = degrade_at_random(images[i], rng)
         yield images, labels[chosen, None].astype(np.float32)
+
+
+def _shift(images: NDArray[np.uint8], start: NDArray[np.intp], most: int) -> NDArray[np.uint8]:
+    """Return the windows that begin at `start` (n, 2) of the images with a mirrored margin of `most` pixels."""
+    count, height, width = images.shape[:3]
+    padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), "reflect")
+    rows, columns = start[:, :1] + np.arange(height), start[:, 1:] + np.arange(width)
+    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
