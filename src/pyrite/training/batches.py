@@ -66,7 +66,8 @@ def _shift(images: NDArray[np.uint8], start: NDArray[np.intp], most: int) -> NDA
     count, height, width = images.shape[:3]
     padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), "reflect")
     rows, columns = start[:, :1] + np.arange(height), start[:, 1:] + np.arange(width)
-    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    windows: NDArray[np.uint8] = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return windows
 
 
 def one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
