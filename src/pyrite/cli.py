@@ -17,6 +17,7 @@ from pyrite.results import Detection
 
 if TYPE_CHECKING:
     from pyrite.datasets import Dataset
+    from pyrite.evaluation import Report
     from pyrite.image import Limits
 
 app = typer.Typer(
@@ -194,7 +195,6 @@ def train(
 
     Example: `pyrite train cifake.zip --recipe resnet50 --set epochs=5 --out run`
     """
-    from pyrite.evaluation.summary import summarize, unreadable_line
     from pyrite.training import load_recipe
     from pyrite.training import train as run
     from pyrite.training.display import Display
@@ -206,9 +206,7 @@ def train(
     except KeyboardInterrupt:
         how = " Go on with --resume." if (out / "checkpoint.npz").exists() else ""
         raise Interrupted(f"Interrupted.{how}") from None
-    _stdout.print(summarize(report))
-    _stdout.print(f"Bundle: {out / 'bundle'}\nReport: {out / 'report' / 'report.html'}")
-    _tell_unreadable(unreadable_line(report.unreadable))
+    _tell_run(report, out)
 
 
 @app.command()
@@ -373,15 +371,12 @@ def quantize(
 
     Example: `pyrite bundle quantize run/bundle cifake.zip --out run-int8`
     """
-    from pyrite.evaluation.summary import summarize, unreadable_line
     from pyrite.training import quantize as run
     from pyrite.training.display import Display
 
     with Display(_stderr) as display:
         report = run(bundle, _open(data, real, ai), out, watch=display)
-    _stdout.print(summarize(report))
-    _stdout.print(f"Bundle: {out / 'bundle'}\nReport: {out / 'report' / 'report.html'}")
-    _tell_unreadable(unreadable_line(report.unreadable))
+    _tell_run(report, out)
 
 
 @bundles.command()
@@ -469,6 +464,16 @@ def _with_lists(paths: list[str]) -> Iterator[str]:
             yield from read_list(open(0, "rb", closefd=False))  # noqa: SIM115 - it stays open
         else:
             yield path
+
+
+def _tell_run(report: "Report", out: Path) -> None:
+    from pyrite.evaluation.summary import robustness_lines, summarize, unreadable_line
+
+    _stdout.print(summarize(report))
+    for line in robustness_lines(report):
+        _stdout.print(line)
+    _stdout.print(f"Bundle: {out / 'bundle'}\nReport: {out / 'report' / 'report.html'}")
+    _tell_unreadable(unreadable_line(report.unreadable))
 
 
 def _tell_unreadable(line: str | None) -> None:
