@@ -17,8 +17,6 @@ card.md        what the model is for, and what it is not (optional)
 import difflib
 import hashlib
 import re
-import secrets
-import shutil
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -32,6 +30,7 @@ from pyrite.calibration import Calibration
 from pyrite.decision import Policy, Scope
 from pyrite.errors import BundleError
 from pyrite.preprocess import Preprocess
+from pyrite.writing import whole_folder
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -165,16 +164,12 @@ def save_bundle(folder: str | Path, info: BundleInfo, files: Mapping[str, bytes]
     )
     manifest = msgspec.json.format(msgspec.json.encode(info)) + b"\n"
     _verify(_parse(manifest, folder), files, folder)
-    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
     try:
-        draft.mkdir(parents=True)
-        for name, content in {MANIFEST: manifest, **files}.items():
-            (draft / name).write_bytes(content)
-        draft.rename(folder)
+        with whole_folder(folder) as draft:
+            for name, content in {MANIFEST: manifest, **files}.items():
+                (draft / name).write_bytes(content)
     except OSError as error:
         raise BundleError(f"The bundle cannot be written to {folder}: {error}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return Bundle(info, dict(files), folder)
 
 

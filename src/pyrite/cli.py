@@ -237,7 +237,6 @@ def evaluate(
     Example: `pyrite evaluate run/bundle cifake.zip --out report`
     """
     from pyrite.evaluation import evaluate as run
-    from pyrite.evaluation.summary import robustness_lines, summarize, unreadable_line
     from pyrite.rendering.progress import progress_bar
 
     with progress_bar(_stderr, "Judging") as advance:
@@ -245,11 +244,7 @@ def evaluate(
             bundle, _open(data, real, ai), out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr,
             robustness=robustness, progress=advance,
         )  # fmt: skip
-    _stdout.print(summarize(report))
-    for line in robustness_lines(report):
-        _stdout.print(line)
-    _stdout.print(f"Report: {out / 'report.html'}")
-    _tell_unreadable(unreadable_line(report.unreadable))
+    _tell(report, f"Report: {out / 'report.html'}")
 
 
 @app.command()
@@ -278,7 +273,7 @@ def audit(
     else:
         _stdout.print(summarize_audit(found))
         if out:
-            _stdout.print(f"Page: {out / 'audit.html'}", markup=False)
+            _stdout.print(f"Page: {out / 'audit.html'}")
     _tell_unreadable(unreadable_line(found.unreadable, where="; see audit.json" if out else ""))
 
 
@@ -467,12 +462,15 @@ def _with_lists(paths: list[str]) -> Iterator[str]:
 
 
 def _tell_run(report: "Report", out: Path) -> None:
+    _tell(report, f"Bundle: {out / 'bundle'}", f"Report: {out / 'report' / 'report.html'}")
+
+
+def _tell(report: "Report", *places: str) -> None:
     from pyrite.evaluation.summary import robustness_lines, summarize, unreadable_line
 
     _stdout.print(summarize(report))
-    for line in robustness_lines(report):
+    for line in (*robustness_lines(report), *places):
         _stdout.print(line)
-    _stdout.print(f"Bundle: {out / 'bundle'}\nReport: {out / 'report' / 'report.html'}")
     _tell_unreadable(unreadable_line(report.unreadable))
 
 

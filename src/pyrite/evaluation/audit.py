@@ -1,6 +1,5 @@
 """What could make a score on a dataset a lie, before anyone trains: copies, leaks, shortcuts."""
 
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -11,7 +10,6 @@ import msgspec
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from pyrite.datasets import Dataset, content_sha256, decode
 from pyrite.datasets.duplicates import Pairs, cluster, find_copies, find_near_copies
@@ -24,6 +22,7 @@ from pyrite.evaluation.floor import FAMILIES, Floor, measure_floor
 from pyrite.evaluation.plots import Spectrum
 from pyrite.evaluation.provenance import current_command, package_versions, source_commit
 from pyrite.evaluation.report import Unreadable, check_folder, environment, write_whole
+from pyrite.evaluation.thumbnail import draw_thumbnail
 from pyrite.image import open_image
 from pyrite.preprocess import Preprocess
 from pyrite.sources import encodable
@@ -34,7 +33,6 @@ Watch = Callable[[str, int, int], None]
 
 _SIDE = 32  # pixels that images are compared at
 _SHOWN = 12  # pairs of each kind on the page
-_THUMBNAIL = 128  # pixels a side
 _LISTED = 50  # of the unreadable files on the page; audit.json has them all
 
 
@@ -237,10 +235,6 @@ def _spread(items: Sequence[int], count: int) -> list[int]:
 def _show(dataset: Dataset, index: int) -> tuple[str, bytes | None]:
     path = encodable(dataset.paths[index])
     try:
-        thumbnail = PillowImage.fromarray(open_image(dataset.read(index)).pixels)
+        return path, draw_thumbnail(open_image(dataset.read(index)).pixels)
     except (OSError, ImageError):
         return path, None
-    thumbnail.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    png = io.BytesIO()
-    thumbnail.save(png, "PNG")
-    return path, png.getvalue()

@@ -1,7 +1,6 @@
 """The report of one evaluation: plain values, and how they become files."""
 
 import base64
-import os
 import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from pyrite.evaluation.figures import Figures
 from pyrite.evaluation.floor import FAMILIES, Floor
 from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.robustness import Robustness
+from pyrite.writing import whole_file
 
 _OF_FIGURES = ("confusion", "reliability", "scores", "roc", "precision-recall")
 _PICTURES = (
@@ -255,14 +255,7 @@ def write_whole(path: Path, data: bytes) -> None:
         EvaluationError: it cannot be written.
     """
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as draft:
+            draft.write_bytes(data)
     except OSError as error:
         raise EvaluationError(f"{path} cannot be written: {error.strerror or error}.") from error

@@ -1,7 +1,6 @@
 """Judge a bundle by labelled images, through the same `Detector` that its users run."""
 
 import hashlib
-import io
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,6 @@ from typing import Literal
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from pyrite.bundle import Bundle, load_bundle
 from pyrite.datasets import Dataset, Progress, content_hashes, content_sha256, recognise
@@ -28,6 +26,7 @@ from pyrite.evaluation.provenance import current_command, package_versions, sour
 from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, Unreadable, check_folder
 from pyrite.evaluation.robustness import measure_robustness
 from pyrite.evaluation.scores import Scores
+from pyrite.evaluation.thumbnail import draw_thumbnail
 from pyrite.image import open_image
 from pyrite.results import Detection, Failure
 from pyrite.sources import encodable
@@ -36,7 +35,6 @@ Indices = NDArray[np.intp]
 Protocol = Literal["auto", "official", "pooled", "all"]
 
 _MISTAKES = 12
-_THUMBNAIL = 128  # pixels a side
 _FRACTIONS = (0.8, 0.1, 0.1)  # of a pooled split that no bundle prescribes
 
 
@@ -327,17 +325,13 @@ def _mistakes(
 
 def _mistake(dataset: Dataset, index: int, detection: Detection) -> Mistake:
     image = open_image(dataset.read(index))
-    thumbnail = PillowImage.fromarray(image.pixels)
-    thumbnail.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    png = io.BytesIO()
-    thumbnail.save(png, "PNG")
     return Mistake(
         encodable(dataset.paths[index]),
         float(detection.probability or 0),
         str(detection.verdict),
         image.width,
         image.height,
-        png.getvalue(),
+        draw_thumbnail(image.pixels),
     )
 
 

@@ -1,9 +1,7 @@
 """`explain`: from one image to a map of what moved its score, and the figures that tell whether to trust it."""
 
 import itertools
-import secrets
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from pyrite.image import Box, Source, open_image
 from pyrite.preprocess import Pixels
 from pyrite.results import Verdict
 from pyrite.spectrum import luma, radial_spectrum
+from pyrite.writing import whole_file
 
 _BATCH = 64
 _BATCH_BYTES = 8_000_000  # of model inputs, for models that take large ones
@@ -125,13 +124,8 @@ def _at_most(pixels: Pixels, box: Box, width: int, height: int) -> Pixels:
 
 
 def _write(picture: PillowImage.Image, out: Path) -> None:
-    """Write all of the picture or nothing."""
-    partial = out.with_name(f".{secrets.token_hex(8)}.partial")
     try:
-        picture.save(partial, "PNG")
-        partial.replace(out)
+        with whole_file(out) as draft:
+            picture.save(draft, "PNG")
     except OSError as error:
         raise PyriteError(f"The picture {out} cannot be written: {error.strerror or error}.") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)

@@ -28,6 +28,8 @@ class Material:
 
     dataset: Dataset
     """Or the part of it that the recipe's limit leaves."""
+    recipe: Recipe
+    """How it was decoded and divided."""
     preprocess: Preprocess
     decoded: Decoded
     parts: Split
@@ -55,7 +57,7 @@ def gather(data: Dataset | str | Path, recipe: Recipe, watch: Callable[[Stage], 
     held_out = _left_out_tests(whole, dataset) if recipe.protocol == "official" and whole is not dataset else ()
     parts = split(dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed, held_out)
     parts = _readable(parts, dataset, decoded)
-    return Material(dataset, preprocess, decoded, parts, content_sha256(dataset, decoded.hashes))
+    return Material(dataset, recipe, preprocess, decoded, parts, content_sha256(dataset, decoded.hashes))
 
 
 def _readable(parts: Split, dataset: Dataset, decoded: Decoded) -> Split:

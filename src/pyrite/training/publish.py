@@ -28,10 +28,11 @@ def publish(
     material: Material,
     history: Sequence[Mapping[str, float | None]] | None,
     *,
-    robustness: bool,
     watch: Callable[[Stage], None],
 ) -> Report:
     """Measure a model on the test split, and write `bundle/` and `report/` into a folder.
+
+    A model that was trained on degraded images is measured on such as well, since whoever trains for it wants to know.
 
     Args:
         out: the folder, which has neither.
@@ -39,7 +40,6 @@ def publish(
         files: model.onnx, and what the bundle shall hold besides what is made here.
         material: what it was trained on.
         history: of the training; see `evaluation.measure`.
-        robustness: whether the test images are judged under degradations too; see `evaluation.measure`.
         watch: called with every stage.
     """
     dataset, decoded, parts = material.dataset, material.decoded, material.parts
@@ -54,7 +54,7 @@ def publish(
         decoded.hashes,
         part=Part(parts.protocol, f"The {parts.protocol} test split, which training kept back.", parts.dropped),
         history=history,
-        robustness=robustness,
+        robustness=material.recipe.degrade > 0,
         progress=lambda done, total: watch(Stage("Judging the test split", done, total)),
     )
     files |= {"report.json": report.to_json(), "card.md": write_card(info, report).encode()}

@@ -1,11 +1,8 @@
 """`quantize`: a bundle's network in 8-bit integers, several times faster, and measured anew."""
 
-import secrets
-import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,7 @@ from pyrite.training.export import score
 from pyrite.training.material import Stage, gather
 from pyrite.training.publish import publish, written
 from pyrite.training.recipe import make_recipe
+from pyrite.writing import whole_folder
 
 _IMAGES = 2048
 _KEPT = ("recipe.toml", "trained_on.bin")
@@ -89,32 +87,15 @@ def quantize(
         ),
     )
     kept = {name: content for name, content in bundle.files.items() if name in _KEPT}
-    with _whole(out) as draft:
+    with written(out), whole_folder(out) as draft:
         return publish(
             draft,
             info,
             {**kept, "model.onnx": onnx},
             material,
             kept_history(bundle),
-            robustness=recipe.degrade > 0,
             watch=watch,
         )
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """Give a folder beside `out` that takes its place once all is well, so that what fails can be done again."""
-    draft = out.with_name(f".{out.name}.{secrets.token_hex(8)}")
-    try:
-        with written(out):
-            draft.mkdir(parents=True)
-        yield draft
-        with written(out):
-            if out.exists():
-                out.rmdir()  # It is empty.
-            draft.rename(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _typical(pixels: NDArray[np.uint8], train: NDArray[np.intp], seed: int) -> NDArray[np.uint8]:

@@ -133,7 +133,6 @@ def train(
             files,
             material,
             [msgspec.to_builtins(row) for row in state.history],
-            robustness=recipe.degrade > 0,  # Whoever trains for it wants to know.
             watch=watch,
         )
 

@@ -1,0 +1,49 @@
+"""Files and folders that appear whole or not at all."""
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a place beside `path` for a file that takes its place once the block ends well; else nothing is left.
+
+    Raises:
+        OSError: it cannot be put there.
+    """
+    draft = _beside(path)
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a new folder that takes the place of `path` once the block ends well; else nothing is left.
+
+    Args:
+        path: Must not be there, or be an empty folder.
+
+    Raises:
+        OSError: it cannot be made, or put there.
+    """
+    draft = _beside(path)
+    try:
+        draft.mkdir(parents=True)
+        yield draft
+        if path.exists():
+            path.rmdir()
+        draft.rename(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    # A random name, since one that follows from the path's could be another file's.
+    return path.with_name(f".{secrets.token_hex(8)}.partial")
