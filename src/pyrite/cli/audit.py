@@ -1,0 +1,37 @@
+"""`pyrite audit`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyrite.cli.shared import AiOption, DataArgument, RealOption, open_dataset, stderr, stdout, tell_unreadable
+
+
+def audit(
+    data: DataArgument,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where audit.html and audit.json go.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the summary.")] = False,
+    real: RealOption = None,
+    ai: AiOption = None,
+) -> None:
+    """Find what could make a score on labelled images a lie, before training.
+
+    Copies, identical and near, within and between splits and under both labels; and how well the label is told
+    without a look at the picture: by facts of the files, global statistics and the spectrum.
+
+    Example: `pyrite audit cifake.zip --out audit`
+    """
+    from pyrite.evaluation import audit as run
+    from pyrite.evaluation.summary import summarize_audit, unreadable_line
+    from pyrite.rendering.progress import stage_bar
+
+    with stage_bar(stderr) as show:
+        found = run(open_dataset(data, real, ai), out=out, watch=show)
+    if as_json:
+        print(found.to_json().decode(), end="")
+    else:
+        stdout.print(summarize_audit(found))
+        if out:
+            stdout.print(f"Page: {out / 'audit.html'}")
+    tell_unreadable(unreadable_line(found.unreadable, where="; see audit.json" if out else ""))

@@ -1,0 +1,95 @@
+"""`pyrite bundle`: look into a bundle, check it, or make a smaller one of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyrite.cli.shared import AiOption, BundleArgument, DataArgument, RealOption, open_dataset, stderr, stdout, tell_run
+from pyrite.errors import PyriteError
+
+bundles = typer.Typer(no_args_is_help=True, help="Look into a bundle, or check it.")
+
+
+@bundles.command()
+def show(bundle: BundleArgument = None) -> None:
+    """Print a bundle's card.
+
+    It says what the bundle is for, what it is not for, and how good it is.
+
+    Example: `pyrite bundle show run/bundle`
+    """
+    from rich.markdown import Markdown
+
+    from pyrite.bundle import DEFAULT, load_bundle
+
+    loaded = load_bundle(bundle or DEFAULT)
+    card = loaded.files.get("card.md", b"").decode("utf-8", "replace")
+    card = card or f"# {loaded.info.name} {loaded.info.version}\n\nThis bundle has no card.\n"
+    if stdout.is_terminal:
+        stdout.print(Markdown(card))
+    else:
+        print(card, end="")
+
+
+@bundles.command()
+def quantize(
+    bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A float32 bundle: a folder, or a zip of one.")],
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where bundle/ and report/ go: a new folder.")],
+    real: RealOption = None,
+    ai: AiOption = None,
+) -> None:
+    """Make a bundle compute in 8-bit integers: a quarter of the size, and several times faster.
+
+    DATA is what it was trained on: its training images set the ranges, its validation images the calibration, and
+    its test images the figures of the new bundle.
+
+    Example: `pyrite bundle quantize run/bundle cifake.zip --out run-int8`
+    """
+    from pyrite.training import quantize as run
+    from pyrite.training.display import Display
+
+    with Display(stderr) as display:
+        report = run(bundle, open_dataset(data, real, ai), out, watch=display)
+    tell_run(report, out)
+
+
+@bundles.command()
+def verify(bundle: BundleArgument = None) -> None:
+    """Check a bundle, file by file and by replay.
+
+    Its files must match their hashes, and its golden images get the scores that they got where it was made.
+
+    Example: `pyrite bundle verify run/bundle`
+    """
+    from pyrite.bundle import DEFAULT, load_bundle
+    from pyrite.golden import replay_golden
+
+    loaded = load_bundle(bundle or DEFAULT)
+    check = replay_golden(loaded)
+    stdout.print(f"{len(loaded.files)} files match their hashes.")
+    stdout.print(
+        f"{check.vectors} golden images: the largest difference of a logit is {check.max_difference:.2g}, "
+        f"{len(check.changed_inputs)} inputs and {len(check.changed_verdicts)} verdicts changed."
+    )
+    if not check.passed:
+        raise PyriteError(f"{loaded.path} does not say here what it said where it was made.")
+
+
+@bundles.command()
+def examples(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the images go: a new folder.")],
+    bundle: BundleArgument = None,
+) -> None:
+    """Write a bundle's golden images as PNG files, to try things on.
+
+    Each is named by its number and the verdict that it got where the bundle was made.
+
+    Example: `pyrite bundle examples --out examples`
+    """
+    from pyrite.bundle import DEFAULT, load_bundle
+    from pyrite.golden import write_golden
+
+    paths = write_golden(load_bundle(bundle or DEFAULT), out)
+    stdout.print(f"{len(paths)} images in {out}")

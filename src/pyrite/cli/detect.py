@@ -1,0 +1,131 @@
+"""`pyrite detect`."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pyrite.cli.shared import BundleOption, MaxFprOption, stderr, stdout
+from pyrite.errors import PyriteError
+from pyrite.results import Detection
+
+if TYPE_CHECKING:
+    from pyrite.image import Limits
+
+
+class FailOn(StrEnum):
+    """Which verdict makes `detect` fail."""
+
+    AI = "ai"
+
+
+def detect(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH…", help="Images, with -r folders of them, or - for a list on stdin.")
+    ],
+    bundle: BundleOption = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go through folders.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence under each image.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with pictures and evidence as well.")
+    ] = None,
+    max_fpr: MaxFprOption = None,
+    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 3 if an image gets this verdict.")] = None,
+    evidence: Annotated[
+        bool, typer.Option("--evidence/--no-evidence", help="Read what files say of themselves, or only their pixels.")
+    ] = True,
+    trust_anchors: Annotated[
+        Path | None,
+        typer.Option(metavar="PEM", help="Certificates of authorities whose signatures count as verified."),
+    ] = None,
+    max_bytes: Annotated[int, typer.Option(metavar="N", min=1, help="Refuse larger files.")] = 100_000_000,
+    max_pixels: Annotated[int, typer.Option(metavar="N", min=1, help="Refuse images of more pixels.")] = 150_000_000,
+) -> None:
+    """Judge images: ai, real or uncertain.
+
+    Each with its calibrated probability of ai, and the evidence that its file holds. Results are printed as they
+    are made, in the order of the paths. A file that cannot be read is a result of its own, and makes the exit
+    code 1.
+
+    Example: `pyrite detect photo.jpg -v`
+    """
+    from pyrite.bundle import DEFAULT
+    from pyrite.detector import Detector
+    from pyrite.evidence import missing_readers
+    from pyrite.image import Limits
+    from pyrite.rendering.formats import write_csv, write_json, write_jsonl
+    from pyrite.rendering.text import outcome, summary_line, write_text
+    from pyrite.sources import find_files
+
+    chosen = [
+        write for write, wanted in ((write_json, as_json), (write_jsonl, as_jsonl), (write_csv, as_csv)) if wanted
+    ]
+    if len(chosen) > 1:
+        raise typer.BadParameter("Choose one of --json, --jsonl and --csv.")
+    limits = Limits(max_bytes, max_pixels)
+    detector = Detector(
+        bundle or DEFAULT,
+        max_fpr=max_fpr,
+        evidence=evidence,
+        trust_anchors=_read_bytes(trust_anchors) if trust_anchors else None,
+        limits=limits,
+    )
+    for reader in missing_readers() if evidence else ():
+        stderr.print(reader, style="dim")
+    files = find_files(_with_lists(paths), recursive=recursive)
+    counts: Counter[str] = Counter()
+    with _page(html, limits) as add:
+
+        def detections() -> Iterator[Detection]:
+            for detection in detector.detect_many(files):
+                counts[outcome(detection)] += 1
+                add(detection)
+                yield detection
+
+        if chosen:
+            chosen[0](detections(), sys.stdout)
+        else:
+            write_text(detections(), stdout, verbose=verbose)
+            stderr.print(summary_line(counts, detector.policy.max_fpr))
+    if fail_on and counts[fail_on]:
+        raise typer.Exit(3)
+    if counts["error"]:
+        raise typer.Exit(1)
+
+
+def _with_lists(paths: list[str]) -> Iterator[str]:
+    """Yield the paths, and where one is `-` those that standard input lists."""
+    from pyrite.sources import read_list
+
+    for path in paths:
+        if path == "-":
+            # Not sys.stdin: a thread that waits for its next line would hold up the end of the process.
+            yield from read_list(open(0, "rb", closefd=False))  # noqa: SIM115 - it stays open
+        else:
+            yield path
+
+
+@contextmanager
+def _page(path: Path | None, limits: "Limits") -> Iterator[Callable[[Detection], None]]:
+    if path is None:
+        yield lambda detection: None
+        return
+    from pyrite.rendering.html import html_page
+
+    with html_page(path, limits) as add:
+        yield add
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PyriteError(f"{path} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,55 @@
+"""`pyrite evaluate`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyrite.cli.shared import AiOption, DataArgument, MaxFprOption, RealOption, open_dataset, stderr, tell
+
+
+class Part(StrEnum):
+    """Which images `evaluate` judges."""
+
+    AUTO = "auto"
+    OFFICIAL = "official"
+    POOLED = "pooled"
+    ALL = "all"
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder, or a zip of one.")],
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where report.html, report.json and figures go.")],
+    protocol: Annotated[
+        Part,
+        typer.Option(
+            help="Which images: the data's own test split, a pooled one, or all. `auto` takes what the bundle's "
+            "training kept back if it was trained on this data, else the official test split, else all."
+        ),
+    ] = Part.AUTO,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Judge at most N, drawn at random.")] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Judge them saved again, blurred, resized and so on as well.")
+    ] = False,
+    max_fpr: MaxFprOption = None,
+    real: RealOption = None,
+    ai: AiOption = None,
+) -> None:
+    """Measure a bundle on labelled images.
+
+    The report has figures with intervals, plots, a table per slice, and the worst mistakes. With `--robustness`, every
+    image is judged under each of a grid of degradations too, which takes that many times longer.
+
+    Example: `pyrite evaluate run/bundle cifake.zip --out report`
+    """
+    from pyrite.evaluation import evaluate as run
+    from pyrite.rendering.progress import progress_bar
+
+    with progress_bar(stderr, "Judging") as advance:
+        report = run(
+            bundle, open_dataset(data, real, ai), out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr,
+            robustness=robustness, progress=advance,
+        )  # fmt: skip
+    tell(report, f"Report: {out / 'report.html'}")

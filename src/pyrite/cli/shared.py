@@ -1,0 +1,73 @@
+"""What several commands share: arguments, the consoles, and how a report is told."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from pyrite.datasets import Dataset
+    from pyrite.evaluation import Report
+
+# Without markup and emoji: names of files and of data may look like them.
+stdout = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DataArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder, a .zip or .tar of one, a CSV or Parquet manifest, or `cifake` to fetch that from Kaggle.",
+    ),
+]
+RealOption = Annotated[str | None, typer.Option("--real", metavar="NAME", help="The folder name of real images.")]
+AiOption = Annotated[str | None, typer.Option("--ai", metavar="NAME", help="The folder name of AI images.")]
+BundleArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="PATH", help="A bundle: a folder, or a zip of one. Pyrite’s own without it."),
+]
+BundleOption = Annotated[
+    Path | None, typer.Option("--bundle", metavar="BUNDLE", help="The bundle to judge with. Pyrite’s own without it.")
+]
+MaxFprOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-fpr",
+        metavar="RATE",
+        help="Error budget: the share of real images that may be called ai. The bundle's own without it.",
+    ),
+]
+
+
+def open_dataset(data: str, real: str | None, ai: str | None) -> "Dataset":
+    """Open DATA, with the folder names of the two classes if they were given."""
+    from pyrite.datasets import Dataset
+
+    if (real is None) != (ai is None):
+        raise typer.BadParameter("--real and --ai go together.")
+    if real is not None and real == ai:
+        raise typer.BadParameter("--real and --ai must name two folders.")
+    return Dataset.open(data, classes=None if real is None or ai is None else {real: 0, ai: 1})
+
+
+def tell_run(report: "Report", out: Path) -> None:
+    """Tell what a run in `out` made, and how good it is."""
+    tell(report, f"Bundle: {out / 'bundle'}", f"Report: {out / 'report' / 'report.html'}")
+
+
+def tell(report: "Report", *places: str) -> None:
+    """Tell a report, and where things are."""
+    from pyrite.evaluation.summary import robustness_lines, summarize, unreadable_line
+
+    stdout.print(summarize(report))
+    for line in (*robustness_lines(report), *places):
+        stdout.print(line)
+    tell_unreadable(unreadable_line(report.unreadable))
+
+
+def tell_unreadable(line: str | None) -> None:
+    """Tell of unreadable images, which end the command with 1."""
+    if line:
+        stderr.print(line, markup=False)
+        raise typer.Exit(1)

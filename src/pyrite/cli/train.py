@@ -1,0 +1,44 @@
+"""`pyrite train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyrite.cli.shared import AiOption, DataArgument, RealOption, open_dataset, stderr, tell_run
+from pyrite.errors import Interrupted
+
+
+def train(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run goes: a new folder, unless resuming.")],
+    recipe: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="A shipped recipe (default, resnet50, tiny) or a .toml file.")
+    ] = "resnet50",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given again."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    real: RealOption = None,
+    ai: AiOption = None,
+) -> None:
+    """Train a detector on labelled images.
+
+    What comes out is a bundle, and the report of how good it is on images kept back. A run that was stopped, by
+    Ctrl-C or worse, goes on from its last checkpoint with the same command and `--resume`.
+
+    Example: `pyrite train cifake.zip --recipe resnet50 --set epochs=5 --out run`
+    """
+    from pyrite.training import load_recipe
+    from pyrite.training import train as run
+    from pyrite.training.display import Display
+
+    chosen = load_recipe(recipe, settings or ())  # Before the data, which may take a while to open.
+    try:
+        with Display(stderr) as display:
+            report = run(open_dataset(data, real, ai), chosen, out, resume=resume, watch=display)
+    except KeyboardInterrupt:
+        how = " Go on with --resume." if (out / "checkpoint.npz").exists() else ""
+        raise Interrupted(f"Interrupted.{how}") from None
+    tell_run(report, out)
