@@ -301,3 +301,9 @@ def test_two_classes_need_two_names(run: Run, images: Path) -> None:
     code, _, err = run("train", images, "--out", images / "run", "--real", "a", "--ai", "a")
     assert code == 2
     assert "two folders" in err
+
+
+@pytest.mark.parametrize("name", ["[bold]", "[", ":cat:"])
+def test_a_name_that_looks_like_markup_is_printed_as_it_is(name: str, run: Run, saved: Path, tmp_path: Path) -> None:
+    code, out, _ = run("bundle", "examples", saved, "--out", tmp_path / name)
+    assert (code, out) == (0, f"8 images in {tmp_path / name}\n")

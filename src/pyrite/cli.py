@@ -29,7 +29,8 @@ app = typer.Typer(
 bundles = typer.Typer(no_args_is_help=True, help="Look into a bundle, or check it.")
 app.add_typer(bundles, name="bundle")
 _INTERRUPTED = 130  # As shells have it: 128 and the number of SIGINT.
-_stdout = Console(highlight=False, soft_wrap=True)
+# Without markup and emoji: names of files and of data may look like them.
+_stdout = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 _stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DataArgument = Annotated[
@@ -176,7 +177,7 @@ def train(
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run goes: a new folder, unless resuming.")],
     recipe: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="A shipped recipe (resnet50, tiny) or a .toml file.")
+        str, typer.Option(metavar="NAME|FILE", help="A shipped recipe (default, resnet50, tiny) or a .toml file.")
     ] = "resnet50",
     settings: Annotated[
         list[str] | None,
@@ -252,7 +253,7 @@ def evaluate(
         )  # fmt: skip
     _stdout.print(summarize(report))
     for line in robustness_lines(report):
-        _stdout.print(line, markup=False)
+        _stdout.print(line)
     _stdout.print(f"Report: {out / 'report.html'}")
     _tell_unreadable(unreadable_line(report.unreadable))
 
@@ -283,7 +284,7 @@ def audit(
     else:
         _stdout.print(summarize_audit(found))
         if out:
-            _stdout.print(f"Page: {out / 'audit.html'}")
+            _stdout.print(f"Page: {out / 'audit.html'}", markup=False)
     _tell_unreadable(unreadable_line(found.unreadable, where="; see audit.json" if out else ""))
 
 
@@ -318,7 +319,7 @@ def explain(
         return
     _stdout.print(detection_line(found.detection))
     for line in (*describe(found), f"Picture: {out}"):
-        _stdout.print(line, markup=False)
+        _stdout.print(line)
 
 
 @app.command()

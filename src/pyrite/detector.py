@@ -1,4 +1,4 @@
-"""From images to detections, with a bundle's model; and the golden vectors that pin down what it says."""
+"""From images to detections, with a bundle's model."""
 
 import math
 import threading

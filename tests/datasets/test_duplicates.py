@@ -66,6 +66,16 @@ def test_seas_and_skies_are_alike_and_no_copies() -> None:
     assert pairs_of(find_near_copies(pixels, np.arange(5))) == []
 
 
+def test_clear_skies_are_no_copies_and_a_resaved_picture_with_much_sky_is_one() -> None:
+    random = np.random.default_rng(0)
+    ends = random.uniform((150, 20), (255, 120), (8, 2))
+    pixels = np.linspace(ends[:, 0], ends[:, 1], 32, axis=1)[:, :, None, None] * np.ones((1, 1, 32, 3))
+    pixels[:, 8:20, 4:28] += random.normal(0, 12, (8, 12, 24, 1)) * (np.arange(8) >= 6)[:, None, None, None]
+    skies = (pixels + random.normal(0, 1.5, pixels.shape)).clip(0, 255).astype(np.uint8)
+    skies[7] = resave(skies[6], 85)
+    assert pairs_of(find_near_copies(skies, np.arange(8))) == [(6, 7)]
+
+
 def test_flat_images_and_those_not_chosen_are_not_compared() -> None:
     pixels = np.full((6, 32, 32, 3), 255, np.uint8)
     pixels[2:] = draw(1)

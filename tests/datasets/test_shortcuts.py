@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from pyrite.datasets import Dataset
 from pyrite.datasets.shortcuts import CONTAINER, STATISTICS, Facts, measure_facts
@@ -42,6 +43,15 @@ def test_what_files_say_without_their_picture(tmp_path: Path) -> None:
     assert (first["progressive"], first["has EXIF"], first["has a colour profile"], first["is JPEG"]) == (1, 1, 0, 1)
     assert (second["has EXIF"], second["has a colour profile"], second["is JPEG"], second["is PNG"]) == (0, 1, 0, 1)
     assert second["subsampling"] == -1
+
+
+def test_a_text_of_the_user_is_told_from_one_of_the_format(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    described = PngInfo()
+    described.add_text("Software", "a generator")
+    tiff, png = encode(pixels, "TIFF", compression="tiff_lzw"), encode(pixels, "PNG", pnginfo=described)
+    facts = measure(tmp_path, ("ai/a.tif", tiff), ("real/b.png", png))
+    assert [container(facts, row)["has a comment or text"] for row in (0, 1)] == [0, 1]
 
 
 def test_statistics_by_hand(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import io
 import re
 from pathlib import Path
 
@@ -5,10 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 import pyrite
 from pyrite.errors import DatasetError, EvaluationError
 from pyrite.evaluation import Audit, audit
+from pyrite.evaluation.summary import summarize_audit
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -66,6 +69,60 @@ def test_copies_are_counted_by_label_and_split(folder: Path) -> None:
     assert found.advice[0].startswith("1 pair of identical files stands under both labels")
     assert any(sentence.startswith("1 of the 11 test images stands in an earlier split") for sentence in found.advice)
     assert any(sentence.startswith("1 more test image has a near copy") for sentence in found.advice)
+
+
+def test_a_leak_is_no_chain_of_copies_and_needs_two_splits(tmp_path: Path) -> None:
+    random = np.random.default_rng(9)
+    paint(tmp_path / "data" / "test" / "REAL" / "middle.png", 5)
+    middle = np.asarray(Image.open(tmp_path / "data" / "test" / "REAL" / "middle.png"))
+    # Either is near the one in the middle, and not near the other.
+    for path in ("train/REAL/left.png", "test/REAL/right.png"):
+        noise = random.normal(0, 8, (8, 4, 8, 4, 3))
+        (tmp_path / "data" / path).parent.mkdir(parents=True, exist_ok=True)
+        pixels = middle + (noise - noise.mean(axis=(1, 3), keepdims=True)).reshape(32, 32, 3)
+        Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8)).save(tmp_path / "data" / path)
+    for path in ("train/FAKE/a.png", "more/FAKE/a.png", "more/FAKE/b.png", "test/FAKE/c.png"):
+        paint(tmp_path / "data" / path, 7)
+    paint(tmp_path / "data" / "test" / "FAKE" / "d.jpg", 7, quality=90, subsampling=0)
+    found = audit(tmp_path / "data")
+    assert {frozenset((pair.first, pair.second)) for pair in found.near_pairs} == {
+        frozenset({"test/REAL/middle.png", "train/REAL/left.png"}),
+        frozenset({"test/REAL/middle.png", "test/REAL/right.png"}),
+        # One stands for all, and what it stands for is in training.
+        frozenset({"test/FAKE/d.jpg", "more/FAKE/a.png"}),
+    }
+    assert (found.identical.pairs, found.identical.between, found.near.between) == (6, 1, 1)
+    assert (found.identical.leaked, found.near.leaked) == ({"test": 1}, {"test": 3})
+
+
+def test_the_page_shows_every_kind_of_pair(folder: Path, tmp_path: Path) -> None:
+    # The first and the last of these have the same label, and the one between them another.
+    for path in ("test/FAKE/x.png", "test/REAL/x.png", "train/FAKE/x.png"):
+        paint(folder / path, 50)
+    for i in range(20):
+        paint(folder / "train" / "FAKE" / f"leak{i}.png", 100 + i, compress_level=0)
+        (folder / "test" / "FAKE" / f"leak{i}.png").write_bytes((folder / f"train/FAKE/leak{i}.png").read_bytes())
+        (folder / "train" / "REAL" / f"twin{i}.png").write_bytes((folder / f"train/REAL/{i:02}.png").read_bytes())
+    found = audit(folder, out=tmp_path / "out")
+    assert (found.identical.pairs, found.identical.both) == (43, 2)
+    page = (tmp_path / "out" / "audit.html").read_text()
+    identical = page[page.index("<h3>Identical files") :].split("</ul>")[0]
+    assert identical.count("<li>") == 12
+    assert identical.index("test/REAL/x.png") < identical.index("/leak") < identical.index("/twin")
+    assert identical.count("<small>train/REAL/twin") == 4
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "audit.html").mkdir(parents=True)
+    with pytest.raises(EvaluationError, match=r"audit\.html cannot be written"):
+        audit(folder, out=tmp_path / "out")
+
+
+def test_a_name_like_markup_is_printed_as_it_is(folder: Path) -> None:
+    folder = folder.rename(folder.with_name("data[bold]"))
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summarize_audit(audit(folder)))
+    assert "data[bold]: 70 images" in console.file.getvalue()
 
 
 def test_a_shortcut_in_the_files_is_named(folder: Path) -> None:

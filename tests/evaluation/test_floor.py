@@ -46,6 +46,15 @@ def test_a_difference_of_means_reaches_what_theory_says() -> None:
     assert found.facts[0].auroc == pytest.approx(0.8556, abs=0.015)
 
 
+def test_the_accuracy_is_no_less_than_that_of_always_naming_the_commoner_class() -> None:
+    facts, _ = make(2000)
+    for few in (0, 1):
+        labels = np.full(2000, 1 - few, np.int8)
+        labels[:100] = few
+        for shortcut in measure_floor(facts, labels, np.arange(2000)).shortcuts:
+            assert shortcut.accuracy.value == pytest.approx(0.95, abs=0.01)
+
+
 def test_a_difference_of_spread_is_found_as_well() -> None:
     facts, labels = make(2000)
     facts.spectrum[labels == 1, 4] *= 4

@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pyrite.datasets.degrade import DEGRADATIONS
 from pyrite.datasets.storage import Storage
 from pyrite.detector import Detector
 from pyrite.errors import EvaluationError
-from pyrite.evaluation import Part, evaluate, measure
+from pyrite.evaluation import Part, evaluate, measure, plots
 from pyrite.evaluation.robustness import MILD, Condition, LeftOut, Overall, Robustness
 
 # The bundle's logit is (brightness - 127.5) / 10 and its probability sigmoid(logit + 0.5): AI above 122.5.
@@ -140,6 +141,18 @@ def test_the_grid_in_one_figure_each(bundle: Bundle, flat: Path) -> None:
     assert isinstance(found.mean, Overall)
 
 
+def test_a_new_family_leaves_no_line_of_the_figure_empty(
+    bundle: Bundle, flat: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = robustness(bundle, flat)
+    monkeypatch.setitem(plots.FAMILIES, "new", replace(plots.FAMILIES["blur"]))
+    new = [replace(row, family="new") for row in found.grid if row.family == "blur"]
+    # Seven panels and the wide one, which does not fit beside the seventh.
+    picture = Image.open(io.BytesIO(plots.robustness(replace(found, grid=(*found.grid, *new))).png)).convert("L")
+    third = np.asarray(picture)[-picture.height // 3 :]
+    assert np.mean(third < 255) > 0.01
+
+
 def brier(found: Robustness) -> NDArray[np.float64]:
     return np.array([row.headline.brier.value for row in (found.clean, *found.grid)])
 
@@ -165,6 +178,8 @@ def test_progress_covers_the_grid(bundle: Bundle, flat: Path) -> None:
     (flat / "REAL" / "broken.png").write_bytes(b"no image")
     steps: list[tuple[int, int]] = []
     evaluate(bundle, flat, robustness=True, progress=lambda done, total: steps.append((done, total)))
+    # Of the shortcuts' one chunk.
+    assert steps.pop() == (6, 6)
     assert steps[0] == (1, 7 * (1 + len(DEGRADATIONS)))
     assert steps[-1] == (7 + 6 * len(DEGRADATIONS),) * 2
     assert [done for done, _ in steps] == sorted(done for done, _ in steps)

@@ -14,9 +14,10 @@ from PIL import Image
 import pyrite
 from pyrite.bundle import Bundle, save_bundle
 from pyrite.cli import main
-from pyrite.detector import Detector, make_golden
+from pyrite.detector import Detector
 from pyrite.errors import ImageError, PyriteError
 from pyrite.explanation import describe, explain
+from pyrite.golden import make_golden
 from pyrite.preprocess import Pixels
 from pyrite.results import Reason, Verdict
 
@@ -158,13 +159,24 @@ def test_an_unreadable_image_raises(to_corner: Bundle, tmp_path: Path) -> None:
 
 
 def test_a_picture_that_cannot_be_written_is_told_and_leaves_the_old_one(
-    to_corner: Bundle, checks: Pixels, tmp_path: Path
+    to_corner: Bundle, checks: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def full(self: Image.Image, file: Path, *_: object) -> None:
+        file.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
     (tmp_path / "out.png").write_bytes(b"old")
-    (tmp_path / ".out.png.partial").mkdir()
-    with pytest.raises(PyriteError, match=r"^The picture .*out\.png cannot be written: Is a directory\.$"):
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(PyriteError, match=r"^The picture .*out\.png cannot be written: No space left on device\.$"):
         explain(checks, to_corner, out=tmp_path / "out.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
     assert (tmp_path / "out.png").read_bytes() == b"old"
+
+
+def test_no_file_beside_the_picture_is_touched(to_corner: Bundle, picture: Path) -> None:
+    image = picture.rename(picture.with_name(".out.png.partial"))
+    explain(image, to_corner, out=picture.with_name("out.png"))
+    assert {path.name for path in picture.parent.iterdir()} == {".out.png.partial", "out.png"}
 
 
 # The command

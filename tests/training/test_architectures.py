@@ -122,6 +122,12 @@ def test_compact_is_as_large_as_it_says() -> None:
     assert round(macs / 1e6) == 45
 
 
+def test_compact_takes_small_images_but_not_any() -> None:
+    assert build_model(load_recipe("default", ["height=2", "width=3"])).output_shape == (None, 1)
+    with pytest.raises(RecipeError, match="compact takes images of at least 2×2 pixels, not 32×1"):
+        build_model(load_recipe("default", ["width=1"]))
+
+
 def test_bfloat16_keeps_its_weights_and_its_logit_in_float32() -> None:
     keras = load_keras()
     before = keras.config.dtype_policy()

@@ -100,6 +100,18 @@ def test_chunks_cover_all_in_order() -> None:
     assert list(in_chunks(np.arange(0))) == []
 
 
+def test_shifted_images_are_windows_of_the_mirrored_image() -> None:
+    seen = set()
+    for epoch in range(4):
+        for (images, _), (plain, _) in zip(batches("shift=2", epoch=epoch), batches(epoch=epoch), strict=True):
+            for image, original in zip(images, plain, strict=True):
+                padded = np.pad(original, ((2, 2), (2, 2), (0, 0)), "reflect")
+                windows = {(y, x): padded[y : y + 4, x : x + 6] for y in range(5) for x in range(5)}
+                [place] = [place for place, window in windows.items() if np.array_equal(window, image)]
+                seen.add(place)
+    assert len(seen) == 25
+
+
 def test_the_share_that_is_degraded_is_what_the_recipe_says() -> None:
     indices = np.arange(40)
     assert all(images.tobytes() != plain.tobytes() for (images, _), (plain, _) in zip(

@@ -153,7 +153,7 @@ def test_shares_are_even_and_leave_nothing_out(size: int) -> None:
 def test_machines_see_together_what_one_alone_would(size: int) -> None:
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (50, 16, 16, 3), np.uint8), rng.integers(0, 2, 50).astype(np.int8)
-    recipe = load_recipe("tiny", ["batch_size=16", "degrade=0.7"])
+    recipe = load_recipe("tiny", ["batch_size=16", "degrade=0.7", "shift=2"])
     indices = np.arange(2, 50)
     whole = list(train_batches(pixels, labels, indices, recipe, 1))
     shares = [list(train_batches(pixels, labels, indices, recipe, 1, 0, Place(rank, size))) for rank in range(size)]

@@ -10,10 +10,11 @@ from runs import Run
 from pyrite.bundle import Bundle, load_bundle
 from pyrite.datasets import Dataset, make_toy
 from pyrite.detector import Detector
-from pyrite.errors import TrainingError
+from pyrite.errors import BundleError, TrainingError
 from pyrite.golden import replay_golden
 from pyrite.runtime import Session
 from pyrite.training import load_recipe, quantize, train
+from pyrite.training import publish as publishing
 from pyrite.training.architectures import build_model
 from pyrite.training.export import export_onnx
 from pyrite.training.quantize import quantize_onnx
@@ -83,6 +84,32 @@ def test_a_folder_that_holds_something_is_left_alone(unbroken: Run, toy: Path, t
     with pytest.raises(TrainingError, match="is there already"):
         quantize(unbroken.out / "bundle", toy, tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_fails_leaves_nothing_and_can_be_done_again(
+    unbroken: Run, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise BundleError("The disk is full.")
+
+    out = tmp_path / "out"
+    out.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "save_bundle", full)
+        with pytest.raises(BundleError, match="full"):
+            quantize(unbroken.out / "bundle", toy, out)
+    assert [*tmp_path.iterdir()] == [out]
+    assert not any(out.iterdir())
+    quantize(unbroken.out / "bundle", toy, out)
+    assert [*tmp_path.iterdir()] == [out]
+    assert {entry.name for entry in out.iterdir()} == {"bundle", "report"}
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"name =", b'name = "a"\narchitecture = "tiny"\nepoch = 3\n'])
+def test_a_recipe_that_is_not_understood_is_told(content: bytes, unbroken: Run, toy: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(unbroken.out / "bundle")
+    with pytest.raises(TrainingError, match=r"^recipe\.toml in the bundle tiny is not understood: "):
+        quantize(Bundle(bundle.info, {**bundle.files, "recipe.toml": content}), toy, tmp_path / "out")
 
 
 def test_the_compact_network_takes_bytes_and_keeps_its_last_layer_exact() -> None:

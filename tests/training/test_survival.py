@@ -21,7 +21,8 @@ from pyrite.runtime import Session
 from pyrite.training import Recipe, load_recipe, train
 from pyrite.training.checkpoint import EpochLog, State, load_checkpoint
 from pyrite.training.loop import Interrupted, Step
-from pyrite.training.material import Stage, Watch
+from pyrite.training.material import Stage
+from pyrite.training.run import Watch
 
 PYRITE = Path(sys.executable).with_name("pyrite")
 _KILLED = """

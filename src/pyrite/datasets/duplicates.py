@@ -1,5 +1,6 @@
 """Copies within a dataset: files of the same bytes, and images that show the same but for next to nothing."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ NEAR_CELLS = 0.9
 NEAR_DETAILS = 0.8
 """How far the details must correlate for two images to count as near copies. On CIFAKE no real image is so near to
 an AI one, and at 0.7 some seas and skies are."""
+NEAR_FINEST = 0.35
+"""How far the details without the slopes of the cells must correlate too: two clear skies have a slope in common, and
+nothing else. On CIFAKE, the pairs below it are different seas, and of re-saved and resized images hardly any is."""
 MAX_PAIRS = 100_000
 """After so many the search ends: the dataset is one of video frames, say, and needs no more proof."""
 _MAX_CANDIDATES = 2_000_000  # The same for pairs whose details were looked at, at some 10,000 a second.
@@ -58,8 +62,10 @@ def find_near_copies(pixels: Pixels, chosen: Indices, progress: Progress | None 
 
     Every image is compared with every other. The averages of its cells of 4 × 4 pixels, less the image's mean, must
     correlate by `NEAR_CELLS`; and so must what is left within the cells by `NEAR_DETAILS`, which tells a copy from
-    another picture of sea and sky. Neither minds brightness and contrast, and re-saving and slight blur leave both
-    high; mirrored, turned and cropped copies are not found, and flat images are not compared.
+    another picture of sea and sky. Where that is mostly the slope of each cell, as in a clear sky, the rest must
+    correlate as well, by `NEAR_FINEST`. None of these minds brightness and contrast, and re-saving and slight blur
+    leave them high; mirrored, turned and cropped copies are not found, and flat and perfectly smooth images are not
+    compared.
 
     Args:
         pixels: (n, height, width, 3), 0 to 255; both sides a multiple of 4.
@@ -81,10 +87,11 @@ def find_near_copies(pixels: Pixels, chosen: Indices, progress: Progress | None 
                     complete = False
                     break
                 first, second = np.sort((chosen[i[part]], chosen[j[part]]), axis=0)
-                likeness = np.einsum("nd,nd->n", _details(pixels[first]), _details(pixels[second]))
-                near = likeness >= NEAR_DETAILS
+                likeness = _correlate(_details(pixels[first]), _details(pixels[second]))
+                near = np.flatnonzero(likeness >= NEAR_DETAILS)
+                near = near[_correlate(_finest(pixels[first[near]]), _finest(pixels[second[near]])) >= NEAR_FINEST]
                 found.append((first[near], second[near], np.minimum(likeness[near], 1)))
-                pairs, candidates = pairs + int(near.sum()), candidates + len(part)
+                pairs, candidates = pairs + len(near), candidates + len(part)
         if not complete:
             break
         if progress:
@@ -122,6 +129,20 @@ def _details(images: Pixels) -> Floats:
     return _units(blocks - blocks.mean(axis=(2, 4), keepdims=True))
 
 
+def _finest(images: Pixels) -> Floats:
+    """Return what is left of each image without the plane that fits each cell best, as unit vectors."""
+    blocks = _blocks(images)
+    blocks -= blocks.mean(axis=(2, 4), keepdims=True)
+    along = np.arange(_CELL, dtype=np.float32) - (_CELL - 1) / 2
+    for axis in (along[:, None, None, None], along[:, None]):
+        blocks -= (blocks * axis).sum(axis=(2, 4), keepdims=True) / (_CELL * np.sum(along**2)) * axis
+    return _units(blocks)
+
+
+def _correlate(first: Floats, second: Floats) -> Floats:
+    return np.asarray(np.einsum("nd,nd->n", first, second), np.float32)
+
+
 def _blocks(images: Pixels) -> Floats:
     n, height, width, _ = images.shape
     return images.reshape(n, height // _CELL, _CELL, width // _CELL, _CELL, 3).astype(np.float32)
@@ -129,7 +150,7 @@ def _blocks(images: Pixels) -> Floats:
 
 def _units(values: Floats) -> Floats:
     """Return (n, k) vectors of length 1, or 0 where there is next to nothing."""
-    rows = values.reshape(len(values), -1)
+    rows = values.reshape(len(values), math.prod(values.shape[1:]))  # -1 would not do for no images.
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     flat = lengths < _FLAT * np.sqrt(rows.shape[1])
     return np.asarray(np.where(flat, 0, rows / np.where(flat, 1, lengths)), np.float32)

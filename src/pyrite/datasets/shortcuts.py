@@ -86,7 +86,7 @@ def _container(image: Image, data: bytes) -> list[float]:
         "exif" in info,
         "xmp" in info or "XML:com.adobe.xmp" in info,
         "icc_profile" in info,
-        "comment" in info or any(isinstance(value, str) for value in info.values()),
+        "comment" in info or any(isinstance(value, str) for name, value in info.items() if name != "compression"),
         *(image.format == name for name in FORMATS),
     ]
 

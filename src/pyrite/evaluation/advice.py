@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from pyrite.evaluation.copies import Copies
 from pyrite.evaluation.floor import Floor
+from pyrite.evaluation.metrics import Metric
 
 _TELLING = 0.6
-"""AUROC from which a shortcut is worth a sentence."""
+"""AUROC from which a shortcut is worth a sentence, if the interval leaves chance out."""
 _STRONG = 0.1
 """How far a single fact's AUROC is from chance where it is named."""
 
@@ -38,8 +39,8 @@ def _labels(identical: Copies, near: Copies) -> Iterator[str]:
         )
     if near.both:
         yield (
-            f"{_some(near.both, 'near copy', 'near copies')} {_stand(near.both)} under both labels: look at them, and "
-            "keep what is labelled rightly."
+            f"{_at_least(near)}{_some(near.both, 'pair')} of near copies {_stand(near.both)} under both "
+            "labels: look at them, and keep what is labelled rightly."
         )
 
 
@@ -54,8 +55,8 @@ def _leaks(identical: Copies, near: Copies, splits: Mapping[str, int]) -> Iterat
         if more := near.leaked[name] - count:
             have = "has" if more == 1 else "have"
             yield (
-                f"{_some(more, f'more {name} image')} {have} a near copy in an earlier split, which splitting by "
-                "content does not see: delete one of each pair that audit.json lists."
+                f"{_at_least(near)}{_some(more, f'more {name} image')} {have} a near copy in an earlier "
+                "split, which splitting by content does not see: delete one of each pair that audit.json lists."
             )
 
 
@@ -66,10 +67,14 @@ def _copies(identical: Copies, near: Copies) -> Iterator[str]:
             "delete all but one of each. Pyrite keeps them on one side of a pooled split, but each still counts twice."
         )
     if near.pairs:
-        least = "" if near.complete else "At least "
         yield (
-            f"{least}{_some(near.pairs, 'pair')} of near copies ({near.real:,} real, {near.ai:,} AI): delete one of "
-            "each, or the same picture comes to stand in training and in test."
+            f"{_at_least(near)}{_some(near.pairs, 'pair')} of near copies ({near.real:,} real, {near.ai:,} AI): "
+            "delete one of each, or the same picture comes to stand in training and in test."
+        )
+    if not near.complete:
+        yield (
+            "The search for near copies ended early, since too many pictures are alike: thin out what resembles each "
+            "other, such as frames of one video, and audit again."
         )
 
 
@@ -77,8 +82,8 @@ def _shortcuts(floor: Floor) -> Iterator[str]:
     if not floor.best:
         yield f"Shortcuts: {floor.note[0].lower()}{floor.note[1:]} Add images, and audit again."
         return
-    reached = {shortcut.family: shortcut.auroc.value for shortcut in floor.shortcuts}
-    if floor.best.auroc.value >= _TELLING:
+    reached = {shortcut.family: shortcut.auroc for shortcut in floor.shortcuts}
+    if _tells(floor.best.auroc):
         yield (
             f"The shortcut floor is an AUROC of {floor.best.auroc.value:.3f} and an accuracy of "
             f"{floor.best.accuracy.value:.1%}, without a look at any picture. Read every score on this data beside it."
@@ -89,13 +94,21 @@ def _shortcuts(floor: Floor) -> Iterator[str]:
         "spectrum": "How much fine detail there is tells the classes apart",
     }
     for family, subject in subjects.items():
-        if reached[family] >= _TELLING:
+        if _tells(reached[family]):
             telling = [f for f in floor.facts if f.family == family and f.strength >= _STRONG][:3]
             named = ", ".join(f"{fact.name} {'higher' if fact.auroc > 0.5 else 'lower'}" for fact in telling)
             yield (
-                f"{subject} (AUROC {reached[family]:.3f}{f'; in AI images {named}' if named else ''}). "
+                f"{subject} (AUROC {reached[family].value:.3f}{f'; in AI images {named}' if named else ''}). "
                 f"{_REMEDIES[family]}"
             )
+
+
+def _tells(auroc: Metric) -> bool:
+    return auroc.value >= _TELLING and auroc.low > 0.5
+
+
+def _at_least(near: Copies) -> str:
+    return "" if near.complete else "At least "
 
 
 def _some(count: int, one: str, many: str | None = None) -> str:

@@ -19,7 +19,7 @@ from pyrite.datasets.shortcuts import measure_facts
 from pyrite.errors import DatasetError, ImageError, require
 from pyrite.evaluation import plots
 from pyrite.evaluation.advice import advise
-from pyrite.evaluation.copies import Copies, count_identical, count_near
+from pyrite.evaluation.copies import Copies, apart, count_identical, count_near
 from pyrite.evaluation.floor import FAMILIES, Floor, measure_floor
 from pyrite.evaluation.plots import Spectrum
 from pyrite.evaluation.provenance import current_command, package_versions, source_commit
@@ -137,7 +137,7 @@ def audit(
     stage("Validating shortcuts")
     floor = measure_floor(facts, dataset.labels, clusters, seed=seed)
     labels = dataset.labels[readable]
-    identical_copies, near_copies = count_identical(dataset, groups), count_near(dataset, near, clusters, readable)
+    identical_copies, near_copies = count_identical(dataset, groups), count_near(dataset, groups, near)
     paths = [encodable(path) for path in dataset.paths]
     splits = dict(Counter(name for i in readable if (name := dataset.splits[i])))
     result = Audit(
@@ -184,7 +184,7 @@ def _spectra(bands: NDArray[np.float64], labels: NDArray[np.int8]) -> Spectra | 
 def _page(result: Audit, dataset: Dataset, groups: Sequence[Indices], near: Pairs) -> str:
     identical = Pairs(
         np.array([group[0] for group in groups], np.intp),
-        np.array([group[-1] for group in groups], np.intp),
+        np.array([max(group[1:], key=lambda i: _urgency(dataset, group[0], i)) for group in groups], np.intp),
         np.ones(len(groups), np.float32),
     )
     shown: Mapping[str, object] = {field.name: getattr(result, field.name) for field in fields(result)}
@@ -209,21 +209,24 @@ class _Example:
 
 def _examples(dataset: Dataset, pairs: Pairs) -> list[_Example]:
     """Return pairs that show what there is: under both labels, then between splits, then of any likeness."""
-
-    def urgency(k: int) -> int:
-        i, j = pairs.first[k], pairs.second[k]
-        return 2 * int(dataset.labels[i] != dataset.labels[j]) + int(dataset.splits[i] != dataset.splits[j])
-
-    ranked = sorted(range(len(pairs.first)), key=urgency, reverse=True)
-    urgent = [k for k in ranked if urgency(k)]
-    rest = ranked[len(urgent) :]
-    # Half for each, evenly spread, so that the least alike are there to be judged as well.
-    few = min(len(rest), max(_SHOWN // 2, _SHOWN - len(urgent)))
-    chosen = [*_spread(urgent, _SHOWN - few), *_spread(rest, few)]
+    kinds: tuple[list[int], ...] = ([], [], [])
+    for k, (i, j) in enumerate(zip(pairs.first, pairs.second, strict=True)):
+        kinds[2 - _urgency(dataset, i, j)].append(k)
+    chosen: list[int] = []
+    for place, kind in enumerate(kinds, start=1):
+        # A third is kept for each of the later kinds, if there are so many.
+        later = sum(min(len(other), _SHOWN // len(kinds)) for other in kinds[place:])
+        # Evenly spread, so that the least alike are there to be judged as well.
+        chosen += _spread(kind, _SHOWN - len(chosen) - later)
     return [
         _Example(_show(dataset, int(pairs.first[k])), _show(dataset, int(pairs.second[k])), float(pairs.likeness[k]))
         for k in chosen
     ]
+
+
+def _urgency(dataset: Dataset, i: int, j: int) -> int:
+    """Return 2 for a pair under both labels, 1 for another between splits, and 0 for any other."""
+    return 2 if dataset.labels[i] != dataset.labels[j] else int(apart(dataset, i, j))
 
 
 def _spread(items: Sequence[int], count: int) -> list[int]:

@@ -1,7 +1,7 @@
 """How many copies a dataset has, under which labels, and in which of its splits."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ class Copies:
     both: int
     """Pairs under both labels."""
     between: int
-    """Pairs of images from two of the data's own splits."""
+    """Pairs of images from two of the data's own splits; images of none are in no such pair."""
     leaked: dict[str, int]
     """How many images of the validation and of the test split have such a copy in an earlier one; for near copies,
     or an identical one."""
@@ -41,42 +41,54 @@ def count_identical(dataset: Dataset, groups: Sequence[Indices]) -> Copies:
     They are counted by how many images of which label and split each group has, since blanks may be
     in the thousands.
     """
-    real = ai = pairs = within = 0
+    real = ai = pairs = between = 0
     for group in groups:
         of_ai = int(dataset.labels[group].sum())
         pairs += _pairs(len(group))
         ai += _pairs(of_ai)
         real += _pairs(len(group) - of_ai)
-        within += sum(_pairs(count) for count in Counter(dataset.splits[i] for i in group).values())
+        splits = Counter(name for i in group if (name := dataset.splits[i]))
+        between += _pairs(splits.total()) - sum(_pairs(count) for count in splits.values())
     return Copies(
-        pairs=pairs, real=real, ai=ai, both=pairs - real - ai, between=pairs - within,
-        leaked=_leaked(dataset, groups),
-    )  # fmt: skip
+        pairs=pairs, real=real, ai=ai, both=pairs - real - ai, between=between, leaked=_leaked(dataset, groups)
+    )
 
 
-def count_near(dataset: Dataset, near: Pairs, clusters: Indices, readable: Indices) -> Copies:
-    """Count near copies, given the number of each image's cluster, (n,), and the indices of those that can be read."""
+def count_near(dataset: Dataset, groups: Sequence[Indices], near: Pairs) -> Copies:
+    """Count near copies among images of which one stands for each group of identical files."""
     of_ai = dataset.labels[near.first] + dataset.labels[near.second]
-    between = sum(dataset.splits[i] != dataset.splits[j] for i, j in zip(near.first, near.second, strict=True))
-    order = readable[np.argsort(clusters[readable], kind="stable")]
-    together = np.split(order, np.flatnonzero(np.diff(clusters[order])) + 1)
+    between = sum(apart(dataset, i, j) for i, j in zip(near.first.tolist(), near.second.tolist(), strict=True))
     return Copies(
         pairs=len(of_ai), complete=near.complete,
         real=int(np.sum(of_ai == 0)), ai=int(np.sum(of_ai == 2)), both=int(np.sum(of_ai == 1)), between=between,
-        leaked=_leaked(dataset, [group for group in together if len(group) > 1]),
+        leaked=_leaked(dataset, groups, near),
     )  # fmt: skip
+
+
+def apart(dataset: Dataset, i: int, j: int) -> bool:
+    """Say whether two images are in two of the data's own splits."""
+    first, second = dataset.splits[i], dataset.splits[j]
+    return first is not None and second is not None and first != second
 
 
 def _pairs(count: int) -> int:
     return count * (count - 1) // 2
 
 
-def _leaked(dataset: Dataset, groups: Iterable[Indices]) -> dict[str, int]:
-    leaked: dict[str, int] = {name: 0 for name in ("validation", "test") if name in dataset.splits}
+def _leaked(dataset: Dataset, groups: Sequence[Indices], near: Pairs | None = None) -> dict[str, int]:
+    order = np.array([len(_ORDER) if name is None else _ORDER[name] for name in dataset.splits])
+    earliest = order.copy()
     for group in groups:
-        names = Counter(name for i in group if (name := dataset.splits[i]))
-        earliest = min((_ORDER[name] for name in names), default=0)
-        for name in leaked:
-            if _ORDER[name] > earliest:
-                leaked[name] += names[name]
-    return leaked
+        earliest[group] = order[group].min()
+    if near:
+        # Not along chains of copies, whose ends may have nothing in common.
+        identical = earliest.copy()
+        np.minimum.at(earliest, near.first, identical[near.second])
+        np.minimum.at(earliest, near.second, identical[near.first])
+        for group in groups:
+            earliest[group] = earliest[group].min()
+    return {
+        name: int(np.sum((order == _ORDER[name]) & (earliest < order)))
+        for name in ("validation", "test")
+        if name in dataset.splits
+    }

@@ -175,8 +175,9 @@ def robustness(found: Robustness) -> Picture:
         families.setdefault(str(row.family), []).append(row)
     panels = {name: _between(found.clean, rows) for name, rows in families.items() if len(rows) > 1}
     alone = [row for rows in families.values() if len(rows) == 1 for row in rows]
-    cells = len(panels) + (2 if alone else 0)
-    lines = -(-cells // _COLUMNS)
+    # Names take more room than numbers, so their panel comes last, and fills a line where only one place is left.
+    wide = len(panels) + (len(panels) % _COLUMNS == _COLUMNS - 1)
+    lines = -(-(wide + 1 if alone else len(panels)) // _COLUMNS)
 
     def draw(figure: "Figure") -> None:
         grid = figure.add_gridspec(lines, _COLUMNS)
@@ -188,8 +189,7 @@ def robustness(found: Robustness) -> Picture:
             if place % _COLUMNS:
                 axes.set_yticklabels([])
         if alone:
-            # A wide last panel, since names take more room than numbers.
-            line, column = divmod(len(panels), _COLUMNS)
+            line, column = divmod(wide, _COLUMNS)
             axes = figure.add_subplot(grid[line, column:])
             _strengths(axes, [found.clean, *alone], found.clean, line=False)
             axes.set_title("at one strength", fontsize=9)

@@ -136,8 +136,9 @@ class Report:
         Each file appears whole or not at all, the page last. Those of an earlier report are replaced.
 
         Raises:
+            EvaluationError: a file cannot be written.
             MissingExtraError: Matplotlib is not installed.
-            OSError: the folder cannot be written.
+            OSError: a folder cannot be made, or an old file not removed.
         """
         require("train", "matplotlib")
         folder = Path(folder)
@@ -248,13 +249,20 @@ def _packages(versions: dict[str, str]) -> str:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        EvaluationError: it cannot be written.
+    """
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise EvaluationError(f"{path} cannot be written: {error.strerror or error}.") from error

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -17,12 +18,18 @@ def summarize(report: Report) -> Table:
     best = report.floor.best
     floor = {"accuracy": f"{best.accuracy.value:.4f}", "auroc": f"{best.auroc.value:.4f}"} if best else {}
     table = Table(
-        title=f"{report.provenance.bundle} on {report.as_is.headline.images:,} images of {report.provenance.data}",
-        caption=" ".join(
-            [
-                report.part.caution or report.part.why,
-                "Floor: what shortcuts reach without a look at the picture." if best else f"Floor: {report.floor.note}",
-            ]
+        title=escape(
+            f"{report.provenance.bundle} on {report.as_is.headline.images:,} images of {report.provenance.data}"
+        ),
+        caption=escape(
+            " ".join(
+                [
+                    report.part.caution or report.part.why,
+                    "Floor: what shortcuts reach without a look at the picture."
+                    if best
+                    else f"Floor: {report.floor.note}",
+                ]
+            )
         ),
         title_justify="left",
         caption_justify="left",
@@ -65,14 +72,15 @@ def robustness_lines(report: Report) -> list[str]:
 def summarize_audit(audit: Audit) -> Group:
     """Return what an audit found, and what to do about it."""
     copies = Table(
-        title=f"{audit.data}: {audit.images:,} images, {audit.real:,} real and {audit.ai:,} AI", title_justify="left"
+        title=escape(f"{audit.data}: {audit.images:,} images, {audit.real:,} real and {audit.ai:,} AI"),
+        title_justify="left",
     )
     copies.add_column("")
     for name in ("pairs", "real", "AI", "both labels", "between splits"):
         copies.add_column(name, justify="right")
     for name, found in (("Identical files", audit.identical), ("Near copies", audit.near)):
         counts = (found.pairs, found.real, found.ai, found.both, found.between)
-        copies.add_row(name, *(f"{count:,}" for count in counts))
+        copies.add_row(name if found.complete else f"{name}, at least", *(f"{count:,}" for count in counts))
     shortcuts = Table(title="What tells the label without a look at the picture", title_justify="left")
     shortcuts.add_column("")
     for name in ("AUROC", "95% interval", "accuracy"):

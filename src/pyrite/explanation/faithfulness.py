@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyrite.explanation.occlusion import Floats, Score, count_patches, map_size, replace
+from pyrite.explanation.occlusion import Floats, Score, count_patches, make_map, map_size, replace
 from pyrite.preprocess import Pixels
 
 RANDOM_ORDERS = 19
@@ -41,34 +41,40 @@ class Faithfulness:
 
 
 def measure_faithfulness(
-    pixels: Pixels, fill: Pixels, score: Score, base: float, moved: Floats, *, seed: int = 0
+    pixels: Pixels, fill: Pixels, score: Score, base: float, patches: Floats, *, seed: int = 0
 ) -> Faithfulness:
     """Hold a map against random orders of its cells.
+
+    These are of maps whose patches have the same values in random places. Neighbours go together in them as in the
+    map, which makes areas differ more by chance than cells do that go one by one; see docs/explanation.md.
 
     Args:
         pixels: The model input (height, width, 3).
         fill: The neutral image that the map was made with, of the same shape.
         score: Of model inputs.
         base: The score of `pixels`; above 0, the class it leans to is AI.
-        moved: The map (rows, columns), as `occlude` gives it.
+        patches: What the map is made of (patches,), as `occlude` gives it.
         seed: Of the random orders.
     """
     towards = 1 if base > 0 else -1
     random = np.random.default_rng(seed)
-    orders = [np.argsort(-towards * moved.ravel(), kind="stable")]
-    orders += [random.permutation(moved.size) for _ in range(RANDOM_ORDERS)]
-    steps = min(STEPS, moved.size)
-    removed = np.arange(1, steps) * moved.size // steps
+    dealt = [patches, *(random.permutation(patches) for _ in range(RANDOM_ORDERS))]
+    maps = [make_map(towards * values, *pixels.shape[:2]) for values in dealt]
+    orders = [np.argsort(-values.ravel(), kind="stable") for values in maps]
+    rows, columns = maps[0].shape
+    cells = rows * columns
+    steps = min(STEPS, cells)
+    removed = np.arange(1, steps) * cells // steps
 
     def inputs() -> Iterator[Pixels]:
         for order in orders:
-            rank = np.argsort(order).reshape(moved.shape)
+            rank = np.argsort(order).reshape(rows, columns)
             yield from (replace(pixels, fill, rank < count) for count in removed)
             yield from (replace(fill, pixels, rank < count) for count in removed)
 
     curves = towards * score(inputs()).reshape(len(orders), 2, steps - 1)
     whole, none = (np.full((len(orders), 1), towards * value) for value in (base, float(score([fill])[0])))
-    at = np.concatenate([[0], removed, [moved.size]]) / moved.size
+    at = np.concatenate([[0], removed, [cells]]) / cells
     deletion = np.trapezoid(np.hstack([whole, curves[:, 0], none]), at)
     insertion = np.trapezoid(np.hstack([none, curves[:, 1], whole]), at)
     return Faithfulness(

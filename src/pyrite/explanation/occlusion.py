@@ -46,10 +46,9 @@ def count_patches(height: int, width: int) -> int:
 
 
 def occlude(pixels: Pixels, fill: Pixels, score: Score, base: float) -> Floats:
-    """Return the map (rows, columns): by how much each cell moves the log-odds towards AI.
+    """Return by how much each patch moves the log-odds towards AI, (patches,).
 
-    Patches of 2 by 2 cells are replaced, one at each cell that a patch can begin at; a cell's value is the mean
-    over the patches that cover it.
+    They are of 2 by 2 cells, one at each cell that a patch can begin at, row by row.
 
     Args:
         pixels: The model input (height, width, 3).
@@ -66,9 +65,20 @@ def occlude(pixels: Pixels, fill: Pixels, score: Score, base: float) -> Floats:
             gone[patch] = True
             yield replace(pixels, fill, gone)
 
-    moved = base - score(occluded())
+    return base - score(occluded())
+
+
+def make_map(values: Floats, height: int, width: int) -> Floats:
+    """Return the map (rows, columns) for a model input of this size: of each cell, the mean over its patches' values.
+
+    Args:
+        values: (patches,), as `occlude` gives them.
+        height: In pixels.
+        width: In pixels.
+    """
+    rows, columns = map_size(height, width)
     total, count = np.zeros((rows, columns)), np.zeros((rows, columns))
-    for patch, value in zip(patches, moved.tolist(), strict=True):
+    for patch, value in zip(_patches(rows, columns), values.tolist(), strict=True):
         total[patch] += value
         count[patch] += 1
     return total / count

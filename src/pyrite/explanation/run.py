@@ -1,6 +1,7 @@
 """`explain`: from one image to a map of what moved its score, and the figures that tell whether to trust it."""
 
 import itertools
+import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from pyrite.bundle import DEFAULT, Bundle
 from pyrite.detector import Detector
 from pyrite.errors import PyriteError
 from pyrite.explanation.faithfulness import count_scored, measure_faithfulness
-from pyrite.explanation.occlusion import Floats, make_neutral, occlude
+from pyrite.explanation.occlusion import Floats, make_map, make_neutral, occlude
 from pyrite.explanation.picture import LARGEST, draw
 from pyrite.explanation.spectra import read_spectra
 from pyrite.explanation.values import Explanation
@@ -74,12 +75,12 @@ def explain(
 
     base = float(score([seen])[0])
     neutral = make_neutral(seen)
-    moved = occlude(seen, neutral, score, base)
+    patches = occlude(seen, neutral, score, base)
     explanation = Explanation(
         detection=detection,
         leans=Verdict.AI if base > 0 else Verdict.REAL,
-        moved=moved,
-        faithfulness=measure_faithfulness(seen, neutral, score, base, moved),
+        moved=make_map(patches, *preprocess.size),
+        faithfulness=measure_faithfulness(seen, neutral, score, base, patches),
         spectrum=radial_spectrum(luma(seen)),
         spectra=spectra,
         input_size=preprocess.size,
@@ -125,7 +126,7 @@ def _at_most(pixels: Pixels, box: Box, width: int, height: int) -> Pixels:
 
 def _write(picture: PillowImage.Image, out: Path) -> None:
     """Write all of the picture or nothing."""
-    partial = out.with_name(f".{out.name}.partial")
+    partial = out.with_name(f".{secrets.token_hex(8)}.partial")
     try:
         picture.save(partial, "PNG")
         partial.replace(out)

@@ -51,6 +51,8 @@ def compact(images: Tensor, recipe: Recipe) -> Tensor:
     What tells generated images lies in the finest detail, so the first convolutions see every pixel; since such layers
     are bound by memory and not by arithmetic, they have few channels.
     """
+    if min(recipe.height, recipe.width) < 2:
+        raise RecipeError(f"compact takes images of at least 2×2 pixels, not {recipe.height}×{recipe.width}.")
     layers = load_keras().layers
 
     def convolve(x: Tensor, filters: int, stride: int = 1) -> Tensor:

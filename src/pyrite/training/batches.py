@@ -63,12 +63,24 @@ def train_batches(
             images[draw[share, 0]] = images[draw[share, 0], :, ::-1]
         if recipe.vertical_flip:
             images[draw[share, 1]] = images[draw[share, 1], ::-1]
+        if recipe.shift:
+            start = rng.integers(0, 2 * recipe.shift + 1, (len(chosen), 2))
+            images = _shift(images, start[share], recipe.shift)
         if recipe.degrade:
             for i in np.flatnonzero(rng.random(len(chosen)) < recipe.degrade):
                 history = history_at_random(images.shape[1:], rng)  # Also of others' images, since it draws.
                 if share.start <= i < share.stop:
                     images[i - share.start] = degrade(images[i - share.start], history)
         yield images, labels[chosen[share], None].astype(np.float32)
+
+
+def _shift(images: NDArray[np.uint8], start: NDArray[np.intp], most: int) -> NDArray[np.uint8]:
+    """Return the windows that begin at `start` (n, 2) of the images with a mirrored margin of `most` pixels."""
+    count, height, width = images.shape[:3]
+    padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), "reflect")
+    rows, columns = start[:, :1] + np.arange(height), start[:, 1:] + np.arange(width)
+    windows: NDArray[np.uint8] = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return windows
 
 
 def one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -55,6 +55,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """How far labels move towards one half (Szegedy et al. 2016)."""
     horizontal_flip: bool = True
     vertical_flip: bool = True
+    shift: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    """Training images are moved by up to so many pixels each way; what comes in is the image mirrored at its edge."""
     degrade: Share = 0.0
     """The share of training images, of both classes alike, that get a random history: see `datasets.degrade`."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -63,8 +65,13 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Of the trained bundle; its training data may restrict it."""
 
     def sha256(self) -> str:
-        """Return the hash of every setting, whatever the file looked like."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+        """Return the hash of every setting that is not at its default, whatever the file looked like.
+
+        So it stays the same when a later version adds a setting.
+        """
+        defaults = {field.name: field.default for field in msgspec.structs.fields(self)}
+        chosen = {name: value for name, value in msgspec.structs.asdict(self).items() if value != defaults[name]}
+        return hashlib.sha256(msgspec.json.encode(chosen, order="sorted")).hexdigest()
 
 
 def shipped_recipes() -> tuple[str, ...]:
