@@ -42,7 +42,7 @@ except PyriteError as error:
 print("no report" if report is None else "report")
 """
 SETTINGS = "epochs=3 batch_size=8"
-TOLERANCE = 1e-3
+TOLERANCE = 1e-5
 """Of a loss in nats. Sums over a batch are taken in another order, and steps carry what is lost in rounding along."""
 
 
