@@ -18,7 +18,7 @@ DataArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder, a .zip or .tar of one, a CSV or Parquet manifest, or `cifake` to fetch that from Kaggle.",
+        help="A folder, a .zip or .tar of one, a folder of shards, a manifest (CSV, Parquet), or `cifake` to fetch it.",
     ),
 ]
 RealOption = Annotated[str | None, typer.Option("--real", metavar="NAME", help="The folder name of real images.")]

@@ -26,7 +26,8 @@ def train(
     """Train a detector on labelled images.
 
     What comes out is a bundle, and the report of how good it is on images kept back. A run that was stopped, by
-    Ctrl-C or worse, goes on from its last checkpoint with the same command and `--resume`.
+    Ctrl-C or worse, goes on from its last checkpoint with the same command and `--resume`. On several machines, run the
+    same command on each, with its place in the environment variable `TF_CONFIG`.
 
     Example: `pyrite train cifake.zip --recipe resnet50 --set epochs=5 --out run`
     """
@@ -41,4 +42,7 @@ def train(
     except KeyboardInterrupt:
         how = " Go on with --resume." if (out / "checkpoint.npz").exists() else ""
         raise Interrupted(f"Interrupted.{how}") from None
-    tell_run(report, out)
+    if report is None:
+        stderr.print("Trained. The first machine of TF_CONFIG writes the bundle and the report.")
+    else:
+        tell_run(report, out)

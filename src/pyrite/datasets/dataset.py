@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyrite.datasets.labels import cifar_objects, place_files
 from pyrite.datasets.manifest import MANIFEST_NAMES, Manifest, read_manifest
+from pyrite.datasets.shards import find_shards, open_shards
 from pyrite.datasets.storage import FolderStorage, Storage, open_storage
 from pyrite.errors import DatasetError, require
 from pyrite.image import Limits
@@ -38,7 +39,7 @@ class Dataset:
 
     @classmethod
     def open(cls, source: str | Path, *, classes: Mapping[str, int] | None = None) -> "Dataset":
-        """Open a folder, a zip or tar of one, a CSV or Parquet manifest, or `cifake`.
+        """Open a folder, a zip or tar of one, a folder of shards, a CSV or Parquet manifest, or `cifake`.
 
         A folder or archive with a `manifest.csv` (or `.parquet`) at its root, or in the one folder that holds
         everything, is read by that; its paths start where it lies.
@@ -59,6 +60,9 @@ class Dataset:
                 path, name = fetch_cifake(), CIFAKE
             if path.suffix.lower() in {".csv", ".parquet"} and path.is_file():
                 return cls._from_table(name, path)
+            if path.is_dir() and classes is None and (found := find_shards(path)):
+                shards, manifest = open_shards(*found)
+                return cls._from_manifest(name, manifest, shards)
             storage = open_storage(path)
             table = _find_manifest(storage.names) if classes is None else None
             if table is not None and path.is_dir():

@@ -7,6 +7,7 @@ training. To add a degradation: a function here, and its line in `FAMILIES`.
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from pyrite.preprocess import Pixels
 _Resampling = PillowImage.Resampling
 _MAX_JPEG_SIDE = 65_500
 _KERNELS = tuple(kernel for kernel in _Resampling if kernel is not _Resampling.NEAREST)
+
+History = list[Callable[[Pixels], Pixels]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +60,44 @@ def degrade_at_random(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     The order is that of life: geometry, then tone and noise, then one or two files. Kernels and strengths are
     drawn continuously and a little beyond those measured, so that none is singled out.
     """
+    return degrade(pixels, history_at_random(pixels.shape, rng))
+
+
+def history_at_random(shape: tuple[int, ...], rng: np.random.Generator) -> History:
+    """Draw what `degrade_at_random` does to an image of a shape, (height, width, 3), without doing it."""
     steps = rng.random(5) < (0.6, 0.25, 0.25, 0.6, 0.15)
+    history: History = []
     if steps[0]:
-        pixels = _random_geometry(pixels, rng)
+        history.append(_random_geometry(rng))
     if steps[1]:
-        pixels = change_gamma(pixels, float(np.exp(rng.uniform(-0.5, 0.5))), rng)
+        history.append(partial(change_gamma, gamma=float(np.exp(rng.uniform(-0.5, 0.5))), _rng=rng))
     if steps[2]:
-        pixels = add_noise(pixels, float(rng.uniform(1, 18)), rng)
+        sigma = np.float32(rng.uniform(1, 18))
+        history.append(partial(_add, noise=sigma * rng.standard_normal(shape, np.float32)))
     for saved in steps[3:]:
         if saved:
-            pixels = save_jpeg(pixels, float(rng.integers(25, 96)), rng)
+            history.append(partial(save_jpeg, quality=float(rng.integers(25, 96)), _rng=rng))
+    return history
+
+
+def degrade(pixels: Pixels, history: History) -> Pixels:
+    """Return the pixels, (height, width, 3), 0 to 255, after a history that was drawn."""
+    for step in history:
+        pixels = step(pixels)
     return pixels
 
 
-def _random_geometry(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+def _random_geometry(rng: np.random.Generator) -> Callable[[Pixels], Pixels]:
     kind = rng.random()
     if kind < 0.3:
-        return blur(pixels, float(rng.uniform(0.3, 1.2)), rng)
+        return partial(blur, sigma=float(rng.uniform(0.3, 1.2)), _rng=rng)
     if kind < 0.4:
-        return sharpen(pixels, float(rng.uniform(0.1, 1)), rng)
+        return partial(sharpen, amount=float(rng.uniform(0.1, 1)), _rng=rng)
     down, up = (_KERNELS[i] for i in rng.integers(len(_KERNELS), size=2))
     if kind < 0.75:
-        return resample(pixels, float(rng.uniform(0.55, 1)), down, up)
-    top, left = rng.random(2)
-    return crop(pixels, float(rng.uniform(0.7, 1)), rng, up, float(top), float(left))
+        return partial(resample, share=float(rng.uniform(0.55, 1)), down=down, up=up)
+    top, left = (float(value) for value in rng.random(2))
+    return partial(crop, share=float(rng.uniform(0.7, 1)), _rng=rng, kernel=up, top=top, left=left)
 
 
 def save_jpeg(pixels: Pixels, quality: float, _rng: np.random.Generator) -> Pixels:
@@ -119,7 +136,11 @@ def sharpen(pixels: Pixels, amount: float, _rng: np.random.Generator) -> Pixels:
 
 def add_noise(pixels: Pixels, sigma: float, rng: np.random.Generator) -> Pixels:
     """Add white Gaussian noise of a standard deviation, on the scale of 0 to 255."""
-    return _to_uint8(pixels + np.float32(sigma) * rng.standard_normal(pixels.shape, np.float32))
+    return _add(pixels, np.float32(sigma) * rng.standard_normal(pixels.shape, np.float32))
+
+
+def _add(pixels: Pixels, noise: NDArray[np.float32]) -> Pixels:
+    return _to_uint8(pixels + noise)
 
 
 def resize_bilinear(pixels: Pixels, share: float, _rng: np.random.Generator) -> Pixels:

@@ -75,7 +75,9 @@ def label_of(name: str) -> int | None:
     return REAL if word in REAL_NAMES else AI if word in AI_NAMES else None
 
 
-def place_files(names: Sequence[str], classes: Mapping[str, int] | None = None) -> dict[str, Place]:
+def place_files(
+    names: Sequence[str], classes: Mapping[str, int] | None = None, *, one_class: bool = False
+) -> dict[str, Place]:
     """Sort files into classes, splits and groups by the folders they lie in.
 
     Files outside any class folder (a README, a manifest) are left out; pictures only where the classes were named,
@@ -85,6 +87,7 @@ def place_files(names: Sequence[str], classes: Mapping[str, int] | None = None) 
     Args:
         names: POSIX paths.
         classes: folder name to label, instead of the names known in this field.
+        one_class: whether one class alone will do, since these are not all files.
 
     Raises:
         DatasetError: no class folders, one class only, a picture outside any, or a file under folders of both.
@@ -108,7 +111,8 @@ def place_files(names: Sequence[str], classes: Mapping[str, int] | None = None) 
         splits = [SPLIT_NAMES[f.lower()] for f in folders if f.lower() in SPLIT_NAMES]
         rest = [f for f in folders if f not in found and f.lower() not in SPLIT_NAMES]
         places[name] = Place(next(iter(found.values())), splits[-1] if splits else None, "/".join(rest))
-    _check_classes(places, names)
+    if not (one_class and places):
+        _check_classes(places, names)
     if classes is None and (lost := +outside):
         raise DatasetError(
             f"{lost.total():,} pictures lie in no class folder: {_listed(lost)}. Move their folders into those of "

@@ -33,7 +33,15 @@ def read_manifest(name: str, data: bytes) -> Manifest:
         DatasetError: a column is missing, a row is not understood, or there are no rows.
         MissingExtraError: Parquet without pyarrow.
     """
-    header, values = _parquet(name, data) if name.lower().endswith(".parquet") else _csv(name, data)
+    return make_manifest(name, *(_parquet(name, data) if name.lower().endswith(".parquet") else _csv(name, data)))
+
+
+def make_manifest(name: str, header: list[str], values: list[list[str]]) -> Manifest:
+    """Make sense of a table's columns, as `read_manifest` does.
+
+    Raises:
+        DatasetError: a column is missing, a row is not understood, or there are no rows.
+    """
     if twice := [column for column, count in Counter(header).items() if column and count > 1]:
         raise DatasetError(f"{name} has the column {twice[0]!r} more than once.")
     columns = dict(zip(header, values, strict=True))

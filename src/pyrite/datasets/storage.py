@@ -78,14 +78,14 @@ class FolderStorage:
 
     def __init__(self, root: Path, names: Sequence[str] | None = None) -> None:
         self._root = root.absolute()
-        self.names, self.fingerprint = _listing(
-            (name, *_size_and_time(root / name)) for name in (_walk(root) if names is None else names)
+        self.names, self.fingerprint = listing(
+            (name, *size_and_time(root / name)) for name in (_walk(root) if names is None else names)
         )
 
     def read(self, name: str) -> bytes:
         """Return one file's bytes."""
         path = self._root / name
-        with _as_os_error():
+        with as_os_error():
             if not stat.S_ISREG(path.stat().st_mode):  # A pipe would never end.
                 raise OSError(f"{name!r} is not a regular file")
             with path.open("rb") as stream:
@@ -97,20 +97,20 @@ class ZipStorage:
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
-        self._size_and_time = _size_and_time(path)
+        self._size_and_time = size_and_time(path)
         with zipfile.ZipFile(path) as archive:
             # Some programs on Windows write backslashes, against the standard.
             members = {_plain(i.filename.replace("\\", "/")): i for i in archive.infolist() if not _is_folder(i)}
         if members and all(i.flag_bits & 1 for i in members.values()):
             raise DatasetError(f"{path} is encrypted. Unpack it, and open the folder.")
         self._written = {name: i.filename for name, i in members.items() if name != i.filename}
-        self.names, self.fingerprint = _listing(
+        self.names, self.fingerprint = listing(
             (name, i.file_size, i.CRC) for name, i in members.items() if not _is_hidden(name)
         )
 
     def read(self, name: str) -> bytes:
         """Return one file's bytes."""
-        with _as_os_error():
+        with as_os_error():
             archive = _opened(self._path, self._size_and_time)
             with archive.open(self._written.get(name, name)) as stream:
                 return stream.read(_READ_AT_MOST)
@@ -155,11 +155,11 @@ class TarStorage:
         self.names = tuple(name for name in places if not _is_hidden(name))
         # Times in a tar are coarse, and often all alike, so the archive's own size and time count as well.
         entries = [(name, (places[name] or (0, -1))[1], times[name]) for name in self.names]
-        self.fingerprint = _listing([*entries, ("", *_size_and_time(path))])[1]
+        self.fingerprint = listing([*entries, ("", *size_and_time(path))])[1]
 
     def read(self, name: str) -> bytes:
         """Return one file's bytes."""
-        with _as_os_error():
+        with as_os_error():
             place = self._places.get(name)
             if place is None:
                 raise OSError(f"{name!r} is not in the archive, or a link to what is not, or a sparse file")
@@ -206,7 +206,8 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iter
                 yield entry.name
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def size_and_time(path: Path) -> tuple[int, int]:
+    """Return what tells a file from a later one of its name; -1 twice where it cannot be told."""
     try:
         status = path.stat()
     except (OSError, ValueError):
@@ -230,7 +231,8 @@ def _is_junk(name: str) -> bool:
     return (name.startswith(".") and name != "..") or name.lower() in _JUNK
 
 
-def _listing(entries: Iterable[tuple[str, int, int]]) -> tuple[tuple[str, ...], str]:
+def listing(entries: Iterable[tuple[str, int, int]]) -> tuple[tuple[str, ...], str]:
+    """Return the names, sorted, and the SHA-256 of names, sizes and times."""
     found = sorted(entries)
     digest = hashlib.sha256()
     for entry in found:
@@ -239,7 +241,7 @@ def _listing(entries: Iterable[tuple[str, int, int]]) -> tuple[tuple[str, ...], 
 
 
 @contextmanager
-def _as_os_error() -> Iterator[None]:
+def as_os_error() -> Iterator[None]:
     """Raise `OSError` for the many ways in which reading fails."""
     try:
         yield

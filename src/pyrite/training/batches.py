@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.datasets.degrade import degrade_at_random
+from pyrite.datasets.degrade import degrade, history_at_random
+from pyrite.training.distributed import ALONE, Place
 from pyrite.training.recipe import Recipe
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
@@ -18,6 +19,11 @@ def steps_per_epoch(count: int, recipe: Recipe) -> int:
     return max(1, count // recipe.batch_size)
 
 
+def batch_size(count: int, recipe: Recipe) -> int:
+    """Return how many of `count` images a batch has, on all machines together."""
+    return min(recipe.batch_size, count)
+
+
 def train_batches(
     pixels: NDArray[np.uint8],
     labels: NDArray[np.int8],
@@ -25,11 +31,13 @@ def train_batches(
     recipe: Recipe,
     epoch: int,
     first_step: int = 0,
+    place: Place = ALONE,
 ) -> Iterator[Batch]:
     """Yield one epoch's batches, from `first_step` on.
 
     Randomness is drawn anew from (seed, epoch, step) instead of being carried along, so a run that is
-    resumed in the middle sees what an unbroken one would have.
+    resumed in the middle sees what an unbroken one would have. It is drawn for whole batches, so that several
+    machines see together what one alone would have.
 
     Args:
         pixels: (n, height, width, 3), of the whole dataset.
@@ -38,6 +46,7 @@ def train_batches(
         recipe: batch size, seed and augmentation.
         epoch: from 0.
         first_step: from 0.
+        place: whose share of every batch is made.
 
     Yields:
         Images (b, height, width, 3), 0 to 255, and labels (b, 1).
@@ -46,19 +55,23 @@ def train_batches(
     for step in range(first_step, steps_per_epoch(len(indices), recipe)):
         # In the file's order, since reading forwards is what disks and page caches are good at.
         chosen = np.sort(order[step * recipe.batch_size : (step + 1) * recipe.batch_size])
-        images = np.array(pixels[chosen])
         rng = np.random.default_rng((recipe.seed, epoch, step))
         draw = rng.random((len(chosen), 2)) < 0.5
+        share = place.share(len(chosen))
+        images = np.array(pixels[chosen[share]])
         if recipe.horizontal_flip:
-            images[draw[:, 0]] = images[draw[:, 0], :, ::-1]
+            images[draw[share, 0]] = images[draw[share, 0], :, ::-1]
         if recipe.vertical_flip:
-            images[draw[:, 1]] = images[draw[:, 1], ::-1]
+            images[draw[share, 1]] = images[draw[share, 1], ::-1]
         if recipe.shift:
-            images = _shift(images, rng.integers(0, 2 * recipe.shift + 1, (len(chosen), 2)), recipe.shift)
+            start = rng.integers(0, 2 * recipe.shift + 1, (len(chosen), 2))
+            images = _shift(images, start[share], recipe.shift)
         if recipe.degrade:
             for i in np.flatnonzero(rng.random(len(chosen)) < recipe.degrade):
-                images[i] = degrade_at_random(images[i], rng)
-        yield images, labels[chosen, None].astype(np.float32)
+                history = history_at_random(images.shape[1:], rng)  # Also of others' images, since it draws.
+                if share.start <= i < share.stop:
+                    images[i - share.start] = degrade(images[i - share.start], history)
+        yield images, labels[chosen[share], None].astype(np.float32)
 
 
 def _shift(images: NDArray[np.uint8], start: NDArray[np.intp], most: int) -> NDArray[np.uint8]:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from pyrite.calibration import calibrated_loss
 from pyrite.errors import Interrupted, TrainingError
 from pyrite.training.backend import load_keras
-from pyrite.training.batches import in_chunks, one_ahead, steps_per_epoch, train_batches
+from pyrite.training.batches import batch_size, in_chunks, one_ahead, steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, State, load_checkpoint, save_checkpoint
+from pyrite.training.distributed import ALONE, Place, Team, TrainStep
 from pyrite.training.normalisation import measure_statistics
 from pyrite.training.recipe import Recipe
 
@@ -57,7 +58,13 @@ class Examples:
 
 
 def fit(
-    model: Any, examples: Examples, recipe: Recipe, start: State, checkpoint: Path, watch: Watch | None = None
+    model: Any,
+    examples: Examples,
+    recipe: Recipe,
+    start: State,
+    checkpoint: Path,
+    watch: Watch | None = None,
+    team: Team | None = None,
 ) -> State:
     """Train `model` in place, from `checkpoint` on where there is one, and leave it with its best weights.
 
@@ -65,15 +72,19 @@ def fit(
     epoch, and on SIGINT or SIGTERM once the step under way is done. `watch` is called with every step, with
     the state after every epoch, and with the state that a run is resumed from.
 
+    With a `team`, `model` is one that it prepared; only its chief reads and writes the checkpoint and ends with the
+    best weights, and a signal to one machine stops all.
+
     Raises:
         Interrupted: SIGINT or SIGTERM; the checkpoint holds the step it stopped at.
-        TrainingError: the loss is not finite, or a checkpoint cannot be written or read.
+        TrainingError: the loss is not finite, or a checkpoint cannot be written or read, or another machine is lost.
     """
-    steps = steps_per_epoch(len(examples.train), recipe)
+    place = team.place if team else ALONE
+    steps, batch = steps_per_epoch(len(examples.train), recipe), batch_size(len(examples.train), recipe)
     compile_model(model, recipe, steps)
     state = start
     best: list[NDArray[np.float32]] = []
-    if checkpoint.exists():
+    if place.is_chief and checkpoint.exists():
         state, groups = load_checkpoint(checkpoint)
         if state.data_sha256 != start.data_sha256:
             raise TrainingError("The data is not what it was when this run began; start again in a new folder.")
@@ -86,16 +97,26 @@ def fit(
                 f"The checkpoint {checkpoint} does not fit this network: it is of another version of Keras or of "
                 "Pyrite. Use that version, or start again in a new folder."
             ) from error
-        if watch:
-            watch(state)
+    if team:
+        state = team.state_from_chief(state)
+        team.start_alike([*model.variables, *model.optimizer.variables])
+    if watch and state != start:
+        watch(state)
 
     def save(state: State) -> None:
+        if not place.is_chief:
+            return
         groups = {"model": model.variables, "optimizer": model.optimizer.variables, "best": best}
         save_checkpoint(checkpoint, state, {k: [np.asarray(v) for v in vs] for k, vs in groups.items()})
 
-    with _stop_requests() as stop_requested:
+    train_step = team.train_step(model, recipe, batch) if team else _train_alone(model)
+    with _stop_requests() as asked:
+
+        def stop_requested() -> bool:
+            return team.any(asked()) if team else asked()
+
         while not state.done:
-            state = _train_epoch(model, examples, recipe, state, steps, stop_requested, watch)
+            state = _train_epoch(train_step, examples, recipe, state, steps, stop_requested, watch, place)
             if state.step < steps:
                 save(state)
                 raise Interrupted(
@@ -103,8 +124,10 @@ def fit(
                     "Go on with --resume."
                 )
             measure_statistics(model, examples.pixels, examples.train, recipe.seed)
-            logits = predict(model, examples.pixels, examples.validation)
+            logits = predict(model, examples.pixels, examples.validation, team)
             state = _end_epoch(model, state, logits, examples, recipe, steps)
+            if team:
+                state = team.state_from_chief(state)
             if state.best_epoch == state.epoch:
                 best = [np.asarray(v).copy() for v in model.variables]
             save(state)
@@ -112,14 +135,19 @@ def fit(
                 watch(state)
             if stop_requested():
                 raise Interrupted(f"Stopped after epoch {state.epoch}, and saved. Go on with --resume.")
-    _assign(model.variables, best)
+    if place.is_chief:
+        _assign(model.variables, best)
     return state
 
 
-def predict(model: Any, pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the model's logits (len(indices),) for some of the images."""
-    parts = [np.asarray(model.predict_on_batch(np.array(pixels[chunk])))[:, 0] for chunk in in_chunks(indices)]
-    return np.concatenate(parts).astype(np.float64)
+def predict(
+    model: Any, pixels: NDArray[np.uint8], indices: NDArray[np.intp], team: Team | None = None
+) -> NDArray[np.float64]:
+    """Return the model's logits (len(indices),) for some of the images; of a team, each machine makes its share."""
+    own = indices[team.place.share(len(indices))] if team else indices
+    parts = [np.asarray(model.predict_on_batch(np.array(pixels[chunk])))[:, 0] for chunk in in_chunks(own)]
+    logits = np.concatenate(parts).astype(np.float64)
+    return team.joined(logits, len(indices)) if team else logits
 
 
 def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
@@ -149,33 +177,39 @@ def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
     )
 
 
+def _train_alone(model: Any) -> TrainStep:
+    def train(images: NDArray[np.uint8], labels: NDArray[np.float32]) -> tuple[float, float]:
+        model.reset_metrics()
+        logs = model.train_on_batch(images, labels, return_dict=True)
+        return float(logs["loss"]), float(logs["accuracy"])
+
+    return train
+
+
 def _train_epoch(
-    model: Any,
+    train_step: TrainStep,
     examples: Examples,
     recipe: Recipe,
     state: State,
     steps: int,
     stop_requested: Callable[[], bool],
     watch: Watch | None,
+    place: Place,
 ) -> State:
     """Run the rest of an epoch, or as much of it as there is time for."""
     began = time.perf_counter() - state.seconds
     first, pace_from = state.step, time.perf_counter()
-    batches = train_batches(
-        examples.pixels, examples.labels, examples.train, recipe, state.epoch, first_step=state.step
-    )
+    batches = train_batches(examples.pixels, examples.labels, examples.train, recipe, state.epoch, state.step, place)
+    batch = batch_size(len(examples.train), recipe)
     for images, labels in one_ahead(batches):
-        model.reset_metrics()
-        logs = model.train_on_batch(images, labels, return_dict=True)
-        if not math.isfinite(logs["loss"]):
-            raise _diverged(
-                f"The loss is {logs['loss']} in step {state.step + 1} of epoch {state.epoch + 1}.", state, recipe
-            )
+        loss, accuracy = train_step(images, labels)
+        if not math.isfinite(loss):
+            raise _diverged(f"The loss is {loss} in step {state.step + 1} of epoch {state.epoch + 1}.", state, recipe)
         state = msgspec.structs.replace(
             state,
             step=state.step + 1,
-            loss_sum=state.loss_sum + float(logs["loss"]),
-            accuracy_sum=state.accuracy_sum + float(logs["accuracy"]),
+            loss_sum=state.loss_sum + loss,
+            accuracy_sum=state.accuracy_sum + accuracy,
             seconds=time.perf_counter() - began,
         )
         if watch:
@@ -191,7 +225,7 @@ def _train_epoch(
                     steps=steps,
                     loss=state.loss_sum / state.step,
                     accuracy=state.accuracy_sum / state.step,
-                    images_per_second=len(images) / pace,
+                    images_per_second=batch / pace,
                     seconds_left=pace * (steps * (recipe.epochs - state.epoch) - state.step),
                 )
             )
@@ -225,7 +259,7 @@ def _end_epoch(
         val_calibrated_loss=calibrated_loss(logits, labels),
         learning_rate=float(np.asarray(model.optimizer.learning_rate)),
         seconds=state.seconds,
-        images_per_second=steps * min(recipe.batch_size, len(examples.train)) / state.seconds,
+        images_per_second=steps * batch_size(len(examples.train), recipe) / state.seconds,
     )
     improved = row.val_calibrated_loss < state.best_loss
     best_epoch = epoch if improved else state.best_epoch

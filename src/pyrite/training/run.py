@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,11 +21,13 @@ from pyrite.evaluation.provenance import current_command, package_versions, sour
 from pyrite.runtime import Session
 from pyrite.sources import encodable
 from pyrite.training.architectures import build_model, in_float32
+from pyrite.training.batches import batch_size
 from pyrite.training.checkpoint import State
 from pyrite.training.curves import write_history, write_tensorboard
+from pyrite.training.distributed import Team, read_place
 from pyrite.training.export import check_parity, export_onnx, score
 from pyrite.training.loop import Examples, Step, fit
-from pyrite.training.material import Stage, gather
+from pyrite.training.material import Material, Stage, gather
 from pyrite.training.publish import publish, written
 from pyrite.training.recipe import Recipe, dump_recipe, load_recipe
 
@@ -48,11 +52,14 @@ def train(
     *,
     resume: bool = False,
     watch: Watch = lambda event: None,
-) -> Report:
+) -> Report | None:
     """Train a detector, export it as a bundle, and measure that on the test split.
 
     `out` will hold `bundle/` and `report/`, and of the run itself `recipe.toml`, `provenance.json`,
     `history.csv`, `tensorboard/` and `checkpoint.npz`.
+
+    Where the environment variable `TF_CONFIG` names several machines, this is one of them, and has to be called on all
+    in the same way. Only the first writes, and returns the report; the others return `None` once training is done.
 
     Args:
         data: the images, or where they lie.
@@ -69,23 +76,35 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     data = data if isinstance(data, Dataset) else Dataset.open(data)
     out = Path(out)
-    _check(out, recipe, resume)
+    place = read_place()
+    if place.is_chief:
+        _check(out, recipe, resume)
     # All that may be refused comes before the folder, so that a mistake leaves nothing behind.
+    team = None
+    if place.size > 1:
+        watch(Stage("Waiting for the other machines"))
+        team = Team(place)
     watch(Stage("Building the network"))
     model = build_model(recipe)
     material = gather(data, recipe, watch)
 
     def observe(event: Step | State) -> None:
-        if isinstance(event, State):
+        if isinstance(event, State) and place.is_chief:
             with written(out):
                 write_history(out / "history.csv", event.history)
                 write_tensorboard(out / "tensorboard", event.history)
         watch(event)
 
     dataset, decoded, parts = material.dataset, material.decoded, material.parts
+    examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation)
+    start = State(data_sha256=material.sha256)
+    if team:
+        model = _join(team, model, recipe, material)
+    if not place.is_chief:
+        fit(model, examples, recipe, start, out / "checkpoint.npz", observe, team)
+        return None
     with _claimed(out, recipe, resume) as provenance:
-        examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation)
-        state = fit(model, examples, recipe, State(data_sha256=material.sha256), out / "checkpoint.npz", observe)
+        state = fit(model, examples, recipe, start, out / "checkpoint.npz", observe, team)
         model = in_float32(model, recipe)
 
         watch(Stage("Exporting"))
@@ -135,6 +154,24 @@ def train(
             [msgspec.to_builtins(row) for row in state.history],
             watch=watch,
         )
+
+
+def _join(team: Team, model: Any, recipe: Recipe, material: Material) -> Any:
+    """Return the model for training in a team, if all of it mean the same run."""
+    batch, parts = batch_size(len(material.parts.train), recipe), material.parts
+    team.check_alike(
+        {
+            "version of Pyrite": version("pyrite"),
+            "recipe": recipe.sha256(),
+            # In this order, since images are chosen by their number.
+            "data": repr((material.sha256, material.decoded.hashes, parts.train.tolist(), parts.validation.tolist())),
+        }
+    )
+    if (least := min(batch, len(parts.validation))) < team.place.size:
+        raise TrainingError(
+            f"A batch, or the validation split, has {least} images, too few for {team.place.size} machines."
+        )
+    return team.prepare(model, batch)
 
 
 def _check(out: Path, recipe: Recipe, resume: bool) -> None:

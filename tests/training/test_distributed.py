@@ -1,0 +1,235 @@
+"""Real processes, which meet on this machine, train as one would; and stop, and go on, together."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import Run, read_rows
+
+from pyrite.bundle import load_bundle
+from pyrite.errors import TrainingError
+from pyrite.runtime import Session
+from pyrite.training import Recipe, load_recipe, train
+from pyrite.training.architectures import build_model
+from pyrite.training.batches import steps_per_epoch, train_batches
+from pyrite.training.checkpoint import EpochLog, load_checkpoint
+from pyrite.training.distributed import ALONE, Place, read_place
+
+_MACHINE = """
+import os, signal, sys
+from pyrite.errors import PyriteError
+from pyrite.training import load_recipe, train
+from pyrite.training.loop import Step
+
+data, out, settings, resume, act = sys.argv[1:]
+
+def watch(event):
+    if act and isinstance(event, Step) and [event.epoch, event.step] == [int(n) for n in act.split()[:2]]:
+        os.kill(os.getpid(), getattr(signal, act.split()[2]))
+
+try:
+    report = train(data, load_recipe("tiny", settings.split()), out, resume=bool(resume), watch=watch)
+except PyriteError as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+print("no report" if report is None else "report")
+"""
+SETTINGS = "epochs=3 batch_size=8"
+TOLERANCE = 1e-5
+"""Of a loss in nats. Sums over a batch are taken in another order, and steps carry what is lost in rounding along."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How one process ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def environments(count: int) -> list[dict[str, str]]:
+    """Return what each of so many processes needs to find the others."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    places = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} for i in range(count)]
+    return [{**os.environ, "TF_CONFIG": json.dumps(place), "TF_NUM_INTRAOP_THREADS": "1"} for place in places]
+
+
+def run_machines(commands: Sequence[Sequence[str | Path]]) -> list[Machine]:
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for command, environment in zip(commands, environments(len(commands)), strict=True)
+    ]
+    try:
+        said = [process.communicate(timeout=150) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [Machine(process.returncode, *texts) for process, texts in zip(processes, said, strict=True)]
+
+
+def machine(
+    data: Path, out: Path, settings: str = SETTINGS, *, resume: bool = False, act: str = ""
+) -> list[str | Path]:
+    """Return the command of one machine; `act` is an epoch, a step, and the signal that it gives itself there."""
+    return [sys.executable, "-c", _MACHINE, data, out, settings, "resume" if resume else "", act]
+
+
+def assert_alike(found: Sequence[EpochLog], wanted: Sequence[EpochLog]) -> None:
+    assert [row.epoch for row in found] == [row.epoch for row in wanted]
+    for name in ("loss", "val_loss", "val_calibrated_loss", "learning_rate"):
+        values = [[getattr(row, name) for row in rows] for rows in (found, wanted)]
+        assert values[0] == pytest.approx(values[1], abs=TOLERANCE), name
+
+
+def logits(out: Path) -> np.ndarray:
+    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8)
+    return Session(load_bundle(out / "bundle").read("model.onnx")).logits(images)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "task", "place"),
+    [
+        ({"worker": ["a:1", "b:1"]}, {"type": "worker", "index": 0}, Place(0, 2)),
+        ({"worker": ["a:1", "b:1"]}, {"type": "worker", "index": "1"}, Place(1, 2)),
+        ({"chief": ["a:1"], "worker": ["b:1", "c:1"]}, {"type": "chief", "index": 0}, Place(0, 3)),
+        ({"chief": ["a:1"], "worker": ["b:1", "c:1"]}, {"type": "worker", "index": 1}, Place(2, 3)),
+        ({"worker": ["a:1"]}, {"type": "worker", "index": 0}, ALONE),
+    ],
+)
+def test_a_place_is_read(cluster: object, task: object, place: Place) -> None:
+    text = json.dumps({"cluster": cluster, "task": task, "environment": "cloud"})
+    assert read_place({"TF_CONFIG": text}) == place
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_without_a_config_one_is_alone(text: str) -> None:
+    assert read_place({}) == read_place({"TF_CONFIG": text}) == ALONE
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "TF_CONFIG is not valid"),
+        ('{"cluster": {"worker": ["a:1"]}}', "missing required field `task`"),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+            "worker 1, which its cluster does",
+        ),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": -1}}', "worker -1, which its cluster"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "evaluator", "index": 0}}', "evaluator 0, which"),
+        ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}', "the job 'ps'"),
+        ('{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}', "names a:1 twice"),
+        ('{"cluster": {"chief": ["a:1", "b:1"]}, "task": {"type": "chief", "index": 0}}', "names 2 chiefs"),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_refused(text: str, words: str) -> None:
+    with pytest.raises(TrainingError) as caught:
+        read_place({"TF_CONFIG": text})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_shares_are_even_and_leave_nothing_out(size: int) -> None:
+    for count in (size, 7, 128):
+        shares = [range(count)[Place(rank, size).share(count)] for rank in range(size)]
+        assert [i for share in shares for i in share] == list(range(count))
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_machines_see_together_what_one_alone_would(size: int) -> None:
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 256, (50, 16, 16, 3), np.uint8), rng.integers(0, 2, 50).astype(np.int8)
+    recipe = load_recipe("tiny", ["batch_size=16", "degrade=0.7", "shift=2"])
+    indices = np.arange(2, 50)
+    whole = list(train_batches(pixels, labels, indices, recipe, 1))
+    shares = [list(train_batches(pixels, labels, indices, recipe, 1, 0, Place(rank, size))) for rank in range(size)]
+    assert len(whole) == steps_per_epoch(48, recipe)
+    for step, (images, classes) in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([share[step][0] for share in shares]), images)
+        np.testing.assert_array_equal(np.concatenate([share[step][1] for share in shares]), classes)
+
+
+def test_two_machines_train_as_one(unbroken: Run, toy: Path, tmp_path: Path) -> None:
+    pyrite = Path(sys.executable).with_name("pyrite")
+    sets = [part for setting in SETTINGS.split() for part in ("--set", setting)]
+    # Each has a folder of its own, as on machines that share no disk.
+    outs = [tmp_path / "chief", tmp_path / "other"]
+    chief, other = run_machines([[pyrite, "train", toy, "--recipe", "tiny", *sets, "--out", out] for out in outs])
+    assert (chief.code, other.code) == (0, 0), chief.stderr + other.stderr
+    assert_alike(read_rows(outs[0] / "history.csv"), unbroken.states[-1].history)
+    np.testing.assert_allclose(logits(outs[0]), logits(unbroken.out), atol=0.05)
+    # The chief alone writes, and tells what came out.
+    assert "Bundle: " in chief.stdout
+    assert (other.stdout, outs[1].exists()) == ("", False)
+    assert other.stderr.rstrip().endswith("The first machine of TF_CONFIG writes the bundle and the report.")
+    for said in (chief.stderr, other.stderr):
+        assert said.startswith("Waiting for the other machines\nBuilding the network\nDecoding\nEpoch 1: loss ")
+        assert "Traceback" not in said
+
+
+def test_what_is_lost_or_stopped_is_resumed(unbroken: Run, toy: Path, recipe: Recipe, tmp_path: Path) -> None:
+    """A machine dies; then one is asked to stop; then one machine alone goes on to the end."""
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    chief, other = run_machines([machine(toy, out), machine(toy, elsewhere, act="2 4 SIGKILL")])
+    assert other.code == -signal.SIGKILL
+    assert chief.code == 1
+    assert "Another machine of this run has stopped, or does not answer." in chief.stderr
+    assert load_checkpoint(out / "checkpoint.npz")[0].epoch == 1
+
+    chief, other = run_machines(
+        [machine(toy, out, resume=True), machine(toy, elsewhere, resume=True, act="3 2 SIGINT")]
+    )
+    for one in (chief, other):
+        assert one.code == 1
+        assert "Interrupted: Stopped in epoch 3 after step 2 of" in one.stderr
+    state = load_checkpoint(out / "checkpoint.npz")[0]
+    assert (state.epoch, state.step) == (2, 2)
+
+    train(toy, recipe, out, resume=True)
+    assert_alike(read_rows(out / "history.csv"), unbroken.states[-1].history)
+    assert not elsewhere.exists()
+
+
+def test_the_death_of_the_chief_ends_the_others(toy: Path, tmp_path: Path) -> None:
+    chief, other = run_machines([machine(toy, tmp_path / "out", act="2 1 SIGKILL"), machine(toy, tmp_path / "other")])
+    assert chief.code == -signal.SIGKILL
+    assert other.code == 1
+    assert "Another machine of this run has stopped, or does not answer." in other.stderr
+    assert load_checkpoint(tmp_path / "out" / "checkpoint.npz")[0].epoch == 1
+
+
+def test_machines_that_mean_different_runs_are_refused(toy: Path, tmp_path: Path) -> None:
+    found = run_machines([machine(toy, tmp_path / "out"), machine(toy, tmp_path / "out", f"{SETTINGS} seed=1")])
+    for one in found:
+        assert one.code == 1
+        assert "TrainingError: Machine 2 of 2 does not have the recipe that the first one has." in one.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_batch_smaller_than_the_team_is_refused(toy: Path, tmp_path: Path) -> None:
+    found = run_machines([machine(toy, tmp_path / "out", "batch_size=1")] * 2)
+    assert [one.code for one in found] == [1, 1]
+    assert all("has 1 images, too few for 2 machines" in one.stderr for one in found)
+
+
+def test_a_team_needs_a_process_of_its_own(toy: Path, recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TF_CONFIG", environments(2)[0]["TF_CONFIG"])
+        build_model(recipe)  # TensorFlow has begun.
+        with pytest.raises(TrainingError, match=r"could not be met: .* a process of its own"):
+            train(toy, recipe, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
