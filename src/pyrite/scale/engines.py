@@ -2,7 +2,9 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pyrite.errors import ScanError
@@ -10,7 +12,6 @@ from pyrite.runtime import available_cpus
 from pyrite.scale.task import Done, Task
 from pyrite.scale.worker import Worker
 
-_RETRIES = 2  # of a shard whose worker died
 _STORE = 100_000_000  # bytes for Ray's objects: the bundle, and a few numbers for each shard
 
 
@@ -29,8 +30,8 @@ def run_on_ray(
 ) -> Iterator[Done]:
     """Run the shards on Ray Data, and yield what came of each as it is done.
 
-    Each shard is a block of its own, so that a worker that dies costs no more than that. A shard whose workers died
-    three times is left out.
+    Each shard is a block of its own, so that a worker that dies costs no more than that: Ray starts another, which does
+    the shard anew, or gives it up if it was not the first to die over it.
 
     Args:
         task: What to do.
@@ -41,12 +42,14 @@ def run_on_ray(
     Raises:
         ScanError: Ray cannot be started or reached, or fails.
     """
-    # What Ray says of workers that die is in its own logs; what became of their shards is in the summary.
+    # What Ray says of workers that die is in its own logs; what became of their shards is in the table.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # As it will be; else Ray warns.
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     own = not ray.is_initialized()
     try:
         if own:
@@ -55,7 +58,6 @@ def run_on_ray(
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        context.max_errored_blocks = -1
         context.execution_no_progress_timeout_s = -1  # A shard may be large; an image has a limit of its own.
         rows = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
         results = rows.map_batches(
@@ -64,7 +66,6 @@ def run_on_ray(
             compute=ActorPoolStrategy(size=min(size, len(shards)), max_tasks_in_flight_per_actor=1),
             fn_constructor_args=(task,),
             num_cpus=1,
-            ray_remote_args_fn=_remote_args,
         )
         for batch in results.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             for values in zip(*batch.values(), strict=True):
@@ -76,10 +77,6 @@ def run_on_ray(
             ray.shutdown()
 
 
-def _remote_args() -> dict[str, int]:
-    return {"max_restarts": -1, "max_task_retries": _RETRIES}
-
-
 def _connect(task: Task, address: str | None, workers: int | None) -> None:
     import ray
 
@@ -89,7 +86,8 @@ def _connect(task: Task, address: str | None, workers: int | None) -> None:
         cpus = workers or available_cpus()
         options |= {"num_cpus": cpus, "object_store_memory": store, "include_dashboard": False}
     try:
-        ray.init(address=address or "local", **options)
+        with _silent():
+            ray.init(address=address or "local", **options)
     except Exception as error:  # Of any kind, down to `Exception` itself.
         raise ScanError(f"Ray cannot be {'reached' if address else 'started'}: {error}") from error
 
@@ -103,6 +101,20 @@ class _RayWorker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         done = [self._worker.judge(int(shard)) for shard in batch["shard"]]
         return {name: [getattr(item, name) for item in done] for name in Done.__slots__}
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what is said below Python off the terminal; what is written there meanwhile is lost."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _plain(value: Any) -> Any:

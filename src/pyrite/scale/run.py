@@ -8,26 +8,25 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 import msgspec
 
 from pyrite.bundle import DEFAULT, Bundle, load_bundle
 from pyrite.detector import Detector
 from pyrite.errors import ScanError, require
-from pyrite.results import Failure
 from pyrite.scale.engines import run_here, run_on_ray
 from pyrite.scale.listing import find_inputs, write_listing
-from pyrite.scale.storage import is_url, join, list_names, read, write
+from pyrite.scale.storage import is_url, join, list_names, read, remove, write
 from pyrite.scale.summary import Summary, summarize
 from pyrite.scale.table import FOLDER
 from pyrite.scale.task import Done, Settings, Task, bundle_sha256
-from pyrite.scale.worker import LISTING, Worker
+from pyrite.scale.worker import ATTEMPTS, LISTING
 
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 _PART = re.compile(r"part-(\d{8,})\.parquet")
 _PACKAGES = ("numpy", "onnxruntime", "pillow", "pyarrow", "pyrite", "ray")
-_DIED = Failure("worker_died", "Every worker that came to judge this shard died.")
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -109,7 +108,7 @@ def scan(
         manifest = _begin(source, out, loaded, settings)
         done = _done(out)
         waiting = [shard for shard in range(manifest.shards) if shard not in done]
-        task = Task(out=out, bundle=loaded, settings=settings)
+        task = Task(out=out, bundle=loaded, settings=settings, run=uuid4().hex)
         if waiting:
             found = (
                 run_here(task, waiting)
@@ -117,7 +116,7 @@ def scan(
                 else run_on_ray(task, waiting, address=address, workers=workers)
             )
             _follow(found, len(done), manifest.shards, watch)
-            _give_up(task, [shard for shard in waiting if shard not in _done(out)])
+            remove(join(out, ATTEMPTS))
         summary = summarize(out, manifest.shards, loaded, policy.max_fpr)
         write(join(out, SUMMARY), summary.to_json())
     except OSError as error:
@@ -202,14 +201,6 @@ def _follow(results: Iterator[Done], before: int, shards: int, watch: Callable[[
                 seconds_left=seconds / number * (shards - before - number),
             )
         )
-
-
-def _give_up(task: Task, shards: list[int]) -> None:
-    """Write error rows for shards that the engine gave up on."""
-    worker = Worker(task) if shards else None
-    for shard in shards:
-        assert worker
-        worker.give_up(shard, _DIED)
 
 
 def _versions() -> Iterator[tuple[str, str]]:

@@ -123,11 +123,18 @@ def write(name: str, data: bytes) -> None:
         path.write_bytes(data)
 
 
-def remove_partial(folder: str) -> None:
-    """Remove what runs that were killed outright left in a local folder."""
-    if not is_url(folder):
-        for path in Path(folder).glob(".partial-*"):
-            path.unlink(missing_ok=True)
+def touch(name: str) -> None:
+    """Make an empty file."""
+    files, path = locate(name)
+    files.makedirs(path.rpartition("/")[0], exist_ok=True)
+    patiently(lambda: files.pipe_file(path, b""))
+
+
+def remove(folder: str) -> None:
+    """Remove a folder and all in it, if it is there."""
+    files, path = locate(folder)
+    with suppress(FileNotFoundError):
+        patiently(lambda: files.rm(path, recursive=True))
 
 
 def _sync(path: str) -> None:

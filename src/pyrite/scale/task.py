@@ -46,6 +46,8 @@ class Task:
     """A folder or URL."""
     bundle: Bundle
     settings: Settings
+    run: str
+    """What this run is called; another one starts to count attempts anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,17 +3,21 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 from pyrite.errors import PyriteError
 from pyrite.results import Detection, Failure, Model
 from pyrite.scale.decoder import Decoder
 from pyrite.scale.listing import Input, ListingReader
 from pyrite.scale.reading import Item, read_batches
-from pyrite.scale.storage import exists, join, writing
+from pyrite.scale.storage import exists, join, list_names, touch, writing
 from pyrite.scale.table import TableWriter, failed, part_path
 from pyrite.scale.task import Done, Task
 
 LISTING = "listing.parquet"
+ATTEMPTS = "attempts"
+_ATTEMPTS = 3  # at a shard by one run
+_DIED = Failure("worker_died", f"{_ATTEMPTS} workers died one after the other while they judged this shard.")
 
 
 class Worker:
@@ -39,20 +43,15 @@ class Worker:
             if exists(path):
                 return Done(shard=shard, images=0, errors=0, flagged=0, seconds=0.0)
             inputs = self._listing.read(shard)
+            # Nothing but a file outlives a worker that is killed.
+            attempts = join(self._task.out, ATTEMPTS, self._task.run, f"{shard:08}")
+            if len(list_names(attempts)) >= _ATTEMPTS:
+                return self._give_up(shard, path, inputs, began)
+            touch(join(attempts, uuid4().hex))
             return self._write(shard, path, inputs, began)
         except Exception as error:  # Of storage and of Arrow; the images' own are in their rows.
             said = str(error) if isinstance(error, PyriteError) else f"Results cannot be written to {path}: {error}"
             return Done(shard=shard, images=0, errors=0, flagged=0, seconds=0.0, problem=said.removesuffix("."))
-
-    def give_up(self, shard: int, failure: Failure) -> Done:
-        """Write a shard's file without judging: a row with this failure for every input."""
-        began = time.monotonic()
-        path = part_path(self._task.out, shard)
-        items = [Item(item.name, item.partition, failure) for item in self._listing.read(shard)]
-        with writing(path) as local, self._open(local, shard) as table:
-            for item in items:
-                table.add(item, failed(failure, self._model, self._max_fpr), 0.0)
-        return _done(shard, table, began)
 
     def close(self) -> None:
         """End the process that decodes."""
@@ -67,6 +66,13 @@ class Worker:
                 each = (time.monotonic() - start) / len(batch)
                 for item, detection in zip(batch, found, strict=True):
                     table.add(item, detection, each)
+        return _done(shard, table, began)
+
+    def _give_up(self, shard: int, path: str, inputs: Sequence[Input], began: float) -> Done:
+        """Write a row with an error for every input."""
+        with writing(path) as local, self._open(local, shard) as table:
+            for item in inputs:
+                table.add(Item(item.name, item.partition, _DIED), failed(_DIED, self._model, self._max_fpr), 0.0)
         return _done(shard, table, began)
 
     def _judge(self, batch: Sequence[Item]) -> list[Detection]:
