@@ -12,7 +12,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from pyrite.errors import ScanError
-from pyrite.scale.run import Progress
+from pyrite.scale.run import SHEET, Progress
 from pyrite.scale.share import Share
 from pyrite.scale.summary import Part, Summary
 from pyrite.scale.table import FOLDER
@@ -87,6 +87,7 @@ def summary_lines(found: Summary, out: str) -> Iterator[str]:
         if len(parts) > _LISTED:
             yield f"  and {len(parts) - _LISTED:,} more partitions, in summary.json"
     yield f"Table: {out.rstrip('/')}/{FOLDER}"
+    yield f"Sample: {out.rstrip('/')}/{SHEET}"
 
 
 def _counts(part: Part) -> str:

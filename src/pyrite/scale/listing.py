@@ -128,7 +128,7 @@ class ListingReader:
         ]
 
 
-def image_column(schema: Any, name: str) -> str | None:
+def image_column(schema: Any) -> str | None:
     """Return the column of an Arrow schema that holds images, as bytes or as Hugging Face has them; `None` if none."""
     import pyarrow as pa
 
@@ -152,7 +152,7 @@ def _single(files: "AbstractFileSystem", path: str, source: str) -> Iterator[Inp
             table = _open_table(files, path)
         except Exception as error:  # Arrow and every store have their own.
             raise ScanError(f"{source} cannot be read as Parquet: {error}") from error
-        if image_column(table.schema_arrow, source):
+        if image_column(table.schema_arrow):
             yield from _groups(full_name(files, path), table.num_row_groups, NOWHERE)
         elif "path" in table.schema_arrow.names:
             yield from _named(files, path, _table_rows(table))
@@ -175,7 +175,7 @@ def _below(files: "AbstractFileSystem", root: str, found: Iterable[tuple[str, in
             continue
         try:
             table = _open_table(files, path)
-            groups = table.num_row_groups if image_column(table.schema_arrow, name) else None
+            groups = table.num_row_groups if image_column(table.schema_arrow) else None
         except Exception:  # Whoever reads it will say why it cannot be read.
             groups = None
         if groups is None:

@@ -160,7 +160,7 @@ def _read_table(container: Input, limits: Limits) -> Iterator[Item]:
     with files.open(path, "rb", block_size=_BLOCK) as stream:
         table = pq.ParquetFile(stream)
         schema = table.schema_arrow
-        column = image_column(schema, container.name)
+        column = image_column(schema)
         if column is None or container.group == WHOLE:
             raise EOFError("it has no column of images")
         groups = [container.group]

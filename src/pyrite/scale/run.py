@@ -17,6 +17,7 @@ from pyrite.detector import Detector
 from pyrite.errors import ScanError, require
 from pyrite.scale.engines import run_here, run_on_ray
 from pyrite.scale.listing import find_inputs, write_listing
+from pyrite.scale.sheet import make_sheet
 from pyrite.scale.storage import is_url, join, list_names, read, remove, write
 from pyrite.scale.summary import Summary, summarize
 from pyrite.scale.table import FOLDER
@@ -25,6 +26,7 @@ from pyrite.scale.worker import ATTEMPTS, LISTING
 
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
+SHEET = "sample.html"
 _PART = re.compile(r"part-(\d{8,})\.parquet")
 _PACKAGES = ("numpy", "onnxruntime", "pillow", "pyarrow", "pyrite", "ray")
 
@@ -116,9 +118,13 @@ def scan(
                 else run_on_ray(task, waiting, address=address, workers=workers)
             )
             _follow(found, len(done), manifest.shards, watch)
+            if missing := manifest.shards - len(_done(out)):
+                raise ScanError(f"{missing:,} shards left no results in {out}. All workers must reach the same --out.")
             remove(join(out, ATTEMPTS))
         summary = summarize(out, manifest.shards, loaded, policy.max_fpr)
         write(join(out, SUMMARY), summary.to_json())
+        page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
+        write(join(out, SHEET), page.encode("utf-8", "replace"))
     except OSError as error:
         raise ScanError(f"{error.filename or out} cannot be read or written: {error.strerror or error}.") from error
     return summary
