@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -80,6 +81,8 @@ def run_on_ray(
 def _connect(task: Task, address: str | None, workers: int | None) -> None:
     import ray
 
+    if address:
+        _knock(address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if not address:
         store = _STORE + 2 * sum(len(data) for data in task.bundle.files.values())
@@ -101,6 +104,16 @@ class _RayWorker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         done = [self._worker.judge(int(shard)) for shard in batch["shard"]]
         return {name: [getattr(item, name) for item in done] for name in Done.__slots__}
+
+
+def _knock(address: str) -> None:
+    """Refuse at once an address where nobody answers, for which Ray would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise ScanError(f"Ray cannot be reached at {address}: {error.strerror or error}.") from error
 
 
 @contextmanager
