@@ -69,23 +69,24 @@ def make_sheet(out: str, shards: int, limits: Limits, *, title: str) -> str:
 
 def _choose(out: str, shards: int) -> Iterator[_Group]:
     """Yield the samples of each group in one pass over the table, some at a time; the first of equals stands."""
+    import pyarrow.compute as pc
+
     best: list[list[tuple[float, int, int, dict[str, Any]]]] = [[] for _ in _GROUPS]
     errors: list[dict[str, Any]] = []
     for table in read_table(out, range(shards), _COLUMNS):
-        rows = table.to_pylist()
-        errors += [row for row in rows if row["error_code"]][: _EACH - len(errors)]
+        unread = table.filter(pc.is_valid(table["error_code"]))
+        errors += unread.slice(0, _EACH - len(errors)).to_pylist()
         for kept, (verdict, _, most, _) in zip(best, _GROUPS, strict=True):
-            found = [row for row in rows if row["verdict"] == verdict and not row["error_code"]]
-            sign = 1 if most else -1
-            scored = [(sign * _certainty(row), -row["shard"], -row["position"], row) for row in found]
-            kept[:] = heapq.nlargest(_EACH, [*kept, *scored], key=lambda item: item[:3])
+            rows = table.filter(pc.and_(pc.equal(table["verdict"], verdict), pc.is_null(table["error_code"])))
+            certainty = pc.abs(pc.subtract(rows["probability"], 0.5))
+            rows = rows.append_column("certainty", certainty if most else pc.negate(certainty))
+            # A place is unique, so there are no equals to choose from.
+            chosen = pc.select_k_unstable(rows, _EACH, [("certainty", "descending"), ("position", "ascending")])
+            found = ((row["certainty"], -row["shard"], -row["position"], row) for row in rows.take(chosen).to_pylist())
+            kept[:] = heapq.nlargest(_EACH, [*kept, *found], key=lambda item: item[:3])
     for kept, (verdict, name, _, which) in zip(best, _GROUPS, strict=True):
         yield _Group(verdict, f"{name}: {which}", [item[3] for item in kept])
     yield _Group("error", "Not read: the first", errors)
-
-
-def _certainty(row: dict[str, Any]) -> float:
-    return abs(float(row["probability"]) - 0.5)
 
 
 def _thumbnail(listing: ListingReader, sample: dict[str, Any], limits: Limits) -> str | None:
