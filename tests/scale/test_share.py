@@ -1,12 +1,15 @@
 """The estimated share of AI images, against values worked out elsewhere."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from corpora import read_rows
 
 from pyrite.bundle import Bundle
+from pyrite.scale import scan
 from pyrite.scale.share import Rates, estimate_share, read_rates
 
 # The counts of a published serology: 3 of 263 positive, by a test that was wrong for 1 of 89 and 2 of 134.
@@ -95,3 +98,19 @@ def test_without_rates_there_is_a_reason(bundle: Bundle, data: bytes | None, why
     found = read_rates(replace(bundle, files=files), 0.05)
     assert isinstance(found, str)
     assert why in found
+
+
+def test_a_scan_tells_the_share_of_each_partition_by_what_the_pixels_say(
+    bundle: Bundle, corpus: Path, tmp_path: Path
+) -> None:
+    with_report = replace(bundle, files={**bundle.files, "report.json": report()})
+    found = scan(str(corpus), tmp_path / "out", with_report, engine="local")
+    rows = [row for row in read_rows(tmp_path / "out") if row["in_scope"]]
+    assert found.rates == Rates(real=100, real_called_ai=10, ai=100, ai_called_ai=80)
+    for name, part in (*found.partitions.items(), (None, found.total)):
+        these = [row for row in rows if name in (None, row["partition"])]
+        flagged = sum(row["pixels_say"] == "ai" for row in these)
+        assert part.share == estimate_share(flagged, len(these), found.rates)
+    assert found.partitions["."].share is None  # Its one file is no image.
+    assert found.total.share
+    assert found.total.share.images == 60
