@@ -111,11 +111,13 @@ def test_killed_outright_the_same_command_goes_on(
     out = tmp_path / "out"
     command = (corpus, "--out", out, "--engine", "local", "--shard-size", "7", "--batch-size", "3")
     done = kill_after_parts(start(*command), out, 1)
+    (out / "detections/.partial-x").touch()
     kept = {part: part.stat().st_mtime_ns for part in out.glob("detections/part-*")}
     assert 0 < done < 9
     code, printed, _ = finish(*command)
     assert code == 1  # One file is no image.
     assert "61 images" in printed
+    assert len(list((out / "detections").iterdir())) == 9
     assert all(part.stat().st_mtime_ns == time for part, time in kept.items())
     assert read_rows(out) == read_rows(scanned)
 

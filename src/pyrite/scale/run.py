@@ -18,7 +18,7 @@ from pyrite.errors import ScanError, require
 from pyrite.scale.engines import run_here, run_on_ray
 from pyrite.scale.listing import find_inputs, write_listing
 from pyrite.scale.sheet import make_sheet
-from pyrite.scale.storage import is_url, join, list_names, read, remove, write
+from pyrite.scale.storage import is_url, join, list_names, read, remove, remove_partial, write
 from pyrite.scale.summary import Summary, summarize
 from pyrite.scale.table import FOLDER
 from pyrite.scale.task import Done, Settings, Task, bundle_sha256
@@ -121,6 +121,7 @@ def scan(
             if missing := manifest.shards - len(_done(out)):
                 raise ScanError(f"{missing:,} shards left no results in {out}. All workers must reach the same --out.")
             remove(join(out, ATTEMPTS))
+            remove_partial(join(out, FOLDER))
         summary = summarize(out, manifest.shards, loaded, policy.max_fpr)
         write(join(out, SUMMARY), summary.to_json())
         page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)

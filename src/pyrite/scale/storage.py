@@ -123,6 +123,13 @@ def write(name: str, data: bytes) -> None:
         path.write_bytes(data)
 
 
+def remove_partial(folder: str) -> None:
+    """Remove what was being written to a local folder by those that were killed outright."""
+    if not is_url(folder):
+        for path in Path(folder).glob(".partial-*"):
+            path.unlink(missing_ok=True)
+
+
 def touch(name: str) -> None:
     """Make an empty file."""
     files, path = locate(name)
