@@ -10,6 +10,7 @@ PyriteError
 ├── ExportError         the exported model does not do what the trained one does
 ├── BundleError         a bundle is missing, damaged or not understood
 ├── EvaluationError     there is nothing that could be measured
+├── ScanError           a scan cannot start, or cannot go on
 └── MissingExtraError   an optional dependency is not installed
 ```
 
@@ -65,6 +66,10 @@ class BundleError(PyriteError):
 
 class EvaluationError(PyriteError):
     """An evaluation with nothing to measure."""
+
+
+class ScanError(PyriteError):
+    """A scan that cannot start, or cannot go on."""
 
 
 class MissingExtraError(PyriteError):

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyrite.cli.shared import BundleOption, MaxFprOption, stderr, stdout
-from pyrite.errors import PyriteError
+from pyrite.cli.shared import (
+    BundleOption,
+    EvidenceOption,
+    MaxBytesOption,
+    MaxFprOption,
+    MaxPixelsOption,
+    TrustAnchorsOption,
+    read_bytes,
+    stderr,
+    stdout,
+)
 from pyrite.results import Detection
 
 if TYPE_CHECKING:
@@ -39,15 +48,10 @@ def detect(
     ] = None,
     max_fpr: MaxFprOption = None,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 3 if an image gets this verdict.")] = None,
-    evidence: Annotated[
-        bool, typer.Option("--evidence/--no-evidence", help="Read what files say of themselves, or only their pixels.")
-    ] = True,
-    trust_anchors: Annotated[
-        Path | None,
-        typer.Option(metavar="PEM", help="Certificates of authorities whose signatures count as verified."),
-    ] = None,
-    max_bytes: Annotated[int, typer.Option(metavar="N", min=1, help="Refuse larger files.")] = 100_000_000,
-    max_pixels: Annotated[int, typer.Option(metavar="N", min=1, help="Refuse images of more pixels.")] = 150_000_000,
+    evidence: EvidenceOption = True,
+    trust_anchors: TrustAnchorsOption = None,
+    max_bytes: MaxBytesOption = 100_000_000,
+    max_pixels: MaxPixelsOption = 150_000_000,
 ) -> None:
     """Judge images: ai, real or uncertain.
 
@@ -75,7 +79,7 @@ def detect(
         bundle or DEFAULT,
         max_fpr=max_fpr,
         evidence=evidence,
-        trust_anchors=_read_bytes(trust_anchors) if trust_anchors else None,
+        trust_anchors=read_bytes(trust_anchors) if trust_anchors else None,
         limits=limits,
     )
     for reader in missing_readers() if evidence else ():
@@ -122,10 +126,3 @@ def _page(path: Path | None, limits: "Limits") -> Iterator[Callable[[Detection],
 
     with html_page(path, limits) as add:
         yield add
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PyriteError(f"{path} cannot be read: {error.strerror}.") from error

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli import audit, bundle, detect, evaluate, explain, toy, train
+from pyrite.cli import audit, bundle, detect, evaluate, explain, scan, toy, train
 from pyrite.cli.shared import stderr
 from pyrite.errors import Interrupted, PyriteError, RecipeError
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (detect.detect, train.train, evaluate.evaluate, audit.audit, explain.explain, toy.toy):
+for command in (detect.detect, train.train, evaluate.evaluate, audit.audit, explain.explain, scan.scan, toy.toy):
     app.command()(command)
 app.add_typer(bundle.bundles, name="bundle")
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from pyrite.errors import PyriteError
+
 if TYPE_CHECKING:
     from pyrite.datasets import Dataset
     from pyrite.evaluation import Report
@@ -38,6 +40,25 @@ MaxFprOption = Annotated[
         help="Error budget: the share of real images that may be called ai. The bundle's own without it.",
     ),
 ]
+EvidenceOption = Annotated[
+    bool, typer.Option("--evidence/--no-evidence", help="Read what files say of themselves, or only their pixels.")
+]
+TrustAnchorsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust-anchors", metavar="PEM", help="Certificates of authorities whose signatures count as verified."
+    ),
+]
+MaxBytesOption = Annotated[int, typer.Option("--max-bytes", metavar="N", min=1, help="Refuse larger files.")]
+MaxPixelsOption = Annotated[int, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")]
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file that an option names."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PyriteError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def open_dataset(data: str, real: str | None, ai: str | None) -> "Dataset":

@@ -1,0 +1,97 @@
+"""`pyrite scan`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyrite.cli.shared import (
+    BundleOption,
+    EvidenceOption,
+    MaxBytesOption,
+    MaxFprOption,
+    MaxPixelsOption,
+    TrustAnchorsOption,
+    read_bytes,
+    stderr,
+    stdout,
+)
+from pyrite.errors import Interrupted
+
+
+class Engine(StrEnum):
+    """What `scan` runs on."""
+
+    RAY = "ray"
+    LOCAL = "local"
+
+
+def scan(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder, a glob, tar shards, or a Parquet or CSV table of images or their paths: a path or URL.",
+        ),
+    ],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Where the table goes: a new folder, or that of this scan.")],
+    bundle: BundleOption = None,
+    engine: Annotated[Engine, typer.Option(help="Ray, or this process alone.")] = Engine.RAY,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster to run on. This machine without it.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Judge on so many CPUs at a time. On all without it.")
+    ] = None,
+    keep_policy: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="Rules for what to keep, quarantine or drop.")
+    ] = None,
+    progress: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append a line of JSON here whenever a shard is done.")
+    ] = None,
+    max_fpr: MaxFprOption = None,
+    evidence: EvidenceOption = True,
+    trust_anchors: TrustAnchorsOption = None,
+    max_bytes: MaxBytesOption = 100_000_000,
+    max_pixels: MaxPixelsOption = 150_000_000,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="End what takes longer to decode.")] = 60.0,
+    shard_size: Annotated[int, typer.Option(metavar="N", min=1, help="Single images in a shard.")] = 1024,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images scored at a time.")] = 64,
+) -> None:
+    """Judge a corpus of any size, on one machine or many, to a table in Parquet.
+
+    Killed at any moment, the same command goes on where it was; each image is in the table once. An image that cannot
+    be read is a row of its own, and makes the exit code 1.
+
+    Example: `pyrite scan s3://corpus/images --out s3://corpus/verdicts --keep-policy policy.toml`
+    """
+    from pyrite.bundle import DEFAULT
+    from pyrite.image import Limits
+    from pyrite.scale import Settings
+    from pyrite.scale import scan as run
+    from pyrite.scale.display import Display, summary_lines
+    from pyrite.scale.keeping import read_rules
+
+    settings = Settings(
+        max_fpr=max_fpr,
+        evidence=evidence,
+        trust_anchors=read_bytes(trust_anchors) if trust_anchors else None,
+        limits=Limits(max_bytes, max_pixels),
+        timeout=timeout,
+        batch_size=batch_size,
+        shard_size=shard_size,
+        rules=read_rules(read_bytes(keep_policy), str(keep_policy)) if keep_policy else None,
+    )
+    try:
+        with Display(stderr, progress) as display:
+            found = run(
+                source, out, bundle or DEFAULT, settings=settings, engine=engine.value, address=address,
+                workers=workers, watch=display,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise Interrupted("Interrupted. The same command goes on.") from None
+    for line in summary_lines(found, out):
+        stdout.print(line)
+    if found.total.errors:
+        raise typer.Exit(1)

@@ -1,0 +1,58 @@
+"""A corpus of tiny images, and ways to scan it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from corpora import PICTURES
+
+from pyrite.bundle import Bundle
+
+COMMAND = [sys.executable, "-c", "import sys; sys.argv[0] = 'pyrite'; from pyrite.cli import main; main()"]
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 images in two folders, and one file that is none."""
+    root = tmp_path_factory.mktemp("corpus")
+    for number, data in enumerate(PICTURES):
+        path = root / ("dark" if number < 30 else "light") / f"{number:03}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    (root / "notes.png").write_bytes(b"no image")
+    return root
+
+
+@pytest.fixture
+def start(bundle: Bundle) -> Callable[..., "subprocess.Popen[str]"]:
+    """Start `pyrite scan` as a process of its own."""
+
+    def run(*arguments: str | Path, **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [*COMMAND, "scan", *map(str, arguments), "--bundle", str(bundle.path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"} | environment,
+        )
+
+    return run
+
+
+@pytest.fixture
+def finish(start: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., tuple[int, str, str]]:
+    """Run `pyrite scan` to its end: its exit code, and what it printed."""
+
+    def run(*arguments: str | Path, **environment: str) -> tuple[int, str, str]:
+        process = start(*arguments, **environment)
+        try:
+            out, err = process.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return process.returncode, out, err
+
+    return run
