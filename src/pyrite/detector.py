@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from pyrite.bundle import DEFAULT, Bundle, BundleInfo, load_bundle
 from pyrite.decision import Policy, decide, explain
 from pyrite.errors import BundleError, ImageError, PyriteError
 from pyrite.evidence import check_trust_anchors, read_evidence
-from pyrite.image import Limits, Source, open_image
+from pyrite.image import Image, Limits, Source, open_image
 from pyrite.preprocess import Pixels
 from pyrite.results import Detection, Evidence, Failure, Model, Reason, Strength, Verdict
 from pyrite.runtime import Session, available_cpus
@@ -97,12 +97,16 @@ class Detector:
         """
         return next(self._score([self._prepare(source, path)]))
 
-    def detect_batch(self, sources: Sequence[Source]) -> list[Detection]:
+    def detect_batch(self, sources: Iterable[Source], look: Callable[[Image], None] | None = None) -> list[Detection]:
         """Judge images as one batch, decoded one after the other in this thread.
 
         Which images are scored together is left to no clock, so the same batch gives the same figures to the last bit.
+
+        Args:
+            sources: Each is asked for once the one before it is decoded.
+            look: Called with each image once it is.
         """
-        return list(self._score([self._prepare(source, None) for source in sources]))
+        return list(self._score([self._prepare(source, None, look) for source in sources]))
 
     def detect_many(self, sources: Iterable[Source], *, batch_size: int = 64) -> Iterator[Detection]:
         """Judge images as a stream: one detection each, in the order of `sources`.
@@ -164,7 +168,9 @@ class Detector:
             closed.set()
             pool.shutdown(cancel_futures=True)
 
-    def _prepare(self, source: Source, path: str | None) -> _Ready | Detection:
+    def _prepare(
+        self, source: Source, path: str | None, look: Callable[[Image], None] | None = None
+    ) -> _Ready | Detection:
         if path is None and isinstance(source, str | Path):
             path = str(source)
         preprocess = self.bundle.info.preprocess
@@ -172,6 +178,8 @@ class Detector:
             image = open_image(source, self.limits, at_least=preprocess.size)
         except ImageError as error:
             return self._unreadable(path, error)
+        if look:
+            look(image)
         evidence = read_evidence(image, trust_anchors=self._trust_anchors) if self._evidence else ()
         return _Ready(
             path=path,

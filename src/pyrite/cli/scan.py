@@ -47,6 +47,9 @@ def scan(
     keep_policy: Annotated[
         Path | None, typer.Option(metavar="TOML", help="Rules for what to keep, quarantine or drop.")
     ] = None,
+    near_duplicates: Annotated[
+        bool, typer.Option("--near-duplicates", help="Group images that look alike; one verdict serves a group.")
+    ] = False,
     progress: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append a line of JSON here whenever a shard is done.")
     ] = None,
@@ -81,6 +84,7 @@ def scan(
         timeout=timeout,
         batch_size=batch_size,
         shard_size=shard_size,
+        near_duplicates=near_duplicates,
         rules=read_rules(read_bytes(keep_policy), str(keep_policy)) if keep_policy else None,
     )
     try:

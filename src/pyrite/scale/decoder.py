@@ -1,7 +1,7 @@
 """Judging in a process of its own, which may hang, crash or run out of memory: that costs an image and no more.
 
 The process is this module, run as a program. It reads batches of sources from standard input and writes detections to
-standard output, and the kernel ends it where a batch takes too long, even in a decoder that never returns.
+standard output, and the kernel ends it where an image takes too long, even in a decoder that never returns.
 """
 
 import contextlib
@@ -10,18 +10,24 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pyrite.bundle import Bundle
 from pyrite.detector import Detector
 from pyrite.errors import ScanError
+from pyrite.image import Image
 from pyrite.results import Detection, Failure
+from pyrite.scale.copies import perceptual_hash
 from pyrite.scale.task import Settings
 
 _START = 300  # seconds to load a bundle
 _ATTEMPTS = 2  # at an image by itself: the first may have been ended for what others did
+
+
+Judged = tuple[Detection, int | None]
+"""An image, and its perceptual hash if that is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class Decoder:
         self._timeout = settings.timeout
         self._process: subprocess.Popen[bytes] | None = None
 
-    def judge(self, sources: Sequence[str | bytes]) -> list[Detection | Failure]:
+    def judge(self, sources: Sequence[str | bytes]) -> list[Judged | Failure]:
         """Judge a batch; an image that ends the process by itself gives a failure.
 
         What the others get does not depend on when the process was ended: they are scored as one batch in any case.
@@ -55,12 +61,12 @@ class Decoder:
         if not isinstance(found, _Ended):
             return list(found)
         alone = [self._alone(source) for source in sources]
-        good = [source for source, result in zip(sources, alone, strict=True) if isinstance(result, Detection)]
+        good = [source for source, result in zip(sources, alone, strict=True) if not isinstance(result, Failure)]
         together = self._ask(good) if good else []
         if isinstance(together, _Ended):
             return alone
         rest = iter(together)
-        return [next(rest) if isinstance(result, Detection) else result for result in alone]
+        return [result if isinstance(result, Failure) else next(rest) for result in alone]
 
     def close(self) -> None:
         """End the process."""
@@ -68,7 +74,7 @@ class Decoder:
             self._process.kill()
             self._reap()
 
-    def _alone(self, source: str | bytes) -> Detection | Failure:
+    def _alone(self, source: str | bytes) -> Judged | Failure:
         for attempt in range(1, _ATTEMPTS + 1):
             found = self._ask([source])
             if not isinstance(found, _Ended):
@@ -77,10 +83,10 @@ class Decoder:
                 return found.failure
         raise AssertionError
 
-    def _ask(self, sources: Sequence[str | bytes]) -> list[Detection] | _Ended:
+    def _ask(self, sources: Sequence[str | bytes]) -> list[Judged] | _Ended:
         process = self._process or self._start()
         try:
-            found: list[Detection] = self._exchange(process, sources)
+            found: list[Judged] = self._exchange(process, sources)
         except (OSError, EOFError, pickle.UnpicklingError):
             code = self._reap()
             if code == -signal.SIGALRM:
@@ -152,10 +158,26 @@ def _serve() -> None:
             sources = pickle.load(requests)
         except EOFError:
             return
-        signal.setitimer(signal.ITIMER_REAL, settings.timeout)
-        found = detector.detect_batch(sources)
+        found = _judge(detector, sources, settings)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _answer(answers, found)
+
+
+def _judge(detector: Detector, sources: Sequence[str | bytes], settings: Settings) -> list[Judged]:
+    hashes: list[int | None] = []
+
+    def each_in_time() -> Iterator[str | bytes]:
+        for source in sources:
+            hashes.append(None)
+            signal.setitimer(signal.ITIMER_REAL, settings.timeout)
+            yield source
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout)  # To score them all.
+
+    def look(image: Image) -> None:
+        hashes[-1] = perceptual_hash(image)
+
+    found = detector.detect_batch(each_in_time(), look if settings.near_duplicates else None)
+    return list(zip(found, hashes, strict=True))
 
 
 def _answer(answers: Any, value: object) -> None:

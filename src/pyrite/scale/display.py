@@ -77,6 +77,9 @@ def summary_lines(found: Summary, out: str) -> Iterator[str]:
     for title, counts in (("Not read", found.total.errors), ("Policy", found.total.actions)):
         if counts:
             yield f"{title}: {', '.join(f'{count:,} {name}' for name, count in counts.items())}"
+    if found.copies:
+        images, groups, changed = found.copies.images, found.copies.groups, found.copies.changed
+        yield f"Near copies: {images:,} images in {groups:,} groups; {changed:,} get another verdict by their group's"
     if found.no_share:
         yield f"Share of AI images: not known. {found.no_share}"
     else:

@@ -13,6 +13,7 @@ from pyrite.runtime import available_cpus
 from pyrite.scale.task import Done, Task
 from pyrite.scale.worker import Worker
 
+_BLOCKS = 20_000  # that Ray keeps account of
 _STORE = 100_000_000  # bytes for Ray's objects: the bundle, and a few numbers for each shard
 
 
@@ -31,8 +32,8 @@ def run_on_ray(
 ) -> Iterator[Done]:
     """Run the shards on Ray Data, and yield what came of each as it is done.
 
-    Each shard is a block of its own, so that a worker that dies costs no more than that: Ray starts another, which does
-    the shard anew, or gives it up if it was not the first to die over it.
+    A worker that dies costs the shard that it was at: Ray starts another, which passes over those of its block that are
+    done, and does that one anew, or gives it up if it was not the first to die over it.
 
     Args:
         task: What to do.
@@ -60,7 +61,8 @@ def run_on_ray(
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         context.execution_no_progress_timeout_s = -1  # A shard may be large; an image has a limit of its own.
-        rows = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
+        blocks = min(len(shards), _BLOCKS)
+        rows = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=blocks)
         results = rows.map_batches(
             _RayWorker,
             batch_size=1,

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,8 @@ _MAGIC = re.compile(r"[*?\[]")
 _TARS = (".tar", ".tar.gz", ".tgz")
 NOWHERE = "."
 """The partition of what lies in no folder below the source."""
+_GROUP = 16_384
+"""Rows of a listing in one row group, at least: every worker holds what the file's footer says of each."""
 WHOLE = -1
 UNKNOWN = -1
 
@@ -87,7 +90,7 @@ def find_inputs(source: str) -> Iterator[Input]:
 
 
 def write_listing(inputs: Iterable[Input], name: str, shard_size: int) -> Listing:
-    """Write inputs to a Parquet file as numbered shards: row group k holds the inputs of shard k.
+    """Write inputs to a Parquet file as numbered shards, which may share a row group but are never parted.
 
     A container is a shard of its own; of single images, a shard has `shard_size`.
 
@@ -98,12 +101,18 @@ def write_listing(inputs: Iterable[Input], name: str, shard_size: int) -> Listin
 
     digest = hashlib.sha256()
     shards = count = 0
+    rows: list[tuple[int, Input]] = []
     with writing(name) as path, pq.ParquetWriter(path, _schema()) as writer:
         for shard in _shards(inputs, shard_size):
             for item in shard:
                 digest.update(repr((str(item.kind), item.name, item.size, item.partition, item.group)).encode())
-            writer.write_table(_table(shard))
+                rows.append((shards, item))
             shards, count = shards + 1, count + len(shard)
+            if len(rows) >= _GROUP:
+                writer.write_table(_table(rows))
+                rows.clear()
+        if rows:
+            writer.write_table(_table(rows))
         if not count:
             raise ScanError("The source holds no images.")
     return Listing(shards, count, digest.hexdigest())
@@ -118,13 +127,17 @@ class ListingReader:
 
         files, path = locate(name)
         self._file = patiently(lambda: pq.ParquetFile(files.open(path, "rb")))
+        groups = self._file.metadata
+        self._first = [groups.row_group(i).column(0).statistics.min for i in range(groups.num_row_groups)]
 
     def read(self, shard: int) -> list[Input]:
         """Return the inputs of a shard."""
-        rows = patiently(lambda: self._file.read_row_group(shard)).to_pylist()
+        import pyarrow.compute as pc
+
+        table = patiently(lambda: self._file.read_row_group(bisect_right(self._first, shard) - 1))
         return [
             Input(Kind(row["kind"]), os.fsdecode(row["name"]), row["size"], os.fsdecode(row["partition"]), row["group"])
-            for row in rows
+            for row in table.filter(pc.equal(table["shard"], shard)).to_pylist()
         ]
 
 
@@ -155,7 +168,7 @@ def _single(files: "AbstractFileSystem", path: str, source: str) -> Iterator[Inp
         if image_column(table.schema_arrow):
             yield from _groups(full_name(files, path), table.num_row_groups, NOWHERE)
         elif "path" in table.schema_arrow.names:
-            yield from _named(files, path, _table_rows(table))
+            yield from _named(files, path, _table_rows(source, table))
         else:
             raise ScanError(
                 f"{source} has neither a column `path` nor one of bytes called `image` or `bytes`; "
@@ -194,9 +207,10 @@ def _kind(path: str) -> Kind:
 
 
 def _open_table(files: "AbstractFileSystem", path: str) -> Any:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return patiently(lambda: pq.ParquetFile(files.open(path, "rb")))
+    return patiently(lambda: pq.ParquetFile(files.open(path, "rb")), pa.ArrowInvalid)
 
 
 def _expand(files: "AbstractFileSystem", path: str) -> Iterator[tuple[str, int]]:
@@ -253,10 +267,12 @@ def _csv_rows(files: "AbstractFileSystem", path: str) -> Iterator[tuple[str, str
             raise ScanError(f"{path} is not a CSV file in UTF-8: {error}") from error
 
 
-def _table_rows(table: Any) -> Iterator[tuple[str, str]]:
-    columns = [name for name in ("path", "partition") if name in table.schema_arrow.names]
+def _table_rows(name: str, table: Any) -> Iterator[tuple[str, str]]:
+    columns = [column for column in ("path", "partition") if column in table.schema_arrow.names]
     for batch in table.iter_batches(batch_size=4096, columns=columns):
         for row in batch.to_pylist():
+            if not row["path"]:
+                raise ScanError(f"{name} has a row without a path.")
             yield str(row["path"]), str(row.get("partition") or "")
 
 
@@ -283,6 +299,7 @@ def _schema() -> Any:
     # A local file's name may hold bytes that are no text.
     return pa.schema(
         [
+            ("shard", pa.int32()),
             ("kind", pa.string()),
             ("name", pa.binary()),
             ("size", pa.int64()),
@@ -292,16 +309,17 @@ def _schema() -> Any:
     )
 
 
-def _table(shard: list[Input]) -> Any:
+def _table(rows: list[tuple[int, Input]]) -> Any:
     import pyarrow as pa
 
     return pa.table(
         {
-            "kind": [str(item.kind) for item in shard],
-            "name": [os.fsencode(item.name) for item in shard],
-            "size": [item.size for item in shard],
-            "partition": [os.fsencode(item.partition) for item in shard],
-            "group": [item.group for item in shard],
+            "shard": [shard for shard, _ in rows],
+            "kind": [str(item.kind) for _, item in rows],
+            "name": [os.fsencode(item.name) for _, item in rows],
+            "size": [item.size for _, item in rows],
+            "partition": [os.fsencode(item.partition) for _, item in rows],
+            "group": [item.group for _, item in rows],
         },
         _schema(),
     )

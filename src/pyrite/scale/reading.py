@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 from pyrite.image import Limits
 from pyrite.results import Failure
@@ -35,6 +35,19 @@ class Item:
     partition: str
     source: str | bytes | Failure
     """A local path, a file's bytes, or why there are none."""
+
+
+class _Member(tarfile.TarInfo):
+    """One whose header must be whole: else `tarfile` takes damage for the end, and says nothing."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from error
 
 
 def read_batches(inputs: Sequence[Input], limits: Limits, batch_size: int) -> Iterator[list[Item]]:
@@ -115,6 +128,8 @@ def _read_file(item: Input, limits: Limits) -> Item:
 
 def _resuming(open_items: Callable[[], Iterator[Item]], container: Input) -> Iterator[Item]:
     """Read a container, and go on where storage failed, five times at most; then say that it broke off."""
+    import pyarrow as pa
+
     given = 0
     for wait in (*WAITS, None):
         try:
@@ -123,7 +138,7 @@ def _resuming(open_items: Callable[[], Iterator[Item]], container: Input) -> Ite
                     given = i + 1
                     yield item
             return
-        except _DAMAGED as error:
+        except (*_DAMAGED, pa.ArrowInvalid) as error:
             failure = Failure("damaged_shard", f"It breaks off after {given:,} images, and is damaged: {_text(error)}")
             break
         except FileNotFoundError:
@@ -138,7 +153,10 @@ def _resuming(open_items: Callable[[], Iterator[Item]], container: Input) -> Ite
 
 def _read_tar(container: Input, limits: Limits) -> Iterator[Item]:
     files, path = locate(container.name)
-    with files.open(path, "rb", block_size=_BLOCK) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
+    with (
+        files.open(path, "rb", block_size=_BLOCK) as stream,
+        tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Member) as tar,
+    ):
         for member in tar:
             place = PurePosixPath(member.name)
             # What else a sample has, such as its caption, is nothing to judge.

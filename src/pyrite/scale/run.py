@@ -1,11 +1,11 @@
 """`pyrite scan`: a source of any size to a table with each image once, however often it was interrupted."""
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
@@ -15,20 +15,20 @@ import msgspec
 from pyrite.bundle import DEFAULT, Bundle, load_bundle
 from pyrite.detector import Detector
 from pyrite.errors import ScanError, require
+from pyrite.scale.copies import write_copies
 from pyrite.scale.engines import run_here, run_on_ray
 from pyrite.scale.listing import find_inputs, write_listing
 from pyrite.scale.sheet import make_sheet
 from pyrite.scale.storage import is_url, join, list_names, read, remove, remove_partial, write
 from pyrite.scale.summary import Summary, summarize
 from pyrite.scale.table import FOLDER
-from pyrite.scale.task import Done, Settings, Task, bundle_sha256
+from pyrite.scale.task import Done, Settings, Task, bundle_sha256, packages, packages_differ
 from pyrite.scale.worker import ATTEMPTS, LISTING
 
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 SHEET = "sample.html"
 _PART = re.compile(r"part-(\d{8,})\.parquet")
-_PACKAGES = ("numpy", "onnxruntime", "pillow", "pyarrow", "pyrite", "ray")
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,6 +46,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Images and containers of images that were listed."""
     listing_sha256: str
     packages: dict[str, str]
+    """The versions of those that verdicts depend on."""
     begun: str
 
 
@@ -110,7 +111,7 @@ def scan(
         manifest = _begin(source, out, loaded, settings)
         done = _done(out)
         waiting = [shard for shard in range(manifest.shards) if shard not in done]
-        task = Task(out=out, bundle=loaded, settings=settings, run=uuid4().hex)
+        task = Task(out=out, bundle=loaded, settings=settings, packages=manifest.packages, run=uuid4().hex)
         if waiting:
             found = (
                 run_here(task, waiting)
@@ -121,8 +122,10 @@ def scan(
             if missing := manifest.shards - len(_done(out)):
                 raise ScanError(f"{missing:,} shards left no results in {out}. All workers must reach the same --out.")
             remove(join(out, ATTEMPTS))
-            remove_partial(join(out, FOLDER))
-        summary = summarize(out, manifest.shards, loaded, policy.max_fpr)
+            for folder in (out, join(out, FOLDER)):
+                remove_partial(folder)
+        copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
+        summary = summarize(out, manifest.shards, loaded, policy.max_fpr, copies)
         write(join(out, SUMMARY), summary.to_json())
         page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
         write(join(out, SHEET), page.encode("utf-8", "replace"))
@@ -138,8 +141,8 @@ def _check(settings: Settings, workers: int | None) -> None:
         ("batch_size", settings.batch_size),
         ("timeout", settings.timeout),
     ):
-        if value is not None and value <= 0:
-            raise ScanError(f"{name} must be greater than 0, not {value:g}.")
+        if value is not None and not 0 < value < math.inf:
+            raise ScanError(f"{name} must be a number greater than 0, not {value:g}.")
 
 
 def _begin(source: str, out: str, bundle: Bundle, settings: Settings) -> Manifest:
@@ -153,6 +156,8 @@ def _begin(source: str, out: str, bundle: Bundle, settings: Settings) -> Manifes
         if other := [name for name, value in wanted.items() if getattr(manifest, name) != value]:
             what = ", ".join(name.removesuffix("_sha256") for name in other)
             raise ScanError(f"{out} holds a scan with another {what}. Choose another --out.")
+        if difference := packages_differ(manifest.packages):
+            raise ScanError(f"{out} holds a scan with {difference}. Install that, or choose another --out.")
         return manifest
     if foreign := sorted(name for name in names if name != LISTING and not name.startswith(".partial-")):
         raise ScanError(f"{out} holds something else already ({foreign[0]}). Choose a new folder.")
@@ -167,7 +172,7 @@ def _begin(source: str, out: str, bundle: Bundle, settings: Settings) -> Manifes
         shards=listing.shards,
         inputs=listing.inputs,
         listing_sha256=listing.sha256,
-        packages=dict(_versions()),
+        packages=packages(),
         begun=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     # Only now is the scan begun: without this file, the source is listed anew.
@@ -208,11 +213,3 @@ def _follow(results: Iterator[Done], before: int, shards: int, watch: Callable[[
                 seconds_left=seconds / number * (shards - before - number),
             )
         )
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    for name in _PACKAGES:
-        try:
-            yield name, version(name)
-        except PackageNotFoundError:
-            continue

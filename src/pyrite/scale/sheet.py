@@ -16,7 +16,7 @@ from pyrite.results import Failure
 from pyrite.scale.listing import ListingReader
 from pyrite.scale.reading import read_item
 from pyrite.scale.storage import join
-from pyrite.scale.summary import read_table
+from pyrite.scale.table import read_table
 from pyrite.scale.worker import LISTING
 
 _EACH = 12

@@ -57,12 +57,13 @@ def join(folder: str, *names: str) -> str:
     return "/".join([folder.rstrip("/"), *names])
 
 
-def patiently(work: Callable[[], _Result]) -> _Result:
+def patiently(work: Callable[[], _Result], *lasting: type[Exception]) -> _Result:
     """Return what `work` gives, tried five times within eight seconds, unless its failure is sure to last."""
+    sure: tuple[type[Exception], ...] = (*_LASTING, *lasting)
     for wait in WAITS:
         try:
             return work()
-        except _LASTING:
+        except sure:
             raise
         except Exception:  # Every store has errors of its own.
             time.sleep(wait)

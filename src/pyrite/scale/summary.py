@@ -1,21 +1,16 @@
 """What a finished scan found, read from its table."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from pyrite.bundle import Bundle
+from pyrite.scale.copies import Copies
 from pyrite.scale.share import Rates, Share, estimate_share, read_rates
-from pyrite.scale.storage import locate, patiently
-from pyrite.scale.table import part_path
+from pyrite.scale.table import read_table
 
-_READERS = 8
-_AHEAD = 32  # parts in memory at a time
 _COLUMNS = ("partition", "verdict", "pixels_say", "in_scope", "error_code", "action")
 
 
@@ -46,13 +41,15 @@ class Summary:
     """What the shares are corrected for."""
     no_share: str | None
     """Why no share can be told; `None` where it can."""
+    copies: Copies | None
+    """`None` where they were not looked for."""
 
     def to_json(self) -> bytes:
         """Return it as indented JSON."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
 
-def summarize(out: str, shards: int, bundle: Bundle, max_fpr: float) -> Summary:
+def summarize(out: str, shards: int, bundle: Bundle, max_fpr: float, copies: Copies | None) -> Summary:
     """Count what the table of a finished scan says, and estimate the shares of AI images."""
     counts: Counter[tuple[Any, ...]] = Counter()
     for table in read_table(out, range(shards), _COLUMNS):
@@ -70,26 +67,8 @@ def summarize(out: str, shards: int, bundle: Bundle, max_fpr: float) -> Summary:
         partitions={name: _part(by_partition[name], known) for name in sorted(by_partition)},
         rates=known,
         no_share=rates if isinstance(rates, str) else None,
+        copies=copies,
     )
-
-
-def read_table(out: str, shards: Sequence[int], columns: Sequence[str]) -> Iterator[Any]:
-    """Yield some columns of each shard's part of the table, in order, as Arrow tables."""
-    with ThreadPoolExecutor(_READERS) as pool:
-        for start in range(0, len(shards), _AHEAD):
-            yield from pool.map(partial(_read_part, out, columns), shards[start : start + _AHEAD])
-
-
-def _read_part(out: str, columns: Sequence[str], shard: int) -> Any:
-    import pyarrow.parquet as pq
-
-    files, path = locate(part_path(out, shard))
-
-    def read() -> Any:
-        with files.open(path, "rb") as stream:
-            return pq.ParquetFile(stream).read(columns=list(columns))
-
-    return patiently(read)
 
 
 def _part(counts: Counter[tuple[Any, ...]], rates: Rates | None) -> Part:

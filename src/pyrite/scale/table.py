@@ -1,6 +1,9 @@
 """The table of results: one row per image, in Parquet files of one shard each."""
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,13 @@ from pyrite.decision import Scope
 from pyrite.results import Detection, Failure, Model, Reason, Verdict
 from pyrite.scale.keeping import Rules
 from pyrite.scale.reading import Item
-from pyrite.scale.storage import join
+from pyrite.scale.storage import join, locate, patiently
 from pyrite.sources import encodable
 
 FOLDER = "detections"
 _ROWS = 1024  # in memory before they are written
+_READERS = 8
+_AHEAD = 32  # parts in memory at a time
 _PLAIN = (
     "sha256", "format", "width", "height", "frames", "verdict", "probability", "logit", "reason", "explanation",
     "p_real", "p_ai", "max_fpr",
@@ -56,6 +61,7 @@ def table_schema() -> Any:
             ("max_fpr", pa.float64()),
             ("pixels_say", pa.string()),
             ("in_scope", pa.bool_()),
+            ("phash", pa.int64()),
             ("evidence", pa.string()),
             ("model_name", pa.string()),
             ("model_version", pa.string()),
@@ -89,22 +95,23 @@ class TableWriter:
             self._flush()
         self._writer.close()
 
-    def add(self, item: Item, found: Detection, seconds: float) -> None:
+    def add(self, item: Item, found: Detection, phash: int | None, seconds: float) -> None:
         """Add a row.
 
         Args:
             item: What was judged.
             found: What came of it.
+            phash: Its perceptual hash, if it has one.
             seconds: What it took, as its share of its batch.
         """
-        self._rows.append(self._row(item, found, seconds))
+        self._rows.append(self._row(item, found, phash, seconds))
         self.images += 1
         self.errors += found.error is not None
         self.flagged += found.verdict is Verdict.AI
         if len(self._rows) == _ROWS:
             self._flush()
 
-    def _row(self, item: Item, found: Detection, seconds: float) -> dict[str, object]:
+    def _row(self, item: Item, found: Detection, phash: int | None, seconds: float) -> dict[str, object]:
         pixels = next((said for said in found.evidence if said.kind == "pixels"), None)
         sized = found.width is not None and found.height is not None
         action, because = self._rules.apply(found) if self._rules else (None, None)
@@ -116,6 +123,7 @@ class TableWriter:
             **{name: getattr(found, name) for name in _PLAIN},
             "pixels_say": (pixels.says or Verdict.UNCERTAIN) if pixels else None,
             "in_scope": self._scope.contains(found.width or 0, found.height or 0) if sized else None,
+            "phash": phash,
             "evidence": msgspec.json.encode(found.evidence).decode(),
             "model_name": found.model.name if found.model else None,
             "model_version": found.model.version if found.model else None,
@@ -131,6 +139,25 @@ class TableWriter:
 
         self._writer.write_table(pa.Table.from_pylist(self._rows, self._schema))
         self._rows.clear()
+
+
+def read_table(out: str, shards: Sequence[int], columns: Sequence[str]) -> Iterator[Any]:
+    """Yield some columns of each shard's part of the table, in order, as Arrow tables."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(shards), _AHEAD):
+            yield from pool.map(partial(_read_part, out, columns), shards[start : start + _AHEAD])
+
+
+def _read_part(out: str, columns: Sequence[str], shard: int) -> Any:
+    import pyarrow.parquet as pq
+
+    files, path = locate(part_path(out, shard))
+
+    def read() -> Any:
+        with files.open(path, "rb") as stream:
+            return pq.ParquetFile(stream).read(columns=list(columns))
+
+    return patiently(read)
 
 
 def failed(failure: Failure, model: Model, max_fpr: float) -> Detection:

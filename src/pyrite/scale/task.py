@@ -1,13 +1,17 @@
 """What is to be done with each shard: the same on every worker, and the same after a restart."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
 from pyrite.bundle import Bundle
 from pyrite.image import Limits
 from pyrite.scale.keeping import Rules
+
+_PACKAGES = ("c2pa-python", "numpy", "onnxruntime", "pillow", "pillow-heif", "pyrite")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +27,15 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     """What one image may cost."""
     timeout: float = 60.0
-    """Seconds that one batch may take to be decoded and judged, and then each of its images by itself."""
+    """Seconds that one image may take to be decoded, and a batch to be scored."""
     memory: int = 4_000_000_000
     """Bytes that the process that decodes may take."""
     batch_size: int = 64
     """Images scored at a time."""
     shard_size: int = 1024
     """Single images in a shard."""
+    near_duplicates: bool = False
+    """Whether images get a perceptual hash, and are grouped by it."""
     rules: Rules | None = None
     """What becomes of an image by its verdict."""
 
@@ -46,6 +52,8 @@ class Task:
     """A folder or URL."""
     bundle: Bundle
     settings: Settings
+    packages: dict[str, str]
+    """What the scan was begun with, by `packages`."""
     run: str
     """What this run is called; another one starts to count attempts anew."""
 
@@ -62,6 +70,22 @@ class Done:
     seconds: float
     problem: str = ""
     """Why its results could not be written; empty where they were."""
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of what verdicts depend on, without what is not installed."""
+    found = {}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def packages_differ(wanted: dict[str, str]) -> str:
+    """Return which of the packages that a scan was begun with are others here; empty where all are the same."""
+    here = packages()
+    names = [name for name in _PACKAGES if wanted.get(name) != here.get(name)]
+    return ", ".join(f"{name} {wanted[name]}" if name in wanted else f"no {name}" for name in names)
 
 
 def bundle_sha256(bundle: Bundle) -> str:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from pyrite.errors import PyriteError
-from pyrite.results import Detection, Failure, Model
-from pyrite.scale.decoder import Decoder
+from pyrite.errors import PyriteError, ScanError
+from pyrite.results import Failure, Model
+from pyrite.scale.decoder import Decoder, Judged
 from pyrite.scale.listing import Input, ListingReader
 from pyrite.scale.reading import Item, read_batches
 from pyrite.scale.storage import exists, join, list_names, touch, writing
 from pyrite.scale.table import TableWriter, failed, part_path
-from pyrite.scale.task import Done, Task
+from pyrite.scale.task import Done, Task, packages_differ
 
 LISTING = "listing.parquet"
 ATTEMPTS = "attempts"
@@ -40,6 +40,8 @@ class Worker:
         began = time.monotonic()
         path = part_path(self._task.out, shard)
         try:
+            if difference := packages_differ(self._task.packages):
+                raise ScanError(f"A worker has other packages than the scan was begun with: {difference}")
             if exists(path):
                 return Done(shard=shard, images=0, errors=0, flagged=0, seconds=0.0)
             inputs = self._listing.read(shard)
@@ -64,24 +66,25 @@ class Worker:
                 start = time.monotonic()
                 found = self._judge(batch)
                 each = (time.monotonic() - start) / len(batch)
-                for item, detection in zip(batch, found, strict=True):
-                    table.add(item, detection, each)
+                for item, (detection, phash) in zip(batch, found, strict=True):
+                    table.add(item, detection, phash, each)
         return _done(shard, table, began)
 
     def _give_up(self, shard: int, path: str, inputs: Sequence[Input], began: float) -> Done:
         """Write a row with an error for every input."""
         with writing(path) as local, self._open(local, shard) as table:
             for item in inputs:
-                table.add(Item(item.name, item.partition, _DIED), failed(_DIED, self._model, self._max_fpr), 0.0)
+                table.add(Item(item.name, item.partition, _DIED), failed(_DIED, self._model, self._max_fpr), None, 0.0)
         return _done(shard, table, began)
 
-    def _judge(self, batch: Sequence[Item]) -> list[Detection]:
+    def _judge(self, batch: Sequence[Item]) -> list[Judged]:
         """Judge a batch: a list of items to a list of detections, whatever is wrong with some."""
         sources = [item.source for item in batch if not isinstance(item.source, Failure)]
         found = iter(self._decoder.judge(sources))
         results = [item.source if isinstance(item.source, Failure) else next(found) for item in batch]
         return [
-            failed(result, self._model, self._max_fpr) if isinstance(result, Failure) else result for result in results
+            (failed(result, self._model, self._max_fpr), None) if isinstance(result, Failure) else result
+            for result in results
         ]
 
     def _open(self, local: Path, shard: int) -> TableWriter:
