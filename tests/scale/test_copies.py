@@ -1,6 +1,7 @@
 """Images that look alike get one verdict."""
 
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pyrite.scale import Settings, scan
 from pyrite.scale.copies import perceptual_hash
 from pyrite.scale.summary import Summary
 
+CIFAKE = Path(__file__).parents[2] / "../shared/data/cifake.zip"
 NEAR = Settings(near_duplicates=True, shard_size=4, batch_size=3)
 
 
@@ -66,6 +68,29 @@ def test_most_copies_keep_their_hash_and_no_other_picture_has_it() -> None:
     ):
         kept = [change(image) == before for image, before in zip(scenes, hashes, strict=True)]
         assert np.mean(kept) > 0.6
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not CIFAKE.exists(), reason="../shared/data/cifake.zip is not here")
+def test_how_many_copies_of_real_images_are_found() -> None:
+    """The figures that `docs/scale.md` has."""
+    with zipfile.ZipFile(CIFAKE) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".jpg")]
+        chosen = np.random.default_rng(0).choice(sorted(names), 500, replace=False)
+        images = [Image.open(io.BytesIO(archive.read(name))).convert("RGB") for name in chosen]
+    hashes = [hashed(image) for image in images]
+    found = {
+        change: sum(make(image) == before for image, before in zip(images, hashes, strict=True)) / len(images)
+        for change, make in {
+            "quality 90": lambda image: hashed(image, "JPEG", quality=90),
+            "quality 50": lambda image: hashed(image, "JPEG", quality=50),
+            "half the size": lambda image: hashed(image.resize((16, 16), Image.Resampling.BICUBIC)),
+            "twice the size": lambda image: hashed(image.resize((64, 64), Image.Resampling.BICUBIC)),
+        }.items()
+    }
+    assert found == pytest.approx(
+        {"quality 90": 0.90, "quality 50": 0.51, "half the size": 0.68, "twice the size": 0.90}, abs=0.01
+    )
 
 
 def test_a_flat_picture_has_no_hash() -> None:

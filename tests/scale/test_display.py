@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from pyrite.scale.copies import Copies
 from pyrite.scale.display import Display, summary_lines
 from pyrite.scale.run import Progress
 from pyrite.scale.share import Rates, estimate_share
@@ -45,10 +46,16 @@ def test_the_summary_has_the_share_of_every_partition() -> None:
         share=estimate_share(210, 990, rates),
     )
     found = Summary(
-        shards=3, total=part, partitions={"a": part, "b": replace(part, share=None)}, rates=rates, no_share=None
+        shards=3,
+        total=part,
+        partitions={"a": part, "b": replace(part, share=None)},
+        rates=rates,
+        no_share=None,
+        copies=Copies(groups=400, images=1000, changed=3),
     )
     lines = list(summary_lines(found, "out/"))
     assert lines[:2] == ["1,000 images: 210 ai, 700 real, 80 uncertain, 10 could not be read", "Not read: 10 empty"]
+    assert lines.pop(2) == "Near copies: 1,000 images in 400 groups; 3 get another verdict by their group's"
     assert lines[2].startswith("Share of AI images: 20.27% (")
     assert lines[2].endswith(" at 95%), of 990 images")
     assert lines[3] == lines[2].replace("Share of AI images", "  a")

@@ -13,7 +13,7 @@ from pyrite.bundle import Bundle
 from pyrite.errors import ScanError
 from pyrite.scale import Settings, scan
 from pyrite.scale.decoder import Decoder
-from pyrite.scale.task import Task
+from pyrite.scale.task import Task, packages
 from pyrite.scale.worker import Worker
 
 # Put into the process that decodes, and into no other: what a broken decoder does at some files.
@@ -28,6 +28,10 @@ if "pyrite.scale.decoder" in sys.orig_argv:
         if "hang" in name:
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
             time.sleep(1000)
+        if "slow" in name:
+            time.sleep(1)
+            with open(os.path.join(os.path.dirname(source), ".slow"), "a") as seen:
+                seen.write(name)
         if "crash" in name:
             os.kill(os.getpid(), signal.SIGSEGV)
         if "leave" in name:
@@ -65,7 +69,7 @@ def judge(source: Path, out: Path, bundle: Bundle, **settings: Any) -> list[dict
 @pytest.mark.parametrize(
     ("name", "code", "sentence"),
     [
-        ("2-hang.png", "timed_out", "takes longer than 5 seconds"),
+        ("2-hang.png", "timed_out", "takes longer than 2 seconds"),
         ("2-crash.png", "crashed", "ends the process that does so (SIGSEGV)"),
         ("2-leave.png", "crashed", "ends the process that does so (code 3)"),
     ],
@@ -76,7 +80,7 @@ def test_a_decoder_that_hangs_or_crashes_costs_one_image(
     plain = fill(tmp_path / "plain", "0.png", "1.png", "2.png", "3.png", "4.png")
     (plain / "2.png").unlink()
     broken = fill(tmp_path / "broken", "0.png", "1.png", name, "3.png", "4.png")
-    rows = judge(broken, tmp_path / "out", bundle, timeout=5.0)
+    rows = judge(broken, tmp_path / "out", bundle, timeout=2.0)
     bad = rows.pop(2)
     assert bad["error_code"] == code
     assert sentence in bad["error_message"]
@@ -85,6 +89,14 @@ def test_a_decoder_that_hangs_or_crashes_costs_one_image(
     assert [(row["sha256"], row["logit"], row["verdict"]) for row in rows] == [
         (row["sha256"], row["logit"], row["verdict"]) for row in expected
     ]
+
+
+@pytest.mark.usefixtures("saboteur")
+def test_the_limit_of_time_is_that_of_an_image_and_not_of_its_batch(bundle: Bundle, tmp_path: Path) -> None:
+    source = fill(tmp_path / "source", "0-slow.png", "1-slow.png", "2-slow.png")
+    rows = judge(source, tmp_path / "out", bundle, timeout=2.5)
+    assert [row["error_code"] for row in rows] == [None] * 3
+    assert (source / ".slow").read_text() == "0-slow.png1-slow.png2-slow.png"  # Each was decoded once.
 
 
 @pytest.mark.usefixtures("saboteur")
@@ -113,7 +125,7 @@ def test_a_shard_that_kills_its_workers_is_given_up_with_a_row_for_each_input(
     settings = Settings(shard_size=20)
     scan(str(corpus), tmp_path / "out", bundle, settings=settings, engine="local")
     (tmp_path / "out/detections/part-00000001.parquet").unlink()
-    task = Task(out=str(tmp_path / "out"), bundle=bundle, settings=settings, run="this")
+    task = Task(out=str(tmp_path / "out"), bundle=bundle, settings=settings, packages=packages(), run="this")
     attempts = tmp_path / "out/attempts/this/00000001"
     attempts.mkdir(parents=True)
     for number in range(3):
@@ -125,6 +137,16 @@ def test_a_shard_that_kills_its_workers_is_given_up_with_a_row_for_each_input(
     assert len(rows) == 61
     assert {row["error_code"] for row in rows if row["shard"] == 1} == {"worker_died"}
     assert len({row["path"] for row in rows}) == 61
+
+
+def test_a_worker_with_other_packages_stops_the_scan(corpus: Path, bundle: Bundle, tmp_path: Path) -> None:
+    scan(str(corpus), tmp_path / "out", bundle, engine="local")
+    (tmp_path / "out/detections/part-00000000.parquet").unlink()
+    task = Task(out=str(tmp_path / "out"), bundle=bundle, settings=Settings(), packages={"pillow": "1"}, run="this")
+    worker = Worker(task)
+    assert worker.judge(0).problem.startswith("A worker has other packages than the scan was begun with: no ")
+    worker.close()
+    assert not list((tmp_path / "out/detections").iterdir())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -1,6 +1,7 @@
 """The table: every image once, and the same however the scan was cut short."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from pyrite.bundle import Bundle
 from pyrite.detector import Detector
 from pyrite.errors import PyriteError, ScanError
 from pyrite.scale import Settings, scan
+from pyrite.scale.listing import UNKNOWN, Input, Kind, ListingReader, write_listing
 
 SHARDS = Settings(shard_size=7, batch_size=3)
 
@@ -133,6 +135,28 @@ def test_a_scan_of_other_settings_is_refused(
         run(corpus, scanned, bundle, Settings(**{"shard_size": 7, "batch_size": 3} | change))
 
 
+def test_a_scan_that_other_versions_began_is_refused(corpus: Path, bundle: Bundle, tmp_path: Path) -> None:
+    run(corpus, tmp_path / "out", bundle)
+    path = tmp_path / "out/manifest.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["packages"]["pillow"] = "1.2"
+    del manifest["packages"]["onnxruntime"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ScanError, match=r"holds a scan with no onnxruntime, pillow 1\.2\. Install that"):
+        run(corpus, tmp_path / "out", bundle)
+
+
+def test_a_listing_gives_each_shard_whichever_row_group_it_is_in(tmp_path: Path) -> None:
+    inputs = [Input(Kind.FILE, f"{number}.png", number, "a") for number in range(40_000)]
+    containers = [Input(Kind.TAR, f"{number}.tar", UNKNOWN, "b") for number in range(3)]
+    listing = write_listing([*inputs[:50], *containers, *inputs[50:]], str(tmp_path / "listing"), 7000)
+    assert pq.read_metadata(tmp_path / "listing").num_row_groups == 2
+    reader = ListingReader(str(tmp_path / "listing"))
+    shards = [reader.read(shard) for shard in range(listing.shards)]
+    assert [item for shard in shards for item in shard] == [*inputs[:50], *containers, *inputs[50:]]
+    assert [len(shard) for shard in shards] == [50, 1, 1, 1, 7000, 7000, 7000, 7000, 7000, 4950]
+
+
 def test_a_scan_of_another_source_is_refused(bundle: Bundle, scanned: Path, tmp_path: Path) -> None:
     with pytest.raises(ScanError, match="another source"):
         run(tmp_path, scanned, bundle)
@@ -156,8 +180,9 @@ def test_a_source_without_images_is_refused(bundle: Bundle, tmp_path: Path) -> N
 def test_a_setting_that_cannot_be_used_is_refused_at_once(corpus: Path, bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(PyriteError, match="max_fpr must be"):
         run(corpus, tmp_path / "out", bundle, Settings(max_fpr=1e-6))
-    with pytest.raises(ScanError, match="batch_size must be greater than 0"):
-        run(corpus, tmp_path / "out", bundle, Settings(batch_size=0))
+    for setting, value in (("batch_size", 0), ("timeout", math.nan), ("timeout", math.inf)):
+        with pytest.raises(ScanError, match=f"{setting} must be a number greater than 0"):
+            run(corpus, tmp_path / "out", bundle, Settings(**{setting: value}))
     assert not (tmp_path / "out").exists()
 
 

@@ -52,6 +52,12 @@ def write_tar(path: Path, members: list[tuple[str, bytes]], mode: str = "w") -> 
     return path
 
 
+def table_of_paths(*paths: str | None) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"path": pa.array(paths, pa.string())}), stream)
+    return stream.getvalue()
+
+
 def samples(numbers: range) -> list[tuple[str, bytes]]:
     """Return the members of a WebDataset shard: each image with its class and caption."""
     return [
@@ -106,6 +112,18 @@ def test_a_tar_that_breaks_off_gives_what_came_before_and_says_so(judge: Callabl
     assert f"after {len(good) - 2} images" in bad[0]["error_message"]
 
 
+def test_damage_within_a_tar_is_not_taken_for_its_end(judge: Callable[..., Any], tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "shards/0.tar", [(f"{number}.png", PICTURES[number]) for number in range(4)])
+    whole = path.read_bytes()
+    with tarfile.open(path) as tar:
+        third = tar.getmembers()[2].offset
+    for data in (whole[:third] + b"x" * 512 + whole[third + 512 :], whole[:third], whole[: third + 100]):
+        path.write_bytes(data)
+        rows = judge(tmp_path / "shards")
+        assert [row["error_code"] for row in rows] == [None, None, "damaged_shard"]
+        assert "It breaks off after 2 images" in rows[-1]["error_message"]
+
+
 def test_a_member_that_is_too_large_is_a_row_that_says_so(judge: Callable[..., Any], tmp_path: Path) -> None:
     write_tar(tmp_path / "x.tar", [("0.png", PICTURES[0]), ("1.png", b"x" * 50_000), ("2.png", PICTURES[2])])
     rows = judge(tmp_path / "x.tar", limits=Limits(max_bytes=10_000))
@@ -156,6 +174,7 @@ def test_tables_of_paths(judge: Callable[..., Any], folder: Path) -> None:
         ("x.csv", b"path\n\xff\xfe\n", "not a CSV file in UTF-8"),
         ("x.csv", b"path,partition\n,a\n", "line 2: there is no path"),
         ("x.parquet", b"PAR1", "cannot be read as Parquet"),
+        ("x.parquet", table_of_paths("a.png", None), "has a row without a path"),
     ],
 )
 def test_a_table_that_names_nothing_is_refused(
