@@ -32,6 +32,7 @@ from pyrite.explanation import Spectra as BundleSpectra
 from pyrite.explanation.faithfulness import Faithfulness
 from pyrite.preprocess import Preprocess
 from pyrite.results import Detection, Evidence, Failure, Model, Reason, Verdict
+from pyrite.scale.copies import Copies as NearCopies
 from pyrite.scale.keeping import Rule, Rules
 from pyrite.scale.run import Manifest, Progress
 from pyrite.scale.share import Rates, Share
@@ -163,7 +164,7 @@ def names_of(struct: type) -> list[str]:
         ),
         ("audit.md", (Audit, Copies, NearPair, Floor, Shortcut, Fact, Spectra, Spectrum), tuple(FAMILIES)),
         ("explanation.md", (Explanation, Faithfulness), ()),
-        ("scale.md", (Manifest, Progress, Summary, ScanPart, Share, Rates, Rule, Rules), ()),
+        ("scale.md", (Manifest, Progress, Summary, ScanPart, NearCopies, Share, Rates, Rule, Rules), ()),
     ],
 )
 def test_every_field_of_a_file_is_documented(page: str, structs: tuple[type, ...], more: tuple[str, ...]) -> None:
