@@ -5,14 +5,17 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from pictures import SETTINGS, camera, chessboard, picture, plain, write
 
 import pyrite
 from pyrite.bundle import load_bundle
+from pyrite.decision import Policy
 from pyrite.detector import Detector
 from pyrite.serving.keys import hash_key
 
@@ -224,17 +227,11 @@ def test_exports_are_what_the_command_line_gives(page: "Page", batch: list[Path]
     detector = Detector(load_bundle(served_bundle), max_fpr=0.01)
     expected = [detector.detect(path.read_bytes(), path=path.name) for path in batch]
     found = json.loads(exported(page, "JSON"))
-    assert found == json.loads(json.dumps([json.loads(_encode(detection)) for detection in expected]))
+    assert found == json.loads(msgspec.json.encode(expected))
     rows = list(csv.DictReader(io.StringIO(exported(page, "CSV").removeprefix("\ufeff"))))
     assert [(row["path"], row["verdict"], row["error_code"]) for row in rows] == [
         (str(item.path), str(item.verdict), item.error.code if item.error else "") for item in expected
     ]
-
-
-def _encode(value: Any) -> bytes:
-    import msgspec
-
-    return msgspec.json.encode(value)
 
 
 def test_the_report_is_a_page_of_its_own(page: "Page", batch: list[Path], chromium: Any, tmp_path: Path) -> None:
@@ -360,9 +357,16 @@ def test_a_few_files_are_sent_at_a_time_with_their_progress(page: "Page", tmp_pa
     assert max(sum(begin <= at < end for begin, end in times) for at, _ in times) == 3
 
 
-def test_hundreds_of_images_are_judged_and_decided_again(page: "Page", tmp_path: Path) -> None:
-    judge(page, write(tmp_path, **{f"a{i}": picture(20 + i % 200) for i in range(300)}))
+def test_hundreds_of_images_are_judged_and_decided_again(page: "Page", tmp_path: Path, served_bundle: Path) -> None:
+    paths = write(tmp_path, **{f"a{i}": picture(105 + i / 10) for i in range(300)})
+    judge(page, paths)
     expect(page.locator("#tally")).to_have_text("300 images")
+    before = verdicts(page)
+    slide(page, "20%")
+    detector = Detector(load_bundle(served_bundle), max_fpr=0.2)
+    expected = {path.name: found.verdict for path, found in zip(paths, detector.detect_many(paths), strict=True)}
+    assert {name: verdict.lower() for name, verdict in verdicts(page).items()} == expected
+    assert before != verdicts(page)
     assert len(json.loads(exported(page, "JSON"))) == 300
     page.get_by_role("button", name="Remove all").click()
     expect(cards(page)).to_have_count(0)
@@ -461,6 +465,7 @@ def test_a_batch_outlives_the_server(
     expect(page.locator("#notice")).to_contain_text("The server does not answer. What was judged is kept")
     kept = page.locator(".card.ai").count()
     assert 3 <= kept < 14
+    expect(page.locator("#notice")).to_contain_text(f"and {14 - kept} image")
     page.wait_for_timeout(1500)
     assert page.locator(".card.ai").count() == kept
     assert page.locator(".card.error").count() == 0
@@ -471,6 +476,25 @@ def test_a_batch_outlives_the_server(
     expect(page.locator("#notice")).to_have_text("")
     found = json.loads(exported(page, "JSON"))
     assert [item["path"] for item in found] == [path.name for path in paths]
+
+
+def test_another_model_behind_the_same_address_decides_only_what_it_judged(
+    page: "Page", tmp_path: Path, served_bundle: Path
+) -> None:
+    [old, new] = write(tmp_path, old=picture(60), new=picture(60))
+    judge(page, [old])
+    bundle = load_bundle(served_bundle)
+    info = msgspec.structs.replace(bundle.info, name="other", policy=Policy(max_fpr=0.05, max_fnr=0.001))
+    found = Detector(replace(bundle, info=info)).detect(new.read_bytes(), path=new.name)
+    model = {**json.loads(msgspec.json.encode(info)), "card": ""}
+    page.route(
+        "**/v1/detect", lambda route: route.fulfill(json={"detections": [json.loads(msgspec.json.encode(found))]})
+    )
+    page.route("**/v1/model", lambda route: route.fulfill(json=model))
+    judge(page, [new])
+    for rate in ("1%", "5%", "30%"):
+        slide(page, rate)
+        assert verdicts(page) == {"old.png": "Real", "new.png": "Uncertain"}
 
 
 def test_the_page_waits_for_a_server_that_is_not_ready(page: "Page", server: "Served") -> None:

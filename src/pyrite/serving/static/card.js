@@ -201,7 +201,7 @@ export class Card {
     const { entry } = this;
     const found = entry.view;
     const part = this.#parts;
-    part.looks.replaceChildren(...drawPlace(found, entry.model), part.explain, part.map, drawFacts(found, entry.file));
-    part.ledger.replaceChildren(...drawLedger(found.evidence));
+    part.looks.replaceChildren(...drawPlace(found, entry.model), part.explain, part.map);
+    part.ledger.replaceChildren(...drawLedger(found.evidence), drawFacts(found, entry.file));
   }
 }

@@ -52,7 +52,7 @@ function drawScores(own, scores) {
     s("line", { x1: 0, x2: 320, y1: 12, y2: 12, class: "axis" }),
     scores.map((value) => s("circle", { cx: x(value), cy: 12, r: 4, class: "random" })),
     s("circle", { cx: x(own), cy: 12, r: 6, class: "dot" }),
-    s("text", { x: 0, y: 36, class: "tick start" }, "● random orders"),
+    s("text", { x: 0, y: 36, class: "tick start" }, "○ random orders"),
     s("text", { x: 320, y: 36, class: "tick end" }, "● the map, better to the right"),
   );
 }

@@ -74,7 +74,7 @@ export function drawLedger(evidence, heading = "h4") {
     const items = evidence.filter((item) => item.strength === strength);
     return h(
       "section",
-      { class: `group ${strength}` },
+      { class: `group ${strength}${items.length ? "" : " empty"}` },
       h(heading, {}, h("span", { class: "seal", "aria-hidden": "true" }), group.title),
       h("p", { class: "means" }, items.length ? group.means : group.none),
       items.length > 0 && h("ul", {}, items.map(drawItem)),

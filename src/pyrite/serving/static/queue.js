@@ -44,7 +44,7 @@ export class Queue {
   }
 
   get unfinished() {
-    return this.#waiting.length + this.#running.size;
+    return new Set([...this.#waiting, ...this.#running]).size; // One that was put back is in both for a moment.
   }
 
   #pump() {

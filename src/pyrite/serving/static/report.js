@@ -53,8 +53,8 @@ async function drawEntry({ view, file, name, model, thumbnail, map }) {
         h(
           "div",
           { class: "body" },
-          h("div", { class: "looks" }, drawPlace(view, model), map && h("div", { class: "explained" }, copyMap(map)), drawFacts(view, file)),
-          h("div", { class: "ledger" }, drawLedger(view.evidence, "h3")),
+          h("div", { class: "looks" }, drawPlace(view, model), map && h("div", { class: "explained" }, copyMap(map))),
+          h("div", { class: "ledger" }, drawLedger(view.evidence, "h3"), drawFacts(view, file)),
         ),
     ),
   );
