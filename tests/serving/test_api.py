@@ -108,6 +108,7 @@ def test_an_image_that_cannot_be_read_cannot_be_explained(client: TestClient) ->
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "unsupported_format")
 
 
+NO_FILE = part(b"x").replace(b'; filename="a.png"', b"")
 PACKED = {**PNG, "Content-Encoding": "gzip"}
 UNBOUND = {"Content-Type": "multipart/form-data"}
 ERRORS: list[tuple[str, str, dict[str, Any], int, str]] = [
@@ -127,6 +128,7 @@ ERRORS: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "/v1/detect?maxfpr=0.1", {"content": b"x", "headers": PNG}, 422, "invalid_request"),
     ("POST", "/v1/detect", {"content": form(), "headers": FORM}, 422, "no_files"),
     ("POST", "/v1/detect", {"content": form(part(b"x", name="image")), "headers": FORM}, 422, "unknown_field"),
+    ("POST", "/v1/detect", {"content": form(NO_FILE), "headers": FORM}, 422, "unknown_field"),
     ("POST", "/v1/detect", {"content": part(b"x"), "headers": FORM}, 400, "malformed_body"),
     ("POST", "/v1/detect", {"content": b"nonsense", "headers": FORM}, 400, "malformed_body"),
     ("POST", "/v1/detect", {"content": b"", "headers": FORM}, 400, "malformed_body"),

@@ -1,10 +1,13 @@
 import hashlib
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pyrite.errors import SettingsError
-from pyrite.serving import Settings, create_app, is_open, load_settings, make_key
+from pyrite.errors import MissingExtraError, SettingsError
+from pyrite.serving import Settings, create_app, is_open, load_settings, make_key, serve
 
 
 def test_without_anything_there_are_defaults() -> None:
@@ -89,3 +92,28 @@ def test_a_key_is_kept_as_its_hash() -> None:
 )  # fmt: skip
 def test_an_address_that_anyone_can_use_is_known(host: str, keys: tuple[str, ...], expected: bool) -> None:
     assert is_open(Settings(host=host, api_keys=keys)) is expected
+
+
+def test_without_the_extra_the_sentence_names_it(saved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyrite.errors.find_spec", lambda name: None if name == "fastapi" else name)
+    with pytest.raises(MissingExtraError, match=r"needs fastapi.*pip install 'pyrite\[serve\]'"):
+        create_app(Settings(bundle=saved))
+
+
+def test_an_address_that_is_taken_is_told(saved: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"127.0.0.1:{port} cannot be had"):
+            serve(Settings(bundle=saved, port=port))
+
+
+def test_the_command_line_refuses_what_is_not_valid_and_makes_keys() -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from pyrite.cli import main; main()", "serve", *arguments]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    wrong = run("--set", "prot=1")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "Did you mean 'port'?" in wrong.stderr
+    made = run("--new-key").stdout.split()
+    assert hashlib.sha256(made[made.index("asks:") + 1].encode()).hexdigest() == made[-1]

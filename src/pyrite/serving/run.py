@@ -1,6 +1,7 @@
 """`serve`: the application on an address, until it is told to stop."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -28,13 +29,15 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None
     app = create_app(settings)
     import uvicorn
 
+    # Strangers' mistakes are in the metrics, and must not fill the log.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     listener = _listen(settings)
     config = uvicorn.Config(
         app,
         http=bounded_protocol(settings),
         ws="none",
         lifespan="on",
-        log_level="warning",
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),

@@ -82,7 +82,7 @@ async def receive(request: "Request", bounds: Bounds, folder: Path) -> AsyncIter
         except TimeoutError:
             raise _closing(408, "too_slow", f"The body did not come within {bounds.seconds:g} seconds.") from None
         if not store.files:
-            raise Refusal(422, "no_files", "The form has no part named files.")
+            raise Refusal(422, "no_files", "The form has no file.")
         yield store.files
     finally:
         store.close()
@@ -160,11 +160,11 @@ async def _receive_form(request: "Request", store: _Store) -> None:
 
     def headers_finished() -> None:
         _, options = parse_options_header(disposition)
-        if options.get(b"name") != _FIELD:
-            raise Refusal(422, "unknown_field", "The form has a part that is not named files.")
-        # Only ever told, and never opened.
+        # The file's name is only ever told, and never opened.
         file = options.get(b"filename")
-        store.begin(None if file is None else file.decode("utf-8", "backslashreplace"))
+        if options.get(b"name") != _FIELD or file is None:
+            raise Refusal(422, "unknown_field", "The form has a part that is not a file named files.")
+        store.begin(file.decode("utf-8", "backslashreplace"))
 
     def end() -> None:
         nonlocal complete
