@@ -463,6 +463,7 @@ def test_a_batch_outlives_the_server(
     expect(page.locator("#tally")).to_have_text(re.compile("^[3-9] of 14"))
     served.stop()
     expect(page.locator("#notice")).to_contain_text("The server does not answer. What was judged is kept")
+    page.wait_for_timeout(1500)  # Answers that were on their way still come.
     kept = page.locator(".card.ai").count()
     assert 3 <= kept < 14
     expect(page.locator("#notice")).to_contain_text(f"and {14 - kept} image")
@@ -495,6 +496,16 @@ def test_another_model_behind_the_same_address_decides_only_what_it_judged(
     for rate in ("1%", "5%", "30%"):
         slide(page, rate)
         assert verdicts(page) == {"old.png": "Real", "new.png": "Uncertain"}
+
+
+def test_the_page_may_lie_in_a_folder_behind_a_proxy(page: "Page", server: "Served", batch: list[Path]) -> None:
+    page.route(f"{server.url}**", lambda route: route.abort())
+    # As a proxy does that takes its folder off the path.
+    page.route("**/folder/**", lambda route: route.continue_(url=route.request.url.replace("/folder/", "/")))
+    page.goto(f"{server.url}folder/")
+    page.locator("#board").wait_for()
+    judge(page, batch[:2])
+    assert verdicts(page) == {"bright.png": "AI", "words.png": "AI"}
 
 
 def test_the_page_waits_for_a_server_that_is_not_ready(page: "Page", server: "Served") -> None:

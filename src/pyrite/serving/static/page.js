@@ -21,6 +21,7 @@ let limits = null;
 let rates = [];
 let budget = null;
 let ordered = 0;
+let trouble = { state: "well" };
 
 // ---- The server
 
@@ -38,12 +39,9 @@ const queue = new Queue({
     return model;
   },
   status(state, seconds) {
-    const left = `${plural(queue.unfinished, "image")} ${queue.unfinished === 1 ? "waits" : "wait"}`;
-    const kept = `What was judged is kept, and ${left}.`;
-    if (state === "lost") notify("lost", `The server does not answer. ${kept} This goes on by itself when it is back.`);
-    else if (state === "busy") notify("busy", `The server is busy. ${left}, and this goes on in ${plural(seconds, "second")}.`);
-    else if (state === "key") askForKey(load);
-    else notify();
+    trouble = { state, seconds };
+    if (state === "key") askForKey(load);
+    else tellTrouble();
   },
   async returned() {
     return load();
@@ -67,6 +65,17 @@ async function load() {
   describeServer();
   queue.start(limits);
   return true;
+}
+
+/** Say why nothing is sent, and how much waits for that; to be called again when that changes. */
+function tellTrouble() {
+  const { state, seconds } = trouble;
+  const left = `${plural(queue.unfinished, "image")} ${queue.unfinished === 1 ? "waits" : "wait"}`;
+  if (state === "well") notify();
+  else if (state === "busy") notify("busy", `The server is busy. ${left}, and this goes on in ${plural(seconds, "second")}.`);
+  else if (state === "lost") {
+    notify("lost", `The server does not answer. What was judged is kept, and ${left}. This goes on by itself when it is back.`);
+  }
 }
 
 function notify(kind = "", ...content) {
@@ -285,6 +294,7 @@ function refresh() {
     arrange();
     drawBudgetChart();
     announce(counts);
+    if (trouble.state !== "well") tellTrouble();
   });
 }
 
