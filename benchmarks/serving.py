@@ -1,4 +1,4 @@
-"""Serving, side by side with a plain FastAPI handler around the same `Detector`, then at a steady load, then overloaded.
+"""Serving, side by side with a plain FastAPI handler around the same `Detector`; at a steady load; and overloaded.
 
     python benchmarks/serving.py cifake.zip --out results/benchmarks/serving.json
 
@@ -167,12 +167,12 @@ def ask(arguments: argparse.Namespace, port: int, seconds: float, clients: int, 
 
 def throughput(arguments: argparse.Namespace, found: dict[str, Any]) -> dict[str, Any]:
     """Compare the two servers with 32 clients, in turns."""
-    rounds = []
     with ours(arguments), plain(arguments):
         ask(arguments, 8701, 3, CLIENTS)
         ask(arguments, 8702, 3, CLIENTS)
-        for _ in range(arguments.rounds):
-            rounds.append([ask(arguments, port, arguments.seconds, CLIENTS) for port in (8701, 8702)])
+        rounds = [
+            [ask(arguments, port, arguments.seconds, CLIENTS) for port in (8701, 8702)] for _ in range(arguments.rounds)
+        ]
     return {
         "pyrite_per_second": statistics.median(a["good_per_second"] for a, _ in rounds),
         "plain_per_second": statistics.median(b["good_per_second"] for _, b in rounds),
