@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pyrite.bundle import DEFAULT, load_bundle
 from training import machine
 
 CLIENTS = 32
@@ -76,23 +77,20 @@ def main() -> None:
     """Run every part, print it, and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archive", type=Path, help="CIFAKE as a zip")
-    parser.add_argument("--bundle", type=Path, help="what judges; Pyrite's own without it")
+    parser.add_argument("--bundle", type=Path, default=DEFAULT, help="what judges; Pyrite's own without it")
     parser.add_argument("--out", type=Path, required=True, help="where the JSON goes")
     parser.add_argument("--seconds", type=int, default=20, help="of each round")
     parser.add_argument("--rounds", type=int, default=3, help="of each server in the comparison, in turns")
     parser.add_argument("--soak", type=int, default=600, help="seconds at a steady load")
     parser.add_argument("--part", action="append", choices=PARTS, help="measure only this, and keep the rest of --out")
     arguments = parser.parse_args()
-    if arguments.bundle is None:
-        from pyrite.bundle import DEFAULT
-
-        arguments.bundle = DEFAULT
     found: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.part and arguments.out.exists() else {}
     with tempfile.TemporaryDirectory() as name:
         arguments.folder = Path(name)
         arguments.images = unpack(arguments.archive, arguments.folder, 500)
         for part in arguments.part or PARTS:
-            found[part] = {"machine": machine(), "load_average": os.getloadavg()[0], **PARTS[part](arguments, found)}
+            said = {"machine": machine(), "bundle": load_bundle(arguments.bundle).info.name}
+            found[part] = {**said, "load_average_before": os.getloadavg()[0], **PARTS[part](arguments)}
             print(part, json.dumps({k: v for k, v in found[part].items() if k != "machine"}), flush=True)
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
             arguments.out.write_text(json.dumps(found, indent=1) + "\n")
@@ -165,7 +163,7 @@ def ask(arguments: argparse.Namespace, port: int, seconds: float, clients: int, 
     }
 
 
-def throughput(arguments: argparse.Namespace, found: dict[str, Any]) -> dict[str, Any]:
+def throughput(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare the two servers with 32 clients, in turns."""
     with ours(arguments), plain(arguments):
         ask(arguments, 8701, 3, CLIENTS)
@@ -181,13 +179,14 @@ def throughput(arguments: argparse.Namespace, found: dict[str, Any]) -> dict[str
     }
 
 
-def steady(arguments: argparse.Namespace, found: dict[str, Any]) -> dict[str, Any]:
+def steady(arguments: argparse.Namespace) -> dict[str, Any]:
     """Ask at 80% of the throughput for ten minutes, and watch latency, failures and memory."""
     with ours(arguments) as pid:
         capacity = ask(arguments, 8701, arguments.seconds, CLIENTS)["good_per_second"]
+        between = 1000 * CLIENTS / (0.8 * capacity)
         # What a client waits for its answer comes on top of its pause.
-        quiet = ask(arguments, 8701, 5, CLIENTS, 1000 * CLIENTS / (0.8 * capacity))
-        pause = max(0.0, 1000 * CLIENTS / (0.8 * capacity) - quiet["p50_ms"])
+        waited = 1000 * CLIENTS / ask(arguments, 8701, 10, CLIENTS, between)["good_per_second"] - between
+        pause = max(0.0, between - waited)
         ask(arguments, 8701, min(60, arguments.soak / 10), CLIENTS, pause)
         with watching(pid) as seen:
             told = ask(arguments, 8701, arguments.soak, CLIENTS, pause)
@@ -208,7 +207,7 @@ def steady(arguments: argparse.Namespace, found: dict[str, Any]) -> dict[str, An
     }
 
 
-def overload(arguments: argparse.Namespace, found: dict[str, Any]) -> dict[str, Any]:
+def overload(arguments: argparse.Namespace) -> dict[str, Any]:
     """Offer three times the capacity with more clients than the queue has places."""
     with ours(arguments):
         before = ask(arguments, 8701, arguments.seconds, CLIENTS)["good_per_second"]

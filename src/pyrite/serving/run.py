@@ -1,6 +1,7 @@
 """`serve`: the application on an address, until it is told to stop."""
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import Callable
@@ -31,6 +32,8 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None
 
     # Strangers' mistakes are in the metrics, and must not fill the log.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    # What is there now stays, and looking through it for garbage again and again would hold requests up.
+    gc.freeze()
     listener = _listen(settings)
     config = uvicorn.Config(
         app,
