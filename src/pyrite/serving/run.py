@@ -5,6 +5,7 @@ import gc
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -49,7 +50,8 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None
     )
     host, port = listener.getsockname()[:2]
     ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # Which is how a server ends, after it has finished.
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def is_open(settings: Settings) -> bool:
