@@ -144,7 +144,7 @@ def test_a_full_queue_answers_at_once(serve: Serve, hostile: None) -> None:
         assert eventually(lambda: server.metric("pyrite_queue_images") == 3)
         began = time.monotonic()
         answer = server.ask("POST", "/v1/detect", picture(), PNG)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 2.5
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "queue_full", "1")
         for one in waiting:
             assert one.result().json()["detections"][0]["error"]["code"] == "too_slow"

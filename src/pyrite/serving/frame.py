@@ -33,7 +33,6 @@ _HEADERS = {
     b"cross-origin-opener-policy": b"same-origin",
     b"cross-origin-resource-policy": b"same-origin",
     b"permissions-policy": b"camera=(self), geolocation=(), microphone=()",
-    b"cache-control": b"no-store",
 }
 _ROUTES = (*OPEN, "/v1/detect", "/v1/explain", "/v1/model", "/v1/limits", "/metrics")
 _METHODS = ("GET", "POST", "HEAD", "OPTIONS")
@@ -69,6 +68,10 @@ class Frame:
                 headers = list(message.get("headers", ()))
                 has = {name for name, _ in headers}
                 headers += [(name, value) for name, value in _HEADERS.items() if name not in has]
+                if b"cache-control" not in has:
+                    # The page's parts may be kept, if they are asked for whether they changed.
+                    static = scope["path"].startswith("/static/")
+                    headers.append((b"cache-control", b"no-cache" if static else b"no-store"))
                 message = {**message, "headers": [*headers, (b"x-request-id", request_id.encode())]}
             await send(message)
 
