@@ -181,6 +181,7 @@ def test_every_answer_has_the_headers_that_protect_a_browser(client: TestClient,
     assert headers["x-frame-options"] == "DENY"
     assert headers["referrer-policy"] == "no-referrer"
     assert len(headers.get_list("content-security-policy")) == 1
+    assert headers["cache-control"] == ("no-cache" if path == "/" and (STATIC / "index.html").is_file() else "no-store")
 
 
 def test_the_page_is_what_lies_there(client: TestClient) -> None:

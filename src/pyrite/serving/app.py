@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 
 from pyrite.decision import Policy
-from pyrite.errors import require
+from pyrite.errors import PyriteError, require
 from pyrite.serving.answers import JSON, Refusal, code_of, error_body
 from pyrite.serving.frame import Frame, Gate
 from pyrite.serving.reference import reference_page
@@ -75,6 +75,7 @@ def create_app(settings: Settings) -> "ASGIApp":
 def _routes(service: Service) -> "FastAPI":
     from fastapi import FastAPI, Query, Request, Response
     from fastapi.responses import FileResponse
+    from fastapi.routing import APIRoute
     from fastapi.staticfiles import StaticFiles
 
     settings, detector = service.settings, service.detector
@@ -98,6 +99,14 @@ def _routes(service: Service) -> "FastAPI":
         redoc_url=None,
         redirect_slashes=False,
     )
+
+    class Route(APIRoute):
+        """Calls with the request alone, which reads its one parameter: FastAPI takes as long as all else for that."""
+
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            return self.endpoint
+
+    app.router.route_class = Route
     MaxFpr = Annotated[  # noqa: N806 - a type
         float | None,
         Query(
@@ -119,7 +128,7 @@ def _routes(service: Service) -> "FastAPI":
 
         A file that cannot be read is a detection with its `error`, and fails nothing else.
         """
-        policy = _policy(service, request, max_fpr)
+        policy = _policy(service, request)
         with service.uploads.take():
             async with receive(request, bounds, service.folder) as uploads:
                 detections = await _while_connected(request, service.detect(uploads, policy))
@@ -143,7 +152,7 @@ def _routes(service: Service) -> "FastAPI":
 
         The answer is a picture, or with `Accept: application/json` all figures and the picture within.
         """
-        policy = _policy(service, request, max_fpr)
+        policy = _policy(service, request)
         service.explanations.check()
         with service.uploads.take():
             async with receive(request, replace(bounds, max_files=1), service.folder) as [upload]:
@@ -162,7 +171,7 @@ def _routes(service: Service) -> "FastAPI":
         operation_id="model",
         responses={**answer("Its card, and what decides.", "Card", EXAMPLES["Card"]), **errors(401, 429, 500)},
     )
-    async def show_model() -> Response:
+    async def show_model(_: Request) -> Response:
         """Tell what judges here, with the calibration that decides for any error budget."""
         return Response(card, media_type=JSON)
 
@@ -172,7 +181,7 @@ def _routes(service: Service) -> "FastAPI":
         operation_id="limits",
         responses={**answer("The limits.", "Bounds", EXAMPLES["Bounds"]), **errors(401, 429, 500)},
     )
-    async def show_limits() -> Response:
+    async def show_limits(_: Request) -> Response:
         """Tell how large files and requests may be, and which error budgets there are."""
         return Response(limits, media_type=JSON)
 
@@ -182,7 +191,7 @@ def _routes(service: Service) -> "FastAPI":
         operation_id="health",
         responses={**answer("It does.", "Health", {"status": "ok"}), **errors(500)},
     )
-    async def health() -> Response:
+    async def health(_: Request) -> Response:
         """Answer, which a server that hangs does not."""
         return Response(b'{"status":"ok"}', media_type=JSON)
 
@@ -192,7 +201,7 @@ def _routes(service: Service) -> "FastAPI":
         operation_id="ready",
         responses={**answer("It does.", "Health", {"status": "ready"}), **errors(500, 503)},
     )
-    async def ready() -> Response:
+    async def ready(_: Request) -> Response:
         """Say yes from when the bundle and the decoders are ready until the server stops."""
         if not service.ready:
             raise Refusal(503, "not_ready", "The server is starting or stopping.", {"Retry-After": "1"})
@@ -208,20 +217,20 @@ def _routes(service: Service) -> "FastAPI":
             **errors(401, 500),
         },
     )
-    async def metrics() -> Response:
+    async def metrics(_: Request) -> Response:
         """Tell of requests, latencies, the queue, verdicts and rejections."""
         return Response(service.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def openapi() -> Response:
+    async def openapi(_: Request) -> Response:
         return Response(document, media_type=JSON)
 
     @app.get("/docs", include_in_schema=False)
-    async def reference() -> Response:
+    async def reference(_: Request) -> Response:
         return Response(page, media_type="text/html", headers={"Content-Security-Policy": page_policy})
 
     @app.get("/", include_in_schema=False)
-    async def index() -> Response:
+    async def index(_: Request) -> Response:
         if not (STATIC / "index.html").is_file():
             raise Refusal(404, "not_found", "There is no page here. The API is described at /docs.")
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
@@ -247,7 +256,6 @@ _TEXT = {"type": "string"}
 def _answer_errors(app: "FastAPI", service: Service) -> None:
     """Give every error its one shape."""
     from fastapi import Request, Response
-    from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
 
     def respond(request: Request, status: int, code: str, message: str, headers: Any = None) -> Response:
@@ -265,25 +273,27 @@ def _answer_errors(app: "FastAPI", service: Service) -> None:
         message = sentence.get(error.status_code, str(error.detail))
         return respond(request, error.status_code, code_of(error.status_code), message, error.headers)
 
-    async def not_valid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        what = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        return respond(request, 422, "invalid_request", f"The request is not valid: {what}.")
-
     async def failed(request: Request, _: Exception) -> Response:
         return respond(request, 500, code_of(500), "Something failed on the server, which has it in its log.")
 
     app.add_exception_handler(Refusal, refused)
     app.add_exception_handler(HTTPException, not_routed)
-    app.add_exception_handler(RequestValidationError, not_valid)
     app.add_exception_handler(Exception, failed)
 
 
-def _policy(service: Service, request: "Request", max_fpr: float | None) -> Policy:
-    for name in request.query_params:
-        if name != "max_fpr":
-            raise Refusal(422, "invalid_request", "The request is not valid: its query may have max_fpr and no more.")
-    return service.detector.policy if max_fpr is None else service.detector.policy_for(max_fpr)
+def _policy(service: Service, request: "Request") -> Policy:
+    """Return the policy that a request asks for by `max_fpr`, which its query may have and nothing else."""
+    asked = request.query_params.multi_items()
+    if not asked:
+        return service.detector.policy
+    if len(asked) > 1 or asked[0][0] != "max_fpr":
+        raise Refusal(422, "invalid_request", "The query may have max_fpr once, and nothing else.")
+    try:
+        return service.detector.policy_for(float(asked[0][1]))
+    except ValueError:
+        raise Refusal(422, "invalid_request", "max_fpr must be a number.") from None
+    except PyriteError as error:
+        raise Refusal(422, "invalid_request", str(error)) from None
 
 
 async def _while_connected(request: "Request", work: Coroutine[Any, Any, _Result]) -> _Result:

@@ -1,5 +1,6 @@
 """What goes around every request: its id, the headers of the answer, the count of it, and who may ask how often."""
 
+import itertools
 import logging
 import re
 import secrets
@@ -32,11 +33,13 @@ _HEADERS = {
     b"cross-origin-opener-policy": b"same-origin",
     b"cross-origin-resource-policy": b"same-origin",
     b"permissions-policy": b"camera=(self), geolocation=(), microphone=()",
-    b"cache-control": b"no-store",
 }
 _ROUTES = (*OPEN, "/v1/detect", "/v1/explain", "/v1/model", "/v1/limits", "/metrics")
 _METHODS = ("GET", "POST", "HEAD", "OPTIONS")
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# Random for each server and a number for each request: asking for random bytes each time takes as long as parsing one.
+_START = secrets.token_hex(6)
+_numbers = itertools.count()
 _GONE = 499  # As nginx counts a client that did not wait.
 _log = logging.getLogger("pyrite.serving")
 
@@ -65,6 +68,10 @@ class Frame:
                 headers = list(message.get("headers", ()))
                 has = {name for name, _ in headers}
                 headers += [(name, value) for name, value in _HEADERS.items() if name not in has]
+                if b"cache-control" not in has:
+                    # The page's parts may be kept, if they are asked for whether they changed.
+                    static = scope["path"].startswith("/static/")
+                    headers.append((b"cache-control", b"no-cache" if static else b"no-store"))
                 message = {**message, "headers": [*headers, (b"x-request-id", request_id.encode())]}
             await send(message)
 
@@ -160,4 +167,4 @@ async def refuse(refusal: Refusal, request_id: str, send: "Send") -> None:
 def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
     """Return the id that a proxy gave the request, or a new one."""
     given: Any = next((value for name, value in headers if name == b"x-request-id"), b"")
-    return given.decode() if _ID.fullmatch(given) else secrets.token_hex(8)
+    return given.decode() if _ID.fullmatch(given) else f"{_START}{next(_numbers):08x}"

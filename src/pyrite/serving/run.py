@@ -1,9 +1,11 @@
 """`serve`: the application on an address, until it is told to stop."""
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -31,6 +33,8 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None
 
     # Strangers' mistakes are in the metrics, and must not fill the log.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    # What is there now stays, and looking through it for garbage again and again would hold requests up.
+    gc.freeze()
     listener = _listen(settings)
     config = uvicorn.Config(
         app,
@@ -46,7 +50,8 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None
     )
     host, port = listener.getsockname()[:2]
     ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # Which is how a server ends, after it has finished.
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def is_open(settings: Settings) -> bool:

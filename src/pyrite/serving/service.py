@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -79,9 +80,14 @@ class Service:
         self.uploads = Places(settings.uploads, "uploads_full", "uploads")
         self.explanations = Places(settings.explanations, "explanations_full", "explanations")
         self.metrics = Metrics(lambda: self.places.taken)
-        self.ready = False
+        self._work: list[asyncio.Task[None]] = []
         self.folder = Path()
         """For uploads that are not kept in memory."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether images can be taken: it runs, and nothing that it needs has failed."""
+        return bool(self._work) and not any(task.done() for task in self._work)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -92,15 +98,15 @@ class Service:
         self._decoders = Decoders(plan, workers=workers, seconds=settings.decode_seconds, killed=self.metrics.killed)
         self._scorer = Scorer(self.detector, size=settings.batch, seen=self.metrics.batch)
         self._explainer = make_pool(1, plan)
-        with tempfile.TemporaryDirectory(prefix="pyrite-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(prefix=f"pyrite-{os.getpid()}-", ignore_cleanup_errors=True) as folder:
             self.folder = Path(folder)
             work = [asyncio.create_task(self._decoders.work()), asyncio.create_task(self._scorer.work())]
             try:
                 await self._decoders.warm()
-                self.ready = True
+                self._work = work
                 yield
             finally:
-                self.ready = False
+                self._work = []
                 for task in work:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)
