@@ -10,6 +10,7 @@ PyriteError
 ├── ExportError         the exported model does not do what the trained one does
 ├── BundleError         a bundle is missing, damaged or not understood
 ├── EvaluationError     there is nothing that could be measured
+├── SettingsError       a setting of the server is not valid
 └── MissingExtraError   an optional dependency is not installed
 ```
 
@@ -65,6 +66,10 @@ class BundleError(PyriteError):
 
 class EvaluationError(PyriteError):
     """An evaluation with nothing to measure."""
+
+
+class SettingsError(PyriteError):
+    """A setting of the server that is unknown or not valid."""
 
 
 class MissingExtraError(PyriteError):
