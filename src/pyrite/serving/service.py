@@ -17,7 +17,7 @@ from pyrite.rendering.text import outcome
 from pyrite.results import Detection
 from pyrite.runtime import available_cpus
 from pyrite.serving.answers import Refusal, busy
-from pyrite.serving.decoding import Decoders, Lost, Plan, end_pool, make_pool, run
+from pyrite.serving.decoding import Decoders, Lost, Plan, Pool
 from pyrite.serving.explaining import Asked, Explained, explain
 from pyrite.serving.metrics import Metrics
 from pyrite.serving.scoring import Scorer
@@ -97,7 +97,7 @@ class Service:
         workers = settings.decoders or math.ceil(available_cpus() / 2)
         self._decoders = Decoders(plan, workers=workers, seconds=settings.decode_seconds, killed=self.metrics.killed)
         self._scorer = Scorer(self.detector, size=settings.batch, seen=self.metrics.batch)
-        self._explainer = make_pool(1, plan)
+        self._explainer = Pool(1, plan)
         with tempfile.TemporaryDirectory(prefix=f"pyrite-{os.getpid()}-", ignore_cleanup_errors=True) as folder:
             self.folder = Path(folder)
             work = [asyncio.create_task(self._decoders.work()), asyncio.create_task(self._scorer.work())]
@@ -111,7 +111,7 @@ class Service:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)
                 self._decoders.close()
-                end_pool(self._explainer)
+                self._explainer.close()
                 self._scorer.close()
 
     async def detect(self, uploads: Sequence[Upload], policy: Policy) -> list[Detection]:
@@ -145,7 +145,7 @@ class Service:
         with self.explanations.take():
             try:
                 async with asyncio.timeout(self.settings.request_seconds):
-                    found = await run(self._explainer, explain, asked, seconds=self.settings.request_seconds)
+                    found = await self._explainer.run(explain, asked, seconds=self.settings.request_seconds)
             except (TimeoutError, Lost) as error:
                 if isinstance(error, Lost):
                     self.metrics.killed()
