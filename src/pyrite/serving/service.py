@@ -2,9 +2,7 @@
 
 import asyncio
 import math
-import os
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -22,15 +20,15 @@ from pyrite.serving.explaining import Asked, Explained, explain
 from pyrite.serving.metrics import Metrics
 from pyrite.serving.scoring import Scorer
 from pyrite.serving.settings import Settings
-from pyrite.serving.uploads import Upload
+from pyrite.serving.uploads import Coming, Upload, give_way, upload_folder
 
 
 class Places:
     """Room for so many; who finds none is told at once instead of waiting."""
 
-    def __init__(self, number: int, code: str, what: str) -> None:
-        """Take how many there are, and what to answer when they are taken."""
-        self.taken, self._number = 0, number
+    def __init__(self, number: int, code: str, what: str, *, make_room: Callable[[], bool] = lambda: False) -> None:
+        """Take how many there are, what to answer when they are taken, and what may get one back in a moment."""
+        self.taken, self._number, self._make_room = 0, number, make_room
         self._code, self._sentence = code, f"The server has no room for more {what} now. Try again in a second."
 
     def check(self, wanted: int = 1) -> None:
@@ -39,7 +37,7 @@ class Places:
         Raises:
             Refusal: 503, with when to come again.
         """
-        if self.taken + wanted > self._number:
+        if self.taken + wanted > self._number and not self._make_room():
             raise busy(self._code, self._sentence)
 
     @contextmanager
@@ -77,7 +75,8 @@ class Service:
             threads=settings.threads,
         )
         self.places = Places(settings.queue, "queue_full", "images")
-        self.uploads = Places(settings.uploads, "uploads_full", "uploads")
+        self.receiving: set[Coming] = set()
+        self.uploads = Places(settings.uploads, "uploads_full", "uploads", make_room=lambda: give_way(self.receiving))
         self.explanations = Places(settings.explanations, "explanations_full", "explanations")
         self.metrics = Metrics(lambda: self.places.taken)
         self._work: list[asyncio.Task[None]] = []
@@ -98,8 +97,7 @@ class Service:
         self._decoders = Decoders(plan, workers=workers, seconds=settings.decode_seconds, killed=self.metrics.killed)
         self._scorer = Scorer(self.detector, size=settings.batch, seen=self.metrics.batch)
         self._explainer = Pool(1, plan)
-        with tempfile.TemporaryDirectory(prefix=f"pyrite-{os.getpid()}-", ignore_cleanup_errors=True) as folder:
-            self.folder = Path(folder)
+        with upload_folder() as self.folder:
             work = [asyncio.create_task(self._decoders.work()), asyncio.create_task(self._scorer.work())]
             try:
                 await self._decoders.warm()
