@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from asking import Server, eventually
+from asking import HERE, Server, eventually
 from starlette.testclient import TestClient
 
 from pyrite.bundle import Bundle
@@ -25,7 +25,7 @@ def saved(bundle: Bundle) -> str:
 
 @pytest.fixture(scope="session")
 def client(saved: str) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(bundle=saved)), raise_server_exceptions=False) as client:
+    with TestClient(create_app(Settings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
         yield client
 
 
