@@ -53,7 +53,7 @@ def _build_model(checks: float = 3.0) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def served_bundle(info: BundleInfo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def served_bundle(extra: None, info: BundleInfo, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mean brightness of 127.5 gives a logit of 0, and each step of 10 more gives 1 more."""
     model = _build_model()
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)

@@ -150,7 +150,7 @@ function setBudget() {
     shares.forEach((share, j) => say($("shares").rows[i + 1].cells[j + 1], Math.round(1000 * share).toLocaleString("en")));
   });
   const useful = largestUseful(model);
-  const enough = `More than ${asPercent(useful)} finds no more with this model, and only makes more images uncertain.`;
+  const enough = `A budget above ${asPercent(useful)} finds no more with this model, and makes more images uncertain.`;
   say($("tradeoff"), `By the pixels, AI begins at a probability of ${borderOfAi(model, budget)}. ${budget > useful ? enough : ""}`);
   refresh();
 }
