@@ -2,7 +2,8 @@
 
     python benchmarks/distributed.py cifake.zip --recipe resnet50 --out results/benchmarks/distributed.json
 
-Both trainings have the same images, recipe, seed and global batch, and two cores: one process has both, or each has one.
+Both trainings have the same images, recipe, seed and global batch, and two cores: one process has both,
+or each has one.
 """
 
 import argparse

@@ -24,7 +24,7 @@ import psutil
 
 from detection import unpack
 from pyrite.bundle import DEFAULT
-from pyrite.detector import Detector
+from pyrite.detector import Detector, prepare
 from pyrite.evidence import read_evidence
 from pyrite.image import open_image
 from training import machine
@@ -97,15 +97,19 @@ def compare(arguments: argparse.Namespace, folder: Path, deadline: float) -> dic
 def loop(folder: Path, bundle: Path) -> dict[str, Any]:
     """Return the rate of a loop once the model is loaded, and the milliseconds that each part takes of an image."""
     detector = Detector(bundle, threads=1)
+    preprocess = detector.bundle.info.preprocess
     paths = sorted(map(str, folder.iterdir()))
     batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
-    detector.detect_batch(batches[0])
+
+    def judge(batch: list[str]) -> None:
+        detector.score([prepare(path, preprocess) for path in batch])
+
+    judge(batches[0])
     began = time.perf_counter()
     for batch in batches:
-        detector.detect_batch(batch)
+        judge(batch)
     seconds = time.perf_counter() - began
     parts = {"decode": 0.0, "evidence": 0.0, "model": 0.0}
-    preprocess = detector.bundle.info.preprocess
     looked_at = batches[: max(1, len(batches) // 10)]
     for batch in looked_at:
         times = [time.perf_counter()]

@@ -38,6 +38,7 @@ from pyrite.scale.run import Manifest, Progress
 from pyrite.scale.share import Rates, Share
 from pyrite.scale.summary import Part as ScanPart
 from pyrite.scale.summary import Summary
+from pyrite.serving import Settings
 from pyrite.training import Recipe
 from pyrite.training.recipe import shipped_recipes
 
@@ -203,6 +204,23 @@ def test_every_setting_of_a_recipe_is_documented_with_its_type_and_default() -> 
         for name, value in schema["properties"].items()
     ]
     assert [row[:3] for row in table("recipes.md", "setting")] == expected
+
+
+def test_every_setting_of_the_server_is_documented_with_its_default() -> None:
+    expected = [
+        [f"`{field.name}`", "none" if field.default is None else f"`{msgspec.json.encode(field.default).decode()}`"]
+        for field in msgspec.structs.fields(Settings)
+    ]
+    assert [row[:2] for row in table("serving.md", "setting")] == expected
+
+
+def test_every_error_of_the_server_is_documented() -> None:
+    folder = ROOT / "src" / "pyrite" / "serving"
+    source = "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
+    codes = set(re.findall(r"(?:Refusal|_closing)\(\s*\d+,\s*\"(\w+)\"", source))
+    codes |= set(re.findall(r"(?:busy|Failure|Places)\((?:settings\.\w+, )?\"(\w+)\"", source))
+    assert {"queue_full", "too_large", "crashed", "no_space"} <= codes
+    assert codes <= set(re.findall(r"`(\w+)`", (DOCS / "serving.md").read_text("utf-8")))
 
 
 def describe(schema: dict[str, Any]) -> str:

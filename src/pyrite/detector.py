@@ -20,7 +20,7 @@ from pyrite.decision import Policy, decide, explain
 from pyrite.errors import BundleError, ImageError, PyriteError
 from pyrite.evidence import check_trust_anchors, read_evidence
 from pyrite.image import Image, Limits, Source, open_image
-from pyrite.preprocess import Pixels
+from pyrite.preprocess import Pixels, Preprocess
 from pyrite.results import Detection, Evidence, Failure, Model, Reason, Strength, Verdict
 from pyrite.runtime import Session, available_cpus
 
@@ -29,7 +29,7 @@ _PATIENCE = 0.1  # seconds that a judged image may wait for others to be judged 
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
+class Prepared:
     """A decoded image that waits for its score, without its full pixels."""
 
     path: str | None
@@ -41,6 +41,55 @@ class _Ready:
     frame: int
     evidence: tuple[Evidence, ...]
     model_input: Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What could not be decoded, and why."""
+
+    path: str | None
+    error: Failure
+
+
+def prepare(
+    source: Source,
+    preprocess: Preprocess,
+    *,
+    path: str | None = None,
+    evidence: bool = True,
+    trust_anchors: bytes | None = None,
+    limits: Limits = Limits(),
+    look: Callable[[Image], None] = lambda image: None,
+) -> Prepared | Unreadable:
+    """Decode one image for `Detector.score`; needs no model, so that other processes can do it.
+
+    Args:
+        source: The image.
+        preprocess: The bundle's.
+        path: What to call it in the result; by default, the source where that is a path.
+        evidence: As `Detector` has it.
+        trust_anchors: As `Detector` has it.
+        limits: As `Detector` has it.
+        look: Called with the image, unless it cannot be read.
+    """
+    if path is None and isinstance(source, str | Path):
+        path = str(source)
+    try:
+        image = open_image(source, limits, at_least=preprocess.size)
+    except ImageError as error:
+        return Unreadable(path, Failure(error.code, str(error)))
+    look(image)
+    return Prepared(
+        path=path,
+        sha256=image.sha256,
+        format=image.format,
+        width=image.width,
+        height=image.height,
+        frames=image.frames,
+        frame=image.frame,
+        evidence=tuple(read_evidence(image, trust_anchors=trust_anchors)) if evidence else (),
+        model_input=preprocess.apply(image.pixels, image.box),
+    )
 
 
 class Detector:
@@ -75,7 +124,7 @@ class Detector:
             check_trust_anchors(trust_anchors)
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         info = self.bundle.info
-        self.policy = info.policy if max_fpr is None else _with_max_fpr(info, max_fpr)
+        self.policy = self.policy_for(max_fpr)
         self.limits = limits
         self._evidence = evidence
         self._trust_anchors = trust_anchors
@@ -95,18 +144,7 @@ class Detector:
             source: The image.
             path: What to call it in the result; by default, the source where that is a path.
         """
-        return next(self._score([self._prepare(source, path)]))
-
-    def detect_batch(self, sources: Iterable[Source], look: Callable[[Image], None] | None = None) -> list[Detection]:
-        """Judge images as one batch, decoded one after the other in this thread.
-
-        Which images are scored together is left to no clock, so the same batch gives the same figures to the last bit.
-
-        Args:
-            sources: Each is asked for once the one before it is decoded.
-            look: Called with each image once it is.
-        """
-        return list(self._score([self._prepare(source, None, look) for source in sources]))
+        return self.score([self._prepare(source, path)])[0]
 
     def detect_many(self, sources: Iterable[Source], *, batch_size: int = 64) -> Iterator[Detection]:
         """Judge images as a stream: one detection each, in the order of `sources`.
@@ -136,12 +174,48 @@ class Detector:
         """
         return self._session.logits(inputs)
 
+    def policy_for(self, max_fpr: float | None) -> Policy:
+        """Return the bundle's policy with this share of real images that may be called AI, or the bundle's own.
+
+        Raises:
+            PyriteError: `max_fpr` is out of range, or smaller than the bundle's calibration can resolve.
+        """
+        info = self.bundle.info
+        return info.policy if max_fpr is None else _with_max_fpr(info, max_fpr)
+
+    def score(
+        self, batch: Sequence[Prepared | Unreadable], policies: Sequence[Policy] | None = None
+    ) -> list[Detection]:
+        """Judge what `prepare` gave, in one batch for the model.
+
+        Args:
+            batch: In any number.
+            policies: One for each; by default, this detector's for all.
+
+        Raises:
+            BundleError: The model fails.
+        """
+        inputs = [item.model_input for item in batch if isinstance(item, Prepared)]
+        logits = self._session.logits(np.stack(inputs)) if inputs else np.empty(0, np.float32)
+        calibration = self.bundle.info.calibration
+        scores = zip(
+            logits.tolist(),
+            calibration.probability(logits).tolist(),
+            calibration.p_real(logits).tolist(),
+            calibration.p_ai(logits).tolist(),
+            strict=True,
+        )
+        return [
+            self._judge(item, policy, *next(scores)) if isinstance(item, Prepared) else self._unreadable(item, policy)
+            for item, policy in zip(batch, policies or [self.policy] * len(batch), strict=True)
+        ]
+
     def _stream(self, sources: Iterator[Source], batch_size: int) -> Iterator[Detection]:
         pool = ThreadPoolExecutor(min(4, available_cpus()), thread_name_prefix="pyrite-decode")
-        pending: Queue[Future[_Ready | Detection] | None] = Queue(batch_size)
+        pending: Queue[Future[Prepared | Unreadable] | None] = Queue(batch_size)
         closed = threading.Event()
 
-        def put(item: Future[_Ready | Detection] | None) -> None:
+        def put(item: Future[Prepared | Unreadable] | None) -> None:
             while not closed.is_set():
                 with suppress(Full):
                     pending.put(item, timeout=_PATIENCE)
@@ -154,7 +228,7 @@ class Detector:
                         return
                     put(pool.submit(self._prepare, source, None))
             except BaseException as error:  # The caller's own, of any kind: it is raised where the caller sees it.
-                failed: Future[_Ready | Detection] = Future()
+                failed: Future[Prepared | Unreadable] = Future()
                 failed.set_exception(error)
                 put(failed)
             put(None)
@@ -163,39 +237,24 @@ class Detector:
         threading.Thread(target=feed, name="pyrite-feed", daemon=True).start()
         try:
             for batch in _gather(pending, batch_size):
-                yield from self._score(batch)
+                yield from self.score(batch)
         finally:
             closed.set()
             pool.shutdown(cancel_futures=True)
 
-    def _prepare(
-        self, source: Source, path: str | None, look: Callable[[Image], None] | None = None
-    ) -> _Ready | Detection:
-        if path is None and isinstance(source, str | Path):
-            path = str(source)
-        preprocess = self.bundle.info.preprocess
-        try:
-            image = open_image(source, self.limits, at_least=preprocess.size)
-        except ImageError as error:
-            return self._unreadable(path, error)
-        if look:
-            look(image)
-        evidence = read_evidence(image, trust_anchors=self._trust_anchors) if self._evidence else ()
-        return _Ready(
+    def _prepare(self, source: Source, path: str | None) -> Prepared | Unreadable:
+        return prepare(
+            source,
+            self.bundle.info.preprocess,
             path=path,
-            sha256=image.sha256,
-            format=image.format,
-            width=image.width,
-            height=image.height,
-            frames=image.frames,
-            frame=image.frame,
-            evidence=tuple(evidence),
-            model_input=preprocess.apply(image.pixels, image.box),
+            evidence=self._evidence,
+            trust_anchors=self._trust_anchors,
+            limits=self.limits,
         )
 
-    def _unreadable(self, path: str | None, error: ImageError) -> Detection:
+    def _unreadable(self, found: Unreadable, policy: Policy) -> Detection:
         return Detection(
-            path=path,
+            path=found.path,
             sha256=None,
             format=None,
             width=None,
@@ -205,32 +264,20 @@ class Detector:
             probability=None,
             logit=None,
             reason=Reason.UNREADABLE,
-            explanation=str(error),
+            explanation=found.error.message,
             p_real=None,
             p_ai=None,
-            max_fpr=self.policy.max_fpr,
+            max_fpr=policy.max_fpr,
             model=self._model,
-            error=Failure(error.code, str(error)),
+            error=found.error,
         )
 
-    def _score(self, batch: Sequence[_Ready | Detection]) -> Iterator[Detection]:
-        inputs = [item.model_input for item in batch if isinstance(item, _Ready)]
-        logits = self._session.logits(np.stack(inputs)) if inputs else np.empty(0, np.float32)
-        calibration = self.bundle.info.calibration
-        scores = zip(
-            logits.tolist(),
-            calibration.probability(logits).tolist(),
-            calibration.p_real(logits).tolist(),
-            calibration.p_ai(logits).tolist(),
-            strict=True,
-        )
-        for item in batch:
-            yield item if isinstance(item, Detection) else self._judge(item, *next(scores))
-
-    def _judge(self, image: _Ready, logit: float, probability: float, p_real: float, p_ai: float) -> Detection:
+    def _judge(
+        self, image: Prepared, policy: Policy, logit: float, probability: float, p_real: float, p_ai: float
+    ) -> Detection:
         scope, size = self.bundle.info.scope, (image.width, image.height)
         in_scope = scope.contains(*size)
-        seen, why = decide(p_real, p_ai, in_scope, self.policy)
+        seen, why = decide(p_real, p_ai, in_scope, policy)
         pixels = Evidence(
             kind="pixels",
             strength=Strength.INFERRED,
@@ -238,7 +285,7 @@ class Detector:
             detail=explain(seen, why, p_real, p_ai, scope, size),
         )
         evidence = (*image.evidence, *_frame_note(image), pixels)
-        verdict, reason = decide(p_real, p_ai, in_scope, self.policy, evidence)
+        verdict, reason = decide(p_real, p_ai, in_scope, policy, evidence)
         explanation = explain(verdict, reason, p_real, p_ai, scope, size, evidence)
         return Detection(
             path=image.path,
@@ -254,7 +301,7 @@ class Detector:
             explanation=explanation,
             p_real=p_real,
             p_ai=p_ai,
-            max_fpr=self.policy.max_fpr,
+            max_fpr=policy.max_fpr,
             evidence=evidence,
             model=self._model,
         )
@@ -297,7 +344,7 @@ def _left(until: float) -> float:
     return max(0.0, until - time.monotonic())
 
 
-def _frame_note(image: _Ready) -> tuple[Evidence, ...]:
+def _frame_note(image: Prepared) -> tuple[Evidence, ...]:
     if image.frames < 2:
         return ()
     detail = f"Of its {image.frames:,} frames, only number {image.frame + 1:,} was judged."

@@ -11,6 +11,7 @@ PyriteError
 ├── BundleError         a bundle is missing, damaged or not understood
 ├── EvaluationError     there is nothing that could be measured
 ├── ScanError           a scan cannot start, or cannot go on
+├── SettingsError       a setting of the server is not valid
 └── MissingExtraError   an optional dependency is not installed
 ```
 
@@ -70,6 +71,10 @@ class EvaluationError(PyriteError):
 
 class ScanError(PyriteError):
     """A scan that cannot start, or cannot go on."""
+
+
+class SettingsError(PyriteError):
+    """A setting of the server that is unknown or not valid."""
 
 
 class MissingExtraError(PyriteError):

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli import audit, bundle, detect, evaluate, explain, scan, toy, train
+from pyrite.cli import audit, bundle, detect, evaluate, explain, scan, serve, toy, train
 from pyrite.cli.shared import stderr
-from pyrite.errors import Interrupted, PyriteError, RecipeError
+from pyrite.errors import Interrupted, PyriteError, RecipeError, SettingsError
 
 _INTERRUPTED = 130  # As shells have it: 128 and the number of SIGINT.
 
@@ -19,7 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (detect.detect, train.train, evaluate.evaluate, audit.audit, explain.explain, scan.scan, toy.toy):
+for command in (
+    detect.detect, train.train, evaluate.evaluate, audit.audit, explain.explain, serve.serve, scan.scan, toy.toy,
+):  # fmt: skip
     app.command()(command)
 app.add_typer(bundle.bundles, name="bundle")
 
@@ -51,8 +53,8 @@ def main() -> None:
     try:
         app()
     except PyriteError as error:
-        code = 2 if isinstance(error, RecipeError) else _INTERRUPTED if isinstance(error, Interrupted) else 1
-        _fail(printable(str(error)), code)
+        usage = isinstance(error, RecipeError | SettingsError)
+        _fail(printable(str(error)), 2 if usage else _INTERRUPTED if isinstance(error, Interrupted) else 1)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:  # Typer's word for Ctrl-C, which it leaves unsaid.
             _fail("Interrupted.", _INTERRUPTED)

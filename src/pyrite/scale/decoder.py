@@ -10,14 +10,13 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pyrite.bundle import Bundle
-from pyrite.detector import Detector
+from pyrite.detector import Detector, prepare
 from pyrite.errors import ScanError
-from pyrite.image import Image
 from pyrite.results import Detection, Failure
 from pyrite.scale.copies import perceptual_hash
 from pyrite.scale.task import Settings
@@ -144,9 +143,7 @@ def _serve() -> None:
         detector = Detector(
             bundle,
             max_fpr=settings.max_fpr,
-            evidence=settings.evidence,
             trust_anchors=settings.trust_anchors,
-            limits=settings.limits,
             threads=1,
         )
     except Exception as error:
@@ -164,20 +161,29 @@ def _serve() -> None:
 
 
 def _judge(detector: Detector, sources: Sequence[str | bytes], settings: Settings) -> list[Judged]:
+    """Judge a batch. What is scored together is left to no clock, so that its figures are the same each time."""
     hashes: list[int | None] = []
 
-    def each_in_time() -> Iterator[str | bytes]:
-        for source in sources:
-            hashes.append(None)
-            signal.setitimer(signal.ITIMER_REAL, settings.timeout)
-            yield source
-        signal.setitimer(signal.ITIMER_REAL, settings.timeout)  # To score them all.
-
     def look(image: Image) -> None:
-        hashes[-1] = perceptual_hash(image)
+        if settings.near_duplicates:
+            hashes[-1] = perceptual_hash(image)
 
-    found = detector.detect_batch(each_in_time(), look if settings.near_duplicates else None)
-    return list(zip(found, hashes, strict=True))
+    prepared = []
+    for source in sources:
+        hashes.append(None)
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout)
+        prepared.append(
+            prepare(
+                source,
+                detector.bundle.info.preprocess,
+                evidence=settings.evidence,
+                trust_anchors=settings.trust_anchors,
+                limits=settings.limits,
+                look=look,
+            )
+        )
+    signal.setitimer(signal.ITIMER_REAL, settings.timeout)
+    return list(zip(detector.score(prepared), hashes, strict=True))
 
 
 def _answer(answers: Any, value: object) -> None:

@@ -1,0 +1,255 @@
+"""Serving, side by side with a plain FastAPI handler around the same `Detector`; at a steady load; and overloaded.
+
+    python benchmarks/serving.py cifake.zip --out results/benchmarks/serving.json
+
+Needs `wrk`, which asks over loopback and so takes its share of the same CPUs. `--part` measures one part alone and
+keeps the rest of --out.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pyrite.bundle import DEFAULT, load_bundle
+from training import machine
+
+CLIENTS = 32
+CROWD = 800
+"""Clients of the overload, more than the queue has places."""
+PLAIN = """
+import sys
+import uvicorn
+from fastapi import FastAPI, UploadFile
+from pyrite.detector import Detector
+
+app, detector = FastAPI(), Detector(sys.argv[1])
+
+@app.post("/v1/detect")
+def detect(files: list[UploadFile]):
+    return {"detections": [detector.detect(file.file.read(), path=file.filename) for file in files]}
+
+uvicorn.run(app, port=int(sys.argv[2]), log_level="error", access_log=False)
+"""
+OURS = "from pyrite.cli import main; main()"
+# Each client sends the next of the images in a form; with a pause, one request in so many milliseconds on average.
+SCRIPT = """
+local bodies, at, pause, seen = {}, 0, %(pause)f, {}
+for i = 1, %(images)d do
+  local file = io.open("%(folder)s/" .. i .. ".form", "rb")
+  bodies[i] = file:read("*a")
+  file:close()
+end
+local headers = {["Content-Type"] = "multipart/form-data; boundary=a-boundary"}
+function init(args) math.randomseed(os.time()) at = math.random(#bodies) end
+function request()
+  at = at %% #bodies + 1
+  return wrk.format("POST", "/v1/detect", headers, bodies[at])
+end
+if pause > 0 then function delay() return math.floor(pause * 2 * math.random()) end end
+local threads = {}
+function setup(thread) table.insert(threads, thread) end
+function response(status) counts = counts or {} counts[status] = (counts[status] or 0) + 1
+  text = "" for code, number in pairs(counts) do text = text .. code .. "=" .. number .. " " end end
+function done(summary, latency, requests)
+  local all = ""
+  for _, thread in ipairs(threads) do all = all .. (thread:get("text") or "") end
+  print("STATUSES " .. all)
+  print(string.format("FIGURES %%d %%d %%f %%f %%f", summary.duration, summary.errors.connect + summary.errors.read +
+    summary.errors.write + summary.errors.timeout, latency:percentile(50), latency:percentile(99), latency.max))
+end
+"""
+
+
+def main() -> None:
+    """Run every part, print it, and write it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("archive", type=Path, help="CIFAKE as a zip")
+    parser.add_argument("--bundle", type=Path, default=DEFAULT, help="what judges; Pyrite's own without it")
+    parser.add_argument("--out", type=Path, required=True, help="where the JSON goes")
+    parser.add_argument("--seconds", type=int, default=20, help="of each round")
+    parser.add_argument("--rounds", type=int, default=3, help="of each server in the comparison, in turns")
+    parser.add_argument("--soak", type=int, default=600, help="seconds at a steady load")
+    parser.add_argument("--part", action="append", choices=PARTS, help="measure only this, and keep the rest of --out")
+    arguments = parser.parse_args()
+    found: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.part and arguments.out.exists() else {}
+    with tempfile.TemporaryDirectory() as name:
+        arguments.folder = Path(name)
+        arguments.images = unpack(arguments.archive, arguments.folder, 500)
+        for part in arguments.part or PARTS:
+            said = {"machine": machine(), "bundle": load_bundle(arguments.bundle).info.name}
+            found[part] = {**said, "load_average_before": os.getloadavg()[0], **PARTS[part](arguments)}
+            print(part, json.dumps({k: v for k, v in found[part].items() if k != "machine"}), flush=True)
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
+            arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def unpack(archive: Path, folder: Path, count: int) -> int:
+    """Write the archive's first images as forms, numbered from 1, and tell how many."""
+    with zipfile.ZipFile(archive) as opened:
+        names = [name for name in opened.namelist() if name.endswith(".jpg")][:count]
+        for i, name in enumerate(names, 1):
+            head = f'--a-boundary\r\nContent-Disposition: form-data; name="files"; filename="{i}.jpg"\r\n'
+            body = f"{head}Content-Type: image/jpeg\r\n\r\n".encode() + opened.read(name) + b"\r\n--a-boundary--\r\n"
+            (folder / f"{i}.form").write_bytes(body)
+    return len(names)
+
+
+@contextmanager
+def serving(code: str, port: int, *arguments: str) -> Iterator[int]:
+    """Start a server, wait until it answers, and give its process id."""
+    import http.client
+
+    with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(300):
+                try:
+                    connection = http.client.HTTPConnection("127.0.0.1", port)
+                    connection.request("GET", "/readyz")
+                    if connection.getresponse().status != 503:
+                        break
+                except OSError:
+                    pass
+                time.sleep(0.2)
+            yield process.pid
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+
+@contextmanager
+def ours(arguments: argparse.Namespace) -> Iterator[int]:
+    """Start Pyrite's server."""
+    with serving(OURS, 8701, "serve", "--port", "8701", "--bundle", str(arguments.bundle)) as pid:
+        yield pid
+
+
+@contextmanager
+def plain(arguments: argparse.Namespace) -> Iterator[int]:
+    """Start the plain handler."""
+    with serving(PLAIN, 8702, str(arguments.bundle), "8702") as pid:
+        yield pid
+
+
+def ask(arguments: argparse.Namespace, port: int, seconds: float, clients: int, pause: float = 0) -> dict[str, Any]:
+    """Ask with so many clients, each with so many milliseconds on average between answer and question."""
+    script = arguments.folder / "ask.lua"
+    script.write_text(SCRIPT % {"images": arguments.images, "folder": arguments.folder, "pause": pause})
+    command = ["wrk", "-t2", f"-c{clients}", f"-d{seconds:.0f}s", "--timeout", "30s", "-s", str(script)]
+    said = subprocess.run([*command, f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True).stdout
+    statuses: dict[str, int] = {}
+    for code, number in re.findall(r"(\d+)=(\d+)", said.partition("STATUSES")[2].partition("\n")[0]):
+        statuses[code] = statuses.get(code, 0) + int(number)
+    duration, errors, p50, p99, most = map(float, said.partition("FIGURES")[2].split()[:5])
+    return {
+        "good_per_second": statuses.get("200", 0) / (duration / 1e6),
+        "statuses": statuses,
+        "broken_connections": errors,
+        "p50_ms": p50 / 1000,
+        "p99_ms": p99 / 1000,
+        "max_ms": most / 1000,
+    }
+
+
+def throughput(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Compare the two servers with 32 clients, in turns."""
+    with ours(arguments), plain(arguments):
+        ask(arguments, 8701, 3, CLIENTS)
+        ask(arguments, 8702, 3, CLIENTS)
+        rounds = [
+            [ask(arguments, port, arguments.seconds, CLIENTS) for port in (8701, 8702)] for _ in range(arguments.rounds)
+        ]
+    return {
+        "pyrite_per_second": statistics.median(a["good_per_second"] for a, _ in rounds),
+        "plain_per_second": statistics.median(b["good_per_second"] for _, b in rounds),
+        "ratio": statistics.median(a["good_per_second"] / b["good_per_second"] for a, b in rounds),
+        "rounds": rounds,
+    }
+
+
+def steady(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Ask at 80% of the throughput for ten minutes, and watch latency, failures and memory."""
+    with ours(arguments) as pid:
+        capacity = ask(arguments, 8701, arguments.seconds, CLIENTS)["good_per_second"]
+        between = 1000 * CLIENTS / (0.8 * capacity)
+        # What a client waits for its answer comes on top of its pause.
+        waited = 1000 * CLIENTS / ask(arguments, 8701, 10, CLIENTS, between)["good_per_second"] - between
+        pause = max(0.0, between - waited)
+        ask(arguments, 8701, min(60, arguments.soak / 10), CLIENTS, pause)
+        with watching(pid) as seen:
+            told = ask(arguments, 8701, arguments.soak, CLIENTS, pause)
+    failed = sum(number for code, number in told["statuses"].items() if code != "200") + told["broken_connections"]
+    first, last = statistics.median(seen[: len(seen) // 5]), statistics.median(seen[-len(seen) // 5 :])
+    return {
+        "seconds": arguments.soak,
+        "capacity_per_second": capacity,
+        "share_of_capacity": told["good_per_second"] / capacity,
+        "failed": failed,
+        "p99_to_p50": told["p99_ms"] / told["p50_ms"],
+        **told,
+        "memory_mb_first_fifth": first,
+        "memory_mb_last_fifth": last,
+        "memory_growth": last / first - 1,
+        "memory_mb_least": min(seen),
+        "memory_mb_most": max(seen),
+    }
+
+
+def overload(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Offer three times the capacity with more clients than the queue has places."""
+    with ours(arguments):
+        before = ask(arguments, 8701, arguments.seconds, CLIENTS)["good_per_second"]
+        told = ask(arguments, 8701, arguments.seconds, CROWD, 1000 * CROWD / (3 * before))
+        after = ask(arguments, 8701, arguments.seconds, CLIENTS)["good_per_second"]
+    capacity = (before + after) / 2
+    return {"capacity_per_second": capacity, "goodput_share": told["good_per_second"] / capacity, **told}
+
+
+@contextmanager
+def watching(pid: int) -> Iterator[list[float]]:
+    """Note the memory of a process and of those that it started, in megabytes, every second."""
+    seen: list[float] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(1):
+            seen.append(memory(pid))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+def memory(pid: int) -> float:
+    """Return the resident memory of a process and of those that it started, in megabytes."""
+    total = 0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+        except OSError:
+            continue
+        if str(pid) in (fields["Pid"], fields["PPid"]):
+            total += int(fields.get("VmRSS", "0 kB").split()[0])
+    return total / 1000
+
+
+PARTS = {"throughput": throughput, "steady": steady, "overload": overload}
+
+if __name__ == "__main__":
+    main()

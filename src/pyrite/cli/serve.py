@@ -1,0 +1,43 @@
+"""`pyrite serve`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyrite.cli.shared import BundleOption, MaxFprOption, stderr, stdout
+
+
+def serve(
+    settings: Annotated[Path | None, typer.Option("--settings", metavar="FILE", help="Settings, in TOML.")] = None,
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="127.0.0.1 without it: this machine.")] = None,
+    port: Annotated[int | None, typer.Option(metavar="N", help="8000 without it; 0 takes a free one.")] = None,
+    bundle: BundleOption = None,
+    max_fpr: MaxFprOption = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change any setting; may be given again."),
+    ] = None,
+    new_key: Annotated[bool, typer.Option("--new-key", help="Print a new API key and its hash, and end.")] = False,
+) -> None:
+    """Judge images for a web page and for programs, over HTTP.
+
+    The page is at the address that is printed, and the API's description at /docs below it. Nothing is stored, and
+    nothing is sent anywhere. Every setting can also be in a file, or in the environment: `PYRITE_SERVE_` and its name.
+    Ctrl-C ends the server, after it has finished what it accepted.
+
+    Example: `pyrite serve --port 8080 --set max_files=20`
+    """
+    from pyrite.serving import is_open, load_settings, make_key
+    from pyrite.serving import serve as run
+
+    if new_key:
+        key, digest = make_key()
+        stdout.print(f"Key, for whoever asks: {key}\nHash, for the setting api_keys: {digest}")
+        return
+    chosen = load_settings(
+        settings, changes or (), host=host, port=port, bundle=str(bundle) if bundle else None, max_fpr=max_fpr
+    )
+    if is_open(chosen):
+        stderr.print("Anyone who reaches this address can use it. Set api_keys, or put it behind a proxy.", style="dim")
+    run(chosen, ready=lambda url: stdout.print(f"Serving at {url}"))

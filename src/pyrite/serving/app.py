@@ -1,0 +1,370 @@
+"""The application: its routes, and what each answers."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import msgspec
+
+from pyrite.decision import Policy
+from pyrite.errors import PyriteError, require
+from pyrite.serving.answers import JSON, Refusal, code_of, error_body
+from pyrite.serving.frame import GONE, Frame, Gate
+from pyrite.serving.reference import reference_page
+from pyrite.serving.schemas import (
+    DESCRIPTION,
+    Bounds,
+    Budget,
+    Card,
+    answer,
+    components,
+    errors,
+    give_examples,
+    image_body,
+    picture,
+    security,
+    text,
+)
+from pyrite.serving.service import Service
+from pyrite.serving.settings import Settings
+from pyrite.serving.uploads import Bounds as UploadBounds
+from pyrite.serving.uploads import receive
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request, Response
+    from starlette.datastructures import Headers
+    from starlette.types import ASGIApp
+
+STATIC = Path(__file__).parent / "static"
+"""The page and its parts."""
+EXPLANATION_HEADER = "X-Pyrite-Explanation"
+"""With the figures of an explanation whose picture is the answer; those that are never long."""
+
+_IN_HEADER = ("leans", "better_than_random", "faithfulness", "input_size", "scored")
+_PATIENCE = 0.1  # seconds before the server looks whether the client still waits
+_ERRORS = (401, 421, 429, 431, 500)
+_METRICS_ERRORS = (401, 421, 431, 500)
+_BODY_ERRORS = (*_ERRORS, 400, 403, 408, 413, 415, 422, 503, 504)
+_Result = TypeVar("_Result")
+
+
+def create_app(settings: Settings) -> "ASGIApp":
+    """Return the application, with its bundle loaded, for any ASGI server.
+
+    Raises:
+        MissingExtraError: The extra `serve` is not installed.
+        PyriteError: The bundle or a setting cannot be used.
+    """
+    require("serve", "fastapi", "limits", "pebble", "prometheus_client", "python_multipart", "starlette", "uvicorn")
+    from starlette.middleware.cors import CORSMiddleware
+
+    class Origins(CORSMiddleware):
+        """Refuses as everything else here does."""
+
+        def preflight_response(self, request_headers: "Headers") -> "Response":
+            answer = super().preflight_response(request_headers)
+            if answer.status_code >= 400:
+                raise Refusal(403, "cross_origin", "Pages of this origin may not ask in this way.")
+            return answer
+
+    service = Service(settings)
+    app: ASGIApp = Gate(_routes(service), service)
+    if settings.origins:
+        app = Origins(
+            app,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=[EXPLANATION_HEADER, "X-Request-ID", "Retry-After"],
+        )
+    return Frame(app, service)
+
+
+def _routes(service: Service) -> "FastAPI":
+    from fastapi import FastAPI, Query, Request, Response
+    from fastapi.responses import FileResponse
+    from fastapi.routing import APIRoute
+    from fastapi.staticfiles import StaticFiles
+
+    settings, detector = service.settings, service.detector
+    bounds = UploadBounds(settings.max_bytes, settings.max_request_bytes, settings.max_files, settings.upload_seconds)
+    model = {"name": detector.bundle.info.name, "version": detector.bundle.info.version}
+    card, limits = _card(service), _limits(service)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    app = FastAPI(
+        title="Pyrite",
+        version=version("pyrite"),
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+
+    class Route(APIRoute):
+        """Calls with the request alone, which reads its one parameter: FastAPI takes as long as all else for that."""
+
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            return self.endpoint
+
+    app.router.route_class = Route
+    MaxFpr = Annotated[  # noqa: N806 - a type
+        float | None,
+        Query(
+            ge=detector.bundle.info.calibration.smallest_p_real,
+            lt=1,
+            description="Error budget: the share of real images that may be called ai. The server's own without it.",
+        ),
+    ]
+
+    @app.post(
+        "/v1/detect",
+        summary="Judge images",
+        operation_id="detect",
+        responses={**answer("What was found.", "Detections"), **errors(*_BODY_ERRORS)},
+        openapi_extra=image_body(settings.max_files),
+    )
+    async def detect(request: Request, max_fpr: MaxFpr = None) -> Response:
+        """Judge one image or many: parts of a form that are named `files`, or one image as the body.
+
+        A file that cannot be read is a detection with its `error`, and fails nothing else.
+        """
+        policy = _policy(service, request)
+        with service.uploads.take():
+            async with receive(request, bounds, service.folder, service.receiving) as uploads:
+                detections = await _while_connected(request, service.detect(uploads, policy))
+        content = {
+            "detections": detections,
+            "model": model,
+            "max_fpr": policy.max_fpr,
+            "request_id": request.state.request_id,
+        }
+        return Response(msgspec.json.encode(content), media_type=JSON)
+
+    @app.post(
+        "/v1/explain",
+        summary="Explain the score of one image",
+        operation_id="explain",
+        responses={**picture(EXPLANATION_HEADER), **errors(*_BODY_ERRORS)},
+        openapi_extra=image_body(1),
+    )
+    async def explain(request: Request, max_fpr: MaxFpr = None) -> Response:
+        """Draw what moved the score of an image, with how far that can be trusted.
+
+        The answer is a picture, or with `Accept: application/json` all figures and the picture within.
+        """
+        policy = _policy(service, request)
+        service.explanations.check()
+        with service.uploads.take():
+            async with receive(request, replace(bounds, max_files=1), service.folder, service.receiving) as [upload]:
+                found = await _while_connected(request, service.explain(upload, policy))
+        figures = msgspec.json.decode(found.figures)
+        if JSON in request.headers.get("accept", ""):
+            figures["picture"] = base64.b64encode(found.picture).decode()
+            figures["request_id"] = request.state.request_id
+            return Response(msgspec.json.encode(figures), media_type=JSON)
+        header = msgspec.json.encode({name: figures[name] for name in _IN_HEADER}).decode()
+        return Response(found.picture, media_type="image/png", headers={EXPLANATION_HEADER: header})
+
+    @app.get(
+        "/v1/model",
+        summary="The bundle that judges",
+        operation_id="model",
+        responses={**answer("Its card, and what decides.", "Card"), **errors(*_ERRORS)},
+    )
+    async def show_model(_: Request) -> Response:
+        """Tell what judges here, with the calibration that decides for any error budget."""
+        return Response(card, media_type=JSON)
+
+    @app.get(
+        "/v1/limits",
+        summary="What a request may bring",
+        operation_id="limits",
+        responses={**answer("The limits.", "Bounds"), **errors(*_ERRORS)},
+    )
+    async def show_limits(_: Request) -> Response:
+        """Tell how large files and requests may be, and which error budgets there are."""
+        return Response(limits, media_type=JSON)
+
+    @app.get(
+        "/healthz",
+        summary="Whether the server lives",
+        operation_id="health",
+        responses={**answer("It does.", "Health"), **errors(431, 500)},
+    )
+    async def health(_: Request) -> Response:
+        """Answer, which a server that hangs does not."""
+        return Response(b'{"status":"ok"}', media_type=JSON)
+
+    @app.get(
+        "/readyz",
+        summary="Whether the server takes images",
+        operation_id="ready",
+        responses={**answer("It does.", "Health"), **errors(431, 500, 503)},
+    )
+    async def ready(_: Request) -> Response:
+        """Say yes from when the bundle and the decoders are ready until the server stops."""
+        if not service.ready:
+            raise Refusal(503, "not_ready", "The server is starting or stopping.", {"Retry-After": "1"})
+        return Response(b'{"status":"ready"}', media_type=JSON)
+
+    @app.get(
+        "/metrics",
+        summary="Figures for Prometheus",
+        operation_id="metrics",
+        response_class=Response,
+        responses={**text("In Prometheus' text format."), **errors(*_METRICS_ERRORS)},
+    )
+    async def metrics(_: Request) -> Response:
+        """Tell of requests, latencies, the queue, verdicts and rejections."""
+        return Response(service.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi(_: Request) -> Response:
+        return Response(document, media_type=JSON)
+
+    @app.get("/docs", include_in_schema=False)
+    async def reference(_: Request) -> Response:
+        return Response(page, media_type="text/html", headers={"Content-Security-Policy": page_policy})
+
+    @app.get("/", include_in_schema=False)
+    async def index(_: Request) -> Response:
+        if not (STATIC / "index.html").is_file():
+            raise Refusal(404, "not_found", "There is no page here. The API is described at /docs.")
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+    _answer_errors(app, service)
+    whole = app.openapi()
+    whole.setdefault("components", {})["schemas"] = components()
+    give_examples(whole)
+    if settings.api_keys:
+        whole["components"]["securitySchemes"] = security()
+        for path, operations in whole["paths"].items():
+            for operation in operations.values() if path.startswith("/v1/") or path == "/metrics" else ():
+                operation["security"] = [{name: []} for name in security()]
+    document = msgspec.json.encode(whole)
+    page, page_policy = reference_page(whole)
+    if STATIC.is_dir():
+        app.mount("/static", StaticFiles(directory=STATIC))
+    return app
+
+
+def _answer_errors(app: "FastAPI", service: Service) -> None:
+    """Give every error its one shape."""
+    from fastapi import Request, Response
+    from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
+
+    def respond(request: Request, status: int, code: str, message: str, headers: Any = None) -> Response:
+        service.metrics.rejection(code)
+        body = error_body(code, message, request.state.request_id)
+        return Response(body, status, media_type=JSON, headers=headers)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refusal)
+        return respond(request, error.status, error.code, error.message, error.headers)
+
+    async def not_routed(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        sentence = {404: "There is nothing here.", 405: "This path has other methods."}
+        message = sentence.get(error.status_code, str(error.detail))
+        return respond(request, error.status_code, code_of(error.status_code), message, error.headers)
+
+    async def failed(request: Request, _: Exception) -> Response:
+        return respond(request, 500, code_of(500), "Something failed on the server, which has it in its log.")
+
+    async def gone(_: Request, __: Exception) -> Response:
+        return Response(status_code=GONE)
+
+    app.add_exception_handler(Refusal, refused)
+    app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(HTTPException, not_routed)
+    app.add_exception_handler(Exception, failed)
+
+
+def _policy(service: Service, request: "Request") -> Policy:
+    """Return the policy that a request asks for by `max_fpr`, which its query may have and nothing else."""
+    asked = request.query_params.multi_items()
+    if not asked:
+        return service.detector.policy
+    if len(asked) > 1 or asked[0][0] != "max_fpr":
+        raise Refusal(422, "invalid_request", "The query may have max_fpr once, and nothing else.")
+    try:
+        return service.detector.policy_for(float(asked[0][1]))
+    except ValueError:
+        raise Refusal(422, "invalid_request", "max_fpr must be a number.") from None
+    except PyriteError as error:
+        raise Refusal(422, "invalid_request", str(error)) from None
+
+
+async def _while_connected(request: "Request", work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Give up a work when the client does not wait for it any more.
+
+    Raises:
+        ClientDisconnect: It does not.
+    """
+    from starlette.requests import ClientDisconnect
+
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait([task], timeout=_PATIENCE)
+        if not task.done():
+            # The body has been read, so all that can come is the end of the connection.
+            gone = asyncio.ensure_future(request.receive())
+            try:
+                await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                gone.cancel()
+            if not task.done():
+                raise ClientDisconnect
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def _card(service: Service) -> bytes:
+    bundle = service.detector.bundle
+    info = bundle.info
+    return msgspec.json.encode(
+        Card(
+            name=info.name,
+            version=info.version,
+            licence=info.licence,
+            scope=info.scope,
+            policy=service.detector.policy,
+            calibration=info.calibration,
+            training=info.training,
+            card=bundle.files.get("card.md", b"").decode("utf-8", "replace"),
+        )
+    )
+
+
+def _limits(service: Service) -> bytes:
+    settings = service.settings
+    return msgspec.json.encode(
+        Bounds(
+            max_bytes=settings.max_bytes,
+            max_pixels=settings.max_pixels,
+            max_files=settings.max_files,
+            max_request_bytes=settings.max_request_bytes,
+            max_fpr=Budget(
+                smallest=service.detector.bundle.info.calibration.smallest_p_real,
+                default=service.detector.policy.max_fpr,
+            ),
+            timeout_seconds=settings.request_seconds,
+        )
+    )

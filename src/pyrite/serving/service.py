@@ -1,0 +1,174 @@
+"""What a server does with images: places for them, decoding, scoring and explaining, each within its bounds."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from pyrite.bundle import DEFAULT
+from pyrite.decision import Policy
+from pyrite.detector import Detector, Unreadable
+from pyrite.errors import SettingsError
+from pyrite.image import Limits
+from pyrite.rendering.text import outcome
+from pyrite.results import Detection
+from pyrite.runtime import available_cpus
+from pyrite.serving.answers import Refusal, busy
+from pyrite.serving.decoding import Decoders, Lost, Plan, Pool
+from pyrite.serving.explaining import Asked, Explained, explain
+from pyrite.serving.metrics import Metrics
+from pyrite.serving.scoring import Scorer
+from pyrite.serving.settings import Settings
+from pyrite.serving.uploads import Coming, Upload, give_way, upload_folder
+
+
+class Places:
+    """Room for so many; who finds none is told at once instead of waiting."""
+
+    def __init__(self, number: int, code: str, what: str, *, make_room: Callable[[], bool] = lambda: False) -> None:
+        """Take how many there are, what to answer when they are taken, and what may get one back in a moment."""
+        self.taken, self._number, self._make_room = 0, number, make_room
+        self._code, self._sentence = code, f"The server has no room for more {what} now. Try again in a second."
+
+    def check(self, wanted: int = 1) -> None:
+        """Refuse where there is no room.
+
+        Raises:
+            Refusal: 503, with when to come again.
+        """
+        if self.taken + wanted > self._number and not self._make_room():
+            raise busy(self._code, self._sentence)
+
+    @contextmanager
+    def take(self, wanted: int = 1) -> Iterator[None]:
+        """Hold places for a while.
+
+        Raises:
+            Refusal: As `check` does.
+        """
+        self.check(wanted)
+        self.taken += wanted
+        try:
+            yield
+        finally:
+            self.taken -= wanted
+
+
+class Service:
+    """A detector with everything around it that a server needs; made outside of the event loop, used within."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Load the bundle.
+
+        Raises:
+            PyriteError: The bundle, the error budget or the trust anchors cannot be used.
+        """
+        self.settings = settings
+        self._anchors = _read(settings.trust_anchors) if settings.trust_anchors else None
+        self.limits = Limits(settings.max_bytes, settings.max_pixels)
+        self.detector = Detector(
+            settings.bundle or DEFAULT,
+            max_fpr=settings.max_fpr,
+            trust_anchors=self._anchors,
+            limits=self.limits,
+            threads=settings.threads,
+        )
+        self.places = Places(settings.queue, "queue_full", "images")
+        self.receiving: set[Coming] = set()
+        self.uploads = Places(settings.uploads, "uploads_full", "uploads", make_room=lambda: give_way(self.receiving))
+        self.explanations = Places(settings.explanations, "explanations_full", "explanations")
+        self.metrics = Metrics(lambda: self.places.taken)
+        self._work: list[asyncio.Task[None]] = []
+        self.folder = Path()
+        """For uploads that are not kept in memory."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether images can be taken: it runs, and nothing that it needs has failed."""
+        return bool(self._work) and not any(task.done() for task in self._work)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start the processes, and end them afterwards."""
+        settings = self.settings
+        plan = Plan(self.detector.bundle.info.preprocess, self.limits, self._anchors)
+        workers = settings.decoders or math.ceil(available_cpus() / 2)
+        self._decoders = Decoders(plan, workers=workers, seconds=settings.decode_seconds, killed=self.metrics.killed)
+        self._scorer = Scorer(self.detector, size=settings.batch, seen=self.metrics.batch)
+        self._explainer = Pool(1, plan)
+        with upload_folder() as self.folder:
+            work = [asyncio.create_task(self._decoders.work()), asyncio.create_task(self._scorer.work())]
+            try:
+                await self._decoders.warm()
+                self._work = work
+                yield
+            finally:
+                self._work = []
+                for task in work:
+                    task.cancel()
+                await asyncio.gather(*work, return_exceptions=True)
+                self._decoders.close()
+                self._explainer.close()
+                self._scorer.close()
+
+    async def detect(self, uploads: Sequence[Upload], policy: Policy) -> list[Detection]:
+        """Judge images, in their order.
+
+        Raises:
+            Refusal: There is no room for so many now, or they take too long.
+            PyriteError: The model fails.
+        """
+        with self.places.take(len(uploads)):
+            work = [asyncio.ensure_future(self._detect(upload, policy)) for upload in uploads]
+            try:
+                async with asyncio.timeout(self.settings.request_seconds):
+                    return await asyncio.gather(*work)
+            except TimeoutError:
+                sentence = f"This took more than the {self.settings.request_seconds:g} seconds that a request may take."
+                raise Refusal(504, "timed_out", sentence) from None
+            finally:
+                for task in work:
+                    task.cancel()
+
+    async def explain(self, upload: Upload, policy: Policy) -> Explained:
+        """Explain the score of one image.
+
+        Raises:
+            Refusal: The image cannot be read, there is no room for it now, or it takes too long.
+            PyriteError: The model fails.
+        """
+        bundle = self.detector.bundle
+        asked = Asked(str(bundle.path), bundle.info.files["model.onnx"], upload.source, upload.name, policy.max_fpr)
+        with self.explanations.take():
+            try:
+                async with asyncio.timeout(self.settings.request_seconds):
+                    found = await self._explainer.run(explain, asked, seconds=self.settings.request_seconds)
+            except (TimeoutError, Lost) as error:
+                if isinstance(error, Lost):
+                    self.metrics.killed()
+                    if not error.slow:
+                        failure = error.failure(0)
+                        raise Refusal(422, failure.code, failure.message) from None
+                sentence = f"This took more than the {self.settings.request_seconds:g} seconds that a request may take."
+                raise Refusal(504, "timed_out", sentence) from None
+        if isinstance(found, Unreadable):
+            raise Refusal(422, found.error.code, found.error.message)
+        return found
+
+    async def _detect(self, upload: Upload, policy: Policy) -> Detection:
+        job = self._decoders.submit(upload.source, upload.name)
+        try:
+            found = await job.found
+        finally:
+            job.cancel()
+        detection = await self._scorer.submit(found, policy)
+        self.metrics.image(outcome(detection))
+        return detection
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise SettingsError(f"The trust anchors {path} cannot be read: {error.strerror}.") from error

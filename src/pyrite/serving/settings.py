@@ -1,0 +1,143 @@
+"""What the server may be told, from flags, the environment and a file, checked before it starts."""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any, get_origin, get_type_hints
+
+import msgspec
+
+from pyrite.errors import SettingsError
+
+PREFIX = "PYRITE_SERVE_"
+"""Of the environment variable of each setting, followed by its name in capitals."""
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+KeyHash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Host = Annotated[str, msgspec.Meta(pattern=r"^([^:/\s]+|\[[0-9a-f:.]+\])$")]
+Origin = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/\s]+$")]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything about a server that can be chosen; docs/serving.md says what each means."""
+
+    host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    bundle: str | None = None
+    max_fpr: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    trust_anchors: str | None = None
+    max_bytes: Count = 25_000_000
+    max_pixels: Count = 50_000_000
+    max_files: Count = 100
+    max_request_bytes: Count = 250_000_000
+    connections: Count = 1000
+    uploads: Count = 128
+    queue: Count = 256
+    explanations: Count = 8
+    batch: Count = 32
+    decoders: Count | None = None
+    threads: Count | None = None
+    decode_seconds: Seconds = 10.0
+    upload_seconds: Seconds = 60.0
+    request_seconds: Seconds = 60.0
+    shutdown_seconds: Seconds = 60.0
+    api_keys: tuple[KeyHash, ...] = ()
+    rate_limit: str | None = None
+    hosts: tuple[Host, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.queue < self.max_files:
+            raise ValueError(f"queue must be at least max_files ({self.max_files}), or no such request could be taken")
+        if self.max_request_bytes < self.max_bytes:
+            raise ValueError(f"max_request_bytes must be at least max_bytes ({self.max_bytes})")
+        for proxy in self.trusted_proxies:
+            try:
+                ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(f"trusted_proxies must be addresses or networks: {error}") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address to listen at is this machine's own, which no other can reach."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def load_settings(
+    file: str | Path | None = None,
+    changes: Sequence[str] = (),
+    *,
+    environment: Mapping[str, str] = os.environ,
+    **flags: object,
+) -> Settings:
+    """Gather the settings; what comes first here decides: `flags`, `changes`, the environment, the file, the defaults.
+
+    Args:
+        file: TOML with settings by their names.
+        changes: `KEY=VALUE` each, the value as in the environment.
+        environment: `PYRITE_SERVE_` and a setting's name in capitals; lists are separated by commas.
+        flags: Settings by their names; `None` is as if not given.
+
+    Raises:
+        SettingsError: A name is unknown (the nearest is named), or a value is not valid.
+    """
+    table: dict[str, object] = dict(_read(Path(file))) if file is not None else {}
+    for variable, text in environment.items():
+        if variable.startswith(PREFIX):
+            name = variable.removeprefix(PREFIX).lower()
+            _check_name(name, f"The environment variable {variable}")
+            table[name] = _value(name, text)
+    for change in changes:
+        name, separator, text = change.partition("=")
+        if not separator:
+            raise SettingsError(f"{change!r} is not KEY=VALUE.")
+        _check_name(name.strip(), f"{change!r}")
+        table[name.strip()] = _value(name.strip(), text.strip())
+    table |= {name: value for name, value in flags.items() if value is not None}
+    try:
+        return msgspec.convert(table, Settings)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        name = re.split(r"\W", where)[0]
+        raise SettingsError(f"The setting {name} is not valid: {what}." if name else f"{what}.") from None
+
+
+def _read(path: Path) -> Mapping[str, object]:
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"The settings {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings {path} are not valid TOML: {error}.") from error
+    for name in table:
+        _check_name(name, str(path))
+    return table
+
+
+def _check_name(name: str, where: str) -> None:
+    if name not in Settings.__struct_fields__:
+        near = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(Settings.__struct_fields__)}."
+        raise SettingsError(f"{where}: the server has no setting {name!r}. {hint}")
+
+
+def _value(name: str, text: str) -> Any:
+    """Return a text as what the setting holds: a list, a text or what TOML makes of it."""
+    kind = get_type_hints(Settings)[name]
+    if get_origin(kind) is tuple:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if kind in (str, str | None):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,205 @@
+// One image: what it looks like, what was decided, and why.
+import { drawChart } from "./chart.js";
+import { inScope } from "./decision.js";
+import { h, mark, say, show, visible } from "./dom.js";
+import { drawLedger, generatorsOf } from "./ledger.js";
+
+export const OUTCOMES = { ai: "AI", uncertain: "Uncertain", real: "Real", error: "Unreadable" };
+const STATES = { waiting: "Waiting", sending: "Sending", judging: "Judging" };
+const WITHOUT_SCORE = new Set(["verified", "asserted", "out_of_scope"]);
+
+let count = 0;
+
+export const outcomeOf = (found) => (found.error ? "error" : found.verdict);
+
+export function percent(p) {
+  const value = 100 * p;
+  // Never 0% or 100%, which no estimate is.
+  if (value < 0.1) return "under 0.1%";
+  if (value > 99.9) return "over 99.9%";
+  return `${value.toFixed(1)}%`;
+}
+
+/** Return a verdict with its mark, and the probability where there is one. */
+export function drawVerdict(found) {
+  const outcome = outcomeOf(found);
+  const score = found.probability;
+  const alone = WITHOUT_SCORE.has(found.reason);
+  return [
+    h("span", { class: "stamp" }, mark(outcome), OUTCOMES[outcome]),
+    score !== null &&
+      h("span", { class: alone ? "odds aside" : "odds" }, h("b", {}, percent(score)), alone ? " AI by the pixels alone" : " AI"),
+  ];
+}
+
+/** Return the short notes under a verdict: generators that the file names, and how much is verified or asserted. */
+export function drawChips(found) {
+  const chips = generatorsOf(found.evidence).map((text) => h("li", { class: "chip made" }, text));
+  for (const strength of ["verified", "asserted"]) {
+    const items = found.evidence.filter((item) => item.strength === strength).length;
+    if (items) chips.push(h("li", { class: `chip ${strength}` }, h("span", { class: "seal", "aria-hidden": "true" }), `${items} ${strength}`));
+  }
+  return chips;
+}
+
+export function drawThumbnail(thumbnail, found, url = thumbnail?.url) {
+  if (thumbnail) return h("img", { src: url, alt: "", class: thumbnail.tiny ? "tiny" : null, width: thumbnail.width, height: thumbnail.height });
+  return h("span", { class: "blank" }, found?.error ? mark("error") : (found?.format ?? "…"));
+}
+
+/** Return where the score lies among the calibration's; nothing where the score decides nothing. */
+export function drawPlace(found, model) {
+  if (found.logit === null || !model) return [];
+  if (!inScope(model.scope, found.width, found.height)) {
+    return [h("p", { class: "fine" }, "The model was not made for images of this size. What its score is and what moved it tells nothing about them.")];
+  }
+  const label =
+    `The score among those of the calibration images. As high as this or higher: ${percent(found.p_real)} of the real ` +
+    `images. As low or lower: ${percent(found.p_ai)} of the AI images.`;
+  return [
+    h("figure", { class: "place" }, drawChart(model, found.max_fpr, [found.logit], label), h("figcaption", {}, label)),
+  ];
+}
+
+/** Return the facts of a file. */
+export function drawFacts(found, file) {
+  const facts = [
+    ["Format", found.format],
+    ["Size", found.width && `${found.width.toLocaleString("en")} × ${found.height.toLocaleString("en")} pixels`],
+    ["Frames", found.frames > 1 ? found.frames.toLocaleString("en") : null],
+    ["Bytes", file.size.toLocaleString("en")],
+    ["SHA-256", found.sha256],
+    ["Judged by", found.model && `${found.model.name} ${found.model.version}`],
+  ];
+  return h(
+    "dl",
+    { class: "facts" },
+    facts.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, visible(String(value))))),
+  );
+}
+
+/** A card on the page, for an entry of the queue. */
+export class Card {
+  #parts;
+  #open = false;
+  #drawn = null;
+
+  /** @param hooks `remove(card)`, `explain(card)`, `retry(card)` */
+  constructor(entry, hooks) {
+    this.entry = entry;
+    const id = `card-${++count}`;
+    const part = {
+      thumb: h("div", { class: "thumb" }, drawThumbnail(null)),
+      verdict: h("p", { class: "verdict" }),
+      name: h("h3", { class: "name", id: `${id}-name`, title: visible(entry.name) }, h("bdi", {}, visible(entry.name))),
+      why: h("p", { class: "why" }),
+      chips: h("ul", { class: "chips", "aria-label": "Evidence" }),
+      pieces: h("b", {}),
+      bar: h("progress", { max: 1, "aria-labelledby": `${id}-name` }),
+      place: h("div", {}),
+      ledger: h("div", { class: "ledger" }),
+      map: h("div", { class: "explained", tabindex: -1, "aria-live": "polite" }),
+    };
+    part.toggle = h(
+      "button",
+      { type: "button", class: "toggle", "aria-expanded": "false", "aria-controls": `${id}-body`, onclick: () => this.toggle() },
+      "Evidence ",
+      part.pieces,
+      h("span", { class: "visually-hidden" }, ` of ${visible(entry.name)}`),
+    );
+    part.retry = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => hooks.retry(this) }, "Try again");
+    part.remove = h(
+      "button",
+      { type: "button", class: "remove", "aria-label": `Remove ${visible(entry.name)}`, title: "Remove", onclick: () => hooks.remove(this) },
+      "×",
+    );
+    part.explain = h("button", { type: "button", class: "explain", onclick: () => hooks.explain(this) }, "Show what moved the score");
+    part.body = h("div", { class: "body", id: `${id}-body`, hidden: true }, h("div", { class: "looks" }, part.place, part.explain, part.map), part.ledger);
+    this.#parts = part;
+    this.element = h(
+      "li",
+      { class: "card" },
+      h(
+        "article",
+        { "aria-labelledby": `${id}-name` },
+        part.thumb,
+        h(
+          "div",
+          { class: "what" },
+          part.name, // Before the verdict for whoever goes from heading to heading.
+          part.verdict,
+          part.why,
+          part.bar,
+          part.chips,
+          h("div", { class: "acts" }, part.toggle, part.retry),
+        ),
+        part.remove,
+        part.body,
+      ),
+    );
+    this.update();
+  }
+
+  get explanationBox() {
+    return this.#parts.map;
+  }
+
+  get explainButton() {
+    return this.#parts.explain;
+  }
+
+  focus() {
+    (this.#parts.toggle.hidden ? this.#parts.remove : this.#parts.toggle).focus();
+  }
+
+  /** Take over what the entry has become; `entry.view` is its detection at the budget of now. */
+  update() {
+    const { entry } = this;
+    const part = this.#parts;
+    const found = entry.view;
+    this.element.className = `card ${found ? outcomeOf(found) : "pending"}${this.#open ? " open" : ""}`;
+    show(part.bar, !found);
+    show(part.toggle, Boolean(found) && !found.error);
+    show(part.retry, Boolean(found?.error));
+    if (!found) {
+      const sent = Math.round(100 * entry.sent);
+      part.verdict.replaceChildren(h("span", { class: "stamp" }, STATES[entry.state]));
+      if (entry.state === "sending") part.bar.value = entry.sent;
+      else if (entry.state === "judging") part.bar.removeAttribute("value");
+      else part.bar.value = 0;
+      say(part.why, entry.state === "sending" ? `${sent}% sent` : "");
+      part.chips.replaceChildren();
+      this.#drawn = null;
+      return;
+    }
+    if (found === this.#drawn) return;
+    this.#drawn = found;
+    part.verdict.replaceChildren(...drawVerdict(found).filter(Boolean));
+    say(part.why, visible(found.explanation));
+    part.chips.replaceChildren(...drawChips(found));
+    say(part.pieces, String(found.evidence.length));
+    if (!entry.thumbnail) part.thumb.replaceChildren(drawThumbnail(null, found));
+    show(part.chips, part.chips.childElementCount > 0);
+    if (this.#open) this.#drawBody();
+  }
+
+  setThumbnail(thumbnail) {
+    this.entry.thumbnail = thumbnail;
+    this.#parts.thumb.replaceChildren(drawThumbnail(thumbnail, this.entry.view));
+  }
+
+  toggle(open = !this.#open) {
+    this.#open = open && !this.entry.view?.error;
+    this.#parts.toggle.setAttribute("aria-expanded", String(this.#open));
+    this.element.classList.toggle("open", this.#open);
+    if (show(this.#parts.body, this.#open)) this.#drawBody();
+  }
+
+  #drawBody() {
+    const { entry } = this;
+    const found = entry.view;
+    const part = this.#parts;
+    part.place.replaceChildren(...drawPlace(found, entry.model));
+    part.ledger.replaceChildren(...drawLedger(found.evidence), drawFacts(found, entry.file));
+  }
+}

@@ -1,0 +1,137 @@
+// What a file and its pixels say of its origin, in three groups by how far that can be trusted.
+import { h, visible } from "./dom.js";
+
+const GROUPS = {
+  verified: {
+    title: "Verified",
+    means: "A signature, checked against a trust list. It decides the verdict alone.",
+    none: "Nothing. Few images have a signature that this server's trust list vouches for, so that says nothing.",
+  },
+  asserted: {
+    title: "Asserted",
+    means: "Anyone could have written it. It can make an image AI, and never real.",
+    none: "Nothing. Such notes are easily removed, so that says nothing.",
+  },
+  inferred: {
+    title: "Inferred",
+    means: "Concluded from the pixels. It decides where nothing above does.",
+    none: "Nothing.",
+  },
+};
+
+const NAMES = {
+  pixels: "The pixels",
+  frames: "Frames",
+  credentials: "Content credentials",
+  generator: "A generator's note",
+  source_type: "Digital source type",
+  camera: "A camera's note",
+  reader: "Something unread",
+};
+
+/** What each kind of evidence can show, and what it cannot. */
+const POWERS = {
+  pixels: [
+    "how usual this score is among the real and the AI images that calibrated the model.",
+    "prove anything of one image, or hold for images unlike those: other generators, cameras or sizes, screenshots, edits.",
+  ],
+  frames: ["which of several frames the verdict is about.", "tell anything of the others."],
+  generator: [
+    "what was written into the file, mostly by the program that made it.",
+    "prove it: the note can be added to any image, changed, or removed.",
+  ],
+  source_type: [
+    "what was declared as the image's origin.",
+    "prove it: the declaration can be added to any image, changed, or removed.",
+  ],
+  camera: [
+    "which camera and settings the file names.",
+    "make an image real: the note can be copied into any file, and stays when a photo is edited.",
+  ],
+  reader: ["that the file holds something that was not read.", "tell what that says."],
+};
+
+function powers(item) {
+  if (item.kind !== "credentials") return POWERS[item.kind];
+  if (item.data.remote_url) return ["where credentials are said to be kept.", "tell what they say: nothing was fetched."];
+  if (item.data.valid === undefined) return ["that there are credentials.", "tell what they say: they could not be read."];
+  if (!item.data.valid) return ["that there were credentials, and that they do not hold for this file.", "tell anything else."];
+  if (item.strength === "verified") {
+    return [
+      "that a signer on the trust list stands behind this, and that the file has not changed since.",
+      "show that the signer told the truth, or that the camera did not look at a screen or a print.",
+    ];
+  }
+  return [
+    "what was claimed, and that the file has not changed since it was signed.",
+    "show who signed: nobody on the trust list vouches for that.",
+  ];
+}
+
+/** Return the groups, each with its evidence, as elements; `heading` is the tag of their titles. */
+export function drawLedger(evidence, heading = "h4") {
+  return Object.entries(GROUPS).map(([strength, group]) => {
+    const items = evidence.filter((item) => item.strength === strength);
+    return h(
+      "section",
+      { class: `group ${strength}${items.length ? "" : " empty"}` },
+      h(heading, {}, h("span", { class: "seal", "aria-hidden": "true" }), group.title),
+      h("p", { class: "means" }, items.length ? group.means : group.none),
+      items.length > 0 && h("ul", {}, items.map(drawItem)),
+    );
+  });
+}
+
+function drawItem(item) {
+  const [can, cannot] = powers(item) ?? [];
+  const says = { ai: "for AI", real: "for real" }[item.says] ?? "takes no side";
+  const { prompt, negative_prompt, ...rest } = item.data ?? {};
+  return h(
+    "li",
+    {},
+    h("p", { class: "kind" }, h("b", {}, NAMES[item.kind] ?? visible(item.kind)), h("span", { class: `says ${item.says ?? ""}` }, says)),
+    h("p", {}, visible(item.detail)),
+    typeof prompt === "string" && quote("Prompt", prompt),
+    typeof negative_prompt === "string" && quote("Negative prompt", negative_prompt),
+    Object.keys(rest).length > 0 && drawData(rest),
+    can && h("p", { class: "power" }, h("b", {}, "Can show "), can),
+    can && h("p", { class: "power" }, h("b", {}, "Cannot "), cannot),
+  );
+}
+
+function quote(title, text) {
+  return h("figure", { class: "prompt" }, h("figcaption", {}, title), h("blockquote", {}, unbroken(text)));
+}
+
+/** A prompt may have lines, which `visible` would write out. */
+function unbroken(text) {
+  return text.split("\n").map(visible).join("\n");
+}
+
+function drawData(data) {
+  return h(
+    "dl",
+    {},
+    Object.entries(data)
+      .filter(([, value]) => value !== null)
+      .map(([name, value]) => h("div", {}, h("dt", {}, visible(name.replaceAll("_", " "))), h("dd", {}, drawValue(name, value)))),
+  );
+}
+
+function drawValue(name, value) {
+  if (Array.isArray(value)) return value.length ? h("ul", {}, value.map((inner) => h("li", {}, drawValue(name, inner)))) : "none";
+  if (typeof value === "object") return drawData(value);
+  if (name === "exposure_time" && value > 0 && value < 0.4) return `1/${Math.round(1 / value)} s`;
+  if (name === "exposure_time") return `${value} s`;
+  if (name === "f_number") return `f/${value}`;
+  if (name === "focal_length") return `${value} mm`;
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return unbroken(String(value));
+}
+
+/** Return the generators that a file names, each with its model. */
+export function generatorsOf(evidence) {
+  return evidence
+    .filter((item) => item.kind === "generator" && item.data?.generator)
+    .map(({ data }) => visible(data.model ? `${data.generator}, ${data.model}` : String(data.generator)));
+}

@@ -1,0 +1,467 @@
+// The page: it holds the images and what was said of them, and puts the parts together.
+import { asPercent, budgets, describeBudget, largestUseful, sharesOf } from "./budget.js";
+import { Card, outcomeOf, OUTCOMES } from "./card.js";
+import { borderOfAi, drawChart } from "./chart.js";
+import { decideAgain, inScope } from "./decision.js";
+import { h, mark, plural, say, show, visible } from "./dom.js";
+import { drawExplanation } from "./explanation.js";
+import { listen } from "./files.js";
+import { toCsv, toJson } from "./formats.js";
+import { Queue } from "./queue.js";
+import { makeReport } from "./report.js";
+import { getJson, hasKey, postFile, setKey } from "./server.js";
+import { makeThumbnail } from "./thumbnail.js";
+
+const $ = (id) => document.getElementById(id);
+const tools = $("tools").elements;
+const cards = []; // In the order added.
+const shown = new Set(Object.keys(OUTCOMES));
+let model = null;
+let limits = null;
+let rates = [];
+let budget = null;
+let ordered = 0;
+let trouble = { state: "well" };
+
+// ---- The server
+
+const queue = new Queue({
+  changed(entry) {
+    if (entry.detection && !entry.view) entry.view = decideAgain(entry.detection, entry.model ?? model, budget);
+    entry.card.update();
+    if (entry.view && cards.length === 1 && !entry.view.error) entry.card.toggle(true);
+    refresh();
+  },
+  async model(found) {
+    // Behind the same address there may be another model by now.
+    const same = !found.model || (found.model.name === model.name && found.model.version === model.version);
+    if (!same) model = await getJson("v1/model").catch(() => model);
+    return model;
+  },
+  status(state, error) {
+    trouble = { state, ...error };
+    if (state === "key") askForKey();
+    else tellTrouble();
+  },
+  returned: load,
+});
+
+/** Ask what the server is, until it says so. Returns whether it did. */
+async function load() {
+  for (;;) {
+    try {
+      [model, limits] = await Promise.all([getJson("v1/model"), getJson("v1/limits")]);
+      break;
+    } catch (error) {
+      if (error.kind === "key") {
+        askForKey();
+        return false;
+      }
+      notify("lost", `${error.message} The page tries again every few seconds.`);
+      await new Promise((go) => setTimeout(go, 2000));
+    }
+  }
+  trouble = { state: "well" };
+  notify();
+  describeServer();
+  queue.start(limits);
+  return true;
+}
+
+/** Say why nothing is sent, and how much waits for that; to be called again when that changes. */
+function tellTrouble() {
+  const { state, code, wait } = trouble;
+  const left = `${plural(queue.unfinished, "image")} ${queue.unfinished === 1 ? "waits" : "wait"}`;
+  if (state === "well") notify();
+  else if (state === "busy") {
+    const why = code === "too_many_requests" ? "The server takes no more requests from here for now." : "The server is busy.";
+    notify("busy", `${why} ${left}, and this goes on in ${plural(wait, "second")}.`);
+  } else if (state === "lost") {
+    notify("lost", `The server does not answer. What was judged is kept, and ${left}. This goes on by itself when it is back.`);
+  }
+}
+
+function notify(kind = "", ...content) {
+  const notice = $("notice");
+  notice.className = `notice ${kind}`;
+  if (notice.dataset.said === `${kind}${content.join()}`) return;
+  notice.dataset.said = `${kind}${content.join()}`;
+  notice.replaceChildren(...(kind ? [h("p", {}, content)] : []));
+}
+
+function askForKey() {
+  const asked = hasKey() ? "The server does not take this key. Another:" : "This server asks for a key.";
+  const input = h("input", { type: "password", id: "key", autocomplete: "off", required: true });
+  const form = h(
+    "form",
+    {
+      onsubmit(event) {
+        event.preventDefault();
+        setKey(input.value);
+        load();
+      },
+    },
+    h("label", { for: "key" }, asked),
+    input,
+    h("button", { type: "submit", class: "primary" }, "Go on"),
+  );
+  notify();
+  notify("key", form);
+  input.focus();
+}
+
+function describeServer() {
+  const { scope } = model;
+  const number = (value) => value.toLocaleString("en");
+  const sides = scope.min_side === scope.max_side ? number(scope.min_side) : `${number(scope.min_side)} to ${number(scope.max_side)}`;
+  say(
+    $("scope"),
+    `The model was made for images of ${sides} pixels a side. Of others, only what their files say is judged. ` +
+      `Up to ${number(Math.floor(limits.max_bytes / 1e5) / 10)} MB each.`,
+  );
+  say($("about-button"), `Model: ${visible(model.name)} ${visible(model.version)}`);
+  show($("about-button"), true);
+  rates = budgets(limits.max_fpr);
+  budget ??= limits.max_fpr.default;
+  const slider = $("slider");
+  slider.max = rates.length - 1;
+  // Of another server, the nearest that it has.
+  slider.value = rates.reduce((best, rate, i) => (Math.abs(rate - budget) < Math.abs(rates[best] - budget) ? i : best), 0);
+  show($("board"), true);
+  setBudget();
+}
+
+// ---- The error budget
+
+function setBudget() {
+  budget = rates[$("slider").value];
+  for (const { entry, card } of cards) {
+    if (!entry.detection) continue;
+    entry.view = decideAgain(entry.detection, entry.model ?? model, budget);
+    card.update();
+  }
+  const meaning = describeBudget(budget);
+  $("slider").setAttribute("aria-valuetext", `${asPercent(budget)}. ${meaning}.`);
+  say($("rate"), asPercent(budget));
+  say($("meaning"), `${meaning},`);
+  const { real_logits, ai_logits } = model.calibration;
+  [real_logits, ai_logits].forEach((logits, i) => {
+    const shares = Object.values(sharesOf(logits, model, budget));
+    shares.forEach((share, j) => say($("shares").rows[i + 1].cells[j + 1], Math.round(1000 * share).toLocaleString("en")));
+  });
+  const useful = largestUseful(model);
+  const enough = `A budget above ${asPercent(useful)} finds no more with this model, and makes more images uncertain.`;
+  say($("tradeoff"), `By the pixels, AI begins at a probability of ${borderOfAi(model, budget)}. ${budget > useful ? enough : ""}`);
+  refresh();
+}
+
+function drawBudgetChart() {
+  const marks = cards
+    .map(({ entry }) => entry.view)
+    .filter((found) => found && found.logit !== null && inScope(model.scope, found.width, found.height))
+    .map((found) => found.logit);
+  const label = "The scores of the real and AI images that calibrated the model, with the borders of the verdicts" +
+    (marks.length ? `, and of ${plural(marks.length, "image")} here.` : ".");
+  $("chart").replaceChildren(drawChart(model, budget, marks, label));
+}
+
+// ---- The images
+
+function take(files) {
+  const added = files.map(({ file, name }) => {
+    const entry = { file, name, order: ordered++, state: "waiting", sent: 0 };
+    const card = new Card(entry, { remove, retry, explain });
+    entry.card = card;
+    cards.push({ entry, card });
+    makeThumbnail(file).then((thumbnail) => {
+      if (entry.removed) forget(thumbnail);
+      else card.setThumbnail(thumbnail);
+    });
+    return entry;
+  });
+  $("cards").append(...added.map((entry) => entry.card.element));
+  document.body.classList.add("filled");
+  queue.add(added);
+  refresh();
+}
+
+function remove(card) {
+  const at = cards.findIndex((item) => item.card === card);
+  discard(card.entry);
+  const next = card.element.nextElementSibling ?? card.element.previousElementSibling;
+  const [neighbour] = next ? cards.filter((item) => item.card.element === next) : [];
+  cards.splice(at, 1);
+  card.element.remove();
+  // The focus would be lost with what had it.
+  if (neighbour) neighbour.card.focus();
+  else document.querySelector("[data-for=pick]").focus();
+  refresh();
+}
+
+function discard(entry) {
+  entry.removed = true;
+  queue.remove(entry);
+  entry.explaining?.abort();
+  forget(entry.thumbnail);
+}
+
+function forget(thumbnail) {
+  if (thumbnail) URL.revokeObjectURL(thumbnail.url);
+}
+
+function retry(card) {
+  const { entry } = card;
+  Object.assign(entry, { state: "waiting", sent: 0, cuts: 0, detection: null, view: null });
+  card.update();
+  card.focus();
+  queue.add([entry]);
+  refresh();
+}
+
+$("clear").addEventListener("click", () => {
+  for (const { entry } of cards) discard(entry);
+  cards.length = 0;
+  $("cards").replaceChildren();
+  $("tools").reset();
+  document.body.classList.remove("filled");
+  document.querySelector("[data-for=pick]").focus();
+  refresh();
+});
+
+let explained = Promise.resolve(); // One after the other: each costs the server hundreds of scores.
+
+function explain(card) {
+  const { entry, explanationBox: box, explainButton: button } = card;
+  if (button.getAttribute("aria-disabled")) return;
+  entry.explaining = new AbortController();
+  button.setAttribute("aria-disabled", "true"); // Unlike `disabled`, this keeps the focus.
+  say(button, "Scoring the image with parts of it blurred …");
+  explained = explained.then(async () => {
+    if (entry.removed) return;
+    try {
+      const found = await postFile(`v1/explain?max_fpr=${budget}`, entry.file, { patience: limits.timeout_seconds + 60, signal: entry.explaining.signal });
+      entry.map = (await drawExplanation(found, entry.thumbnail)).filter(Boolean);
+      box.replaceChildren(h("h4", {}, "What moved the score"), ...entry.map);
+      if (found.picture) {
+        const save = () => download(fromBase64(found.picture), `${baseName(entry.name)}-explained.png`);
+        box.append(h("button", { type: "button", class: "quiet", onclick: save }, "Save as a picture, with the spectrum"));
+      }
+      if (document.activeElement === button) box.focus();
+      button.hidden = true;
+    } catch (error) {
+      if (error.kind !== "ended") box.replaceChildren(h("p", { class: "failed" }, `There is no map: ${error.message}`));
+      button.removeAttribute("aria-disabled");
+      say(button, "Try again to show what moved the score");
+    }
+  });
+}
+
+const baseName = (name) => name.split("/").at(-1).replace(/\.[^.]*$/, "") || "image";
+const fromBase64 = (text) => new Blob([Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0))], { type: "image/png" });
+
+// ---- Summary, filter and order
+
+const toggles = Object.fromEntries(
+  Object.entries(OUTCOMES).map(([outcome, name]) => {
+    const number = h("b", {}, "0");
+    const button = h(
+      "button",
+      {
+        type: "button",
+        class: `outcome ${outcome}`,
+        "aria-pressed": "true",
+        onclick() {
+          if (!shown.delete(outcome)) shown.add(outcome);
+          button.setAttribute("aria-pressed", String(shown.has(outcome)));
+          refresh();
+        },
+      },
+      mark(outcome),
+      h("span", {}, name),
+      number,
+    );
+    $("outcomes").append(button);
+    const part = h("span", { class: outcome });
+    $("stack").append(part);
+    return [outcome, { number, button, part }];
+  }),
+);
+
+let planned = false;
+
+/** Bring all but the cards themselves up to date; while many are judged, only now and then. */
+function refresh() {
+  if (planned) return;
+  planned = true;
+  setTimeout(() => {
+    planned = false;
+    if (!model) return;
+    const counts = countOutcomes();
+    summarize(counts);
+    arrange();
+    drawBudgetChart();
+    announce(counts);
+    if (trouble.state !== "well") tellTrouble();
+  }, queue.unfinished ? 200 : 0);
+}
+
+function countOutcomes() {
+  const counts = { ai: 0, uncertain: 0, real: 0, error: 0 };
+  for (const { entry } of cards) if (entry.view) counts[outcomeOf(entry.view)]++;
+  return counts;
+}
+
+function summarize(counts) {
+  const judged = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  const total = cards.length;
+  show($("summary"), total > 0);
+  show($("tools"), total > 0);
+  show($("export"), judged > 0);
+  show($("guide"), total === 0);
+  say($("tally"), judged < total ? `${judged.toLocaleString("en")} of ${plural(total, "image")} judged` : plural(total, "image"));
+  if (show($("progress"), judged < total)) $("progress").value = judged / total;
+  for (const [outcome, { number, button, part }] of Object.entries(toggles)) {
+    say(number, counts[outcome].toLocaleString("en"));
+    part.style.flexGrow = counts[outcome];
+    show(part, counts[outcome] > 0);
+    show(button, outcome !== "error" || counts.error > 0);
+  }
+}
+
+const byProbability = (sign) => (a, b) => {
+  const [p, q] = [a, b].map(({ entry }) => entry.view?.probability ?? null);
+  // Images without a probability come last, whichever way the others are sorted.
+  return (p === null) - (q === null) || sign * (p - q);
+};
+const ORDERS = {
+  added: () => 0,
+  likely: byProbability(-1),
+  unlikely: byProbability(1),
+  name: (a, b) => a.entry.name.localeCompare(b.entry.name, "en", { numeric: true }),
+};
+
+function arrange() {
+  const list = $("cards");
+  const words = tools.find.value.toLowerCase().split(/\s+/).filter(Boolean);
+  let visibleCards = 0;
+  for (const { entry, card } of cards) {
+    const fits = !entry.view || shown.has(outcomeOf(entry.view));
+    visibleCards += show(card.element, fits && words.every((word) => textOf(entry).includes(word)));
+  }
+  show($("none"), cards.length > 0 && visibleCards === 0);
+  const focused = document.activeElement;
+  let place = list.firstElementChild;
+  for (const { card } of cards.toSorted(ORDERS[tools.sort.value])) {
+    if (card.element === place) place = place.nextElementSibling;
+    else list.insertBefore(card.element, place);
+  }
+  if (focused !== document.activeElement) focused.focus({ preventScroll: true });
+  say($("export-note"), `Export ${plural(chosen().length, "image")}, as shown:`);
+}
+
+function textOf({ name, view }) {
+  const said = view ? [view.explanation, ...view.evidence.flatMap((item) => [item.kind, item.detail, JSON.stringify(item.data)])] : [];
+  return [name, ...said].join("\n").toLowerCase();
+}
+
+/** Return the judged entries that the filter shows, in the order shown. */
+function chosen() {
+  const order = [...$("cards").children].filter((element) => !element.hidden);
+  const byElement = new Map(cards.map(({ entry, card }) => [card.element, entry]));
+  return order.map((element) => byElement.get(element)).filter((entry) => entry.view);
+}
+
+let news = "";
+let speaking = null;
+
+/** Tell a screen reader: while a batch is judged every ten seconds, and otherwise once things are quiet. */
+function announce(counts) {
+  const told = ["ai", "uncertain", "real", "error"]
+    .filter((outcome) => counts[outcome] || outcome !== "error")
+    .map((outcome) => `${counts[outcome]} ${OUTCOMES[outcome]}`);
+  const left = queue.unfinished ? `, ${queue.unfinished} to go` : "";
+  const text = cards.length ? `${told.join(", ")}${left}.` : "";
+  if (text === news) return;
+  news = text;
+  if (!queue.unfinished) {
+    clearTimeout(speaking);
+    speaking = null;
+  }
+  speaking ??= setTimeout(() => {
+    speaking = null;
+    say($("live"), news);
+  }, queue.unfinished ? 10_000 : 1000);
+}
+
+// ---- Export
+
+function download(content, name, type) {
+  const url = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+const EXPORTS = {
+  json: (entries) => [toJson(entries.map(({ view }) => view)), "application/json"],
+  csv: (entries) => [toCsv(entries.map(({ view }) => view)), "text/csv"],
+  async html(entries) {
+    const made = new Date().toISOString().slice(0, 16).replace("T", " ");
+    const lines = [
+      `Judged by ${visible(model.name)} ${visible(model.version)}. ${describeBudget(budget)}, if they are like those that calibrated the model.`,
+      `A verdict is an estimate with an error rate, not a proof. Made ${made} UTC.`,
+    ];
+    return [await makeReport(entries, plural(entries.length, "image"), lines), "text/html"];
+  },
+};
+
+for (const button of document.querySelectorAll("[data-export]")) {
+  button.addEventListener("click", async () => {
+    const kind = button.dataset.export;
+    const [content, type] = await EXPORTS[kind](chosen());
+    download(content, `pyrite-${new Date().toISOString().slice(0, 10)}.${kind}`, type);
+  });
+}
+
+// ---- The model's card
+
+$("about-button").addEventListener("click", () => {
+  say($("about-title"), `${visible(model.name)} ${visible(model.version)}`);
+  const { calibration, scope, licence, training } = model;
+  const facts = [
+    ["Made for", scope.description],
+    ["Licence", licence],
+    ["Calibrated on", `${plural(calibration.real_logits.length, "real image")} and ${plural(calibration.ai_logits.length, "AI image")}`],
+    ["Trained on", training && `${training.data.train.toLocaleString("en")} images of ${training.data.name}`],
+  ];
+  $("about-body").replaceChildren(
+    h("dl", { class: "facts" }, facts.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, visible(value))))),
+    model.card ? h("pre", { tabindex: 0, role: "region", "aria-label": "The model's card" }, model.card) : "",
+  );
+  $("about").showModal();
+});
+
+// ---- Begin
+
+for (const verdict of document.querySelectorAll(".guide .stamp")) verdict.prepend(mark(verdict.classList[1]));
+for (const button of document.querySelectorAll("[data-for]")) {
+  button.addEventListener("click", () => $(button.dataset.for).click());
+}
+listen({
+  zone: document.body,
+  pickers: ["pick", "pick-folder", "take-photo"].map($),
+  take,
+  refuse: (sentence) => notify("busy", sentence),
+});
+let sliding = false;
+$("slider").addEventListener("input", () => {
+  if (sliding) return;
+  sliding = true;
+  requestAnimationFrame(() => {
+    sliding = false;
+    setBudget();
+  });
+});
+$("tools").addEventListener("submit", (event) => event.preventDefault());
+$("tools").addEventListener("input", refresh);
+addEventListener("beforeunload", (event) => queue.unfinished && event.preventDefault());
+load();

@@ -1,0 +1,121 @@
+// The requests to the server that this page came from; there are no others.
+
+/** What went wrong with a request. `kind`: `lost` (no answer), `busy` (try later), `key`, or `refused`. */
+export class RequestError extends Error {
+  constructor(kind, code, message, wait = 0) {
+    super(message);
+    this.kind = kind;
+    this.code = code;
+    this.wait = wait; // seconds
+  }
+}
+
+const STALLED = "The server did not answer in time.";
+const SILENT = "The server does not answer.";
+let key = "";
+
+/** Send this key with every request from now on. It is kept in this page's memory alone. */
+export function setKey(value) {
+  key = value;
+}
+
+// Below wherever the page is, for servers behind a proxy with a path of its own.
+const address = (path) => new URL(path, document.baseURI);
+
+export const hasKey = () => key !== "";
+
+export async function getJson(path, seconds = 10) {
+  let answer;
+  try {
+    answer = await fetch(address(path), { headers: headers(), cache: "no-store", signal: AbortSignal.timeout(seconds * 1000) });
+  } catch {
+    throw new RequestError("lost", "no_answer", SILENT);
+  }
+  const body = await answer.text().catch(() => "");
+  return understand(answer.status, body, answer.headers.get("Retry-After"));
+}
+
+/** Say whether the server is there and ready. */
+export async function isReady() {
+  try {
+    return (await fetch(address("readyz"), { cache: "no-store", signal: AbortSignal.timeout(5000) })).ok;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Post one file, and return the JSON of the answer.
+ *
+ * @param path below the page's own
+ * @param file a File
+ * @param options `patience`: seconds without a sign of life; `onprogress`: called with the share that is sent, 0 to 1;
+ *   `signal`: ends it
+ */
+export function postFile(path, file, { patience, onprogress = () => {}, signal }) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(); // fetch does not tell how much has been sent.
+    let timer;
+    const give = (action) => (value) => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+      action(value);
+    };
+    const done = give(resolve);
+    const fail = give(reject);
+    const abort = () => {
+      request.abort();
+      fail(new RequestError("ended", "ended", "Ended."));
+    };
+    const watch = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        request.abort();
+        fail(new RequestError("lost", "no_answer", STALLED));
+      }, patience * 1000);
+    };
+    request.upload.addEventListener("progress", (event) => {
+      watch();
+      if (event.lengthComputable) onprogress(event.loaded / event.total);
+    });
+    request.upload.addEventListener("load", () => onprogress(1));
+    request.addEventListener("load", () => {
+      try {
+        done(understand(request.status, request.responseText, request.getResponseHeader("Retry-After")));
+      } catch (error) {
+        fail(error);
+      }
+    });
+    request.addEventListener("error", () => fail(new RequestError("lost", "no_answer", SILENT)));
+    signal?.addEventListener("abort", abort);
+    request.open("POST", address(path));
+    for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
+    const form = new FormData();
+    form.append("files", file, file.name);
+    request.send(form);
+    watch();
+  });
+}
+
+function headers() {
+  return { Accept: "application/json", ...(key && { Authorization: `Bearer ${key}` }) };
+}
+
+function understand(status, body, retryAfter) {
+  let content = null;
+  try {
+    content = JSON.parse(body);
+  } catch {
+    // Told below.
+  }
+  if (status >= 200 && status < 300 && content !== null) return content;
+  const said = typeof content?.error?.message === "string" ? content.error : null;
+  const code = said?.code ?? `http_${status}`;
+  if (status === 401 || status === 403) throw new RequestError("key", code, said?.message ?? "The server asks for a key.");
+  if (status === 502) throw new RequestError("lost", code, SILENT);
+  if (status === 429 || status === 503) {
+    const wait = Math.min(60, Math.max(1, Number(retryAfter) || 2));
+    throw new RequestError("busy", code, said?.message ?? "The server is busy.", wait);
+  }
+  throw new RequestError("refused", code, said?.message ?? `The server gave an answer that this page does not understand (${status}).`);
+}

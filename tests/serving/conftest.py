@@ -1,0 +1,65 @@
+"""Servers to ask: in this process without a network, and in a thread of it."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from asking import HERE, Server, eventually
+
+from pyrite.bundle import Bundle
+from pyrite.serving import Settings, create_app
+from pyrite.serving.run import bounded_protocol
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
+
+Serve = Callable[..., AbstractContextManager[Server]]
+
+
+@pytest.fixture(scope="session")
+def saved(bundle: Bundle) -> str:
+    return str(bundle.path)
+
+
+@pytest.fixture(scope="session")
+def extra() -> None:
+    """Skip where the extra is not installed."""
+    for package in ("fastapi", "limits", "pebble", "prometheus_client", "python_multipart", "uvicorn"):
+        pytest.importorskip(package, reason=f"The extra serve is not installed: there is no {package}.")
+
+
+@pytest.fixture(scope="session")
+def client(extra: None, saved: str) -> Iterator["TestClient"]:
+    from starlette.testclient import TestClient
+
+    with TestClient(create_app(Settings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def serve(extra: None, saved: str) -> Serve:
+    """Serve in a thread of this process."""
+    import uvicorn
+
+    @contextmanager
+    def serve(**settings: Any) -> Iterator[Server]:
+        chosen = Settings(bundle=saved, **settings)
+        listener = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            create_app(chosen), http=bounded_protocol(chosen), ws="none", log_config=None, access_log=False
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            assert eventually(lambda: server.started, 120)
+            yield Server(listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join(60)
+            listener.close()
+
+    return serve

@@ -1,0 +1,33 @@
+"""A preprocess whose images harm whoever decodes them; a module of its own, so that other processes can import it."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrite.image import Box
+from pyrite.preprocess import Preprocess
+
+SLOW, DEADLY, LONG = "red", "blue", "lime"
+"""Colours of images that never come to an end, that end the process, and that take a second."""
+
+
+@dataclass(frozen=True)
+class Hostile:
+    preprocess: Preprocess
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.preprocess.size
+
+    def apply(self, pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+        colour = tuple(pixels[0, 0])
+        if colour == (255, 0, 0):
+            time.sleep(1000)
+        if colour == (0, 0, 255):
+            os._exit(1)
+        if colour == (0, 255, 0):
+            time.sleep(1)
+        return self.preprocess.apply(pixels, box)

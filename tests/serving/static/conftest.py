@@ -1,0 +1,190 @@
+"""A server with a small bundle, and Debian's browser to look at its page."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from pyrite.bundle import BundleInfo, save_bundle
+from pyrite.golden import make_golden
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+def _build_model(checks: float = 3.0) -> bytes:
+    """Return an ONNX model that sees AI in bright images, and in a chessboard of pixels at the top left."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    light = np.indices((8, 8)).sum(0) % 2 == 0
+    weights = np.full((32, 32, 3), 0.1 / (32 * 32 * 3), np.float32)
+    weights[:8, :8] += np.where(light, 1, -1)[..., None] * checks / (8 * 8 * 3 * 75)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["float", "weights"], ["weighed"]),
+            helper.make_node("ReduceSum", ["weighed", "axes"], ["sum"], keepdims=0),
+            helper.make_node("Add", ["sum", "offset"], ["logit"]),
+        ],
+        "brightness",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ("N", 32, 32, 3))],
+        [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ("N",))],
+        [
+            numpy_helper.from_array(weights, "weights"),
+            numpy_helper.from_array(np.array([1, 2, 3], np.int64), "axes"),
+            numpy_helper.from_array(np.float32(-12.75), "offset"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+@pytest.fixture(scope="session")
+def served_bundle(extra: None, info: BundleInfo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mean brightness of 127.5 gives a logit of 0, and each step of 10 more gives 1 more."""
+    model = _build_model()
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    files = {"model.onnx": model, "golden.json": make_golden(info, model, list(images)), "card.md": b"# Card\n"}
+    folder: Path = tmp_path_factory.mktemp("served") / "brightness"
+    save_bundle(folder, info, files)
+    return folder
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def stop(self) -> None:
+        """Stop it as a power cut would."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def _find_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _start(bundle: Path, port: int, **settings: object) -> Served:
+    changes = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    command = [sys.executable, "-c", "from pyrite.cli import main; main()", "serve", "--bundle", str(bundle)]
+    process = subprocess.Popen([*command, "--port", str(port), *changes], start_new_session=True)
+    served = Served(f"http://127.0.0.1:{port}/", process)
+    for _ in range(1200):
+        with suppress(OSError), urllib.request.urlopen(f"{served.url}readyz") as answer:
+            if answer.status == 200:
+                return served
+        assert process.poll() is None, "The server did not start."
+        time.sleep(0.1)
+    served.stop()
+    raise AssertionError("The server did not become ready within two minutes.")
+
+
+@pytest.fixture
+def start(served_bundle: Path) -> Iterator[Callable[..., Served]]:
+    """Start a server, at a port where that matters; all are stopped in the end."""
+    started: list[Served] = []
+
+    def run(port: int | None = None, **settings: object) -> Served:
+        started.append(_start(served_bundle, port or _find_port(), **settings))
+        return started[-1]
+
+    yield run
+    for served in started:
+        served.stop()
+
+
+@pytest.fixture(scope="session")
+def server(served_bundle: Path) -> Iterator[Served]:
+    """One for all tests that leave it running."""
+    served = _start(served_bundle, _find_port())
+    yield served
+    served.stop()
+
+
+# Not for the whole session: its event loop would be in the way of other tests' own.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["Browser"]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("There is no Chromium. On Debian: apt-get install chromium")
+    # In a container, where one is root, Chromium has no sandbox of its own.
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def visiting(chromium: "Browser") -> Callable[[], AbstractContextManager[Callable[..., "Page"]]]:
+    """Give what opens a server's page; in the end, none of them may have broken a rule.
+
+    The rules: no error in a script, nothing that the policy forbids, and no request to anywhere else.
+    """
+
+    @contextmanager
+    def visiting() -> Iterator[Callable[..., "Page"]]:
+        broken: list[str] = []
+        contexts = []
+
+        def run(served: Served, *, ready: str = "#board", **options: Any) -> "Page":
+            context = chromium.new_context(**{"viewport": {"width": 1280, "height": 860}, **options})
+            contexts.append(context)
+            context.set_default_timeout(60_000)
+            page = context.new_page()
+            page.on("pageerror", lambda error: broken.append(f"error: {error}"))
+            # A request that fails is told there as well, and is the business of each test.
+            page.on(
+                "console",
+                lambda said: (
+                    said.type in ("error", "warning")
+                    and not said.text.startswith("Failed to load")
+                    and broken.append(said.text)
+                ),
+            )
+            page.on(
+                "request", lambda request: request.url.startswith((served.url, "blob:")) or broken.append(request.url)
+            )
+            page.goto(served.url)
+            page.locator(ready).wait_for()
+            return page
+
+        yield run
+        for context in contexts:
+            context.close()
+        assert broken == []
+
+    return visiting
+
+
+@pytest.fixture
+def visit(visiting: Callable[[], AbstractContextManager[Callable[..., "Page"]]]) -> Iterator[Callable[..., "Page"]]:
+    with visiting() as visit:
+        yield visit
+
+
+@pytest.fixture
+def page(visit: Callable[..., "Page"], server: Served) -> "Page":
+    """The page at desktop size."""
+    return visit(server)

@@ -1,0 +1,658 @@
+"""The page in a real browser: what a person does with it, and what could go wrong."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from pictures import SETTINGS, camera, chessboard, picture, plain, write
+
+import pyrite
+from pyrite.bundle import load_bundle
+from pyrite.decision import Policy
+from pyrite.detector import Detector
+from pyrite.serving.keys import hash_key
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
+expect = sync_api.expect
+expect.set_options(timeout=60_000)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    from conftest import Served
+
+STATIC = Path(pyrite.__file__).parent / "serving" / "static"
+AXE = Path(__file__).with_name("axe") / "axe.min.js"
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+HOSTILE = "<img src=x onerror=alert(1)>'\"&\u202egpj.png"
+SCRIPT = "</script><script>alert(2)</script><b onclick=alert(3)>"
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> list[Path]:
+    """Two AI, one by its own word; two real, one with a camera; one uncertain; one that is no image."""
+    return write(
+        tmp_path,
+        bright=picture(220),
+        words=picture(60, parameters=SETTINGS),
+        dark=picture(40),
+        camera__jpg=camera(),
+        large=picture(127, size=200),
+        broken=b"no image",
+    )
+
+
+def cards(page: "Page") -> "Locator":
+    return page.locator("#cards > li")
+
+
+def card(page: "Page", name: str) -> "Locator":
+    return cards(page).filter(has=page.get_by_role("heading", name=name, exact=True))
+
+
+def shown(page: "Page") -> list[str]:
+    return cards(page).locator("visible=true").locator(".what .name").all_text_contents()
+
+
+def judge(page: "Page", paths: list[Path]) -> None:
+    before = cards(page).count()
+    page.set_input_files("#pick", paths)
+    expect(cards(page)).to_have_count(before + len(paths))
+    expect(page.locator(".card.pending")).to_have_count(0)
+
+
+def slide(page: "Page", rate: str) -> None:
+    """Move the slider by its keys until it says this rate."""
+    slider = page.get_by_role("slider")
+    slider.focus()
+    slider.press("Home")
+    for _ in range(100):
+        page.wait_for_timeout(30)
+        if page.locator("#rate").inner_text() == rate:
+            return
+        slider.press("ArrowRight")
+    raise AssertionError(f"The slider has no {rate}.")
+
+
+def verdicts(page: "Page") -> dict[str, str]:
+    names = cards(page).locator(".what .name").all_text_contents()
+    return dict(zip(names, cards(page).locator(".stamp").all_text_contents(), strict=True))
+
+
+def exported(page: "Page", name: str) -> str:
+    with page.expect_download() as download:
+        page.get_by_role("button", name=name, exact=True).click()
+    return download.value.path().read_text("utf-8")
+
+
+def slow_down(page: "Page", *, latency: float = 0, upload: float = -1) -> None:
+    """Make the network slow: milliseconds for an answer, and bytes a second."""
+    conditions = {"offline": False, "latency": latency, "downloadThroughput": -1, "uploadThroughput": upload}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", conditions)
+
+
+def check_accessible(page: "Page") -> None:
+    page.evaluate(AXE.read_text("utf-8"))
+    # Cards that are far down are not drawn until they are looked at, and then not looked at by axe.
+    page.evaluate("for (const card of document.querySelectorAll('.card')) card.style.contentVisibility = 'visible'")
+    found = page.evaluate("axe.run({ resultTypes: ['violations'] })")
+    told = [
+        f"{problem['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for problem in found["violations"]
+        for node in problem["nodes"]
+    ]
+    assert told == []
+
+
+def test_each_image_is_a_card_with_verdict_probability_and_reason(
+    page: "Page", batch: list[Path], served_bundle: Path
+) -> None:
+    judge(page, batch)
+    assert verdicts(page) == {
+        "bright.png": "AI",
+        "words.png": "AI",
+        "dark.png": "Real",
+        "camera.jpg": "Real",
+        "large.png": "Uncertain",
+        "broken.png": "Unreadable",
+    }
+    detector = Detector(load_bundle(served_bundle))
+    for path in batch:
+        found = detector.detect(path.read_bytes())
+        there = card(page, path.name)
+        expect(there.locator(".why")).to_have_text(found.explanation)
+        if found.probability is not None:
+            score = f"{found.probability:.1%}" if 0.001 <= found.probability <= 0.999 else "%"
+            expect(there.locator(".odds")).to_contain_text(score)
+    expect(card(page, "broken.png").locator(".odds")).to_have_count(0)
+    # The shapes tell verdicts apart where the colours do not.
+    shapes = {there.locator(".stamp path, .stamp circle").first.get_attribute("d") for there in cards(page).all()}
+    assert len(shapes) == 4
+    expect(page.locator("#tally")).to_have_text("6 images")
+    expect(page.locator("#live")).to_have_text("2 AI, 1 Uncertain, 2 Real, 1 Unreadable.")
+
+
+def test_thumbnails_are_made_in_the_browser(page: "Page", batch: list[Path]) -> None:
+    judge(page, batch)
+    image = card(page, "bright.png").locator("img")
+    expect(image).to_have_attribute("src", re.compile("^blob:"))
+    assert image.evaluate("async (image) => (await image.decode(), [image.naturalWidth, image.naturalHeight])") == [
+        32,
+        32,
+    ]
+    expect(card(page, "broken.png").locator("img")).to_have_count(0)
+
+
+def test_the_ledger_is_grouped_by_how_far_evidence_can_be_trusted(page: "Page", batch: list[Path]) -> None:
+    judge(page, batch)
+    there = card(page, "words.png")
+    there.get_by_role("button", name=re.compile("Evidence")).click()
+    expect(there.locator(".group h4")).to_have_text(["Verified", "Asserted", "Inferred"])
+    verified, asserted, inferred = there.locator(".group").all()
+    expect(verified).to_contain_text("Nothing.")
+    expect(asserted.locator("blockquote")).to_have_text(["a duck, by a lake", "blurry"])
+    expect(asserted).to_contain_text("AUTOMATIC1111")
+    expect(asserted).to_contain_text("4183556137")
+    expect(asserted).to_contain_text("Can show what was written into the file")
+    expect(asserted).to_contain_text("Cannot prove it")
+    expect(inferred).to_contain_text("The pixels look like a real image's")
+    expect(inferred).to_contain_text("for real")
+    expect(there.locator(".chip.made")).to_have_text("AUTOMATIC1111, duck_v2")
+    there = card(page, "camera.jpg")
+    there.get_by_role("button", name=re.compile("Evidence")).click()
+    expect(there.locator(".group.asserted")).to_contain_text("1/125 s")
+    expect(there.locator(".group.asserted")).to_contain_text("takes no side")
+
+
+def test_one_image_alone_is_opened_at_once(page: "Page", batch: list[Path]) -> None:
+    judge(page, batch[:1])
+    expect(page.locator(".ledger")).to_be_visible()
+
+
+def test_the_slider_decides_all_cards_again_without_another_upload(
+    page: "Page", tmp_path: Path, served_bundle: Path
+) -> None:
+    levels = (80, 105, 118, 122, 126, 135, 180)
+    paths = write(tmp_path, **{f"a{level}": picture(level) for level in levels})
+    judge(page, paths)
+    posts: list[str] = []
+    page.on("request", lambda request: request.method == "POST" and posts.append(request.url))
+    told = []
+    for rate in ("1%", "5%", "20%", "30%"):  # The first and the last are the slider's ends.
+        slide(page, rate)
+        detector = Detector(load_bundle(served_bundle), max_fpr=float(rate[:-1]) / 100)
+        expected = {path.name: str(detector.detect(path.read_bytes()).verdict) for path in paths}
+        assert {name: verdict.lower() for name, verdict in verdicts(page).items()} == expected
+        told.append(expected)
+        meaning = f"Of 1,000 real photos at most about {rate[:-1]}0 would be called AI"
+        expect(page.locator("#meaning")).to_have_text(f"{meaning},")
+        expect(page.get_by_role("slider", name="Error budget")).to_have_attribute(
+            "aria-valuetext", f"{rate}. {meaning}."
+        )
+    assert told[0] != told[1] != told[2] != told[3]
+    assert posts == []
+
+
+def test_the_summary_counts_filters_sorts_and_finds(page: "Page", batch: list[Path]) -> None:
+    judge(page, batch)
+    outcomes = page.locator(".outcome")
+    expect(outcomes).to_have_text(["AI2", "Uncertain1", "Real2", "Unreadable1"])
+    page.get_by_role("button", name="Real 2").click()
+    expect(card(page, "dark.png")).to_be_hidden()
+    assert shown(page) == ["bright.png", "words.png", "large.png", "broken.png"]
+    expect(page.locator("#export-note")).to_have_text("Export 4 images, as shown:")
+    assert [found["path"] for found in json.loads(exported(page, "JSON"))] == shown(page)
+    page.get_by_role("button", name="Real 2").click()
+    page.get_by_label("Sort by").select_option("likely")
+    expect(cards(page).first.locator(".what .name")).to_have_text("bright.png")
+    assert shown(page)[-1] == "broken.png"
+    page.get_by_label("Sort by").select_option("name")
+    expect(cards(page).last.locator(".what .name")).to_have_text("words.png")
+    page.get_by_label("Find in names and evidence").fill("a duck")
+    expect(cards(page).locator("visible=true")).to_have_count(1)
+    assert shown(page) == ["words.png"]
+    page.get_by_label("Find in names and evidence").fill("nowhere")
+    expect(page.locator("#none")).to_be_visible()
+
+
+def test_exports_are_what_the_command_line_gives(page: "Page", batch: list[Path], served_bundle: Path) -> None:
+    judge(page, batch)
+    slide(page, "1%")
+    detector = Detector(load_bundle(served_bundle), max_fpr=0.01)
+    expected = [detector.detect(path.read_bytes(), path=path.name) for path in batch]
+    found = json.loads(exported(page, "JSON"))
+    assert found == json.loads(msgspec.json.encode(expected))
+    rows = list(csv.DictReader(io.StringIO(exported(page, "CSV").removeprefix("\ufeff"))))
+    assert [(row["path"], row["verdict"], row["error_code"]) for row in rows] == [
+        (str(item.path), str(item.verdict), item.error.code if item.error else "") for item in expected
+    ]
+
+
+def test_the_report_is_a_page_of_its_own(page: "Page", batch: list[Path], chromium: Any, tmp_path: Path) -> None:
+    judge(page, batch)
+    text = exported(page, "Report")
+    assert "<script" not in text
+    assert "default-src 'none'" in text
+    report = tmp_path / "report.html"
+    report.write_text(text, "utf-8")
+    context = chromium.new_context()
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    alone = context.new_page()
+    problems: list[str] = []
+    alone.on("console", lambda said: problems.append(said.text))
+    alone.goto(report.as_uri())
+    assert verdicts(alone) == verdicts(page)
+    expect(alone.locator("h1")).to_have_text("6 images")
+    expect(alone.locator("blockquote").first).to_have_text("a duck, by a lake")
+    assert alone.locator(".thumb img").first.evaluate("(image) => image.naturalWidth") == 32
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert problems == []
+    check_accessible(alone)
+    context.close()
+
+
+def test_a_map_is_drawn_on_demand_with_its_faithfulness(page: "Page", tmp_path: Path) -> None:
+    judge(page, write(tmp_path, chess=chessboard()))
+    page.get_by_role("button", name="Show what moved the score").click()
+    there = card(page, "chess.png")
+    canvas = there.get_by_role("img", name=re.compile("Most for AI: top left"))
+    expect(canvas).to_be_visible()
+    expect(there.locator(".conclusion")).to_have_text(
+        "The map does better than each of 19 random orders, so it is shown."
+    )
+    expect(there.locator(".explained")).to_contain_text(re.compile(r"Deletion: -?\d+\.\d\d log-odds of AI, .* ± "))
+    # Orange where the corner is, grey where nothing moves the score.
+    corner, middle = (
+        canvas.evaluate("(c, [x, y]) => [...c.getContext('2d').getImageData(x * c.width, y * c.height, 1, 1).data]", at)
+        for at in ([0.1, 0.1], [0.8, 0.8])
+    )
+    assert corner[0] > corner[2] + 60
+    assert abs(middle[0] - middle[2]) < 6
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as a picture").click()
+    assert download.value.suggested_filename == "chess-explained.png"
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+    slide(page, "1%")
+    expect(canvas).to_be_visible()
+
+
+def test_a_map_that_is_no_better_than_random_is_not_drawn(page: "Page", tmp_path: Path) -> None:
+    judge(page, write(tmp_path, plain=plain(200)))
+    page.get_by_role("button", name="Show what moved the score").click()
+    expect(page.locator(".nomap")).to_have_text("No map is shown: it is no better than random.")
+    expect(page.locator(".map")).to_have_count(0)
+    check_accessible(page)
+
+
+def test_an_explanation_that_fails_is_told_and_can_be_had_again(page: "Page", tmp_path: Path) -> None:
+    judge(page, write(tmp_path, chess=chessboard()))
+    error = {"code": "explanations_full", "message": "Too many wait.", "request_id": "7"}
+    page.route("**/v1/explain*", lambda route: route.fulfill(status=503, json={"error": error}))
+    page.get_by_role("button", name="Show what moved the score").press("Enter")
+    expect(page.locator(".failed")).to_have_text("There is no map: Too many wait.")
+    check_accessible(page)
+    page.unroute("**/v1/explain*")
+    again = page.get_by_role("button", name="Try again to show what moved the score")
+    expect(again).to_be_focused()
+    again.press("Enter")
+    expect(page.locator(".map")).to_be_visible()
+    expect(page.locator(".explained")).to_be_focused()
+    check_accessible(page)
+
+
+def test_files_and_folders_can_be_dropped(page: "Page", tmp_path: Path) -> None:
+    folder = tmp_path / "holiday"
+    (folder / "beach").mkdir(parents=True)
+    write(folder, b=picture(200))
+    write(folder / "beach", c=picture(50))
+    (folder / ".hidden").write_bytes(b"")
+    [single] = write(tmp_path, a=picture(100))
+    box = page.locator("#zone").bounding_box()
+    assert box
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(single), str(folder)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": box["x"] + 50, "y": box["y"] + 50, "data": data})
+        if kind == "dragOver":
+            expect(page.locator("body")).to_have_class("over")
+    expect(cards(page)).to_have_count(3)
+    expect(page.locator(".card.pending")).to_have_count(0)
+    assert sorted(verdicts(page)) == ["a.png", "holiday/b.png", "holiday/beach/c.png"]
+    expect(page.locator("body")).to_have_class("filled")
+
+
+def test_a_folder_can_be_picked(page: "Page", tmp_path: Path) -> None:
+    folder = tmp_path / "holiday"
+    (folder / "beach").mkdir(parents=True)
+    write(folder, b=picture(200))
+    write(folder / "beach", c=picture(50))
+    (folder / ".hidden").write_bytes(b"")
+    page.set_input_files("#pick-folder", folder)
+    expect(cards(page)).to_have_count(2)
+    expect(page.locator(".card.pending")).to_have_count(0)
+    assert sorted(verdicts(page)) == ["holiday/b.png", "holiday/beach/c.png"]
+
+
+def test_an_image_can_be_pasted(page: "Page") -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("""async () => {
+        const canvas = Object.assign(document.createElement("canvas"), { width: 32, height: 32 });
+        canvas.getContext("2d").fillRect(0, 0, 32, 32);
+        const blob = await new Promise((resolve) => canvas.toBlob(resolve));
+        await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+    }""")
+    page.keyboard.press("Control+V")
+    expect(cards(page).locator(".stamp")).to_have_text("Real")
+
+
+def test_a_photo_can_be_taken_where_there_is_a_camera(visit: Callable[..., "Page"], server: "Served") -> None:
+    page = visit(server, **PHONE)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Take a photo").click()
+    assert chooser.value.element.get_attribute("capture") == "environment"
+    chooser.value.set_files({"name": "photo.png", "mimeType": "image/png", "buffer": picture(200)})
+    expect(cards(page).locator(".stamp")).to_have_text("AI")
+
+
+def test_a_drop_without_files_is_told(page: "Page") -> None:
+    page.evaluate("""() => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.setData("text/uri-list", "https://example.org/a.png");
+        document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+    }""")
+    expect(page.locator("#notice")).to_contain_text("There was no file in that.")
+
+
+def test_a_few_files_are_sent_at_a_time_with_their_progress(page: "Page", tmp_path: Path) -> None:
+    slow_down(page, latency=300, upload=12_000)  # A file has about 3,000 bytes.
+    page.set_input_files("#pick", write(tmp_path, **{f"a{i}": picture(10 * i) for i in range(9)}))
+    expect(cards(page)).to_have_count(9)
+    expect(cards(page).locator(".stamp").get_by_text("Sending").first).to_be_visible()
+    expect(cards(page).locator(".stamp").get_by_text("Waiting").first).to_be_visible()
+    expect(page.locator("#tally")).to_have_text(re.compile(r"^\d of 9 images judged$"))
+    expect(page.locator(".card.pending")).to_have_count(0)
+    expect(page.locator("#tally")).to_have_text("9 images")
+    expect(page.locator("#progress")).to_be_hidden()
+    times = page.evaluate("""performance.getEntriesByType("resource")
+        .filter((entry) => entry.name.endsWith("/v1/detect")).map((entry) => [entry.startTime, entry.responseEnd])""")
+    assert len(times) == 9
+    assert max(sum(begin <= at < end for begin, end in times) for at, _ in times) == 3
+
+
+def test_hundreds_of_images_are_judged_and_decided_again(page: "Page", tmp_path: Path, served_bundle: Path) -> None:
+    page.evaluate("""() => {
+        const [create, revoke] = [URL.createObjectURL, URL.revokeObjectURL];
+        window.pictures = new Set();
+        URL.createObjectURL = (blob) => {
+            const url = create(blob);
+            if (blob.type === "image/png") pictures.add(url);
+            return url;
+        };
+        URL.revokeObjectURL = (url) => (pictures.delete(url), revoke(url));
+    }""")
+    paths = write(tmp_path, **{f"a{i}": picture(105 + i / 10) for i in range(300)})
+    judge(page, paths)
+    expect(page.locator("#tally")).to_have_text("300 images")
+    before = verdicts(page)
+    slide(page, "20%")
+    detector = Detector(load_bundle(served_bundle), max_fpr=0.2)
+    expected = {path.name: found.verdict for path, found in zip(paths, detector.detect_many(paths), strict=True)}
+    assert {name: verdict.lower() for name, verdict in verdicts(page).items()} == expected
+    assert before != verdicts(page)
+    assert len(json.loads(exported(page, "JSON"))) == 300
+    expect(page.locator(".thumb img")).to_have_count(300)
+    assert page.evaluate("pictures.size") == 300
+    page.get_by_label("Find in names and evidence").fill("a1")
+    page.get_by_role("button", name="Remove a1.png").click()
+    expect(cards(page)).to_have_count(299)
+    assert page.evaluate("pictures.size") == 299
+    page.get_by_role("button", name="Remove all").click()
+    expect(cards(page)).to_have_count(0)
+    expect(page.locator("#summary")).to_be_hidden()
+    assert page.evaluate("pictures.size") == 0
+    judge(page, paths[:2])
+    expect(cards(page).locator("visible=true")).to_have_count(2)  # What was looked for is forgotten.
+
+
+def test_hostile_names_and_metadata_are_inert(page: "Page", tmp_path: Path) -> None:
+    page.on("dialog", lambda dialog: pytest.fail(f"A script ran: {dialog.message}"))
+    settings = SETTINGS.replace("a duck, by a lake", SCRIPT).replace("duck_v2", "<b>x</b>")
+    content = picture(60, parameters=settings)
+    page.set_input_files("#pick", [{"name": HOSTILE, "mimeType": "image/png", "buffer": content}])
+    expect(page.locator(".card.pending")).to_have_count(0)
+    # The sign that turns the direction of text is written out.
+    expect(cards(page).locator(".what .name")).to_have_text(HOSTILE.replace("\u202e", "\\u202e"))
+    expect(page.locator("blockquote").first).to_have_text(SCRIPT)
+    expect(page.locator(".chip.made")).to_have_text("AUTOMATIC1111, <b>x</b>")
+    assert page.locator("#cards script, #cards b[onclick], #cards img[src=x]").count() == 0
+    assert json.loads(exported(page, "JSON"))[0]["path"] == HOSTILE
+    report = exported(page, "Report")
+    assert "<script" not in report
+    assert "<img src=x" not in report
+    page.wait_for_timeout(200)
+
+
+def test_a_file_that_is_too_large_is_told_without_sending_it(page: "Page", tmp_path: Path, server: "Served") -> None:
+    limit = page.evaluate("async () => (await (await fetch('/v1/limits')).json()).max_bytes")
+    large = tmp_path / "large.png"
+    with large.open("wb") as stream:
+        stream.truncate(limit + 1)
+    posts: list[str] = []
+    page.on("request", lambda request: request.method == "POST" and posts.append(request.url))
+    judge(page, [large])
+    expect(cards(page).locator(".stamp")).to_have_text("Unreadable")
+    assert posts == []
+    expected = {"code": "too_many_bytes", "message": f"The file is larger than the limit of {limit:,} bytes."}
+    expect(cards(page).locator(".why")).to_have_text(expected["message"])
+    assert json.loads(exported(page, "JSON"))[0]["error"] == expected
+
+
+def test_refusals_are_told_on_the_card_in_the_server_s_words(page: "Page", batch: list[Path]) -> None:
+    def refuse(route: Any) -> None:
+        error = {"code": "not_today", "message": "Not today, <b>sorry</b>.", "request_id": "7"}
+        route.fulfill(status=422, json={"error": error})
+
+    page.route("**/v1/detect", refuse)
+    judge(page, batch[:1])
+    expect(cards(page).locator(".why")).to_have_text("Not today, <b>sorry</b>.")
+    page.unroute("**/v1/detect")
+    page.get_by_role("button", name="Try again").click()
+    expect(cards(page).locator(".stamp")).to_have_text("AI")
+
+
+def test_a_busy_server_is_given_time(page: "Page", batch: list[Path]) -> None:
+    answers = []
+
+    def once(route: Any) -> None:
+        answers.append(1)
+        if len(answers) > 1:
+            route.continue_()
+        else:
+            error = {"code": "queue_full", "message": "Too many wait.", "request_id": "7"}
+            route.fulfill(status=503, headers={"Retry-After": "2"}, json={"error": error})
+
+    page.route("**/v1/detect", once)
+    page.set_input_files("#pick", batch[:2])
+    expect(page.locator("#notice")).to_contain_text("The server is busy.")
+    expect(page.locator(".card.pending")).to_have_count(0)
+    expect(page.locator("#notice")).to_have_text("")
+    assert verdicts(page) == {"bright.png": "AI", "words.png": "AI"}
+
+
+def test_too_many_requests_are_told_and_waited_for(page: "Page", batch: list[Path]) -> None:
+    error = {"code": "too_many_requests", "message": "Too many came.", "request_id": "7"}
+    page.route(
+        "**/v1/detect", lambda route: route.fulfill(status=429, headers={"Retry-After": "1"}, json={"error": error})
+    )
+    page.set_input_files("#pick", batch[:2])
+    notice = page.locator("#notice")
+    expect(notice).to_have_text(
+        "The server takes no more requests from here for now. 2 images wait, and this goes on in 1 second."
+    )
+    check_accessible(page)
+    page.unroute("**/v1/detect")
+    expect(page.locator(".card.pending")).to_have_count(0)
+    expect(notice).to_have_text("")
+
+
+def test_a_key_is_asked_for_and_sent(
+    visit: Callable[..., "Page"], start: Callable[..., "Served"], batch: list[Path]
+) -> None:
+    page = visit(start(api_keys=hash_key("sesame")), ready="#notice form")
+    page.set_input_files("#pick", batch[:2])  # They wait.
+    page.get_by_label("This server asks for a key.").fill("wrong")
+    with page.expect_response("**/v1/model") as answer:
+        page.get_by_role("button", name="Go on").click()
+    assert answer.value.status == 401
+    page.get_by_label("The server does not take this key. Another:").fill("sesame")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(".card.pending")).to_have_count(0)
+    assert verdicts(page) == {"bright.png": "AI", "words.png": "AI"}
+
+
+def test_a_batch_outlives_the_server(
+    visit: Callable[..., "Page"], start: Callable[..., "Served"], tmp_path: Path
+) -> None:
+    served = start()
+    page = visit(served)
+    slow_down(page, latency=400)
+    paths = write(tmp_path, **{f"a{i}": picture(200) for i in range(14)})
+    page.set_input_files("#pick", paths)
+    expect(page.locator("#tally")).to_have_text(re.compile("^[3-9] of 14"))
+    served.stop()
+    expect(page.locator("#notice")).to_contain_text("The server does not answer. What was judged is kept")
+    page.wait_for_timeout(1000)  # Answers that were on their way still come.
+    kept = page.locator(".card.ai").count()
+    assert 3 <= kept < 14
+    expect(page.locator("#notice")).to_contain_text(f"and {14 - kept} image")
+    page.wait_for_timeout(500)
+    assert page.locator(".card.ai").count() == kept
+    assert page.locator(".card.error").count() == 0
+    slide(page, "1%")  # It works without the server.
+    assert len(json.loads(exported(page, "JSON"))) == kept
+    start(int(served.url.rstrip("/").rpartition(":")[2]))
+    expect(page.locator(".card.ai")).to_have_count(14)
+    expect(page.locator("#notice")).to_have_text("")
+    found = json.loads(exported(page, "JSON"))
+    assert [item["path"] for item in found] == [path.name for path in paths]
+
+
+def test_another_model_behind_the_same_address_decides_only_what_it_judged(
+    page: "Page", tmp_path: Path, served_bundle: Path
+) -> None:
+    [old, new] = write(tmp_path, old=picture(60), new=picture(60))
+    judge(page, [old])
+    bundle = load_bundle(served_bundle)
+    info = msgspec.structs.replace(bundle.info, name="other", policy=Policy(max_fpr=0.05, max_fnr=0.001))
+    found = Detector(replace(bundle, info=info)).detect(new.read_bytes(), path=new.name)
+    model = {**json.loads(msgspec.json.encode(info)), "card": ""}
+    page.route(
+        "**/v1/detect", lambda route: route.fulfill(json={"detections": [json.loads(msgspec.json.encode(found))]})
+    )
+    page.route("**/v1/model", lambda route: route.fulfill(json=model))
+    judge(page, [new])
+    for rate in ("1%", "5%", "30%"):
+        slide(page, rate)
+        assert verdicts(page) == {"old.png": "Real", "new.png": "Uncertain"}
+
+
+def test_the_page_may_lie_in_a_folder_behind_a_proxy(page: "Page", server: "Served", batch: list[Path]) -> None:
+    page.route(f"{server.url}**", lambda route: route.abort())
+    # As a proxy does that takes its folder off the path.
+    page.route("**/folder/**", lambda route: route.continue_(url=route.request.url.replace("/folder/", "/")))
+    page.goto(f"{server.url}folder/")
+    page.locator("#board").wait_for()
+    judge(page, batch[:2])
+    assert verdicts(page) == {"bright.png": "AI", "words.png": "AI"}
+
+
+def test_the_page_waits_for_a_server_that_is_not_ready(page: "Page", server: "Served") -> None:
+    page.route("**/v1/model", lambda route: route.abort())
+    page.goto(server.url)
+    expect(page.locator("#notice")).to_contain_text("The server does not answer.")
+    page.unroute("**/v1/model")
+    expect(page.locator("#board")).to_be_visible()
+    expect(page.locator("#notice")).to_have_text("")
+
+
+def test_everything_can_be_done_by_keyboard(page: "Page", batch: list[Path]) -> None:
+    judge(page, batch)
+    page.locator("body").press("Tab")
+    expect(page.get_by_role("link", name="To the results")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    toggle = card(page, "bright.png").get_by_role("button", name="Evidence 1 of bright.png")
+    expect(toggle).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(toggle).to_have_attribute("aria-expanded", "true")
+    expect(card(page, "bright.png").locator(".ledger")).to_be_visible()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Remove bright.png")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(cards(page)).to_have_count(5)
+    # The focus goes to the next card.
+    expect(card(page, "words.png").get_by_role("button", name="Evidence")).to_be_focused()
+    page.get_by_role("button", name="Model: brightness 1").press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("small images")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [{}, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_no_violation_and_nothing_sticks_out(
+    visit: Callable[..., "Page"], server: "Served", batch: list[Path], scheme: str, size: dict[str, Any]
+) -> None:
+    page = visit(server, color_scheme=scheme, reduced_motion="reduce", **size)
+    check_accessible(page)
+    judge(page, batch)
+    card(page, "words.png").get_by_role("button", name=re.compile("Evidence")).click()
+    card(page, "bright.png").get_by_role("button", name=re.compile("Evidence")).click()
+    check_accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Real 2").click()
+    check_accessible(page)
+    page.get_by_role("button", name="Model: brightness 1").click()
+    check_accessible(page)
+
+
+def test_a_small_window_is_left_to_the_images(
+    visit: Callable[..., "Page"], server: "Served", batch: list[Path]
+) -> None:
+    page = visit(server, viewport={"width": 320, "height": 256})  # 1280 × 1024 at 400%
+    judge(page, batch)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    cards(page).last.scroll_into_view_if_needed()
+    budget = page.locator("#budget").bounding_box()
+    assert budget
+    assert budget["y"] + budget["height"] < 0
+
+
+def test_what_colours_tell_is_there_in_forced_colours(
+    visit: Callable[..., "Page"], server: "Served", batch: list[Path]
+) -> None:
+    page = visit(server, forced_colors="active")
+    judge(page, batch)
+    colours = page.locator("#stack .ai, #stack .real, #stack .error").evaluate_all(
+        "(parts) => parts.map((part) => getComputedStyle(part).backgroundColor)"
+    )
+    assert len(set(colours)) == 3
+
+
+def test_the_page_is_small_and_asks_nobody_else() -> None:
+    parts = [path for path in STATIC.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in parts) < 100_000
+    for path in parts:
+        foreign = re.findall(r"https?://[^\s\"')]*", path.read_text("utf-8"))
+        assert set(foreign) <= {"http://www.w3.org/2000/svg"}, path.name
+    html = (STATIC / "index.html").read_text("utf-8")
+    assert not re.search(r"<style|\bstyle=|\bon\w+=|<script(?! type=\"module\" src=)", html)

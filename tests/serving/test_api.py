@@ -1,0 +1,403 @@
+import base64
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from asking import FORM, HERE, PNG, form, part, picture
+from PIL import Image
+from starlette.testclient import TestClient
+
+from pyrite.bundle import Bundle
+from pyrite.serving import Settings, create_app, make_key
+from pyrite.serving.app import STATIC
+
+FILES: dict[str, bytes] = {
+    "bright.png": picture("white"),
+    "dark.jpg": picture("black", form="JPEG"),
+    "large.png": picture("white", 300),
+    "notes.png": b"no image",
+    "empty.png": b"",
+    "odd näme.png": picture("grey"),
+}
+
+
+def run(*arguments: str, cwd: Path) -> str:
+    command = [sys.executable, "-c", "from pyrite.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, encoding="utf-8").stdout
+
+
+def test_results_are_those_of_the_command_line(client: TestClient, saved: str, tmp_path: Path) -> None:
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+    expected = json.loads(run("detect", "--json", "--max-fpr", "0.2", "--bundle", saved, *FILES, cwd=tmp_path))
+    answer = client.post("/v1/detect?max_fpr=0.2", files=[("files", (name, FILES[name])) for name in FILES])
+    assert answer.status_code == 200
+    found = answer.json()
+    assert found["detections"] == expected
+    assert [one["error"] and one["error"]["code"] for one in expected] == [
+        None, None, None, "unsupported_format", "empty", None,
+    ]  # fmt: skip
+    assert (found["model"], found["max_fpr"]) == ({"name": "brightness", "version": "1"}, 0.2)
+    assert found["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("kind", ["image/png", "image/anything", "application/octet-stream"])
+def test_an_image_can_be_the_body(client: TestClient, kind: str) -> None:
+    [found] = client.post("/v1/detect", content=picture(), headers={"Content-Type": kind}).json()["detections"]
+    assert (found["verdict"], found["path"], found["max_fpr"]) == ("ai", None, 0.05)
+
+
+def test_large_files_go_by_disk_and_come_to_the_same(client: TestClient) -> None:
+    padded = picture() + bytes(3_000_000)
+    files = [("files", (f"{i}.png", padded)) for i in range(3)]
+    found = client.post("/v1/detect", files=files).json()["detections"]
+    alone = client.post("/v1/detect", files=files[:1]).json()["detections"]
+    assert [one["path"] for one in found] == ["0.png", "1.png", "2.png"]
+    assert {one["sha256"] for one in found} == {alone[0]["sha256"]}
+    assert {one["verdict"] for one in found} == {"ai"}
+
+
+def test_the_bundle_tells_enough_to_decide_again(client: TestClient, bundle: Bundle) -> None:
+    found = client.get("/v1/model").json()
+    assert list(found) == ["name", "version", "licence", "scope", "policy", "calibration", "training", "card"]
+    assert found["calibration"]["real_logits"] == list(bundle.info.calibration.real_logits)
+    assert found["policy"] == {"max_fpr": 0.05, "max_fnr": 0.05}
+    assert found["card"] == "# Card\n"
+
+
+def test_limits_are_told_and_the_smallest_budget_is_one(client: TestClient) -> None:
+    found = client.get("/v1/limits").json()
+    assert found["max_fpr"] == {"smallest": 0.01, "default": 0.05}
+    assert (found["max_files"], found["max_bytes"], found["timeout_seconds"]) == (100, 25_000_000, 60.0)
+    smallest = found["max_fpr"]["smallest"]
+    assert client.post(f"/v1/detect?max_fpr={smallest}", content=picture(), headers=PNG).status_code == 200
+
+
+def test_an_explanation_is_that_of_the_command_line(client: TestClient, saved: str, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(picture("white"))
+    expected = json.loads(run("explain", "a.png", "--json", "--out", "b.png", "--bundle", saved, cwd=tmp_path))
+    file = [("files", ("a.png", picture("white")))]
+    found = client.post("/v1/explain", files=file, headers={"Accept": "application/json"}).json()
+    shown = base64.b64decode(found.pop("picture"))
+    assert found.pop("request_id")
+    assert found == expected
+    assert shown == (tmp_path / "b.png").read_bytes()
+    answer = client.post("/v1/explain", files=file)
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content == shown
+    header = json.loads(answer.headers["x-pyrite-explanation"])
+    assert header == {key: expected[key] for key in header}
+    assert set(header) == {"leans", "better_than_random", "faithfulness", "input_size", "scored"}
+
+
+def test_an_explanation_takes_the_budget_of_its_request(client: TestClient) -> None:
+    headers = {**PNG, "Accept": "application/json"}
+    found = client.post("/v1/explain?max_fpr=0.3", content=picture(), headers=headers).json()
+    assert found["detection"]["max_fpr"] == 0.3
+    again = client.post("/v1/explain", content=picture(), headers=headers).json()
+    assert again["detection"]["max_fpr"] == 0.05
+
+
+def test_an_image_that_cannot_be_read_cannot_be_explained(client: TestClient) -> None:
+    answer = client.post("/v1/explain", content=b"no image", headers=PNG)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "unsupported_format")
+
+
+NO_FILE = part(b"x").replace(b'; filename="a.png"', b"")
+PACKED = {**PNG, "Content-Encoding": "gzip"}
+UNBOUND = {"Content-Type": "multipart/form-data"}
+ERRORS: list[tuple[str, str, dict[str, Any], int, str]] = [
+    ("GET", "/nothing", {}, 404, "not_found"),
+    ("GET", "/static/nothing.js", {}, 404, "not_found"),
+    ("GET", "/static/../app.py", {}, 404, "not_found"),
+    ("GET", "/static/%2e%2e/app.py", {}, 404, "not_found"),
+    ("GET", "/v1/detect", {}, 405, "method_not_allowed"),
+    ("DELETE", "/v1/model", {}, 405, "method_not_allowed"),
+    ("POST", "/v1/detect", {"content": b"x", "headers": {"Content-Type": "text/plain"}}, 415, "unsupported_media_type"),
+    ("POST", "/v1/detect", {}, 415, "unsupported_media_type"),
+    ("POST", "/v1/detect", {"content": b"x", "headers": PACKED}, 415, "unsupported_media_type"),
+    ("POST", "/v1/detect?max_fpr=0.001", {"content": b"x", "headers": PNG}, 422, "invalid_request"),
+    ("POST", "/v1/detect?max_fpr=1", {"content": b"x", "headers": PNG}, 422, "invalid_request"),
+    ("POST", "/v1/detect?max_fpr=nan", {"content": b"x", "headers": PNG}, 422, "invalid_request"),
+    ("POST", "/v1/detect?max_fpr=often", {"content": b"x", "headers": PNG}, 422, "invalid_request"),
+    ("POST", "/v1/detect?maxfpr=0.1", {"content": b"x", "headers": PNG}, 422, "invalid_request"),
+    ("POST", "/v1/detect", {"content": form(), "headers": FORM}, 422, "no_files"),
+    ("POST", "/v1/detect", {"content": form(part(b"x", name="image")), "headers": FORM}, 422, "unknown_field"),
+    ("POST", "/v1/detect", {"content": form(NO_FILE), "headers": FORM}, 422, "unknown_field"),
+    ("POST", "/v1/detect", {"content": part(b"x"), "headers": FORM}, 400, "malformed_body"),
+    ("POST", "/v1/detect", {"content": b"nonsense", "headers": FORM}, 400, "malformed_body"),
+    ("POST", "/v1/detect", {"content": b"", "headers": FORM}, 400, "malformed_body"),
+    ("POST", "/v1/detect", {"content": b"x", "headers": UNBOUND}, 400, "malformed_body"),
+    ("POST", "/v1/detect", {"content": form(*[part(b"")] * 101), "headers": FORM}, 413, "too_many_files"),
+    ("POST", "/v1/explain", {"content": form(part(b"x"), part(b"x")), "headers": FORM}, 413, "too_many_files"),
+    ("POST", "/v1/detect", {"content": bytes(25_000_001), "headers": PNG}, 413, "too_large"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "more", "status", "code"), ERRORS, ids=lambda value: str(value)[:40])
+def test_every_error_has_the_one_shape(
+    client: TestClient, method: str, path: str, more: dict[str, Any], status: int, code: str
+) -> None:
+    answer = client.request(method, path, **more)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    error = answer.json()["error"]
+    assert list(error) == ["code", "message", "request_id"]
+    assert error["code"] == code
+    assert error["request_id"] == answer.headers["x-request-id"]
+    assert error["message"].endswith(".")
+    assert status != 405 or answer.headers["allow"]
+
+
+def test_a_failure_of_the_server_is_told_without_its_details(saved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr("pyrite.detector.Detector.score", fail)
+    with TestClient(create_app(Settings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
+        answer = client.post("/v1/detect", content=picture(), headers=PNG)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_server_error")
+        assert "secret" not in answer.text
+        assert client.get("/healthz").status_code == 200
+
+
+def test_an_id_that_came_with_the_request_is_kept_and_a_strange_one_is_not(client: TestClient) -> None:
+    assert client.get("/healthz", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
+    assert client.get("/healthz", headers={"X-Request-ID": "<b>"}).headers["x-request-id"] != "<b>"
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/v1/limits", "/nothing"])
+def test_every_answer_has_the_headers_that_protect_a_browser(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert "http" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert len(headers.get_list("content-security-policy")) == 1
+    assert headers["cache-control"] == ("no-cache" if path == "/" and (STATIC / "index.html").is_file() else "no-store")
+
+
+def test_the_page_is_what_lies_there(client: TestClient) -> None:
+    answer = client.get("/")
+    if not (STATIC / "index.html").is_file():
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    else:
+        assert answer.content == (STATIC / "index.html").read_bytes()
+        assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_the_reference_makes_no_request_and_tells_every_path(client: TestClient) -> None:
+    page = client.get("/docs").text
+    assert re.findall(r"(?:src|href)=\"([^\"]*)\"", page) == ["openapi.json"]
+    assert "<script" not in page
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert f" {path}</code>" in page
+
+
+def test_the_document_is_complete(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    assert set(document["paths"]) == {
+        "/v1/detect", "/v1/explain", "/v1/model", "/v1/limits", "/healthz", "/readyz", "/metrics",
+    }  # fmt: skip
+    for name, schema in document["components"]["schemas"].items():
+        assert schema.get("description"), name
+    for name in ("Detections", "Detection", "Evidence", "Failure", "Card", "Bounds", "Error", "Explanation"):
+        for field, schema in document["components"]["schemas"][name]["properties"].items():
+            assert schema.get("description"), f"{name}.{field}"
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert operation["summary"]
+            assert operation["description"]
+            for status, response in operation["responses"].items():
+                assert response["description"], (path, status)
+                assert status == "200" or response["content"]["application/json"]["example"]["error"]["code"]
+    expected = {200, 400, 401, 403, 408, 413, 415, 421, 422, 429, 431, 500, 503, 504}
+    assert {str(status) for status in expected} == set(document["paths"]["/v1/detect"]["post"]["responses"])
+
+
+def test_examples_are_what_the_schemas_say_and_every_header_is_told(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    examples = 0
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                headers = {"X-Request-ID"} | {"401": {"WWW-Authenticate"}, "429": {"Retry-After"}}.get(status, set())
+                assert headers <= set(response["headers"]), (path, status)
+                for kind, content in response["content"].items():
+                    if kind == "application/json":
+                        schema = {**content["schema"], "components": document["components"]}
+                        jsonschema_rs.validator_for(schema).validate(content["example"])
+                        examples += 1
+    assert examples > 50
+
+
+def test_a_key_is_asked_for_where_there_are_any(saved: str) -> None:
+    (key, digest), (other, second) = make_key(), make_key()
+    app = create_app(Settings(bundle=saved, api_keys=(digest, second)))
+    with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
+        for wrong in ({}, {"X-API-Key": "wrong"}, {"Authorization": "Bearer "}, {"X-API-Key": digest}):
+            answer = client.get("/v1/model", headers=wrong)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+            assert answer.headers["www-authenticate"] == "Bearer"
+        assert client.post("/v1/detect", content=picture(), headers=PNG).status_code == 401
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/v1/model", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        assert client.post("/v1/detect", content=picture(), headers={**PNG, "X-API-Key": other}).status_code == 200
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/openapi.json").json()["paths"]["/v1/model"]["get"]["security"]
+
+
+def test_too_many_requests_are_told_when_to_come_again(saved: str) -> None:
+    (key, digest), (other, second) = make_key(), make_key()
+    settings = Settings(bundle=saved, rate_limit="3/minute", api_keys=(digest, second))
+    with TestClient(create_app(settings), base_url=HERE, raise_server_exceptions=False) as client:
+        seen = [client.get("/v1/limits", headers={"X-API-Key": key}) for _ in range(4)]
+        assert [answer.status_code for answer in seen] == [200, 200, 200, 429]
+        assert seen[-1].json()["error"]["code"] == "too_many_requests"
+        assert 1 <= int(seen[-1].headers["retry-after"]) <= 61
+        assert client.get("/v1/limits", headers={"X-API-Key": other}).status_code == 200
+        assert client.get("/healthz").status_code == 200
+
+
+def test_other_origins_may_ask_where_they_are_allowed(saved: str) -> None:
+    settings = Settings(bundle=saved, origins=("https://news.example",), api_keys=("1" * 64,))
+    with TestClient(create_app(settings), base_url=HERE, raise_server_exceptions=False) as client:
+        asked = {"Origin": "https://news.example", "Access-Control-Request-Method": "POST"}
+        allowed = client.options("/v1/detect", headers=asked)
+        assert allowed.headers["access-control-allow-origin"] == "https://news.example"
+        refused = client.get("/v1/model", headers={"Origin": "https://news.example"})
+        assert refused.status_code == 401
+        assert refused.headers["access-control-allow-origin"] == "https://news.example"
+        assert (
+            "access-control-allow-origin"
+            not in client.get("/v1/model", headers={"Origin": "https://x.example"}).headers
+        )
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": HERE}, 200),
+        ({"Origin": "https://localhost:444", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Origin": "https://news.example", "Sec-Fetch-Site": "cross-site"}, 200),
+        ({"Origin": "https://x.example"}, 403),
+        ({"Origin": "http://localhost:444"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": HERE, "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+def test_no_page_of_another_origin_can_have_images_judged(
+    allowing: TestClient, headers: dict[str, str], status: int
+) -> None:
+    answer = allowing.post("/v1/detect", content=picture(), headers={**PNG, **headers})
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["error"]["code"] == "cross_origin"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"Origin": "https://x.example", "Access-Control-Request-Method": "POST"},
+        {"Origin": "https://news.example", "Access-Control-Request-Method": "DELETE"},
+        {"Origin": "https://news.example", "Access-Control-Request-Method": "GET",
+         "Access-Control-Request-Private-Network": "true"},
+    ],
+)  # fmt: skip
+def test_a_preflight_that_is_refused_has_the_one_shape(allowing: TestClient, asked: dict[str, str]) -> None:
+    answer = allowing.options("/v1/detect", headers=asked)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "cross_origin")
+    assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.fixture(scope="module")
+def allowing(saved: str) -> Iterator[TestClient]:
+    app = create_app(Settings(bundle=saved, origins=("https://news.example",)))
+    with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("settings", "host", "status"),
+    [
+        ({}, "localhost:8000", 200),
+        ({}, "LOCALHOST", 200),
+        ({}, "127.0.0.1:8000", 200),
+        ({}, "[::1]:8000", 200),
+        ({}, "evil.example:8000", 421),
+        ({}, "127.0.0.1.evil.example", 421),
+        ({"host": "127.0.0.2"}, "127.0.0.2:1", 200),
+        ({"hosts": ("pyrite.example",)}, "pyrite.example", 200),
+        ({"hosts": ("pyrite.example",)}, "localhost", 421),
+        ({"host": "0.0.0.0"}, "anything.example", 200),
+        ({"host": "0.0.0.0", "hosts": ("pyrite.example",)}, "anything.example", 421),
+    ],
+)
+def test_a_server_of_this_machine_answers_to_no_strange_name(
+    saved: str, settings: dict[str, Any], host: str, status: int
+) -> None:
+    client = TestClient(create_app(Settings(bundle=saved, **settings)), raise_server_exceptions=False)
+    answer = client.get("/v1/model", headers={"Host": host})
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["error"]["code"] == "misdirected_request"
+    assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+def test_an_address_is_counted_as_its_network_and_no_header_changes_it(saved: str) -> None:
+    app = create_app(Settings(bundle=saved, rate_limit="1/minute"))
+
+    def ask(address: str, **headers: str) -> int:
+        return TestClient(app, base_url=HERE, client=(address, 1)).get("/v1/limits", headers=headers).status_code
+
+    assert [ask("192.0.2.1"), ask("192.0.2.1"), ask("192.0.2.2")] == [200, 429, 200]
+    assert ask("192.0.2.1", **{"X-Forwarded-For": "192.0.2.9"}) == 429
+    assert [ask("2001:db8::1"), ask("2001:db8::2"), ask("2001:db8:0:1::1")] == [200, 429, 200]
+
+
+def test_what_can_be_got_has_a_head(client: TestClient) -> None:
+    for path in ("/healthz", "/v1/limits", "/openapi.json"):
+        assert client.head(path).status_code == 200
+    assert client.head("/v1/detect").status_code == 405
+
+
+def test_metrics_tell_of_requests_images_and_rejections(saved: str) -> None:
+    with TestClient(create_app(Settings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
+        files = [("files", ("a.png", content)) for content in (picture("white"), picture("black"), b"no image")]
+        client.post("/v1/detect", files=files)
+        client.get("/nothing")
+        lines = client.get("/metrics").text.splitlines()
+    assert 'pyrite_requests_total{method="POST",route="/v1/detect",status="200"} 1.0' in lines
+    assert 'pyrite_requests_total{method="GET",route="other",status="404"} 1.0' in lines
+    assert {f'pyrite_images_total{{outcome="{outcome}"}} 1.0' for outcome in ("ai", "real", "error")} <= set(lines)
+    assert 'pyrite_rejections_total{code="not_found"} 1.0' in lines
+    assert "pyrite_queue_images 0.0" in lines
+    assert any(line.startswith("pyrite_batch_images_sum 3") for line in lines)
+
+
+def test_a_server_is_ready_when_it_has_started(saved: str) -> None:
+    app = create_app(Settings(bundle=saved))
+    before = TestClient(app, base_url=HERE, raise_server_exceptions=False)
+    answer = before.get("/readyz")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
+    assert before.get("/healthz").json() == {"status": "ok"}
+    with TestClient(app, base_url=HERE) as after:
+        assert after.get("/readyz").json() == {"status": "ready"}
+
+
+def test_an_animation_and_a_turned_photo_go_the_same_way(client: TestClient) -> None:
+    stream = io.BytesIO()
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("white", "black")]
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
+    [found] = client.post("/v1/detect", content=stream.getvalue(), headers=PNG).json()["detections"]
+    assert (found["frames"], found["format"], found["verdict"]) == (2, "GIF", "ai")

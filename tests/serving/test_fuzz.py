@@ -1,0 +1,46 @@
+"""The whole API under schemathesis: what it makes up from the OpenAPI document, valid and not, within a budget."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+import schemathesis
+from asking import Server
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS
+from schemathesis.schemas import APIOperation
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_no_request_finds_a_failure(serve: Callable[..., AbstractContextManager[Server]], mode: GenerationMode) -> None:
+    with serve(max_files=3, queue=8) as server:
+        schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/openapi.json")
+        # More files than allowed are a body that is too large.
+        schema.config.checks.negative_data_rejection.expected_statuses += ["413"]
+        operations = [result.ok() for result in schema.get_all_operations()]
+        assert len(operations) == 7
+        for operation in operations:
+            # Those that only tell something take nothing that could be wrong.
+            if mode is GenerationMode.POSITIVE or operation.method == "post":
+                fuzz(operation, mode)
+
+
+def fuzz(operation: APIOperation, mode: GenerationMode) -> None:
+    # No schema can say that bytes are an image, and what is none cannot be explained.
+    beyond = CHECKS.get_by_names(["positive_data_acceptance"]) if operation.path == "/v1/explain" else []
+
+    @given(operation.as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=60,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def ask(case: schemathesis.Case) -> None:
+        case.call_and_validate(timeout=30, excluded_checks=beyond)
+
+    ask()
