@@ -17,6 +17,7 @@ from typing import Any
 from pyrite.bundle import Bundle
 from pyrite.detector import Detector, prepare
 from pyrite.errors import ScanError
+from pyrite.image import Image
 from pyrite.results import Detection, Failure
 from pyrite.scale.copies import perceptual_hash
 from pyrite.scale.task import Settings
