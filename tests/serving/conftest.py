@@ -4,16 +4,17 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 from asking import HERE, Server, eventually
-from starlette.testclient import TestClient
 
 from pyrite.bundle import Bundle
 from pyrite.serving import Settings, create_app
 from pyrite.serving.run import bounded_protocol
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
 
 Serve = Callable[..., AbstractContextManager[Server]]
 
@@ -24,14 +25,24 @@ def saved(bundle: Bundle) -> str:
 
 
 @pytest.fixture(scope="session")
-def client(saved: str) -> Iterator[TestClient]:
+def extra() -> None:
+    """Skip where the extra is not installed."""
+    for package in ("fastapi", "limits", "pebble", "prometheus_client", "python_multipart", "uvicorn"):
+        pytest.importorskip(package, reason=f"The extra serve is not installed: there is no {package}.")
+
+
+@pytest.fixture(scope="session")
+def client(extra: None, saved: str) -> Iterator["TestClient"]:
+    from starlette.testclient import TestClient
+
     with TestClient(create_app(Settings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
         yield client
 
 
 @pytest.fixture
-def serve(saved: str) -> Serve:
+def serve(extra: None, saved: str) -> Serve:
     """Serve in a thread of this process."""
+    import uvicorn
 
     @contextmanager
     def serve(**settings: Any) -> Iterator[Server]:

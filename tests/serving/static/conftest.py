@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ def _build_model(checks: float = 3.0) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def served_bundle(info: BundleInfo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def served_bundle(extra: None, info: BundleInfo, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mean brightness of 127.5 gives a logit of 0, and each step of 10 more gives 1 more."""
     model = _build_model()
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
@@ -136,39 +136,52 @@ def chromium() -> Iterator["Browser"]:
         browser.close()
 
 
-@pytest.fixture
-def visit(chromium: "Browser") -> Iterator[Callable[..., "Page"]]:
-    """Open a server's page; in the end, none of them may have broken a rule.
+@pytest.fixture(scope="module")
+def visiting(chromium: "Browser") -> Callable[[], AbstractContextManager[Callable[..., "Page"]]]:
+    """Give what opens a server's page; in the end, none of them may have broken a rule.
 
     The rules: no error in a script, nothing that the policy forbids, and no request to anywhere else.
     """
-    broken: list[str] = []
-    contexts = []
 
-    def run(served: Served, *, ready: str = "#board", **options: Any) -> "Page":
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 860}, **options})
-        contexts.append(context)
-        context.set_default_timeout(60_000)
-        page = context.new_page()
-        page.on("pageerror", lambda error: broken.append(f"error: {error}"))
-        # A request that fails is told there as well, and is the business of each test.
-        page.on(
-            "console",
-            lambda said: (
-                said.type in ("error", "warning")
-                and not said.text.startswith("Failed to load")
-                and broken.append(said.text)
-            ),
-        )
-        page.on("request", lambda request: request.url.startswith((served.url, "blob:")) or broken.append(request.url))
-        page.goto(served.url)
-        page.locator(ready).wait_for()
-        return page
+    @contextmanager
+    def visiting() -> Iterator[Callable[..., "Page"]]:
+        broken: list[str] = []
+        contexts = []
 
-    yield run
-    for context in contexts:
-        context.close()
-    assert broken == []
+        def run(served: Served, *, ready: str = "#board", **options: Any) -> "Page":
+            context = chromium.new_context(**{"viewport": {"width": 1280, "height": 860}, **options})
+            contexts.append(context)
+            context.set_default_timeout(60_000)
+            page = context.new_page()
+            page.on("pageerror", lambda error: broken.append(f"error: {error}"))
+            # A request that fails is told there as well, and is the business of each test.
+            page.on(
+                "console",
+                lambda said: (
+                    said.type in ("error", "warning")
+                    and not said.text.startswith("Failed to load")
+                    and broken.append(said.text)
+                ),
+            )
+            page.on(
+                "request", lambda request: request.url.startswith((served.url, "blob:")) or broken.append(request.url)
+            )
+            page.goto(served.url)
+            page.locator(ready).wait_for()
+            return page
+
+        yield run
+        for context in contexts:
+            context.close()
+        assert broken == []
+
+    return visiting
+
+
+@pytest.fixture
+def visit(visiting: Callable[[], AbstractContextManager[Callable[..., "Page"]]]) -> Iterator[Callable[..., "Page"]]:
+    with visiting() as visit:
+        yield visit
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import io
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import msgspec
 import pytest
 from pictures import SETTINGS, camera, chessboard, picture
 
-from pyrite.bundle import load_bundle
+from pyrite.bundle import DEFAULT, load_bundle
 from pyrite.calibration import Calibration
 from pyrite.decision import Policy, Scope, decide, explain
 from pyrite.detector import Detector
@@ -23,6 +24,8 @@ from pyrite.results import Detection, Evidence, Strength, Verdict
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+Visiting = Callable[[], AbstractContextManager[Callable[..., "Page"]]]
 
 RATES = (0.01, 0.0123, 0.05, 0.1, 0.29, 0.3, 0.5, 0.99)
 FOUND = [
@@ -49,6 +52,13 @@ def run(page: "Page", module: str, body: str, **values: Any) -> Any:
         f"async ({{{names}}}) => {{ const own = await import('/static/{module}.js'); {body} }}",
         json.loads(msgspec.json.encode(values)),
     )
+
+
+@pytest.fixture(scope="module")
+def page(visiting: Visiting, server: Any) -> Iterator["Page"]:
+    """One for all: these tests only call functions of its modules."""
+    with visiting() as visit:
+        yield visit(server)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +91,7 @@ def test_verdicts_reasons_and_sentences_are_those_of_python(
 ) -> None:
     scope = Scope(min_side=32, max_side=2048, description="")
     sizes = [(32, 2048), (31, 500), (40, 12345)]
-    values = list(zip(calibration.p_real(logits[::25]).tolist(), calibration.p_ai(logits[::25]).tolist(), strict=True))
+    values = list(zip(calibration.p_real(logits[::99]).tolist(), calibration.p_ai(logits[::99]).tolist(), strict=True))
     # Where the shares in the sentences are rounded at a half, and where p-value and budget are the same.
     values += [(p, p) for p in (0.0005, 0.0015, 0.0025, 0.0345, 0.01, 0.05, 0.3, 1.0)]
     policies = [Policy(max_fpr=rate, max_fnr=other) for rate in RATES for other in (0.02, 0.05)]
@@ -139,33 +149,66 @@ def test_another_budget_gives_what_the_detector_gives_with_it(
     assert before != after
 
 
-def test_what_a_budget_means_is_counted_as_python_counts_it(page: "Page", calibration: Calibration) -> None:
-    model = {"calibration": calibration, "policy": Policy()}
-    for rate in RATES:
-        policy = Policy(max_fpr=rate)
-        p_values = zip(
-            calibration.p_real(calibration.ai_logits).tolist(),
-            calibration.p_ai(calibration.ai_logits).tolist(),
-            strict=True,
-        )
-        counts = Counter(str(decide(p, q, True, policy)[0]) for p, q in p_values)
-        shares = run(page, "budget", "return own.sharesOfAi(model, rate)", model=model, rate=rate)
-        assert shares == pytest.approx({v: counts[v] / len(calibration.ai_logits) for v in ("ai", "real", "uncertain")})
-        # Just above the border of `ai`, images are called so; at it, they are not.
-        borders = run(page, "budget", "return own.borders(model, rate)", model=model, rate=rate)
-        assert calibration.p_real(borders["ai"]) > rate >= calibration.p_real(borders["ai"] + 1e-9)
-        assert calibration.p_ai(borders["real"]) > policy.max_fnr >= calibration.p_ai(borders["real"] - 1e-9)
+@pytest.fixture(scope="module")
+def models(calibration: Calibration) -> list[dict[str, Any]]:
+    """One whose classes overlap, and one that tells them apart so well that a large budget finds no more."""
+    info = load_bundle(DEFAULT).info
+    return [
+        {"calibration": calibration, "policy": Policy()},
+        {"calibration": info.calibration, "policy": info.policy},
+    ]
+
+
+def count(model: dict[str, Any], logits: Sequence[float], rate: float) -> dict[str, float]:
+    """Return which share of these logits gets each verdict."""
+    calibration, policy = model["calibration"], Policy(max_fpr=rate, max_fnr=model["policy"].max_fnr)
+    p_values = zip(calibration.p_real(logits).tolist(), calibration.p_ai(logits).tolist(), strict=True)
+    counts = Counter(str(decide(p, q, True, policy)[0]) for p, q in p_values)
+    return {verdict: counts[verdict] / len(logits) for verdict in ("ai", "uncertain", "real")}
+
+
+def test_what_a_budget_means_is_counted_as_python_counts_it(page: "Page", models: list[dict[str, Any]]) -> None:
+    for model in models:
+        calibration = model["calibration"]
+        classes = [calibration.real_logits, calibration.ai_logits]
+        given = {"smallest": calibration.smallest_p_real, "default": 0.0123}
+        rates = [*run(page, "budget", "return own.budgets(given)", given=given), 0.5, 0.99]
+        body = "return rates.map((rate) => classes.map((logits) => own.sharesOf(logits, model, rate)))"
+        theirs = run(page, "budget", body, rates=rates, classes=classes, model=model)
+        useful = run(page, "budget", "return own.largestUseful(model)", model=model)
+        most = max(count(model, calibration.ai_logits, rate)["ai"] for rate in rates)
+        for rate, shares in zip(rates, theirs, strict=True):
+            real, ai = (count(model, logits, rate) for logits in classes)
+            assert shares == [pytest.approx(real), pytest.approx(ai)]
+            assert real["ai"] <= rate  # What is told in words.
+            assert (ai["ai"] < most) == (rate < useful)
+
+
+def test_borders_are_where_verdicts_change(page: "Page", models: list[dict[str, Any]]) -> None:
+    for model in models:
+        calibration, policy = model["calibration"], model["policy"]
+        for rate in RATES:
+            # Just above the border of `ai`, images are unlike real ones; at it, they are not.
+            borders = run(page, "budget", "return own.borders(model, rate)", model=model, rate=rate)
+            assert calibration.p_real(borders["ai"]) > rate >= calibration.p_real(borders["ai"] + 1e-9)
+            assert calibration.p_ai(borders["real"]) > policy.max_fnr >= calibration.p_ai(borders["real"] - 1e-9)
+            # Where they cross, `ai` begins with what is like AI images as well.
+            begins = max(borders.values())
+            assert count(model, [begins + 1e-9], rate)["ai"] == 1
+            assert count(model, [begins - 1e-9], rate)["ai"] == 0
+            told = run(page, "chart", "return own.borderOfAi(model, rate)", model=model, rate=rate)
+            assert float(told.rstrip("%")) == pytest.approx(100 * calibration.probability(begins), abs=0.05)
 
 
 @pytest.mark.parametrize(
     ("rate", "text"),
     [
-        (0.01, "Of 1,000 real photos about 10 would be called AI"),
-        (0.05, "Of 1,000 real photos about 50 would be called AI"),
-        (0.015, "Of 1,000 real photos about 15 would be called AI"),
-        (0.0015, "Of 10,000 real photos about 15 would be called AI"),
-        (0.0005, "Of 10,000 real photos about 5 would be called AI"),
-        (0.000012, "Of 1,000,000 real photos about 12 would be called AI"),
+        (0.01, "Of 1,000 real photos at most about 10 would be called AI"),
+        (0.05, "Of 1,000 real photos at most about 50 would be called AI"),
+        (0.015, "Of 1,000 real photos at most about 15 would be called AI"),
+        (0.0015, "Of 10,000 real photos at most about 15 would be called AI"),
+        (0.0005, "Of 10,000 real photos at most about 5 would be called AI"),
+        (0.000012, "Of 1,000,000 real photos at most about 12 would be called AI"),
     ],
 )
 def test_a_budget_is_told_as_a_count_of_photos(page: "Page", rate: float, text: str) -> None:
@@ -210,8 +253,7 @@ def test_csv_is_that_of_the_command_line(page: "Page", detections: list[Detectio
     assert theirs[-2]["path"] == f"'{HOSTILE}"
 
 
-def test_the_twin_is_the_one_that_the_page_uses(visit: Callable[..., "Page"], server: Any) -> None:
-    page = visit(server)
+def test_the_twin_is_the_one_that_the_page_uses(page: "Page", server: Any) -> None:
     loaded = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert f"{server.url}static/decision.js" in loaded
     assert f"{server.url}static/budget.js" in loaded

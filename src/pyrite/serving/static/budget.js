@@ -30,19 +30,27 @@ export function asPercent(rate) {
 
 export function describeBudget(rate) {
   const [count, of] = asCount(rate);
-  return `Of ${of.toLocaleString("en")} real photos about ${count.toLocaleString("en")} would be called AI`;
+  return `Of ${of.toLocaleString("en")} real photos at most about ${count.toLocaleString("en")} would be called AI`;
 }
 
-/** Return which shares of the AI images that calibrated the model get each verdict, by their pixels. */
-export function sharesOfAi(model, max_fpr) {
-  const shares = { ai: 0, real: 0, uncertain: 0 };
+/** Return which shares of these logits get each verdict, by the pixels. */
+export function sharesOf(logits, model, max_fpr) {
+  const shares = { ai: 0, uncertain: 0, real: 0 };
   const { calibration } = model;
   const policy = { ...model.policy, max_fpr };
-  for (const logit of calibration.ai_logits) {
+  for (const logit of logits) {
     const [verdict] = decide(pReal(calibration, logit), pAi(calibration, logit), true, policy);
-    shares[verdict] += 1 / calibration.ai_logits.length;
+    shares[verdict] += 1 / logits.length;
   }
   return shares;
+}
+
+/** Return the budget from which on a larger one finds no more: all scores that it adds are unlike AI images as well. */
+export function largestUseful(model) {
+  const { calibration } = model;
+  const { real } = borders(model, LARGEST);
+  const first = calibration.ai_logits.find((logit) => logit > real);
+  return first === undefined ? 0 : pReal(calibration, first);
 }
 
 /**

@@ -51,17 +51,15 @@ export function drawThumbnail(thumbnail, found, url = thumbnail?.url) {
 export function drawPlace(found, model) {
   if (found.logit === null || !model) return [];
   if (!inScope(model.scope, found.width, found.height)) {
-    return [h("p", { class: "fine" }, "Its score is not shown among those of the calibration, since the model was not made for such images.")];
+    return [h("p", { class: "fine" }, "The model was not made for images of this size. What its score is and what moved it tells nothing about them.")];
   }
   const label =
-    `The score among those of the calibration images. As high as this or higher: ${perMille(found.p_real)} of the real ` +
-    `images. As low or lower: ${perMille(found.p_ai)} of the AI images.`;
+    `The score among those of the calibration images. As high as this or higher: ${percent(found.p_real)} of the real ` +
+    `images. As low or lower: ${percent(found.p_ai)} of the AI images.`;
   return [
     h("figure", { class: "place" }, drawChart(model, found.max_fpr, [found.logit], label), h("figcaption", {}, label)),
   ];
 }
-
-const perMille = (p) => (p < 0.001 ? "under 0.1%" : `${(100 * p).toFixed(1)}%`);
 
 /** Return the facts of a file. */
 export function drawFacts(found, file) {
@@ -98,7 +96,7 @@ export class Card {
       chips: h("ul", { class: "chips", "aria-label": "Evidence" }),
       pieces: h("b", {}),
       bar: h("progress", { max: 1, "aria-labelledby": `${id}-name` }),
-      looks: h("div", { class: "looks" }),
+      place: h("div", {}),
       ledger: h("div", { class: "ledger" }),
       map: h("div", { class: "explained", tabindex: -1, "aria-live": "polite" }),
     };
@@ -116,7 +114,7 @@ export class Card {
       "×",
     );
     part.explain = h("button", { type: "button", class: "explain", onclick: () => hooks.explain(this) }, "Show what moved the score");
-    part.body = h("div", { class: "body", id: `${id}-body`, hidden: true }, part.looks, part.ledger);
+    part.body = h("div", { class: "body", id: `${id}-body`, hidden: true }, h("div", { class: "looks" }, part.place, part.explain, part.map), part.ledger);
     this.#parts = part;
     this.element = h(
       "li",
@@ -128,8 +126,8 @@ export class Card {
         h(
           "div",
           { class: "what" },
+          part.name, // Before the verdict for whoever goes from heading to heading.
           part.verdict,
-          part.name,
           part.why,
           part.bar,
           part.chips,
@@ -201,7 +199,7 @@ export class Card {
     const { entry } = this;
     const found = entry.view;
     const part = this.#parts;
-    part.looks.replaceChildren(...drawPlace(found, entry.model), part.explain, part.map);
+    part.place.replaceChildren(...drawPlace(found, entry.model));
     part.ledger.replaceChildren(...drawLedger(found.evidence), drawFacts(found, entry.file));
   }
 }

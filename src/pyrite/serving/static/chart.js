@@ -89,6 +89,7 @@ function makeScale(calibration) {
 
 /** Return the probability from which a model calls images AI, as a text. */
 export function borderOfAi(model, max_fpr) {
-  const p = probability(model.calibration, borders(model, max_fpr).ai);
+  const { real, ai } = borders(model, max_fpr);
+  const p = probability(model.calibration, Math.max(real, ai));
   return `${(100 * p).toLocaleString("en", { maximumFractionDigits: p > 0.99 ? 2 : 1 })}%`;
 }

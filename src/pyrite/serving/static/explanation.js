@@ -1,5 +1,5 @@
 // The map of what moved the score, drawn over the picture; and how far to trust it.
-import { h, s, visible } from "./dom.js";
+import { h, s } from "./dom.js";
 
 const LONGEST = 448; // pixels
 const STRONGEST = 0.8; // How far the colour of the largest value covers the picture.
@@ -12,6 +12,7 @@ export async function drawExplanation(found, thumbnail) {
   const { faithfulness: figures, leans, moved } = found;
   const count = figures.random_deletion.length;
   const scores = figures.random_deletion.map((value, i) => figures.random_insertion[i] - value);
+  const towards = leans === "ai" ? "AI" : "real";
   const own = figures.insertion - figures.deletion;
   const asGood = scores.filter((score) => score >= own).length;
   const conclusion = found.better_than_random
@@ -21,8 +22,8 @@ export async function drawExplanation(found, thumbnail) {
     found.better_than_random ? await drawMap(moved, thumbnail) : h("p", { class: "nomap" }, "No map is shown: it is no better than random."),
     h("p", { class: "conclusion" }, conclusion),
     drawScores(own, scores),
-    h("p", { class: "fine" }, `Deletion: ${figure(figures.deletion)} log-odds of ${visible(leans)}, ${among(figures.random_deletion)} (lower is better).`),
-    h("p", { class: "fine" }, `Insertion: ${figure(figures.insertion)} log-odds of ${visible(leans)}, ${among(figures.random_insertion)} (higher is better).`),
+    h("p", { class: "fine" }, `Deletion: ${figure(figures.deletion)} log-odds of ${towards}, ${among(figures.random_deletion)} (lower is better).`),
+    h("p", { class: "fine" }, `Insertion: ${figure(figures.insertion)} log-odds of ${towards}, ${among(figures.random_insertion)} (higher is better).`),
     found.better_than_random &&
       h(
         "p",

@@ -4,9 +4,14 @@ const MOST = 10_000; // files of one drop; more is a job for `pyrite detect -r`
 
 /** Call `take(files)` with `[{file, name}]` whenever there are any, and `refuse(sentence)` where there is something else. */
 export function listen({ zone, pickers, take, refuse }) {
+  const give = (files) => {
+    if (files.length) take(files.slice(0, MOST));
+    if (files.length > MOST) refuse(`Only the first ${MOST.toLocaleString("en")} files were taken.`);
+  };
   for (const input of pickers) {
     input.addEventListener("change", () => {
-      take([...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
+      const files = [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
+      give(files.filter(({ name }) => !name.includes("/.")));
       input.value = ""; // The same file may be picked again.
     });
   }
@@ -14,7 +19,7 @@ export function listen({ zone, pickers, take, refuse }) {
     const files = [...event.clipboardData.files];
     if (!files.length) return;
     event.preventDefault();
-    take(files.map((file) => ({ file, name: file.name })));
+    give(files.map((file) => ({ file, name: file.name })));
   });
 
   let inside = 0; // Enter and leave come for every element on the way.
@@ -33,9 +38,8 @@ export function listen({ zone, pickers, take, refuse }) {
     event.preventDefault();
     mark(0);
     const found = await dropped(event.dataTransfer);
-    if (found.length) take(found);
-    if (found.length === MOST) refuse(`Only the first ${MOST.toLocaleString("en")} files were taken.`);
-    else if (!found.length) refuse("There was no file in that. Save the picture first, then drop it here.");
+    give(found);
+    if (!found.length) refuse("There was no file in that. Save the picture first, then drop it here.");
   });
 }
 
@@ -49,7 +53,7 @@ async function dropped(data) {
 }
 
 async function walk(entry, found) {
-  if (found.length >= MOST) return;
+  if (found.length > MOST) return;
   if (entry.isFile) {
     try {
       const file = await new Promise((resolve, reject) => entry.file(resolve, reject));

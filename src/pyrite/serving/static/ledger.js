@@ -112,14 +112,13 @@ function drawData(data) {
   return h(
     "dl",
     {},
-    Object.entries(data).map(([name, value]) =>
-      h("div", {}, h("dt", {}, visible(name.replaceAll("_", " "))), h("dd", {}, drawValue(name, value))),
-    ),
+    Object.entries(data)
+      .filter(([, value]) => value !== null)
+      .map(([name, value]) => h("div", {}, h("dt", {}, visible(name.replaceAll("_", " "))), h("dd", {}, drawValue(name, value)))),
   );
 }
 
 function drawValue(name, value) {
-  if (value === null) return "–";
   if (Array.isArray(value)) return value.length ? h("ul", {}, value.map((inner) => h("li", {}, drawValue(name, inner)))) : "none";
   if (typeof value === "object") return drawData(value);
   if (name === "exposure_time" && value > 0 && value < 0.4) return `1/${Math.round(1 / value)} s`;

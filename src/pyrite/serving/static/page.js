@@ -1,5 +1,5 @@
 // The page: it holds the images and what was said of them, and puts the parts together.
-import { asPercent, budgets, describeBudget, sharesOfAi } from "./budget.js";
+import { asPercent, budgets, describeBudget, largestUseful, sharesOf } from "./budget.js";
 import { Card, outcomeOf, OUTCOMES } from "./card.js";
 import { borderOfAi, drawChart } from "./chart.js";
 import { decideAgain, inScope } from "./decision.js";
@@ -9,7 +9,7 @@ import { listen } from "./files.js";
 import { toCsv, toJson } from "./formats.js";
 import { Queue } from "./queue.js";
 import { makeReport } from "./report.js";
-import { getJson, postFile, setKey } from "./server.js";
+import { getJson, hasKey, postFile, setKey } from "./server.js";
 import { makeThumbnail } from "./thumbnail.js";
 
 const $ = (id) => document.getElementById(id);
@@ -38,29 +38,30 @@ const queue = new Queue({
     if (!same) model = await getJson("v1/model").catch(() => model);
     return model;
   },
-  status(state, seconds) {
-    trouble = { state, seconds };
-    if (state === "key") askForKey(load);
+  status(state, error) {
+    trouble = { state, ...error };
+    if (state === "key") askForKey();
     else tellTrouble();
   },
-  async returned() {
-    return load();
-  },
+  returned: load,
 });
 
 /** Ask what the server is, until it says so. Returns whether it did. */
 async function load() {
-  try {
-    [model, limits] = await Promise.all([getJson("v1/model"), getJson("v1/limits")]);
-  } catch (error) {
-    if (error.kind === "key") {
-      askForKey(load);
-      return false;
+  for (;;) {
+    try {
+      [model, limits] = await Promise.all([getJson("v1/model"), getJson("v1/limits")]);
+      break;
+    } catch (error) {
+      if (error.kind === "key") {
+        askForKey();
+        return false;
+      }
+      notify("lost", `${error.message} The page tries again every few seconds.`);
+      await new Promise((go) => setTimeout(go, 2000));
     }
-    notify("lost", `${error.message} The page tries again every few seconds.`);
-    await new Promise((go) => setTimeout(go, 2000));
-    return load();
   }
+  trouble = { state: "well" };
   notify();
   describeServer();
   queue.start(limits);
@@ -69,11 +70,13 @@ async function load() {
 
 /** Say why nothing is sent, and how much waits for that; to be called again when that changes. */
 function tellTrouble() {
-  const { state, seconds } = trouble;
+  const { state, code, wait } = trouble;
   const left = `${plural(queue.unfinished, "image")} ${queue.unfinished === 1 ? "waits" : "wait"}`;
   if (state === "well") notify();
-  else if (state === "busy") notify("busy", `The server is busy. ${left}, and this goes on in ${plural(seconds, "second")}.`);
-  else if (state === "lost") {
+  else if (state === "busy") {
+    const why = code === "too_many_requests" ? "The server takes no more requests from here for now." : "The server is busy.";
+    notify("busy", `${why} ${left}, and this goes on in ${plural(wait, "second")}.`);
+  } else if (state === "lost") {
     notify("lost", `The server does not answer. What was judged is kept, and ${left}. This goes on by itself when it is back.`);
   }
 }
@@ -86,7 +89,8 @@ function notify(kind = "", ...content) {
   notice.replaceChildren(...(kind ? [h("p", {}, content)] : []));
 }
 
-function askForKey(then) {
+function askForKey() {
+  const asked = hasKey() ? "The server does not take this key. Another:" : "This server asks for a key.";
   const input = h("input", { type: "password", id: "key", autocomplete: "off", required: true });
   const form = h(
     "form",
@@ -94,13 +98,14 @@ function askForKey(then) {
       onsubmit(event) {
         event.preventDefault();
         setKey(input.value);
-        then();
+        load();
       },
     },
-    h("label", { for: "key" }, "This server asks for a key."),
+    h("label", { for: "key" }, asked),
     input,
     h("button", { type: "submit", class: "primary" }, "Go on"),
   );
+  notify();
   notify("key", form);
   input.focus();
 }
@@ -138,14 +143,15 @@ function setBudget() {
   const meaning = describeBudget(budget);
   $("slider").setAttribute("aria-valuetext", `${asPercent(budget)}. ${meaning}.`);
   say($("rate"), asPercent(budget));
-  say($("meaning"), `${meaning}.`);
-  const shares = sharesOfAi(model, budget);
-  const of = (share) => Math.round(1000 * share).toLocaleString("en");
-  say(
-    $("tradeoff"),
-    `Of 1,000 AI images, ${of(shares.ai)} would be called AI, ${of(shares.uncertain)} uncertain and ${of(shares.real)} real. ` +
-      `By the pixels, AI begins at a probability of ${borderOfAi(model, budget)}. All this is of images like those that calibrated the model.`,
-  );
+  say($("meaning"), `${meaning},`);
+  const { real_logits, ai_logits } = model.calibration;
+  [real_logits, ai_logits].forEach((logits, i) => {
+    const shares = Object.values(sharesOf(logits, model, budget));
+    shares.forEach((share, j) => say($("shares").rows[i + 1].cells[j + 1], Math.round(1000 * share).toLocaleString("en")));
+  });
+  const useful = largestUseful(model);
+  const enough = `A budget above ${asPercent(useful)} finds no more with this model, and makes more images uncertain.`;
+  say($("tradeoff"), `By the pixels, AI begins at a probability of ${borderOfAi(model, budget)}. ${budget > useful ? enough : ""}`);
   refresh();
 }
 
@@ -216,6 +222,7 @@ $("clear").addEventListener("click", () => {
   for (const { entry } of cards) discard(entry);
   cards.length = 0;
   $("cards").replaceChildren();
+  $("tools").reset();
   document.body.classList.remove("filled");
   document.querySelector("[data-for=pick]").focus();
   refresh();
@@ -282,11 +289,11 @@ const toggles = Object.fromEntries(
 
 let planned = false;
 
-/** Bring all but the cards themselves up to date, once before the next picture. */
+/** Bring all but the cards themselves up to date; while many are judged, only now and then. */
 function refresh() {
   if (planned) return;
   planned = true;
-  requestAnimationFrame(() => {
+  setTimeout(() => {
     planned = false;
     if (!model) return;
     const counts = countOutcomes();
@@ -295,7 +302,7 @@ function refresh() {
     drawBudgetChart();
     announce(counts);
     if (trouble.state !== "well") tellTrouble();
-  });
+  }, queue.unfinished ? 200 : 0);
 }
 
 function countOutcomes() {
@@ -349,9 +356,7 @@ function arrange() {
     else list.insertBefore(card.element, place);
   }
   if (focused !== document.activeElement) focused.focus({ preventScroll: true });
-  const count = chosen().length;
-  const waiting = queue.unfinished ? ` ${plural(queue.unfinished, "image")} still ${queue.unfinished === 1 ? "waits" : "wait"}.` : "";
-  say($("export-note"), `What is shown, at this budget: ${plural(count, "image")}.${waiting}`);
+  say($("export-note"), `Export ${plural(chosen().length, "image")}, as shown:`);
 }
 
 function textOf({ name, view }) {
@@ -366,22 +371,26 @@ function chosen() {
   return order.map((element) => byElement.get(element)).filter((entry) => entry.view);
 }
 
-let announced = "";
-let speaking;
+let news = "";
+let speaking = null;
 
-/** Tell a screen reader, once things are quiet. */
+/** Tell a screen reader: while a batch is judged every ten seconds, and otherwise once things are quiet. */
 function announce(counts) {
   const told = ["ai", "uncertain", "real", "error"]
     .filter((outcome) => counts[outcome] || outcome !== "error")
     .map((outcome) => `${counts[outcome]} ${OUTCOMES[outcome]}`);
   const left = queue.unfinished ? `, ${queue.unfinished} to go` : "";
   const text = cards.length ? `${told.join(", ")}${left}.` : "";
-  if (text === announced) return;
-  clearTimeout(speaking);
-  speaking = setTimeout(() => {
-    announced = text;
-    say($("live"), text);
-  }, 1000);
+  if (text === news) return;
+  news = text;
+  if (!queue.unfinished) {
+    clearTimeout(speaking);
+    speaking = null;
+  }
+  speaking ??= setTimeout(() => {
+    speaking = null;
+    say($("live"), news);
+  }, queue.unfinished ? 10_000 : 1000);
 }
 
 // ---- Export

@@ -18,7 +18,7 @@ export class Queue {
   #held = true;
 
   /**
-   * @param hooks `changed(entry)`; `model(entry)`: gives the model that judged it; `status(state, seconds)` with `well`,
+   * @param hooks `changed(entry)`; `model(entry)`: gives the model that judged it; `status(state, error)` with `well`,
    *   `lost`, `busy` or `key`; `returned()`: the server is back, and what it answers may be new
    */
   constructor(hooks) {
@@ -70,8 +70,7 @@ export class Queue {
     const { max_bytes, timeout_seconds } = this.#limits;
     entry.stop = new AbortController();
     if (entry.file.size > max_bytes) {
-      const [has, most] = [entry.file.size, max_bytes].map(inMegabytes);
-      const message = `The file has ${has}, and this server takes ${most} at most.`;
+      const message = `The file is larger than the limit of ${max_bytes.toLocaleString("en")} bytes.`;
       return unread(entry, { code: "too_many_bytes", message });
     }
     const progress = (sent) => {
@@ -123,10 +122,11 @@ export class Queue {
   }
 
   /** Stop sending until there is a reason to go on. */
-  async #hold({ kind, wait }) {
+  async #hold(error) {
     if (this.#held) return;
     this.#held = true;
-    this.hooks.status(kind, wait);
+    const { kind, wait } = error;
+    this.hooks.status(kind, error);
     if (kind === "key") return; // The page goes on by `start`.
     if (kind === "busy") await sleep(wait);
     else {
@@ -159,10 +159,6 @@ function unread(entry, error) {
     model: null,
     error,
   };
-}
-
-function inMegabytes(bytes) {
-  return `${(bytes / 1e6).toLocaleString("en", { maximumSignificantDigits: 3 })} MB`;
 }
 
 async function isGone(file) {

@@ -44,8 +44,8 @@ async function drawEntry({ view, file, name, model, thumbnail, map }) {
       h(
         "div",
         { class: "what" },
-        h("p", { class: "verdict" }, drawVerdict(view)),
         h("h2", { class: "name" }, h("bdi", {}, visible(name))),
+        h("p", { class: "verdict" }, drawVerdict(view)),
         h("p", { class: "why" }, visible(view.explanation)),
         h("ul", { class: "chips" }, drawChips(view)),
       ),

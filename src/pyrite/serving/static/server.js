@@ -22,6 +22,8 @@ export function setKey(value) {
 // Below wherever the page is, for servers behind a proxy with a path of its own.
 const address = (path) => new URL(path, document.baseURI);
 
+export const hasKey = () => key !== "";
+
 export async function getJson(path, seconds = 10) {
   let answer;
   try {

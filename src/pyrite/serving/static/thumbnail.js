@@ -26,15 +26,13 @@ export async function makeThumbnail(file) {
 async function draw(file) {
   const image = await createImageBitmap(file);
   const scale = Math.min(1, SIDE / Math.max(image.width, image.height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(image.width * scale));
-  canvas.height = Math.max(1, Math.round(image.height * scale));
+  const canvas = new OffscreenCanvas(...[image.width, image.height].map((side) => Math.max(1, Math.round(side * scale))));
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
   const tiny = Math.max(image.width, image.height) <= TINY;
   image.close();
   const lossless = tiny || /png|gif|webp|svg/.test(file.type); // They may be transparent.
-  const blob = await new Promise((resolve) => canvas.toBlob(resolve, lossless ? "image/png" : "image/jpeg", 0.85));
+  const blob = await canvas.convertToBlob({ type: lossless ? "image/png" : "image/jpeg", quality: 0.85 });
   return { blob, url: URL.createObjectURL(blob), width: canvas.width, height: canvas.height, tiny };
 }
