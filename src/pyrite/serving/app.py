@@ -111,6 +111,8 @@ def _routes(service: Service) -> "FastAPI":
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Which would send traces and errors to wherever the environment says.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
 
     class Route(APIRoute):
