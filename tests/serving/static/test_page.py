@@ -625,9 +625,7 @@ def test_axe_finds_no_violation_and_nothing_sticks_out(
     check_accessible(page)
 
 
-def test_a_small_window_is_left_to_the_images(
-    visit: Callable[..., "Page"], server: "Served", batch: list[Path]
-) -> None:
+def test_a_low_window_is_left_to_the_images(visit: Callable[..., "Page"], server: "Served", batch: list[Path]) -> None:
     page = visit(server, viewport={"width": 320, "height": 256})  # 1280 × 1024 at 400%
     judge(page, batch)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
