@@ -65,11 +65,11 @@ def trained_on(bundle: Bundle, dataset: Dataset, protocol: Protocol) -> Bundle:
 
 
 def test_every_figure_comes_from_the_detector(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
-    steps: list[tuple[int, int]] = []
-    report = evaluate(bundle, folder, out=tmp_path / "out", progress=lambda done, total: steps.append((done, total)))
+    steps: list[tuple[str, int, int]] = []
+    report = evaluate(bundle, folder, out=tmp_path / "out", watch=lambda *step: steps.append(step))
     assert report.part.protocol == "official"
     assert "does not say what it was trained on" in report.part.why
-    assert steps == [*((i, 10) for i in range(1, 11)), (8, 8)]
+    assert steps == [*(("Judging", i, 10) for i in range(1, 11)), ("Measuring shortcuts", 8, 8)]
     assert report.floor.best is None
     assert report.floor.note.endswith("and here are 4 real and 3 AI.")  # Two of the AI ones are the same.
     assert report.as_is.confusion == ((2, 2), (1, 3))

@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image
 
 BOUNDARY = "a-boundary"
+HERE = "http://localhost"
 
 
 def picture(colour: str = "white", side: int = 32, form: str = "PNG") -> bytes:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asking import Server, eventually
+from asking import HERE, Server, eventually
 
 from pyrite.bundle import Bundle
 from pyrite.serving import Settings, create_app
@@ -35,7 +35,7 @@ def extra() -> None:
 def client(extra: None, saved: str) -> Iterator["TestClient"]:
     from starlette.testclient import TestClient
 
-    with TestClient(create_app(Settings(bundle=saved)), raise_server_exceptions=False) as client:
+    with TestClient(create_app(Settings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
         yield client
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pyrite.image import Box
 from pyrite.preprocess import Preprocess
 
-SLOW, DEADLY = "red", "blue"
-"""Colours of images that never come to an end, and that end the process."""
+SLOW, DEADLY, LONG = "red", "blue", "lime"
+"""Colours of images that never come to an end, that end the process, and that take a second."""
 
 
 @dataclass(frozen=True)
@@ -28,4 +28,6 @@ class Hostile:
             time.sleep(1000)
         if colour == (0, 0, 255):
             os._exit(1)
+        if colour == (0, 255, 0):
+            time.sleep(1)
         return self.preprocess.apply(pixels, box)

@@ -4,11 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
-from asking import FORM, PNG, form, part, picture
+from asking import FORM, HERE, PNG, form, part, picture
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -159,7 +161,7 @@ def test_a_failure_of_the_server_is_told_without_its_details(saved: str, monkeyp
         raise RuntimeError("a secret")
 
     monkeypatch.setattr("pyrite.detector.Detector.score", fail)
-    with TestClient(create_app(Settings(bundle=saved)), raise_server_exceptions=False) as client:
+    with TestClient(create_app(Settings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
         answer = client.post("/v1/detect", content=picture(), headers=PNG)
         assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_server_error")
         assert "secret" not in answer.text
@@ -218,16 +220,30 @@ def test_the_document_is_complete(client: TestClient) -> None:
             for status, response in operation["responses"].items():
                 assert response["description"], (path, status)
                 assert status == "200" or response["content"]["application/json"]["example"]["error"]["code"]
-    assert {"200", "400", "401", "408", "413", "415", "422", "429", "500", "503", "504"} == set(
-        document["paths"]["/v1/detect"]["post"]["responses"]
-    )
+    expected = {200, 400, 401, 403, 408, 413, 415, 421, 422, 429, 431, 500, 503, 504}
+    assert {str(status) for status in expected} == set(document["paths"]["/v1/detect"]["post"]["responses"])
+
+
+def test_examples_are_what_the_schemas_say_and_every_header_is_told(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    examples = 0
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                headers = {"X-Request-ID"} | {"401": {"WWW-Authenticate"}, "429": {"Retry-After"}}.get(status, set())
+                assert headers <= set(response["headers"]), (path, status)
+                for kind, content in response["content"].items():
+                    if kind == "application/json":
+                        schema = {**content["schema"], "components": document["components"]}
+                        jsonschema_rs.validator_for(schema).validate(content["example"])
+                        examples += 1
+    assert examples > 50
 
 
 def test_a_key_is_asked_for_where_there_are_any(saved: str) -> None:
     (key, digest), (other, second) = make_key(), make_key()
-    with TestClient(
-        create_app(Settings(bundle=saved, api_keys=(digest, second))), raise_server_exceptions=False
-    ) as client:
+    app = create_app(Settings(bundle=saved, api_keys=(digest, second)))
+    with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
         for wrong in ({}, {"X-API-Key": "wrong"}, {"Authorization": "Bearer "}, {"X-API-Key": digest}):
             answer = client.get("/v1/model", headers=wrong)
             assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
@@ -243,7 +259,7 @@ def test_a_key_is_asked_for_where_there_are_any(saved: str) -> None:
 def test_too_many_requests_are_told_when_to_come_again(saved: str) -> None:
     (key, digest), (other, second) = make_key(), make_key()
     settings = Settings(bundle=saved, rate_limit="3/minute", api_keys=(digest, second))
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(create_app(settings), base_url=HERE, raise_server_exceptions=False) as client:
         seen = [client.get("/v1/limits", headers={"X-API-Key": key}) for _ in range(4)]
         assert [answer.status_code for answer in seen] == [200, 200, 200, 429]
         assert seen[-1].json()["error"]["code"] == "too_many_requests"
@@ -254,7 +270,7 @@ def test_too_many_requests_are_told_when_to_come_again(saved: str) -> None:
 
 def test_other_origins_may_ask_where_they_are_allowed(saved: str) -> None:
     settings = Settings(bundle=saved, origins=("https://news.example",), api_keys=("1" * 64,))
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(create_app(settings), base_url=HERE, raise_server_exceptions=False) as client:
         asked = {"Origin": "https://news.example", "Access-Control-Request-Method": "POST"}
         allowed = client.options("/v1/detect", headers=asked)
         assert allowed.headers["access-control-allow-origin"] == "https://news.example"
@@ -267,8 +283,96 @@ def test_other_origins_may_ask_where_they_are_allowed(saved: str) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": HERE}, 200),
+        ({"Origin": "https://localhost:444", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Origin": "https://news.example", "Sec-Fetch-Site": "cross-site"}, 200),
+        ({"Origin": "https://x.example"}, 403),
+        ({"Origin": "http://localhost:444"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": HERE, "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+def test_no_page_of_another_origin_can_have_images_judged(
+    allowing: TestClient, headers: dict[str, str], status: int
+) -> None:
+    answer = allowing.post("/v1/detect", content=picture(), headers={**PNG, **headers})
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["error"]["code"] == "cross_origin"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"Origin": "https://x.example", "Access-Control-Request-Method": "POST"},
+        {"Origin": "https://news.example", "Access-Control-Request-Method": "DELETE"},
+        {"Origin": "https://news.example", "Access-Control-Request-Method": "GET",
+         "Access-Control-Request-Private-Network": "true"},
+    ],
+)  # fmt: skip
+def test_a_preflight_that_is_refused_has_the_one_shape(allowing: TestClient, asked: dict[str, str]) -> None:
+    answer = allowing.options("/v1/detect", headers=asked)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "cross_origin")
+    assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.fixture(scope="module")
+def allowing(saved: str) -> Iterator[TestClient]:
+    app = create_app(Settings(bundle=saved, origins=("https://news.example",)))
+    with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("settings", "host", "status"),
+    [
+        ({}, "localhost:8000", 200),
+        ({}, "LOCALHOST", 200),
+        ({}, "127.0.0.1:8000", 200),
+        ({}, "[::1]:8000", 200),
+        ({}, "evil.example:8000", 421),
+        ({}, "127.0.0.1.evil.example", 421),
+        ({"host": "127.0.0.2"}, "127.0.0.2:1", 200),
+        ({"hosts": ("pyrite.example",)}, "pyrite.example", 200),
+        ({"hosts": ("pyrite.example",)}, "localhost", 421),
+        ({"host": "0.0.0.0"}, "anything.example", 200),
+        ({"host": "0.0.0.0", "hosts": ("pyrite.example",)}, "anything.example", 421),
+    ],
+)
+def test_a_server_of_this_machine_answers_to_no_strange_name(
+    saved: str, settings: dict[str, Any], host: str, status: int
+) -> None:
+    client = TestClient(create_app(Settings(bundle=saved, **settings)), raise_server_exceptions=False)
+    answer = client.get("/v1/model", headers={"Host": host})
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["error"]["code"] == "misdirected_request"
+    assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+def test_an_address_is_counted_as_its_network_and_no_header_changes_it(saved: str) -> None:
+    app = create_app(Settings(bundle=saved, rate_limit="1/minute"))
+
+    def ask(address: str, **headers: str) -> int:
+        return TestClient(app, base_url=HERE, client=(address, 1)).get("/v1/limits", headers=headers).status_code
+
+    assert [ask("192.0.2.1"), ask("192.0.2.1"), ask("192.0.2.2")] == [200, 429, 200]
+    assert ask("192.0.2.1", **{"X-Forwarded-For": "192.0.2.9"}) == 429
+    assert [ask("2001:db8::1"), ask("2001:db8::2"), ask("2001:db8:0:1::1")] == [200, 429, 200]
+
+
+def test_what_can_be_got_has_a_head(client: TestClient) -> None:
+    for path in ("/healthz", "/v1/limits", "/openapi.json"):
+        assert client.head(path).status_code == 200
+    assert client.head("/v1/detect").status_code == 405
+
+
 def test_metrics_tell_of_requests_images_and_rejections(saved: str) -> None:
-    with TestClient(create_app(Settings(bundle=saved)), raise_server_exceptions=False) as client:
+    with TestClient(create_app(Settings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
         files = [("files", ("a.png", content)) for content in (picture("white"), picture("black"), b"no image")]
         client.post("/v1/detect", files=files)
         client.get("/nothing")
@@ -283,11 +387,11 @@ def test_metrics_tell_of_requests_images_and_rejections(saved: str) -> None:
 
 def test_a_server_is_ready_when_it_has_started(saved: str) -> None:
     app = create_app(Settings(bundle=saved))
-    before = TestClient(app, raise_server_exceptions=False)
+    before = TestClient(app, base_url=HERE, raise_server_exceptions=False)
     answer = before.get("/readyz")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
     assert before.get("/healthz").json() == {"status": "ok"}
-    with TestClient(app) as after:
+    with TestClient(app, base_url=HERE) as after:
         assert after.get("/readyz").json() == {"status": "ready"}
 
 

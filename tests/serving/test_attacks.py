@@ -1,23 +1,32 @@
+import errno
 import io
+import json
+import os
+import select
 import signal
 import socket
 import struct
+import sys
 import tempfile
 import threading
 import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from asking import BOUNDARY, FORM, PNG, Answer, Server, command_line, eventually, form, part, picture
 from hostile import SLOW, Hostile
 from PIL import Image, PngImagePlugin
 
+from pyrite.serving import uploads
 from pyrite.serving.decoding import Plan
+from pyrite.serving.uploads import upload_folder
 
+HEAD = b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\n"
 Serve = Callable[..., AbstractContextManager[Server]]
 
 
@@ -94,22 +103,30 @@ def test_a_file_over_the_limit_is_an_error_of_its_own_and_a_body_over_it_is_cut_
         assert [one["error"] and one["error"]["code"] for one in found] == ["too_many_bytes", None]
         assert server.ask("POST", "/v1/detect", form(part(bytes(500_000))), FORM).code == "too_large"
         with server.connect() as raw:
-            raw.sendall(
-                b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
-            )
-            block, sent = b"10000\r\n" + bytes(0x10000) + b"\r\n", 0
-            with suppress(OSError):
-                while sent < 1000:
-                    raw.sendall(block)
-                    sent += 1
-            assert sent < 1000  # Nobody reads 65 MB.
+            raw.sendall(HEAD + b"Content-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n")
+            block = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+            for _ in range(1000):
+                raw.sendall(block)
+            # Whoever looks for the answer only after all is sent gets it.
+            assert raw.recv(1000).startswith(b"HTTP/1.1 413 ")
+        assert server.ask("POST", "/v1/detect", bytes(20_000_000), PNG).code == "too_large"
+
+
+def test_a_body_that_goes_on_after_its_answer_is_cut_off(serve: Serve) -> None:
+    with serve(max_bytes=100_000, upload_seconds=1.0) as server, server.connect() as raw:
+        raw.sendall(HEAD + b"Content-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n")
+        began = time.monotonic()
+        with suppress(OSError):
+            while time.monotonic() < began + 20:
+                raw.sendall(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+        assert time.monotonic() - began < 10
 
 
 def test_slow_bodies_and_headers_end_while_others_are_served(serve: Serve) -> None:
     with serve(upload_seconds=1.0) as server:
         slow = [server.connect() for _ in range(20)]
         for i, one in enumerate(slow):
-            head = b"POST /v1/detect HTTP/1.1\r\nHost: x\r\n"
+            head = b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\n"
             one.sendall(head if i % 2 else head + b"Content-Type: image/png\r\nContent-Length: 1000\r\n\r\nx")
         assert server.ask("POST", "/v1/detect", picture(), PNG).status == 200
         for i, one in enumerate(slow):
@@ -119,22 +136,58 @@ def test_slow_bodies_and_headers_end_while_others_are_served(serve: Serve) -> No
         assert eventually(lambda: server.metric("pyrite_queue_images") == 0)
 
 
-def test_connections_are_bounded(serve: Serve) -> None:
-    with serve(connections=5) as server:
-        idle = [server.connect() for _ in range(5)]
-        assert eventually(lambda: all(one.fileno() >= 0 for one in idle))
+def test_the_slowest_bodies_give_way_when_there_is_no_more_room(serve: Serve) -> None:
+    slow = HEAD + b"Content-Type: image/png\r\nContent-Length: 1000\r\n\r\nx"
+    with serve(uploads=4) as server, ExitStack() as stack:
+        hanging = [stack.enter_context(server.connect()) for _ in range(4)]
+        for one in hanging:
+            one.sendall(slow)
+        assert eventually(lambda: server.ask("POST", "/v1/detect", picture(), PNG).status == 200, 10)
+        assert [server.ask("POST", "/v1/detect", picture(), PNG).status for _ in range(3)] == [200] * 3
+        ends = [one.recv(1000)[:13] for one in hanging if select.select([one], [], [], 0)[0]]
+        assert ends
+        assert set(ends) == {b"HTTP/1.1 408 "}
+
+
+def test_connections_are_bounded_and_whoever_asks_nothing_makes_room(serve: Serve) -> None:
+    with serve(connections=5) as server, ExitStack() as stack:
+        idle = [stack.enter_context(server.connect()) for _ in range(5)]
+        assert server.ask("GET", "/healthz").status == 200
+        with suppress(ConnectionError):
+            assert idle[0].recv(1) == b""
+        busy = [stack.enter_context(server.connect()) for _ in range(5)]
+        for one in busy:
+            one.sendall(HEAD + b"Content-Type: image/png\r\nContent-Length: 1000\r\n\r\nx")
+        time.sleep(0.5)
         with pytest.raises(OSError):  # noqa: PT011 - reset or closed
             server.ask("GET", "/healthz")
-        for one in idle:
-            one.close()
 
-        def served() -> bool:
-            try:
-                return server.ask("GET", "/healthz").status == 200
-            except OSError:
-                return False
 
-        assert eventually(served)
+def test_headers_and_trailers_are_bounded(serve: Serve) -> None:
+    chunked = HEAD + b"Content-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+    starts = [HEAD + b"X-A: ", b"GET /" + b"a" * 100, chunked + b"0\r\nX-A: ", chunked + b"1;"]
+    with serve() as server:
+        for start in starts:
+            with server.connect() as raw:
+                raw.sendall(start)
+                with suppress(OSError):
+                    for _ in range(10):
+                        raw.sendall(bytes(b"a" * 50_000))
+                        time.sleep(0.01)
+                said = raw.recv(10_000)
+                assert said.startswith(b"HTTP/1.1 431 ")
+                error = json.loads(said.partition(b"\r\n\r\n")[2])["error"]
+                assert (error["code"], list(error)) == ("headers_too_large", ["code", "message", "request_id"])
+        assert server.ask("POST", "/v1/detect", picture(), PNG).status == 200
+
+
+def test_who_takes_nothing_of_an_answer_is_cut_off(serve: Serve) -> None:
+    with serve(upload_seconds=1.0) as server, socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1000)
+        raw.connect(("127.0.0.1", server.port))
+        raw.sendall(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+        opened = server.metric("process_open_fds")
+        assert eventually(lambda: server.metric("process_open_fds") < opened, 10)
 
 
 def test_a_full_queue_answers_at_once(serve: Serve, hostile: None) -> None:
@@ -163,7 +216,7 @@ def test_a_request_that_takes_too_long_is_told_so(serve: Serve, hostile: None) -
 def test_who_hangs_up_frees_the_place(serve: Serve, hostile: None) -> None:
     with serve(queue=2, max_files=2) as server:
         bad = picture(SLOW) + bytes(100_000)
-        head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(bad)}\r\n\r\n"
+        head = HEAD.decode() + f"Content-Type: image/png\r\nContent-Length: {len(bad)}\r\n\r\n"
         gone = [server.connect() for _ in range(2)]
         for one in gone:
             one.sendall(head.encode() + bad)
@@ -172,23 +225,98 @@ def test_who_hangs_up_frees_the_place(serve: Serve, hostile: None) -> None:
             one.close()
         assert eventually(lambda: server.metric("pyrite_queue_images") == 0, 5)
         assert server.ask("POST", "/v1/detect", picture() + bytes(100_000), PNG, timeout=10).status == 200
+        assert server.metric('pyrite_requests_total{method="POST",route="/v1/detect",status="499"}') == 2
+        assert "pyrite_rejections_total{" not in server.ask("GET", "/metrics").body.decode()
 
 
-def test_what_is_no_http_ends_its_connection_alone(serve: Serve) -> None:
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"\x16\x03\x01\x02\x00\r\n", b"GET / HTTP/9.9\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+     b"POST /v1/detect HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+     b"POST /v1/detect HTTP/1.1\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"],
+)  # fmt: skip
+def test_what_is_no_http_is_told_in_the_one_shape_and_ends_its_connection_alone(serve: Serve, nonsense: bytes) -> None:
     with serve() as server:
-        for nonsense in (b"\x16\x03\x01\x02\x00", b"GET " + b"a" * 100_000, b"GET / HTTP/9.9\r\n\r\n"):
-            with server.connect() as raw:
-                raw.sendall(nonsense)
-                raw.shutdown(socket.SHUT_WR)
-                while raw.recv(1000):
-                    pass
+        with server.connect() as raw:
+            raw.sendall(nonsense)
+            said = b""
+            while data := raw.recv(10_000):
+                said += data
+        head, _, body = said.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"\r\ncontent-type: application/json\r\n" in head
+        error = json.loads(body)["error"]
+        assert (error["code"], error["message"][-1]) == ("bad_request", ".")
+        assert f"x-request-id: {error['request_id']}".encode() in head
         assert server.ask("GET", "/healthz").status == 200
+
+
+def test_nothing_of_an_upload_is_left_when_the_disk_is_full(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr("pyrite.serving.uploads._append", Mock(side_effect=full))
+    folders = Path(tempfile.gettempdir())
+    with serve() as server:
+        answer = server.ask("POST", "/v1/detect", picture() + bytes(3_000_000), PNG)
+        assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "no_space", "1")
+        assert not list(folders.glob(f"pyrite-uploads-{os.getpid()}-*/*"))
+        assert server.ask("POST", "/v1/detect", picture(), PNG).status == 200
+
+
+def test_an_upload_that_is_too_slow_for_its_disk_leaves_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def append(path: Path, data: bytes) -> None:
+        time.sleep(1.5)
+        whole(path, data)
+
+    whole = uploads._append
+    monkeypatch.setattr("pyrite.serving.uploads._append", append)
+    with serve(upload_seconds=1.0) as server:
+        assert server.ask("POST", "/v1/detect", picture() + bytes(3_000_000), PNG).code == "too_slow"
+        time.sleep(1)
+        assert not list(Path(tempfile.gettempdir()).glob(f"pyrite-uploads-{os.getpid()}-*/*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no folder is held there")
+def test_what_a_killed_server_left_is_gone_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, other = tmp_path / "pyrite-uploads-1-a", tmp_path / "pyrite-other"
+    for folder in (left, other):
+        folder.mkdir()
+        (folder / "upload-1").write_bytes(b"x")
+        os.utime(folder, (0, 0))
+    with upload_folder() as held:
+        os.utime(held, (0, 0))
+        assert not left.exists()
+        assert other.exists()
+        with upload_folder():
+            assert held.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["pyrite-other"]
+
+
+def test_a_server_that_is_stopped_with_all_its_processes_finishes_what_it_accepted(saved: str) -> None:
+    content = form(part(picture()), part(picture() + bytes(100_000)))
+    with command_line(saved) as (server, process), server.connect() as raw:
+        head = HEAD.decode() + f"Content-Type: {FORM['Content-Type']}\r\nContent-Length: {len(content)}\r\n\r\n"
+        raw.sendall(head.encode() + content[:50])
+        time.sleep(0.5)
+        for one in (*children(process.pid), process.pid):
+            os.kill(one, signal.SIGTERM)
+        time.sleep(0.5)
+        raw.sendall(content[50:])
+        said = b""
+        while data := raw.recv(10_000):
+            said += data
+        assert said.startswith(b"HTTP/1.1 200 ")
+        assert said.count(b'"verdict":"ai"') == 2
+
+
+def children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_a_stopped_server_finishes_what_it_accepted(saved: str) -> None:
     content = form(part(picture()))
     with command_line(saved) as (server, process), server.connect() as raw:
-        head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM['Content-Type']}\r\n"
+        head = f"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM['Content-Type']}\r\n"
         raw.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content[:50])
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
@@ -261,4 +389,4 @@ def test_ctrl_c_ends_a_server_that_has_finished(saved: str) -> None:
         assert process.wait(60) == 0
         assert process.stderr
         assert process.stderr.read() == ""
-    assert not list(Path(tempfile.gettempdir()).glob(f"pyrite-{process.pid}-*"))
+    assert not list(Path(tempfile.gettempdir()).glob(f"pyrite-uploads-{process.pid}-*"))

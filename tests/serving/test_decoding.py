@@ -1,11 +1,17 @@
 import asyncio
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
-from asking import picture
-from hostile import DEADLY, SLOW, Hostile
+from asking import eventually, picture
+from hostile import DEADLY, LONG, SLOW, Hostile
 
 from pyrite.bundle import Bundle
 from pyrite.decision import Policy
@@ -112,6 +118,71 @@ def test_a_job_that_nobody_waits_for_gives_its_process_back(bundle: Bundle) -> N
             decoders.close()
 
     assert isinstance(asyncio.run(work()), Prepared)
+
+
+@pytest.mark.parametrize(("how", "colour"), [(signal.SIGKILL, "white"), (signal.SIGTERM, LONG)])
+@pytest.mark.parametrize("padding", [0, SMALL])
+def test_processes_that_somebody_else_ends_are_replaced(bundle: Bundle, how: int, colour: str, padding: int) -> None:
+    async def work() -> list[Prepared | Unreadable]:
+        plan = Plan(Hostile(bundle.info.preprocess), Limits(), None)  # type: ignore[arg-type]
+        decoders = Decoders(plan, workers=1, seconds=30, killed=lambda: None)
+        await decoders.warm()
+        task = asyncio.create_task(decoders.work())
+        try:
+            async with asyncio.timeout(60):
+                began = decoders.submit(picture(colour) + bytes(padding), None)
+                await (asyncio.sleep(0.3) if colour == LONG else began.found)
+                for process in multiprocessing.active_children():
+                    assert process.pid
+                    os.kill(process.pid, how)
+                await asyncio.sleep(0.5)
+                jobs = [began, *(decoders.submit(picture() + bytes(padding), None) for _ in range(3))]
+                return await asyncio.gather(*(job.found for job in jobs))
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            decoders.close()
+
+    assert [isinstance(one, Prepared) for one in asyncio.run(work())] == [True] * 4
+
+
+STUCK = """
+import asyncio, multiprocessing, sys
+from asking import picture
+from hostile import SLOW, Hostile
+from pyrite.bundle import load_bundle
+from pyrite.image import Limits
+from pyrite.serving.decoding import SMALL, Decoders, Plan
+
+async def work():
+    plan = Plan(Hostile(load_bundle(sys.argv[1]).info.preprocess), Limits(), None)
+    decoders = Decoders(plan, workers=1, seconds=600, killed=lambda: None)
+    await decoders.warm()
+    decoders.submit(picture(SLOW) + bytes(SMALL), None)
+    work = asyncio.create_task(decoders.work())
+    await asyncio.sleep(1)
+    print(*(process.pid for process in multiprocessing.active_children()), flush=True)
+    await asyncio.sleep(600)
+
+if __name__ == "__main__":
+    asyncio.run(work())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has gone")
+def test_a_server_that_is_killed_leaves_no_process_behind(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
+    command = [sys.executable, str(tmp_path / "stuck.py"), str(bundle.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout
+            decoders = [Path("/proc", pid) for pid in process.stdout.readline().split()]
+            assert len(decoders) == 2
+            assert all(one.exists() for one in decoders)
+        finally:
+            process.kill()
+        assert eventually(lambda: not any(one.exists() for one in decoders), 10)
 
 
 def score(detector: Detector, found: Sequence[Prepared | Unreadable]) -> tuple[list[object], list[int]]:

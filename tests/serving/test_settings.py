@@ -50,6 +50,8 @@ def test_values_are_what_the_setting_holds() -> None:
         (["decode_seconds=nan"], {}, "decode_seconds is not valid"),
         (["api_keys=secret"], {}, "api_keys is not valid"),
         (["origins=a.example"], {}, "origins is not valid"),
+        (["hosts=https://a.example"], {}, "hosts is not valid"),
+        (["trusted_proxies=nonsense"], {}, "trusted_proxies must be addresses or networks: 'nonsense'"),
         (["max_fpr=1"], {}, "max_fpr is not valid"),
         (["queue=10"], {}, "queue must be at least max_files"),
         (["max_request_bytes=10"], {}, "max_request_bytes must be at least max_bytes"),
@@ -105,6 +107,11 @@ def test_an_address_that_is_taken_is_told(saved: str) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"127.0.0.1:{port} cannot be had"):
             serve(Settings(bundle=saved, port=port))
+
+
+def test_an_address_that_is_none_is_told(saved: str) -> None:
+    with pytest.raises(SettingsError, match="cannot be had"):
+        serve(Settings(bundle=saved, host="a" * 300))
 
 
 def test_the_command_line_refuses_what_is_not_valid_and_makes_keys() -> None:

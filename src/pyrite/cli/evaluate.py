@@ -45,11 +45,11 @@ def evaluate(
     Example: `pyrite evaluate run/bundle cifake.zip --out report`
     """
     from pyrite.evaluation import evaluate as run
-    from pyrite.rendering.progress import progress_bar
+    from pyrite.rendering.progress import stage_bar
 
-    with progress_bar(stderr, "Judging") as advance:
+    with stage_bar(stderr) as show:
         report = run(
             bundle, open_dataset(data, real, ai), out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr,
-            robustness=robustness, progress=advance,
+            robustness=robustness, watch=show,
         )  # fmt: skip
     tell(report, f"Report: {out / 'report.html'}")

@@ -1,7 +1,7 @@
 """Datasets of real and AI images: opening, splitting, decoding, and making toy ones."""
 
 from pyrite.datasets.dataset import Dataset
-from pyrite.datasets.decode import Decoded, Progress, content_hashes, content_sha256, decode
+from pyrite.datasets.decode import Decoded, Progress, Watch, content_hashes, content_sha256, decode
 from pyrite.datasets.membership import recognise, remember
 from pyrite.datasets.split import Fractions, Protocol, Split, split
 from pyrite.datasets.toy import make_toy
@@ -13,6 +13,7 @@ __all__ = [
     "Progress",
     "Protocol",
     "Split",
+    "Watch",
     "content_hashes",
     "content_sha256",
     "decode",

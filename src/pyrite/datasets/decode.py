@@ -27,6 +27,8 @@ from pyrite.results import Failure
 _Part = TypeVar("_Part")
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
+Watch = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
 
 _CHUNK = 512
 _SERIAL_BELOW = 4096  # Starting worker processes costs more than decoding so few small images.

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from pyrite.datasets import Dataset, content_sha256, decode
+from pyrite.datasets import Dataset, Watch, content_sha256, decode
 from pyrite.datasets.duplicates import Pairs, cluster, find_copies, find_near_copies
 from pyrite.datasets.shortcuts import measure_facts
 from pyrite.errors import DatasetError, ImageError, require
@@ -28,8 +28,6 @@ from pyrite.preprocess import Preprocess
 from pyrite.sources import encodable
 
 Indices = NDArray[np.intp]
-Watch = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 _SIDE = 32  # pixels that images are compared at
 _SHOWN = 12  # pairs of each kind on the page

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import Literal
@@ -13,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.bundle import Bundle, load_bundle
-from pyrite.datasets import Dataset, Progress, content_hashes, content_sha256, recognise
-from pyrite.datasets.degrade import DEGRADATIONS
+from pyrite.datasets import Dataset, Watch, content_hashes, content_sha256, recognise
 from pyrite.datasets.shortcuts import measure_facts
 from pyrite.datasets.split import Split, split
 from pyrite.detector import Detector
@@ -48,7 +48,7 @@ def evaluate(
     max_fpr: float | None = None,
     robustness: bool = False,
     seed: int = 0,
-    progress: Progress | None = None,
+    watch: Watch = lambda stage, done, total: None,
 ) -> Report:
     """Measure a bundle on labelled images, and write the report where `out` is given.
 
@@ -63,8 +63,7 @@ def evaluate(
         max_fpr: the error budget of the verdicts, instead of the bundle's.
         robustness: whether to judge every image under every degradation of `datasets.degrade` as well.
         seed: of the bootstrap, the limit's draw, a pooled split that the bundle does not prescribe, and noise.
-        progress: called with how many images are judged and how many there are, degraded ones included, and then once
-            more in the same way while their shortcuts are measured.
+        watch: called with every stage, how many images of it are done, and how many there are.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -89,7 +88,7 @@ def evaluate(
         max_fpr=max_fpr,
         robustness=robustness,
         seed=seed,
-        progress=progress,
+        watch=watch,
     )
     if out is not None:
         report.write(out)
@@ -107,7 +106,7 @@ def measure(
     max_fpr: float | None = None,
     robustness: bool = False,
     seed: int = 0,
-    progress: Progress | None = None,
+    watch: Watch = lambda stage, done, total: None,
 ) -> Report:
     """Judge the images at `indices` and nothing else: what `evaluate` does once it knows them.
 
@@ -121,7 +120,7 @@ def measure(
         max_fpr: see `evaluate`.
         robustness: see `evaluate`; of the images that are no copies, where there are any.
         seed: of the bootstrap and of noise.
-        progress: see `evaluate`.
+        watch: see `evaluate`.
 
     Raises:
         EvaluationError: none of the images could be read.
@@ -133,14 +132,12 @@ def measure(
     detector = Detector(bundle, max_fpr=max_fpr, evidence=False)
     judged: list[tuple[int, Detection]] = []
     unreadable: list[Unreadable] = []
-    total = len(indices) * (1 + len(DEGRADATIONS) * robustness)
     for done, (index, outcome) in enumerate(_judge(detector, dataset, indices), start=1):
         if isinstance(outcome, Failure):
             unreadable.append(Unreadable(encodable(dataset.paths[index]), outcome.code, encodable(outcome.message)))
         else:
             judged.append((index, outcome))
-        if progress:
-            progress(done, total)
+        watch("Judging", done, len(indices))
     if not judged:
         why = f" The first: {unreadable[0].path}: {unreadable[0].message}" if unreadable else ""
         raise EvaluationError(f"None of the {len(indices):,} images to judge could be read.{why}")
@@ -162,14 +159,9 @@ def measure(
         deduplicated = measure_figures(scores.select(distinct), fewer, seed=seed) if distinct.any() else None
     degraded = None
     if robustness:
-
-        def advance(done: int, of: int) -> None:
-            if progress:
-                progress(len(indices) + done, len(indices) + of)
-
         chosen = list(compress(judged, distinct)) if deduplicated else judged
-        degraded = measure_robustness(detector, dataset, chosen, seed=seed, progress=advance)
-    facts = measure_facts(dataset.select(kept), progress)
+        degraded = measure_robustness(detector, dataset, chosen, seed=seed, progress=partial(watch, "Judging degraded"))
+    facts = measure_facts(dataset.select(kept), partial(watch, "Measuring shortcuts"))
     floor = measure_floor(facts, scores.labels, [hashes[i] for i in kept], seed=seed)
     false_positives, false_negatives = _mistakes(dataset, kept, detections, scores)
     return Report(

@@ -14,20 +14,21 @@ import msgspec
 from pyrite.decision import Policy
 from pyrite.errors import PyriteError, require
 from pyrite.serving.answers import JSON, Refusal, code_of, error_body
-from pyrite.serving.frame import Frame, Gate
+from pyrite.serving.frame import GONE, Frame, Gate
 from pyrite.serving.reference import reference_page
 from pyrite.serving.schemas import (
     DESCRIPTION,
-    EXAMPLES,
     Bounds,
     Budget,
     Card,
     answer,
     components,
     errors,
+    give_examples,
     image_body,
     picture,
     security,
+    text,
 )
 from pyrite.serving.service import Service
 from pyrite.serving.settings import Settings
@@ -35,7 +36,8 @@ from pyrite.serving.uploads import Bounds as UploadBounds
 from pyrite.serving.uploads import receive
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI, Request
+    from fastapi import FastAPI, Request, Response
+    from starlette.datastructures import Headers
     from starlette.types import ASGIApp
 
 STATIC = Path(__file__).parent / "static"
@@ -45,7 +47,9 @@ EXPLANATION_HEADER = "X-Pyrite-Explanation"
 
 _IN_HEADER = ("leans", "better_than_random", "faithfulness", "input_size", "scored")
 _PATIENCE = 0.1  # seconds before the server looks whether the client still waits
-_BODY_ERRORS = (400, 401, 408, 413, 415, 422, 429, 500, 503, 504)
+_ERRORS = (401, 421, 429, 431, 500)
+_METRICS_ERRORS = (401, 421, 431, 500)
+_BODY_ERRORS = (*_ERRORS, 400, 403, 408, 413, 415, 422, 503, 504)
 _Result = TypeVar("_Result")
 
 
@@ -59,10 +63,19 @@ def create_app(settings: Settings) -> "ASGIApp":
     require("serve", "fastapi", "limits", "pebble", "prometheus_client", "python_multipart", "starlette", "uvicorn")
     from starlette.middleware.cors import CORSMiddleware
 
+    class Origins(CORSMiddleware):
+        """Refuses as everything else here does."""
+
+        def preflight_response(self, request_headers: "Headers") -> "Response":
+            answer = super().preflight_response(request_headers)
+            if answer.status_code >= 400:
+                raise Refusal(403, "cross_origin", "Pages of this origin may not ask in this way.")
+            return answer
+
     service = Service(settings)
     app: ASGIApp = Gate(_routes(service), service)
     if settings.origins:
-        app = CORSMiddleware(
+        app = Origins(
             app,
             allow_origins=settings.origins,
             allow_methods=["GET", "POST"],
@@ -120,7 +133,7 @@ def _routes(service: Service) -> "FastAPI":
         "/v1/detect",
         summary="Judge images",
         operation_id="detect",
-        responses={**answer("What was found.", "Detections", EXAMPLES["Detections"]), **errors(*_BODY_ERRORS)},
+        responses={**answer("What was found.", "Detections"), **errors(*_BODY_ERRORS)},
         openapi_extra=image_body(settings.max_files),
     )
     async def detect(request: Request, max_fpr: MaxFpr = None) -> Response:
@@ -130,7 +143,7 @@ def _routes(service: Service) -> "FastAPI":
         """
         policy = _policy(service, request)
         with service.uploads.take():
-            async with receive(request, bounds, service.folder) as uploads:
+            async with receive(request, bounds, service.folder, service.receiving) as uploads:
                 detections = await _while_connected(request, service.detect(uploads, policy))
         content = {
             "detections": detections,
@@ -155,7 +168,7 @@ def _routes(service: Service) -> "FastAPI":
         policy = _policy(service, request)
         service.explanations.check()
         with service.uploads.take():
-            async with receive(request, replace(bounds, max_files=1), service.folder) as [upload]:
+            async with receive(request, replace(bounds, max_files=1), service.folder, service.receiving) as [upload]:
                 found = await _while_connected(request, service.explain(upload, policy))
         figures = msgspec.json.decode(found.figures)
         if JSON in request.headers.get("accept", ""):
@@ -169,7 +182,7 @@ def _routes(service: Service) -> "FastAPI":
         "/v1/model",
         summary="The bundle that judges",
         operation_id="model",
-        responses={**answer("Its card, and what decides.", "Card", EXAMPLES["Card"]), **errors(401, 429, 500)},
+        responses={**answer("Its card, and what decides.", "Card"), **errors(*_ERRORS)},
     )
     async def show_model(_: Request) -> Response:
         """Tell what judges here, with the calibration that decides for any error budget."""
@@ -179,7 +192,7 @@ def _routes(service: Service) -> "FastAPI":
         "/v1/limits",
         summary="What a request may bring",
         operation_id="limits",
-        responses={**answer("The limits.", "Bounds", EXAMPLES["Bounds"]), **errors(401, 429, 500)},
+        responses={**answer("The limits.", "Bounds"), **errors(*_ERRORS)},
     )
     async def show_limits(_: Request) -> Response:
         """Tell how large files and requests may be, and which error budgets there are."""
@@ -189,7 +202,7 @@ def _routes(service: Service) -> "FastAPI":
         "/healthz",
         summary="Whether the server lives",
         operation_id="health",
-        responses={**answer("It does.", "Health", {"status": "ok"}), **errors(500)},
+        responses={**answer("It does.", "Health"), **errors(431, 500)},
     )
     async def health(_: Request) -> Response:
         """Answer, which a server that hangs does not."""
@@ -199,7 +212,7 @@ def _routes(service: Service) -> "FastAPI":
         "/readyz",
         summary="Whether the server takes images",
         operation_id="ready",
-        responses={**answer("It does.", "Health", {"status": "ready"}), **errors(500, 503)},
+        responses={**answer("It does.", "Health"), **errors(431, 500, 503)},
     )
     async def ready(_: Request) -> Response:
         """Say yes from when the bundle and the decoders are ready until the server stops."""
@@ -212,10 +225,7 @@ def _routes(service: Service) -> "FastAPI":
         summary="Figures for Prometheus",
         operation_id="metrics",
         response_class=Response,
-        responses={
-            200: {"description": "In Prometheus' text format.", "content": {"text/plain": {"schema": _TEXT}}},
-            **errors(401, 500),
-        },
+        responses={**text("In Prometheus' text format."), **errors(*_METRICS_ERRORS)},
     )
     async def metrics(_: Request) -> Response:
         """Tell of requests, latencies, the queue, verdicts and rejections."""
@@ -238,6 +248,7 @@ def _routes(service: Service) -> "FastAPI":
     _answer_errors(app, service)
     whole = app.openapi()
     whole.setdefault("components", {})["schemas"] = components()
+    give_examples(whole)
     if settings.api_keys:
         whole["components"]["securitySchemes"] = security()
         for path, operations in whole["paths"].items():
@@ -250,13 +261,11 @@ def _routes(service: Service) -> "FastAPI":
     return app
 
 
-_TEXT = {"type": "string"}
-
-
 def _answer_errors(app: "FastAPI", service: Service) -> None:
     """Give every error its one shape."""
     from fastapi import Request, Response
     from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
 
     def respond(request: Request, status: int, code: str, message: str, headers: Any = None) -> Response:
         service.metrics.rejection(code)
@@ -276,7 +285,11 @@ def _answer_errors(app: "FastAPI", service: Service) -> None:
     async def failed(request: Request, _: Exception) -> Response:
         return respond(request, 500, code_of(500), "Something failed on the server, which has it in its log.")
 
+    async def gone(_: Request, __: Exception) -> Response:
+        return Response(status_code=GONE)
+
     app.add_exception_handler(Refusal, refused)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(HTTPException, not_routed)
     app.add_exception_handler(Exception, failed)
 

@@ -70,13 +70,13 @@ class Decoders:
         """
         self._seconds, self._killed = seconds, killed
         self._workers = workers
-        self._pools = [make_pool(workers, plan) for _ in range(2)]
+        self._pools = [Pool(workers, plan) for _ in range(2)]
         self._small: asyncio.Queue[Job] = asyncio.Queue()
         self._large: asyncio.Queue[Job] = asyncio.Queue()
 
     async def warm(self) -> None:
         """Wait until every kind has a process that is ready."""
-        await asyncio.gather(*(run(pool, decode, [], seconds=60) for pool in self._pools))
+        await asyncio.gather(*(pool.run(decode, [], seconds=60) for pool in self._pools))
 
     def submit(self, source: bytes | Path, path: str | None) -> Job:
         """Take an image in; what comes of it is the job's `found`."""
@@ -95,7 +95,7 @@ class Decoders:
     def close(self) -> None:
         """End the processes, whatever they are at."""
         for pool in self._pools:
-            end_pool(pool)
+            pool.close()
 
     async def _decode_small(self) -> None:
         rest: list[Job] = []
@@ -109,7 +109,7 @@ class Decoders:
     async def _decode(self, group: Sequence[Job]) -> int:
         """Decode as many of these as the process comes to, and tell how many."""
         try:
-            found = await run(self._pools[0], decode, [(job.source, job.path) for job in group], seconds=_PATIENCE)
+            found = await self._pools[0].run(decode, [(job.source, job.path) for job in group], seconds=_PATIENCE)
         except Lost:
             self._killed()
             if len(group) == 1:
@@ -131,7 +131,7 @@ class Decoders:
             job = await self._large.get()
             if job.found.done():
                 continue
-            decoding = asyncio.create_task(run(self._pools[1], decode, [(job.source, job.path)], seconds=self._seconds))
+            decoding = asyncio.create_task(self._pools[1].run(decode, [(job.source, job.path)], seconds=self._seconds))
             # Whoever waited has gone: the process is killed, and another begins.
             job.found.add_done_callback(partial(_end, decoding))
             await asyncio.wait([decoding])
@@ -163,24 +163,48 @@ class Lost(Exception):  # noqa: N818 - told by what came of it
         return Failure("crashed", "Reading this image ended the process that read it. It is damaged, or made to harm.")
 
 
-async def run(pool: "ProcessPool", function: Callable[..., _Result], *arguments: object, seconds: float) -> _Result:
-    """Call a function in a process of the pool, which is killed when it takes longer or nobody waits any more.
+class Pool:
+    """Processes that know a plan, each of which can be killed; what they write to stderr is dropped."""
 
-    Raises:
-        Lost: The process was killed, or ended by itself.
-    """
-    from pebble import ProcessExpired
+    def __init__(self, workers: int, plan: Plan) -> None:
+        """Take how many there are to be; they begin with the first call."""
+        self._make = partial(_make, workers, plan)
+        self._pool = self._make()
 
-    try:
-        return await asyncio.wrap_future(pool.schedule(function, args=arguments, timeout=seconds))
-    except TimeoutError:
-        raise Lost(slow=True) from None
-    except ProcessExpired:
-        raise Lost(slow=False) from None
+    async def run(self, function: Callable[..., _Result], *arguments: object, seconds: float) -> _Result:
+        """Call a function in a process, which is killed when it takes longer or nobody waits any more.
+
+        Raises:
+            Lost: The process was killed, or ended by itself.
+        """
+        from pebble import ProcessExpired
+
+        for _ in range(2):
+            pool = self._pool
+            try:
+                return await asyncio.wrap_future(pool.schedule(function, args=arguments, timeout=seconds))
+            except TimeoutError:
+                raise Lost(slow=True) from None
+            except ProcessExpired as error:
+                # A service manager that stops the server may tell all its processes at once. Another finishes this.
+                if abs(error.exitcode) != signal.SIGTERM:
+                    raise Lost(slow=False) from None
+            except Exception:
+                if pool.active:
+                    raise
+                # A pool is given up when a process ends that was at nothing yet, as one does that the kernel picks
+                # when memory is short.
+                if pool is self._pool:
+                    self._pool = self._make()
+                    await asyncio.to_thread(_end_pool, pool)
+        raise Lost(slow=False)
+
+    def close(self) -> None:
+        """End the processes, whatever they are at."""
+        _end_pool(self._pool)
 
 
-def make_pool(workers: int, plan: Plan) -> "ProcessPool":
-    """Return processes that know the plan; what they write to stderr is dropped."""
+def _make(workers: int, plan: Plan) -> "ProcessPool":
     from pebble import ProcessPool
 
     # Not forked: this process has threads.
@@ -188,14 +212,13 @@ def make_pool(workers: int, plan: Plan) -> "ProcessPool":
     return ProcessPool(max_workers=workers, initializer=_begin, initargs=[plan], context=context)
 
 
-def end_pool(pool: "ProcessPool") -> None:
-    """End the processes of a pool, whatever they are at."""
+def _end_pool(pool: "ProcessPool") -> None:
     pool.stop()  # type: ignore[no-untyped-call]
     pool.join()
 
 
 def decode(files: Sequence[tuple[bytes | Path, str | None]]) -> list[Found]:
-    """Decode files one after the other in a process of `make_pool`, until they have taken their share of time."""
+    """Decode files one after the other in a process of a `Pool`, until they have taken their share of time."""
     plan, until = this_plan(), time.monotonic() + _SHARE
     found: list[Found] = []
     for source, path in files:
@@ -212,7 +235,7 @@ def this_plan() -> Plan:
     return _plans[-1]
 
 
-_plans: list[Plan] = []  # One, in a process of `make_pool`; none elsewhere.
+_plans: list[Plan] = []  # One, in a process of a `Pool`; none elsewhere.
 
 
 def _begin(plan: Plan) -> None:
@@ -223,8 +246,11 @@ def _begin(plan: Plan) -> None:
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     if sys.platform == "linux":
+        import ctypes
         import resource
 
+        # Not even a server that was killed leaves a process behind: 1 is PR_SET_PDEATHSIG.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + _ROOM + _PER_PIXEL * plan.limits.max_pixels + plan.limits.max_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))

@@ -33,7 +33,7 @@ class Explained:
 
 
 def explain(asked: Asked) -> Explained | Unreadable:
-    """Explain an image, in a process of `make_pool`.
+    """Explain an image, in a process of a `Pool`.
 
     Raises:
         BundleError: The bundle is not what it was when the server started.

@@ -5,14 +5,16 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from pyrite.errors import SettingsError
 from pyrite.serving.answers import JSON, Refusal, error_body
 from pyrite.serving.keys import known_key, presented_key
 from pyrite.serving.service import Service
-from pyrite.serving.settings import Settings
+from pyrite.serving.settings import Settings, is_loopback
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -34,13 +36,15 @@ _HEADERS = {
     b"cross-origin-resource-policy": b"same-origin",
     b"permissions-policy": b"camera=(self), geolocation=(), microphone=()",
 }
+_OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _ROUTES = (*OPEN, "/v1/detect", "/v1/explain", "/v1/model", "/v1/limits", "/metrics")
 _METHODS = ("GET", "POST", "HEAD", "OPTIONS")
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Random for each server and a number for each request: asking for random bytes each time takes as long as parsing one.
 _START = secrets.token_hex(6)
 _numbers = itertools.count()
-_GONE = 499  # As nginx counts a client that did not wait.
+GONE = 499
+"""As nginx counts a client that did not wait."""
 _log = logging.getLogger("pyrite.serving")
 
 
@@ -76,22 +80,21 @@ class Frame:
             await send(message)
 
         try:
-            await self._app(scope, receive, framed)
-        except Exception as error:
-            from starlette.requests import ClientDisconnect
-
-            if isinstance(error, ClientDisconnect):
-                status = _GONE
-            else:
-                _log.exception("Request %s failed", request_id)
-                if not status:
-                    refusal = Refusal(500, "internal_server_error", "Something failed here. It is in the server's log.")
-                    await refuse(refusal, request_id, framed)
+            # Whatever can be got has a head, and the server sends no more than that of an answer to HEAD.
+            await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, framed)
+        except Refusal as refusal:
+            self._metrics.rejection(refusal.code)
+            await refuse(refusal, request_id, framed)
+        except Exception:
+            _log.exception("Request %s failed", request_id)
+            if not status:
+                failure = Refusal(500, "internal_server_error", "Something failed here. It is in the server's log.")
+                await refuse(failure, request_id, framed)
         finally:
             path = scope["path"]
             route = path if path in _ROUTES else "/static" if path.startswith("/static/") else "other"
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.request(route, method, status or _GONE, time.perf_counter() - began)
+            self._metrics.request(route, method, status or GONE, time.perf_counter() - began)
 
 
 class Gate:
@@ -105,6 +108,8 @@ class Gate:
         """
         self._app, self._service = app, service
         self._rate = _Rate(service.settings) if service.settings.rate_limit else None
+        settings = service.settings
+        self._hosts = frozenset(settings.hosts or ((*_OWN_NAMES, settings.host) if is_loopback(settings.host) else ()))
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Let one request in, or answer it here."""
@@ -121,6 +126,15 @@ class Gate:
         path, settings = scope["path"], self._service.settings
         if path in OPEN or path.startswith("/static/"):
             return
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        if self._hosts and host and re.sub(r":\d*$", "", host) not in self._hosts:
+            # Else any page could have its own name lead here, and read what it gets.
+            sentence = f"This server does not answer for {host!r}, which its setting hosts can change."
+            raise Refusal(421, "misdirected_request", sentence)
+        if scope["method"] == "POST" and not _is_own(headers, host, settings.origins):
+            sentence = "Pages of other origins may not ask this server, which its setting origins can change."
+            raise Refusal(403, "cross_origin", sentence)
         who = scope["client"][0] if scope.get("client") else "unknown"
         if settings.api_keys:
             key = known_key(presented_key(scope["headers"]) or "", settings.api_keys)
@@ -129,10 +143,21 @@ class Gate:
                 raise Refusal(401, "unauthorized", sentence, {"WWW-Authenticate": "Bearer"})
             who = key
         if self._rate and path.startswith("/v1/"):
-            self._rate.check(who)
+            self._rate.check(_network(who))
         if path == "/v1/detect":
             self._service.places.check()
-            self._service.uploads.check()
+
+
+def _is_own(headers: Mapping[bytes, bytes], host: str, origins: Sequence[str]) -> bool:
+    """Say whether a request comes from a page of this server or an allowed one, or from no page at all.
+
+    By what browsers send, as Go's `http.CrossOriginProtection` does.
+    """
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    site = headers.get(b"sec-fetch-site")
+    if origin in origins:
+        return True
+    return site in (b"same-origin", b"none") if site else not origin or origin.partition("://")[2] == host
 
 
 class _Rate:
@@ -155,6 +180,15 @@ class _Rate:
             raise Refusal(429, "too_many_requests", sentence, {"Retry-After": str(max(1, round(left + 0.5)))})
 
 
+def _network(who: str) -> str:
+    """Return a key as it is, and an address of IPv6 as its network: whoever has one has all of them."""
+    try:
+        address = ip_address(who)
+    except ValueError:
+        return who
+    return str(ip_network((who, 64), strict=False)) if address.version == 6 and not address.ipv4_mapped else who
+
+
 async def refuse(refusal: Refusal, request_id: str, send: "Send") -> None:
     """Answer with an error."""
     body = error_body(refusal.code, refusal.message, request_id)
@@ -162,6 +196,16 @@ async def refuse(refusal: Refusal, request_id: str, send: "Send") -> None:
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+def whole_answer(refusal: Refusal) -> bytes:
+    """Return the answer to what is no request, byte by byte, after which the connection ends."""
+    request_id = _request_id(())
+    body = error_body(refusal.code, refusal.message, request_id)
+    headers = {b"content-type": JSON.encode(), b"content-length": b"%d" % len(body), **_HEADERS}
+    headers |= {b"cache-control": b"no-store", b"x-request-id": request_id.encode(), b"connection": b"close"}
+    lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}".encode()]
+    return b"\r\n".join([*lines, *(name + b": " + value for name, value in headers.items()), b"", body])
 
 
 def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:

@@ -3,17 +3,22 @@
 import asyncio
 import gc
 import logging
+import math
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
 from typing import Any
 
 from pyrite.errors import SettingsError
+from pyrite.serving.answers import Refusal
 from pyrite.serving.app import create_app
-from pyrite.serving.settings import Settings
+from pyrite.serving.frame import whole_answer
+from pyrite.serving.settings import Settings, is_loopback
 
+_FILES = 1000  # open at a time beside connections, at most
 _HEADER_SECONDS = 10.0  # for a request's line and headers to come, at most
+_HEADER_BYTES = 65_536  # of them, about, and of what stands between the pieces of a body
 
 
 def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None) -> None:
@@ -36,6 +41,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None
     # What is there now stays, and looking through it for garbage again and again would hold requests up.
     gc.freeze()
     listener = _listen(settings)
+    _allow_files(settings.connections + _FILES)
     config = uvicorn.Config(
         app,
         http=bounded_protocol(settings),
@@ -46,7 +52,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
-        timeout_graceful_shutdown=round(settings.shutdown_seconds),
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds),
     )
     host, port = listener.getsockname()[:2]
     ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -56,44 +62,81 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None
 
 def is_open(settings: Settings) -> bool:
     """Say whether anyone on the network may ask: the address is not this machine's own, and no key is needed."""
-    try:
-        own = ip_address(settings.host).is_loopback
-    except ValueError:
-        own = settings.host == "localhost"
-    return not own and not settings.api_keys
+    return not is_loopback(settings.host) and not settings.api_keys
+
+
+def _allow_files(number: int) -> None:
+    """Have as many files and connections open at a time as the system allows this process, up to what is needed."""
+    if sys.platform != "win32":
+        import resource
+
+        now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(now, min(number, most)), most))
 
 
 def _listen(settings: Settings) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         place = f"{settings.host}:{settings.port}"
-        raise SettingsError(f"The address {place} cannot be had: {error.strerror or error}.") from error
+        raise SettingsError(
+            f"The address {place} cannot be had: {getattr(error, 'strerror', None) or error}."
+        ) from error
 
 
 def bounded_protocol(settings: Settings) -> type[asyncio.Protocol]:
-    """Return uvicorn's protocol with a bound on connections, and on how long one may stay without a request."""
-    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+    """Return uvicorn's protocol with bounds on connections, on headers, and on how long one may stay without asking."""
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-    class Bounded(AutoHTTPProtocol):  # type: ignore[valid-type,misc]
+    class Bounded(HttpToolsProtocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            self._asked = self.loop.time()
             self._seen: object = self
+            self._unread = self._unsent = 0
             if len(self.connections) > settings.connections:
-                transport.abort()
-            else:
-                self._look()
+                # Whoever has asked for nothing for longest makes room; this one does where all others are at work.
+                idle = [one for one in self.connections if isinstance(one, Bounded) and one._is_idle()]
+                min(idle, key=lambda one: one._asked).transport.abort()
+            self.loop.call_later(min(_HEADER_SECONDS, settings.upload_seconds), self._look)
+
+        def data_received(self, data: bytes) -> None:
+            self._unread += len(data)
+            super().data_received(data)
+            if self._unread > _HEADER_BYTES and not self.transport.is_closing():
+                self._refuse(431, "headers_too_large", f"Headers may have {_HEADER_BYTES:,} bytes at most.")
+
+        def on_headers_complete(self) -> None:
+            self._unread, self._asked = 0, self.loop.time()
+            super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            self._unread = 0
+            super().on_body(body)
+
+        def send_400_response(self, msg: str) -> None:
+            self._refuse(400, "bad_request", "This is not HTTP as this server understands it.")
+
+        def _refuse(self, status: int, code: str, sentence: str) -> None:
+            # Where an answer has begun, or another request waits for its own, this one would be taken for that.
+            if self._is_idle() or (self.cycle.more_body and not self.cycle.response_started):
+                self.transport.write(whole_answer(Refusal(status, code, sentence)))
+            self.transport.close()
+
+        def _is_idle(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
 
         def _look(self) -> None:
-            """Close a connection that has been between requests since the last look: its headers come too slowly."""
-            if self.transport.is_closing():
+            """End a connection whose headers come too slowly, or which takes nothing of its answer."""
+            if self not in self.connections:
                 return
-            between = self.cycle is None or self.cycle.response_complete
-            if between and self.cycle is self._seen:
-                self.transport.close()
+            unsent = self.transport.get_write_buffer_size()
+            if (self._is_idle() and self.cycle is self._seen) or (unsent and unsent == self._unsent):
+                self.transport.abort()
                 return
-            self._seen = self.cycle
+            self._seen, self._unsent = self.cycle, unsent
             self.loop.call_later(min(_HEADER_SECONDS, settings.upload_seconds), self._look)
 
     return Bounded

@@ -181,20 +181,20 @@ DESCRIPTIONS = {
 }  # fmt: skip
 
 _ERRORS = {
-    400: ("malformed_body", "The form cannot be read, or was cut short."),
+    400: ("malformed_body", "The form cannot be read, or was cut short; or this is no HTTP (`bad_request`)."),
     401: ("unauthorized", "An API key is needed, and none or a wrong one came."),
-    404: ("not_found", "There is no such page."),
-    405: ("method_not_allowed", "This path has other methods."),
+    403: ("cross_origin", "A page of an origin that may not ask sent this."),
     408: ("too_slow", "The body did not come in time."),
     413: ("too_large", "The body is too large (`too_large`), or has too many files (`too_many_files`)."),
     415: ("unsupported_media_type", "The body is neither a form nor an image, or is packed."),
+    421: ("misdirected_request", "The name in the header Host is none that this server answers for."),
     422: ("invalid_request", "The request is not valid: its query, its form, or, to explain, its image."),
     429: ("too_many_requests", "More requests than the rate limit allows; Retry-After says when to come again."),
+    431: ("headers_too_large", "The request's headers are too long."),
     500: ("internal_server_error", "Something failed on the server."),
     503: ("queue_full", "There is no room now, or the server is not ready; Retry-After says when to come again."),
     504: ("timed_out", "It took longer than a request may take."),
 }
-_WITH_RETRY = (429, 503)
 _REQUEST_ID = {
     "X-Request-ID": {
         "description": "The request's id: the one that came with it, or a new one.",
@@ -202,6 +202,8 @@ _REQUEST_ID = {
     }
 }
 _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
+_SCHEME = {"WWW-Authenticate": {"description": "How to send a key.", "schema": {"type": "string"}}}
+_MORE_HEADERS = {401: _SCHEME, 429: _RETRY, 503: _RETRY}
 _IMAGE = {"type": "string", "format": "binary", "description": "The bytes of an image, in any format that is read."}
 
 
@@ -229,20 +231,25 @@ def _error(status: int) -> dict[str, Any]:
     example = {"error": {"code": code, "message": "One sentence for a person.", "request_id": "5f1c0e3a9b7d2468"}}
     return {
         "description": description,
-        "headers": {**_REQUEST_ID, **(_RETRY if status in _WITH_RETRY else {})},
+        "headers": {**_REQUEST_ID, **_MORE_HEADERS.get(status, {})},
         "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}, "example": example}},
     }
 
 
-def answer(description: str, name: str, example: object) -> dict[int | str, dict[str, Any]]:
+def answer(description: str, name: str) -> dict[int | str, dict[str, Any]]:
     """Return the description of a good answer in JSON, for FastAPI's `responses`.
 
     Args:
         description: One sentence.
         name: Of its schema.
-        example: Of it.
     """
-    content = {JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}}
+    content = {JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    return {200: {"description": description, "headers": _REQUEST_ID, "content": content}}
+
+
+def text(description: str) -> dict[int | str, dict[str, Any]]:
+    """Return the description of a good answer in plain text, for FastAPI's `responses`."""
+    content = {"text/plain": {"schema": {"type": "string"}}}
     return {200: {"description": description, "headers": _REQUEST_ID, "content": content}}
 
 
@@ -258,6 +265,15 @@ def picture(header: str) -> dict[int | str, dict[str, Any]]:
         JSON: {"schema": {"$ref": "#/components/schemas/Explanation"}},
     }
     return {200: {"description": "The picture.", "headers": {**_REQUEST_ID, header: told}, "content": content}}
+
+
+def give_examples(document: dict[str, Any]) -> None:
+    """Put an example beside every schema of a good answer: FastAPI would leave out of it what is null."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            content = operation["responses"]["200"]["content"].get(JSON)
+            if content:
+                content["example"] = EXAMPLES[content["schema"]["$ref"].rpartition("/")[2]]
 
 
 def security() -> dict[str, Any]:
@@ -306,6 +322,24 @@ _DETECTION = {
 }
 
 EXAMPLES: dict[str, Any] = {
+    "Explanation": {
+        "detection": _DETECTION,
+        "leans": "ai",
+        "better_than_random": True,
+        "faithfulness": {
+            "deletion": 0.21,
+            "insertion": 0.83,
+            "random_deletion": [0.44, 0.52],
+            "random_insertion": [0.47, 0.55],
+        },
+        "moved": [[0.2, -0.1], [1.4, 0.3]],
+        "spectrum": [4.1, 3.2, 2.8, 2.5],
+        "spectra": None,
+        "input_size": [32, 32],
+        "scored": 1430,
+        "picture": "iVBORw0KGgo=",
+        "request_id": "5f1c0e3a9b7d2468",
+    },
     "Detections": {
         "detections": [_DETECTION],
         "model": {"name": "default", "version": "1"},
@@ -330,4 +364,5 @@ EXAMPLES: dict[str, Any] = {
         "max_fpr": {"smallest": 0.0005, "default": 0.05},
         "timeout_seconds": 60.0,
     },
+    "Health": {"status": "ok"},
 }

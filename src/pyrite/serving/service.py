@@ -2,9 +2,7 @@
 
 import asyncio
 import math
-import os
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -17,20 +15,20 @@ from pyrite.rendering.text import outcome
 from pyrite.results import Detection
 from pyrite.runtime import available_cpus
 from pyrite.serving.answers import Refusal, busy
-from pyrite.serving.decoding import Decoders, Lost, Plan, end_pool, make_pool, run
+from pyrite.serving.decoding import Decoders, Lost, Plan, Pool
 from pyrite.serving.explaining import Asked, Explained, explain
 from pyrite.serving.metrics import Metrics
 from pyrite.serving.scoring import Scorer
 from pyrite.serving.settings import Settings
-from pyrite.serving.uploads import Upload
+from pyrite.serving.uploads import Coming, Upload, give_way, upload_folder
 
 
 class Places:
     """Room for so many; who finds none is told at once instead of waiting."""
 
-    def __init__(self, number: int, code: str, what: str) -> None:
-        """Take how many there are, and what to answer when they are taken."""
-        self.taken, self._number = 0, number
+    def __init__(self, number: int, code: str, what: str, *, make_room: Callable[[], bool] = lambda: False) -> None:
+        """Take how many there are, what to answer when they are taken, and what may get one back in a moment."""
+        self.taken, self._number, self._make_room = 0, number, make_room
         self._code, self._sentence = code, f"The server has no room for more {what} now. Try again in a second."
 
     def check(self, wanted: int = 1) -> None:
@@ -39,7 +37,7 @@ class Places:
         Raises:
             Refusal: 503, with when to come again.
         """
-        if self.taken + wanted > self._number:
+        if self.taken + wanted > self._number and not self._make_room():
             raise busy(self._code, self._sentence)
 
     @contextmanager
@@ -77,7 +75,8 @@ class Service:
             threads=settings.threads,
         )
         self.places = Places(settings.queue, "queue_full", "images")
-        self.uploads = Places(settings.uploads, "uploads_full", "uploads")
+        self.receiving: set[Coming] = set()
+        self.uploads = Places(settings.uploads, "uploads_full", "uploads", make_room=lambda: give_way(self.receiving))
         self.explanations = Places(settings.explanations, "explanations_full", "explanations")
         self.metrics = Metrics(lambda: self.places.taken)
         self._work: list[asyncio.Task[None]] = []
@@ -97,9 +96,8 @@ class Service:
         workers = settings.decoders or math.ceil(available_cpus() / 2)
         self._decoders = Decoders(plan, workers=workers, seconds=settings.decode_seconds, killed=self.metrics.killed)
         self._scorer = Scorer(self.detector, size=settings.batch, seen=self.metrics.batch)
-        self._explainer = make_pool(1, plan)
-        with tempfile.TemporaryDirectory(prefix=f"pyrite-{os.getpid()}-", ignore_cleanup_errors=True) as folder:
-            self.folder = Path(folder)
+        self._explainer = Pool(1, plan)
+        with upload_folder() as self.folder:
             work = [asyncio.create_task(self._decoders.work()), asyncio.create_task(self._scorer.work())]
             try:
                 await self._decoders.warm()
@@ -111,7 +109,7 @@ class Service:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)
                 self._decoders.close()
-                end_pool(self._explainer)
+                self._explainer.close()
                 self._scorer.close()
 
     async def detect(self, uploads: Sequence[Upload], policy: Policy) -> list[Detection]:
@@ -145,7 +143,7 @@ class Service:
         with self.explanations.take():
             try:
                 async with asyncio.timeout(self.settings.request_seconds):
-                    found = await run(self._explainer, explain, asked, seconds=self.settings.request_seconds)
+                    found = await self._explainer.run(explain, asked, seconds=self.settings.request_seconds)
             except (TimeoutError, Lost) as error:
                 if isinstance(error, Lost):
                     self.metrics.killed()

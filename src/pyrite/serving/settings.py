@@ -5,6 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, get_origin, get_type_hints
 
@@ -18,6 +19,7 @@ PREFIX = "PYRITE_SERVE_"
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 KeyHash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Host = Annotated[str, msgspec.Meta(pattern=r"^([^:/\s]+|\[[0-9a-f:.]+\])$")]
 Origin = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/\s]+$")]
 
 
@@ -46,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     shutdown_seconds: Seconds = 60.0
     api_keys: tuple[KeyHash, ...] = ()
     rate_limit: str | None = None
+    hosts: tuple[Host, ...] = ()
     origins: tuple[Origin, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
 
@@ -54,6 +57,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f"queue must be at least max_files ({self.max_files}), or no such request could be taken")
         if self.max_request_bytes < self.max_bytes:
             raise ValueError(f"max_request_bytes must be at least max_bytes ({self.max_bytes})")
+        for proxy in self.trusted_proxies:
+            try:
+                ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(f"trusted_proxies must be addresses or networks: {error}") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address to listen at is this machine's own, which no other can reach."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load_settings(

@@ -2,8 +2,13 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +22,13 @@ MEMORY = 1_000_000
 """Bytes of a request's files that are kept in memory, about; what comes after these goes to disk."""
 
 _FIELD = b"files"
+_SLOW = 10_000  # bytes a second, under which a body gives way to others when there is no more room
+_GRACE = 1.0  # seconds before a body is called slow
 _numbers = itertools.count()
+
+
+_PREFIX = "pyrite-uploads-"
+_STALE = 60.0  # seconds after which a folder that no server holds is one that a server left when it was killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +60,68 @@ class Upload:
         return self.path or bytes(self.content)
 
 
+@contextmanager
+def upload_folder() -> Iterator[Path]:
+    """Give a folder for uploads that is gone afterwards; what servers left that were killed is gone before."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError), _held(left):
+            if time.time() - left.stat().st_mtime > _STALE:
+                shutil.rmtree(left, ignore_errors=True)
+    prefix = f"{_PREFIX}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder, _held(Path(folder)):
+        yield Path(folder)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder as long as this process lives, or raise `BlockingIOError` where another does."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(slots=True, eq=False)
+class Coming:
+    """A body on its way."""
+
+    timeout: asyncio.Timeout
+    began: float
+    size: int = 0
+    gave_way: bool = False
+
+
+def give_way(coming: set[Coming]) -> bool:
+    """End the slowest body for one that finds no room, and say whether any was as slow as nobody's network is."""
+    now = asyncio.get_running_loop().time()
+    rates = [
+        (one.size / (now - one.began), one) for one in coming if now - one.began > _GRACE and not one.timeout.expired()
+    ]
+    rate, slowest = min(rates, key=lambda pair: pair[0], default=(_SLOW, None))
+    if slowest is None or rate >= _SLOW:
+        return False
+    slowest.gave_way = True
+    coming.discard(slowest)
+    slowest.timeout.reschedule(now)
+    return True
+
+
 @asynccontextmanager
-async def receive(request: "Request", bounds: Bounds, folder: Path) -> AsyncIterator[list[Upload]]:
+async def receive(request: "Request", bounds: Bounds, folder: Path, coming: set[Coming]) -> AsyncIterator[list[Upload]]:
     """Give the files of a request: the parts of a form that are named `files`, or the body itself.
 
     Args:
         request: Whose body nobody has read.
         bounds: What it may bring.
         folder: For files that are not kept in memory; they are gone when this ends.
+        coming: Has this one as long as its body is on its way.
 
     Raises:
         Refusal: It is too large, too slow, has no files or too many, or cannot be understood.
@@ -67,11 +132,13 @@ async def receive(request: "Request", bounds: Bounds, folder: Path) -> AsyncIter
         raise Refusal(415, "unsupported_media_type", "Send the body without Content-Encoding.")
     try:
         try:
-            async with asyncio.timeout(bounds.seconds):
+            async with asyncio.timeout(bounds.seconds) as timeout:
+                this = Coming(timeout, asyncio.get_running_loop().time())
+                coming.add(this)
                 if kind == "multipart/form-data":
-                    await _receive_form(request, store)
+                    await _receive_form(request, store, this)
                 elif kind.startswith("image/") or kind == "application/octet-stream":
-                    await _receive_raw(request, store)
+                    await _receive_raw(request, store, this)
                 else:
                     raise Refusal(
                         415,
@@ -80,7 +147,12 @@ async def receive(request: "Request", bounds: Bounds, folder: Path) -> AsyncIter
                         "application/octet-stream.",
                     )
         except TimeoutError:
-            raise _closing(408, "too_slow", f"The body did not come within {bounds.seconds:g} seconds.") from None
+            sentence = f"The body did not come within {bounds.seconds:g} seconds."
+            if this.gave_way:
+                sentence = "The body came so slowly that it had to give way to others."
+            raise Refusal(408, "too_slow", sentence) from None
+        finally:
+            coming.discard(this)
         if not store.files:
             raise Refusal(422, "no_files", "The form has no file.")
         yield store.files
@@ -99,7 +171,7 @@ class _Store:
 
     def begin(self, name: str | None) -> None:
         if len(self.files) == self.bounds.max_files:
-            raise _closing(413, "too_many_files", f"A request may bring {self.bounds.max_files:,} files at most.")
+            raise Refusal(413, "too_many_files", f"A request may bring {self.bounds.max_files:,} files at most.")
         self.files.append(Upload(name))
 
     def add(self, data: bytes) -> None:
@@ -115,10 +187,13 @@ class _Store:
     async def settle(self) -> None:
         """Bring to disk what there is no memory for."""
         for file in self._touched:
-            if file.path is None and self._held > MEMORY:
-                file.path = self._folder / f"upload-{next(_numbers)}"
+            with _disk():
+                if file.path is None and self._held > MEMORY:
+                    file.path = self._folder / f"upload-{next(_numbers)}"
+                    file.path.touch()
+                if file.path is not None:
+                    await asyncio.to_thread(_append, file.path, bytes(file.content))
             if file.path is not None:
-                await asyncio.to_thread(_append, file.path, bytes(file.content))
                 self._held -= len(file.content)
                 file.content.clear()
         self._touched.clear()
@@ -130,14 +205,14 @@ class _Store:
                     file.path.unlink(missing_ok=True)
 
 
-async def _receive_raw(request: "Request", store: _Store) -> None:
+async def _receive_raw(request: "Request", store: _Store, this: Coming) -> None:
     store.begin(None)
-    async for data in _body(request, store.bounds.max_bytes):
+    async for data in _body(request, store.bounds.max_bytes, this):
         store.add(data)
         await store.settle()
 
 
-async def _receive_form(request: "Request", store: _Store) -> None:
+async def _receive_form(request: "Request", store: _Store, this: Coming) -> None:
     from python_multipart.exceptions import FormParserError
     from python_multipart.multipart import MultipartParser, parse_options_header
 
@@ -183,37 +258,38 @@ async def _receive_form(request: "Request", store: _Store) -> None:
                 "on_end": end,
             },
         )
-        async for data in _body(request, store.bounds.max_request_bytes):
+        async for data in _body(request, store.bounds.max_request_bytes, this):
             parser.write(data)
             await store.settle()
     except FormParserError:
         complete = False
     if not complete:
-        raise _closing(400, "malformed_body", "The form is not what multipart/form-data looks like, or was cut short.")
+        raise Refusal(400, "malformed_body", "The form is not what multipart/form-data looks like, or was cut short.")
 
 
-async def _body(request: "Request", most: int) -> AsyncIterator[bytes]:
+async def _body(request: "Request", most: int, this: Coming) -> AsyncIterator[bytes]:
     """Yield a body as it comes, and refuse it as soon as it is larger than allowed."""
     sentence = f"The body is larger than the limit of {most:,} bytes."
     told = request.headers.get("content-length", "0")
     if not told.isdecimal() or len(told) > 18 or int(told) > most:
-        raise _closing(413, "too_large", sentence)
-    size = 0
+        raise Refusal(413, "too_large", sentence)
     async for data in request.stream():
-        size += len(data)
-        if size > most:
-            raise _closing(413, "too_large", sentence)
+        this.size += len(data)
+        if this.size > most:
+            raise Refusal(413, "too_large", sentence)
         yield data
 
 
-def _closing(status: int, code: str, message: str) -> Refusal:
-    """Return a refusal after which nobody reads the rest of the body."""
-    return Refusal(status, code, message, {"Connection": "close"})
-
-
 def _append(path: Path, data: bytes) -> None:
+    # Which makes no file: whoever waits for this may have gone, and the file with them.
+    with path.open("r+b") as stream:
+        stream.seek(0, os.SEEK_END)
+        stream.write(data)
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
     try:
-        with path.open("ab") as stream:
-            stream.write(data)
+        yield
     except OSError as error:
         raise busy("no_space", f"The server cannot keep this upload: {error.strerror}.") from error

@@ -55,7 +55,7 @@ def publish(
         part=Part(parts.protocol, f"The {parts.protocol} test split, which training kept back.", parts.dropped),
         history=history,
         robustness=material.recipe.degrade > 0,
-        progress=lambda done, total: watch(Stage("Judging the test split", done, total)),
+        watch=lambda stage, done, total: watch(Stage(f"{stage} (test split)", done, total)),
     )
     files |= {"report.json": report.to_json(), "card.md": write_card(info, report).encode()}
     watch(Stage("Writing the bundle and the report"))
