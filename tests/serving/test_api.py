@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import jsonschema_rs
 import pytest
@@ -210,11 +211,11 @@ def test_the_document_is_complete(client: TestClient) -> None:
     }  # fmt: skip
     for name, schema in document["components"]["schemas"].items():
         assert schema.get("description"), name
-    for name in ("Detections", "Detection", "Evidence", "Failure", "Card", "Bounds", "Error", "Explanation"):
-        for field, schema in document["components"]["schemas"][name]["properties"].items():
-            assert schema.get("description"), f"{name}.{field}"
+        for field, property in schema.get("properties", {}).items():
+            assert property.get("description"), f"{name}.{field}"
     for path, operations in document["paths"].items():
         for operation in operations.values():
+            assert [one["schema"]["type"] for one in operation.get("parameters", [])] in ([], ["number"])
             assert operation["summary"]
             assert operation["description"]
             for status, response in operation["responses"].items():
@@ -363,6 +364,14 @@ def test_an_address_is_counted_as_its_network_and_no_header_changes_it(saved: st
     assert [ask("192.0.2.1"), ask("192.0.2.1"), ask("192.0.2.2")] == [200, 429, 200]
     assert ask("192.0.2.1", **{"X-Forwarded-For": "192.0.2.9"}) == 429
     assert [ask("2001:db8::1"), ask("2001:db8::2"), ask("2001:db8:0:1::1")] == [200, 429, 200]
+
+
+def test_no_request_is_traced(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = pytest.importorskip("opentelemetry.trace", reason="this FastAPI traces nothing")
+    provider = Mock()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    assert client.post("/v1/detect", content=picture(), headers=PNG).status_code == 200
+    assert not provider.mock_calls
 
 
 def test_what_can_be_got_has_a_head(client: TestClient) -> None:

@@ -204,6 +204,14 @@ def test_a_full_queue_answers_at_once(serve: Serve, hostile: None) -> None:
         assert server.ask("POST", "/v1/detect", picture(), PNG).status == 200
 
 
+def test_an_image_that_takes_long_to_decode_holds_up_no_explanation(serve: Serve, hostile: None) -> None:
+    with serve(decode_seconds=1.0) as server:
+        began = time.monotonic()
+        answer = server.ask("POST", "/v1/explain", picture(SLOW) + bytes(100_000), PNG)
+        assert (answer.status, answer.code) == (422, "too_slow")
+        assert time.monotonic() - began < 10
+
+
 def test_a_request_that_takes_too_long_is_told_so(serve: Serve, hostile: None) -> None:
     with serve(request_seconds=1.0) as server:
         answer = server.ask("POST", "/v1/detect", picture(SLOW) + bytes(100_000), PNG)

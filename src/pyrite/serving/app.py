@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -25,7 +25,7 @@ from pyrite.serving.schemas import (
     components,
     errors,
     give_examples,
-    image_body,
+    images,
     picture,
     security,
     text,
@@ -86,7 +86,7 @@ def create_app(settings: Settings) -> "ASGIApp":
 
 
 def _routes(service: Service) -> "FastAPI":
-    from fastapi import FastAPI, Query, Request, Response
+    from fastapi import FastAPI, Request, Response
     from fastapi.responses import FileResponse
     from fastapi.routing import APIRoute
     from fastapi.staticfiles import StaticFiles
@@ -111,32 +111,27 @@ def _routes(service: Service) -> "FastAPI":
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Which would send traces and errors to wherever the environment says.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
 
     class Route(APIRoute):
-        """Calls with the request alone, which reads its one parameter: FastAPI takes as long as all else for that."""
+        """Calls with the request alone: FastAPI takes as long as all else to read the one parameter that there is."""
 
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             return self.endpoint
 
     app.router.route_class = Route
-    MaxFpr = Annotated[  # noqa: N806 - a type
-        float | None,
-        Query(
-            ge=detector.bundle.info.calibration.smallest_p_real,
-            lt=1,
-            description="Error budget: the share of real images that may be called ai. The server's own without it.",
-        ),
-    ]
+    smallest = detector.bundle.info.calibration.smallest_p_real
 
     @app.post(
         "/v1/detect",
         summary="Judge images",
         operation_id="detect",
         responses={**answer("What was found.", "Detections"), **errors(*_BODY_ERRORS)},
-        openapi_extra=image_body(settings.max_files),
+        openapi_extra=images(settings.max_files, smallest),
     )
-    async def detect(request: Request, max_fpr: MaxFpr = None) -> Response:
+    async def detect(request: Request) -> Response:
         """Judge one image or many: parts of a form that are named `files`, or one image as the body.
 
         A file that cannot be read is a detection with its `error`, and fails nothing else.
@@ -158,9 +153,9 @@ def _routes(service: Service) -> "FastAPI":
         summary="Explain the score of one image",
         operation_id="explain",
         responses={**picture(EXPLANATION_HEADER), **errors(*_BODY_ERRORS)},
-        openapi_extra=image_body(1),
+        openapi_extra=images(1, smallest),
     )
-    async def explain(request: Request, max_fpr: MaxFpr = None) -> Response:
+    async def explain(request: Request) -> Response:
         """Draw what moved the score of an image, with how far that can be trusted.
 
         The answer is a picture, or with `Accept: application/json` all figures and the picture within.

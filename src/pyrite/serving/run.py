@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import logging
 import math
 import socket
@@ -90,15 +91,18 @@ def bounded_protocol(settings: Settings) -> type[asyncio.Protocol]:
     """Return uvicorn's protocol with bounds on connections, on headers, and on how long one may stay without asking."""
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+    # Not a time, which is the same for all that come at once.
+    order = itertools.count()
+
     class Bounded(HttpToolsProtocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._asked = self.loop.time()
+            self._asked = next(order)
             self._seen: object = self
             self._unread = self._unsent = 0
             if len(self.connections) > settings.connections:
                 # Whoever has asked for nothing for longest makes room; this one does where all others are at work.
-                idle = [one for one in self.connections if isinstance(one, Bounded) and one._is_idle()]
+                idle = [one for one in self.connections if isinstance(one, Bounded) and one._is_waiting()]
                 min(idle, key=lambda one: one._asked).transport.abort()
             self.loop.call_later(min(_HEADER_SECONDS, settings.upload_seconds), self._look)
 
@@ -109,7 +113,7 @@ def bounded_protocol(settings: Settings) -> type[asyncio.Protocol]:
                 self._refuse(431, "headers_too_large", f"Headers may have {_HEADER_BYTES:,} bytes at most.")
 
         def on_headers_complete(self) -> None:
-            self._unread, self._asked = 0, self.loop.time()
+            self._unread, self._asked = 0, next(order)
             super().on_headers_complete()
 
         def on_body(self, body: bytes) -> None:
@@ -124,6 +128,9 @@ def bounded_protocol(settings: Settings) -> type[asyncio.Protocol]:
             if self._is_idle() or (self.cycle.more_body and not self.cycle.response_started):
                 self.transport.write(whole_answer(Refusal(status, code, sentence)))
             self.transport.close()
+
+        def _is_waiting(self) -> bool:
+            return self._is_idle() and not self.transport.is_closing()
 
         def _is_idle(self) -> bool:
             return self.cycle is None or self.cycle.response_complete

@@ -171,6 +171,48 @@ DESCRIPTIONS = {
         "timeout_seconds": "After which a request is answered with 504.",
     },
     "Budget": {"smallest": "That the calibration can keep.", "default": "Where a request names none."},
+    "Scope": {
+        "min_side": "Of the shorter side, in pixels.",
+        "max_side": "Of the longer side, in pixels.",
+        "description": "The same in words.",
+    },
+    "Policy": {
+        "max_fpr": "The share of real images that may be called ai.",
+        "max_fnr": "The share of AI images that may be called real.",
+    },
+    "Calibration": {
+        "slope": "What a logit is multiplied by, before the logistic function makes a probability of it.",
+        "intercept": "What is added to that.",
+        "real_logits": "Of the real calibration images, ascending.",
+        "ai_logits": "Of the AI calibration images, ascending.",
+    },
+    "TrainingInfo": {
+        "recipe": "Its name.",
+        "recipe_sha256": "Of the recipe, in hexadecimal.",
+        "data": "What it was trained, chosen and tested on.",
+        "seed": "Of all that was random.",
+        "command": "That trained it.",
+        "commit": "Of Pyrite's code; null where it was not known.",
+        "packages": "Versions by name.",
+        "epochs": "That were trained.",
+        "parity": "The largest difference of a logit between the trained network and this model; null if not measured.",
+    },
+    "DataInfo": {
+        "name": "Of the dataset.",
+        "sha256": "Of its content, labels and own splits, in hexadecimal.",
+        "fingerprint": "Of its listing.",
+        "protocol": "Whether its own test split was kept (`official`) or all was pooled.",
+        "fractions": "Of training, validation and test.",
+        "train": "Images.",
+        "validation": "Images.",
+        "test": "Images.",
+    },
+    "Spectra": {"real": "Of real images.", "ai": "Of AI images."},
+    "ClassSpectrum": {
+        "images": "How many it is of.",
+        "mean": "Of the natural logarithm of the power, in each of 16 bands.",
+        "deviation": "Its standard deviation, in each band.",
+    },
     "Health": {"status": "`ok`, or `ready`."},
     "Error": {"error": "What went wrong."},
     "ErrorContent": {
@@ -284,13 +326,25 @@ def security() -> dict[str, Any]:
     }
 
 
-def image_body(max_files: int) -> dict[str, Any]:
-    """Return the description of a body with up to so many images, for FastAPI's `openapi_extra`."""
+def images(max_files: int, smallest: float) -> dict[str, Any]:
+    """Return the description of a request with images, for FastAPI's `openapi_extra`.
+
+    Args:
+        max_files: Of one request.
+        smallest: Error budget that can be asked for.
+    """
     files = {"type": "array", "items": _IMAGE, "minItems": 1, "maxItems": max_files}
     form = {"type": "object", "properties": {"files": files}, "required": ["files"], "additionalProperties": False}
     raw = {"schema": _IMAGE}
     content = {"multipart/form-data": {"schema": form}, "image/*": raw, "application/octet-stream": raw}
-    return {"requestBody": {"required": True, "content": content}}
+    body = {"required": True, "content": content, "description": "A form with parts named `files`, or one image."}
+    budget = {
+        "name": "max_fpr",
+        "in": "query",
+        "description": "Error budget: the share of real images that may be called ai. The server's own without it.",
+        "schema": {"type": "number", "minimum": smallest, "exclusiveMaximum": 1},
+    }
+    return {"parameters": [budget], "requestBody": body}
 
 
 _DETECTION = {
@@ -333,7 +387,7 @@ EXAMPLES: dict[str, Any] = {
             "random_insertion": [0.47, 0.55],
         },
         "moved": [[0.2, -0.1], [1.4, 0.3]],
-        "spectrum": [4.1, 3.2, 2.8, 2.5],
+        "spectrum": [6.1, 5.2, 4.6, 4.1, 3.7, 3.4, 3.1, 2.9, 2.7, 2.5, 2.4, 2.2, 2.1, 2.0, 1.9, 1.8],
         "spectra": None,
         "input_size": [32, 32],
         "scored": 1430,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyrite.bundle import DEFAULT
 from pyrite.decision import Policy
-from pyrite.detector import Detector, Unreadable
+from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import SettingsError
 from pyrite.image import Limits
 from pyrite.rendering.text import outcome
@@ -141,9 +141,13 @@ class Service:
         bundle = self.detector.bundle
         asked = Asked(str(bundle.path), bundle.info.files["model.onnx"], upload.source, upload.name, policy.max_fpr)
         with self.explanations.take():
+            found: Prepared | Explained | Unreadable
             try:
                 async with asyncio.timeout(self.settings.request_seconds):
-                    found = await self._explainer.run(explain, asked, seconds=self.settings.request_seconds)
+                    # There is one process for explanations, which no image may hold that takes long to decode.
+                    found = await self._decode(upload)
+                    if not isinstance(found, Unreadable):
+                        found = await self._explainer.run(explain, asked, seconds=self.settings.request_seconds)
             except (TimeoutError, Lost) as error:
                 if isinstance(error, Lost):
                     self.metrics.killed()
@@ -156,13 +160,15 @@ class Service:
             raise Refusal(422, found.error.code, found.error.message)
         return found
 
-    async def _detect(self, upload: Upload, policy: Policy) -> Detection:
+    async def _decode(self, upload: Upload) -> Prepared | Unreadable:
         job = self._decoders.submit(upload.source, upload.name)
         try:
-            found = await job.found
+            return await job.found
         finally:
             job.cancel()
-        detection = await self._scorer.submit(found, policy)
+
+    async def _detect(self, upload: Upload, policy: Policy) -> Detection:
+        detection = await self._scorer.submit(await self._decode(upload), policy)
         self.metrics.image(outcome(detection))
         return detection
 

@@ -455,10 +455,11 @@ def test_a_file_that_is_too_large_is_told_without_sending_it(page: "Page", tmp_p
     assert json.loads(exported(page, "JSON"))[0]["error"] == expected
 
 
-def test_refusals_are_told_on_the_card_in_the_server_s_words(page: "Page", batch: list[Path]) -> None:
+@pytest.mark.parametrize("status", [403, 422, 500])
+def test_refusals_are_told_on_the_card_in_the_server_s_words(page: "Page", batch: list[Path], status: int) -> None:
     def refuse(route: Any) -> None:
         error = {"code": "not_today", "message": "Not today, <b>sorry</b>.", "request_id": "7"}
-        route.fulfill(status=422, json={"error": error})
+        route.fulfill(status=status, json={"error": error})
 
     page.route("**/v1/detect", refuse)
     judge(page, batch[:1])
@@ -625,9 +626,7 @@ def test_axe_finds_no_violation_and_nothing_sticks_out(
     check_accessible(page)
 
 
-def test_a_small_window_is_left_to_the_images(
-    visit: Callable[..., "Page"], server: "Served", batch: list[Path]
-) -> None:
+def test_a_low_window_is_left_to_the_images(visit: Callable[..., "Page"], server: "Served", batch: list[Path]) -> None:
     page = visit(server, viewport={"width": 320, "height": 256})  # 1280 × 1024 at 400%
     judge(page, batch)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

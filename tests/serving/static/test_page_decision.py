@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -221,6 +222,19 @@ def test_the_budgets_to_choose_from_are_in_range_and_have_the_server_s_own(page:
     assert rates[0] == 0.000498
     assert {0.001, 0.01, 0.037, 0.05, 0.1} <= set(rates)
     assert rates[-1] <= 0.3
+
+
+def test_a_model_s_card_is_drawn_as_elements(page: "Page") -> None:
+    bundle = load_bundle(DEFAULT)
+    card = bundle.files["card.md"].decode() + "\n- <img src=x>\n"
+    info = json.loads(msgspec.json.encode(bundle.info))
+    body = "return own.drawModel(model).map((part) => part.outerHTML ?? part).join('')"
+    drawn = run(page, "about", body, model={**info, "card": card})
+    assert "<dd>2,000 real images and 2,000 AI images</dd>" in drawn
+    assert "<h3>By object</h3><table><tr><td></td><th>images</th><th>accuracy</th>" in drawn
+    assert "<tr><th>airplane</th><td>968</td>" in drawn
+    assert "<li>&lt;img src=x&gt;</li>" in drawn
+    assert not re.search(r"\||`|# |---", drawn)
 
 
 HOSTILE = '=1+1,"a"\n\'"><img src=x onerror=alert(1)>'

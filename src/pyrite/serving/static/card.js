@@ -51,7 +51,7 @@ export function drawThumbnail(thumbnail, found, url = thumbnail?.url) {
 export function drawPlace(found, model) {
   if (found.logit === null || !model) return [];
   if (!inScope(model.scope, found.width, found.height)) {
-    return [h("p", { class: "fine" }, "The model was not made for images of this size. What its score is and what moved it tells nothing about them.")];
+    return [h("p", { class: "fine" }, "The model was not made for images of this size: neither their score nor what moved it tells anything.")];
   }
   const label =
     `The score among those of the calibration images. As high as this or higher: ${percent(found.p_real)} of the real ` +

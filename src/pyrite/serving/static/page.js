@@ -1,4 +1,5 @@
 // The page: it holds the images and what was said of them, and puts the parts together.
+import { drawModel } from "./about.js";
 import { asPercent, budgets, describeBudget, largestUseful, sharesOf } from "./budget.js";
 import { Card, outcomeOf, OUTCOMES } from "./card.js";
 import { borderOfAi, drawChart } from "./chart.js";
@@ -320,6 +321,7 @@ function summarize(counts) {
   show($("guide"), total === 0);
   say($("tally"), judged < total ? `${judged.toLocaleString("en")} of ${plural(total, "image")} judged` : plural(total, "image"));
   if (show($("progress"), judged < total)) $("progress").value = judged / total;
+  $("stack").style.paddingRight = `${100 - (100 * judged) / (total || 1)}%`; // What it is all of, too.
   for (const [outcome, { number, button, part }] of Object.entries(toggles)) {
     say(number, counts[outcome].toLocaleString("en"));
     part.style.flexGrow = counts[outcome];
@@ -426,17 +428,7 @@ for (const button of document.querySelectorAll("[data-export]")) {
 
 $("about-button").addEventListener("click", () => {
   say($("about-title"), `${visible(model.name)} ${visible(model.version)}`);
-  const { calibration, scope, licence, training } = model;
-  const facts = [
-    ["Made for", scope.description],
-    ["Licence", licence],
-    ["Calibrated on", `${plural(calibration.real_logits.length, "real image")} and ${plural(calibration.ai_logits.length, "AI image")}`],
-    ["Trained on", training && `${training.data.train.toLocaleString("en")} images of ${training.data.name}`],
-  ];
-  $("about-body").replaceChildren(
-    h("dl", { class: "facts" }, facts.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, visible(value))))),
-    model.card ? h("pre", { tabindex: 0, role: "region", "aria-label": "The model's card" }, model.card) : "",
-  );
+  $("about-body").replaceChildren(...drawModel(model));
   $("about").showModal();
 });
 

@@ -111,7 +111,7 @@ function understand(status, body, retryAfter) {
   if (status >= 200 && status < 300 && content !== null) return content;
   const said = typeof content?.error?.message === "string" ? content.error : null;
   const code = said?.code ?? `http_${status}`;
-  if (status === 401 || status === 403) throw new RequestError("key", code, said?.message ?? "The server asks for a key.");
+  if (status === 401) throw new RequestError("key", code, said?.message ?? "The server asks for a key.");
   if (status === 502) throw new RequestError("lost", code, SILENT);
   if (status === 429 || status === 503) {
     const wait = Math.min(60, Math.max(1, Number(retryAfter) || 2));
