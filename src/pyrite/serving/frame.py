@@ -63,6 +63,7 @@ class Frame:
         began = time.perf_counter()
         request_id = _request_id(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id
+        scope["app"] = self  # Without which routes answer what they do not have in plain text, instead of raising it.
         status = 0
 
         async def framed(message: "Message") -> None:
@@ -89,6 +90,7 @@ class Frame:
             _log.exception("Request %s failed", request_id)
             if not status:
                 failure = Refusal(500, "internal_server_error", "Something failed here. It is in the server's log.")
+                self._metrics.rejection(failure.code)
                 await refuse(failure, request_id, framed)
         finally:
             path = scope["path"]
