@@ -53,7 +53,7 @@ _BODY_ERRORS = (*_ERRORS, 400, 403, 408, 413, 415, 422, 503, 504)
 _Result = TypeVar("_Result")
 
 
-def create_app(settings: Settings) -> "ASGIApp":
+def create_app(settings: Settings) -> Frame:
     """Return the application, with its bundle loaded, for any ASGI server.
 
     Raises:
@@ -137,9 +137,8 @@ def _routes(service: Service) -> "ASGIApp":
         A file that cannot be read is a detection with its `error`, and fails nothing else.
         """
         policy = _policy(service, request)
-        with service.uploads.take():
-            async with receive(request, bounds, service.folder, service.receiving) as uploads:
-                detections = await _while_connected(request, service.detect(uploads, policy))
+        async with receive(request, bounds, service.folder, service.receiving) as uploads:
+            detections = await _while_connected(request, service.detect(uploads, policy))
         content = {
             "detections": detections,
             "model": model,
@@ -162,9 +161,8 @@ def _routes(service: Service) -> "ASGIApp":
         """
         policy = _policy(service, request)
         service.explanations.check()
-        with service.uploads.take():
-            async with receive(request, replace(bounds, max_files=1), service.folder, service.receiving) as [upload]:
-                found = await _while_connected(request, service.explain(upload, policy))
+        async with receive(request, replace(bounds, max_files=1), service.folder, service.receiving) as [upload]:
+            found = await _while_connected(request, service.explain(upload, policy))
         figures = msgspec.json.decode(found.figures)
         if JSON in request.headers.get("accept", ""):
             figures["picture"] = base64.b64encode(found.picture).decode()
