@@ -57,15 +57,23 @@ class Frame:
         """Take the application inside, and whose metrics count."""
         self._app, self._service, self._metrics = app, service, service.metrics
 
-    def turn_away(self, method: bytes, path: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    def turn_away(
+        self, method: bytes, path: bytes, headers: Sequence[tuple[bytes, bytes]], requests: int
+    ) -> bytes | None:
         """Return the whole answer to images that there is no room for; `None` to what may come in.
 
         It takes a fraction of the time of what comes in, which a server with too much to do needs for the others.
+
+        Args:
+            method: Of the request.
+            path: Of it.
+            headers: Of it, with their names in lower case.
+            requests: How many are in already.
         """
         # Pages of other origins could not read it.
         if method != b"POST" or path != b"/v1/detect" or self._service.settings.origins:
             return None
-        lacking = self._service.lacking
+        lacking = self._service.lacking(requests)
         if lacking is None:
             return None
         refusal = lacking.refusal

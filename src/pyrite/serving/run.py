@@ -88,7 +88,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def bounded_protocol(
-    settings: Settings, turn_away: Callable[[bytes, bytes, Sequence[tuple[bytes, bytes]]], bytes | None]
+    settings: Settings, turn_away: Callable[[bytes, bytes, Sequence[tuple[bytes, bytes]], int], bytes | None]
 ) -> type[asyncio.Protocol]:
     """Return uvicorn's protocol with bounds on connections, on headers, and on how long one may stay without asking.
 
@@ -125,7 +125,7 @@ def bounded_protocol(
             answer = None
             # One that has others before it, or after which the connection ends, takes the usual way.
             if self._is_idle() and self.parser.should_keep_alive() and not self.expect_100_continue:
-                answer = turn_away(self.parser.get_method(), self.url.partition(b"?")[0], self.headers)
+                answer = turn_away(self.parser.get_method(), self.url.partition(b"?")[0], self.headers, len(self.tasks))
             self._turned_away = answer is not None
             if answer is None:
                 super().on_headers_complete()

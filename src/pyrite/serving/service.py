@@ -31,10 +31,9 @@ class Places:
         self.taken, self._number, self._make_room = 0, number, make_room
         self._code, self._sentence = code, f"The server has no room for more {what} now. Try again in a second."
 
-    @property
-    def full(self) -> bool:
-        """Whether all are taken."""
-        return self.taken >= self._number
+    def full(self, coming: int = 0) -> bool:
+        """Say whether all are taken, or will be in a moment by so many, with those that have one already."""
+        return max(self.taken, coming) >= self._number
 
     @property
     def refusal(self) -> Refusal:
@@ -93,12 +92,11 @@ class Service:
         self.folder = Path()
         """For uploads that are not kept in memory."""
 
-    @property
-    def lacking(self) -> Places | None:
-        """What there is no room in for any image to be judged, whatever might be made."""
-        if self.places.full:
+    def lacking(self, requests: int) -> Places | None:
+        """Return what has no room for one more request than these, nor can make any."""
+        if self.places.full():
             return self.places
-        return self.uploads if self.uploads.full and not find_slowest(self.receiving) else None
+        return self.uploads if self.uploads.full(requests) and not find_slowest(self.receiving) else None
 
     @property
     def ready(self) -> bool:
