@@ -45,7 +45,7 @@ def test_a_failure_is_told_by_its_sentence(found: Detection) -> None:
     ],
 )
 def test_summary(counts: dict[str, int], line: str) -> None:
-    budget = "about 50 of 1,000 real images like those of its calibration would be called ai."
+    budget = "at most about 50 of 1,000 real images like those of its calibration would be called ai."
     assert summary_line(counts, 0.05).plain == f"{line}; {budget}"
 
 

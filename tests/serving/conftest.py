@@ -48,8 +48,9 @@ def serve(extra: None, saved: str) -> Serve:
     def serve(**settings: Any) -> Iterator[Server]:
         chosen = Settings(bundle=saved, **settings)
         listener = socket.create_server(("127.0.0.1", 0))
+        app = create_app(chosen)
         config = uvicorn.Config(
-            create_app(chosen), http=bounded_protocol(chosen), ws="none", log_config=None, access_log=False
+            app, http=bounded_protocol(chosen, app.turn_away), ws="none", log_config=None, access_log=False
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -1,4 +1,5 @@
 import errno
+import http.client
 import io
 import json
 import os
@@ -13,7 +14,7 @@ import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -199,9 +200,21 @@ def test_a_full_queue_answers_at_once(serve: Serve, hostile: None) -> None:
         answer = server.ask("POST", "/v1/detect", picture(), PNG)
         assert time.monotonic() - began < 2.5
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "queue_full", "1")
-        for one in waiting:
-            assert one.result().json()["detections"][0]["error"]["code"] == "too_slow"
-        assert server.ask("POST", "/v1/detect", picture(), PNG).status == 200
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as kept:
+            kept.connect()
+            sock = kept.sock
+            for _ in range(3):
+                kept.request("POST", "/v1/detect", picture() + bytes(200_000), {**PNG, "X-Request-ID": "mine"})
+                response = kept.getresponse()
+                assert (response.status, response.headers["X-Request-ID"]) == (503, "mine")
+                response.read()
+            for one in waiting:
+                assert one.result().json()["detections"][0]["error"]["code"] == "too_slow"
+            kept.request("POST", "/v1/detect", picture(), PNG)
+            assert kept.getresponse().status == 200
+            assert kept.sock is sock
+        assert server.metric('pyrite_requests_total{method="POST",route="/v1/detect",status="503"}') == 4
 
 
 def test_an_image_that_takes_long_to_decode_holds_up_no_explanation(serve: Serve, hostile: None) -> None:

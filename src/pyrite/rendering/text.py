@@ -49,7 +49,7 @@ def summary_line(counts: Mapping[str, int], max_fpr: float | None) -> Text:
     budget = ""
     if max_fpr is not None:
         share = f"{1000 * max_fpr:.0f} of 1,000" if max_fpr >= 0.001 else f"{1e6 * max_fpr:,.0f} of a million"
-        budget = f"; about {share} real images like those of its calibration would be called ai"
+        budget = f"; at most about {share} real images like those of its calibration would be called ai"
     return Text(f"{total:,} image{'' if total == 1 else 's'}: {', '.join(parts)}{budget}.", style="dim")
 
 

@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ _HEADERS = {
 }
 _OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _ROUTES = (*OPEN, "/v1/detect", "/v1/explain", "/v1/model", "/v1/limits", "/metrics")
+_UPLOADING = ("/v1/detect", "/v1/explain")
 _METHODS = ("GET", "POST", "HEAD", "OPTIONS")
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Random for each server and a number for each request: asking for random bytes each time takes as long as parsing one.
@@ -53,7 +55,31 @@ class Frame:
 
     def __init__(self, app: "ASGIApp", service: Service) -> None:
         """Take the application inside, and whose metrics count."""
-        self._app, self._metrics = app, service.metrics
+        self._app, self._service, self._metrics = app, service, service.metrics
+
+    def turn_away(
+        self, method: bytes, path: bytes, headers: Sequence[tuple[bytes, bytes]], requests: int
+    ) -> bytes | None:
+        """Return the whole answer to images that there is no room for; `None` to what may come in.
+
+        It takes a fraction of the time of what comes in, which a server with too much to do needs for the others.
+
+        Args:
+            method: Of the request.
+            path: Of it.
+            headers: Of it, with their names in lower case.
+            requests: How many are in already.
+        """
+        # Pages of other origins could not read it.
+        if method != b"POST" or path != b"/v1/detect" or self._service.settings.origins:
+            return None
+        lacking = self._service.lacking(requests)
+        if lacking is None:
+            return None
+        refusal = lacking.refusal
+        self._metrics.rejection(refusal.code)
+        self._metrics.request(path.decode(), method.decode(), refusal.status, 0.0)
+        return whole_answer(refusal, headers)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request."""
@@ -63,6 +89,7 @@ class Frame:
         began = time.perf_counter()
         request_id = _request_id(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id
+        scope["app"] = self  # Without which routes answer what they do not have in plain text, instead of raising it.
         status = 0
 
         async def framed(message: "Message") -> None:
@@ -89,6 +116,7 @@ class Frame:
             _log.exception("Request %s failed", request_id)
             if not status:
                 failure = Refusal(500, "internal_server_error", "Something failed here. It is in the server's log.")
+                self._metrics.rejection(failure.code)
                 await refuse(failure, request_id, framed)
         finally:
             path = scope["path"]
@@ -113,14 +141,17 @@ class Gate:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Let one request in, or answer it here."""
-        if scope["type"] == "http":
-            try:
-                self._check(scope)
-            except Refusal as refusal:
-                self._service.metrics.rejection(refusal.code)
-                await refuse(refusal, scope["state"]["request_id"], send)
-                return
-        await self._app(scope, receive, send)
+        with ExitStack() as held:
+            if scope["type"] == "http":
+                try:
+                    self._check(scope)
+                    if scope["method"] == "POST" and scope["path"] in _UPLOADING:
+                        held.enter_context(self._service.uploads.take())
+                except Refusal as refusal:
+                    self._service.metrics.rejection(refusal.code)
+                    await refuse(refusal, scope["state"]["request_id"], send)
+                    return
+            await self._app(scope, receive, send)
 
     def _check(self, scope: "Scope") -> None:
         path, settings = scope["path"], self._service.settings
@@ -198,14 +229,15 @@ async def refuse(refusal: Refusal, request_id: str, send: "Send") -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def whole_answer(refusal: Refusal) -> bytes:
-    """Return the answer to what is no request, byte by byte, after which the connection ends."""
-    request_id = _request_id(())
+def whole_answer(refusal: Refusal, headers: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
+    """Return the answer to a request with these headers, or to what is no request, byte by byte."""
+    request_id = _request_id(headers)
     body = error_body(refusal.code, refusal.message, request_id)
-    headers = {b"content-type": JSON.encode(), b"content-length": b"%d" % len(body), **_HEADERS}
-    headers |= {b"cache-control": b"no-store", b"x-request-id": request_id.encode(), b"connection": b"close"}
+    head = {b"content-type": JSON.encode(), b"content-length": b"%d" % len(body), **_HEADERS}
+    head |= {b"cache-control": b"no-store", b"x-request-id": request_id.encode()}
+    head |= {name.lower().encode(): value.encode("latin-1") for name, value in refusal.headers.items()}
     lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}".encode()]
-    return b"\r\n".join([*lines, *(name + b": " + value for name, value in headers.items()), b"", body])
+    return b"\r\n".join([*lines, *(name + b": " + value for name, value in head.items()), b"", body])
 
 
 def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:

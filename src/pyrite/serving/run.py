@@ -7,7 +7,7 @@ import logging
 import math
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -45,7 +45,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None
     _allow_files(settings.connections + _FILES)
     config = uvicorn.Config(
         app,
-        http=bounded_protocol(settings),
+        http=bounded_protocol(settings, app.turn_away),
         ws="none",
         lifespan="on",
         log_level="error",
@@ -87,8 +87,15 @@ def _listen(settings: Settings) -> socket.socket:
         ) from error
 
 
-def bounded_protocol(settings: Settings) -> type[asyncio.Protocol]:
-    """Return uvicorn's protocol with bounds on connections, on headers, and on how long one may stay without asking."""
+def bounded_protocol(
+    settings: Settings, turn_away: Callable[[bytes, bytes, Sequence[tuple[bytes, bytes]], int], bytes | None]
+) -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol with bounds on connections, on headers, and on how long one may stay without asking.
+
+    Args:
+        settings: The bounds.
+        turn_away: `Frame.turn_away`.
+    """
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     # Not a time, which is the same for all that come at once.
@@ -100,6 +107,7 @@ def bounded_protocol(settings: Settings) -> type[asyncio.Protocol]:
             self._asked = next(order)
             self._seen: object = self
             self._unread = self._unsent = 0
+            self._turned_away = False
             if len(self.connections) > settings.connections:
                 # Whoever has asked for nothing for longest makes room; this one does where all others are at work.
                 idle = [one for one in self.connections if isinstance(one, Bounded) and one._is_waiting()]
@@ -114,11 +122,25 @@ def bounded_protocol(settings: Settings) -> type[asyncio.Protocol]:
 
         def on_headers_complete(self) -> None:
             self._unread, self._asked = 0, next(order)
-            super().on_headers_complete()
+            answer = None
+            # One that has others before it, or after which the connection ends, takes the usual way.
+            if self._is_idle() and self.parser.should_keep_alive() and not self.expect_100_continue:
+                answer = turn_away(self.parser.get_method(), self.url.partition(b"?")[0], self.headers, len(self.tasks))
+            self._turned_away = answer is not None
+            if answer is None:
+                super().on_headers_complete()
+            else:
+                self._seen = self
+                self.transport.write(answer)
 
         def on_body(self, body: bytes) -> None:
             self._unread = 0
-            super().on_body(body)
+            if not self._turned_away:
+                super().on_body(body)
+
+        def on_message_complete(self) -> None:
+            if not self._turned_away:
+                super().on_message_complete()
 
         def send_400_response(self, msg: str) -> None:
             self._refuse(400, "bad_request", "This is not HTTP as this server understands it.")
@@ -126,7 +148,7 @@ def bounded_protocol(settings: Settings) -> type[asyncio.Protocol]:
         def _refuse(self, status: int, code: str, sentence: str) -> None:
             # Where an answer has begun, or another request waits for its own, this one would be taken for that.
             if self._is_idle() or (self.cycle.more_body and not self.cycle.response_started):
-                self.transport.write(whole_answer(Refusal(status, code, sentence)))
+                self.transport.write(whole_answer(Refusal(status, code, sentence, {"Connection": "close"})))
             self.transport.close()
 
         def _is_waiting(self) -> bool:

@@ -20,7 +20,7 @@ from pyrite.serving.explaining import Asked, Explained, explain
 from pyrite.serving.metrics import Metrics
 from pyrite.serving.scoring import Scorer
 from pyrite.serving.settings import Settings
-from pyrite.serving.uploads import Coming, Upload, give_way, upload_folder
+from pyrite.serving.uploads import Coming, Upload, find_slowest, give_way, upload_folder
 
 
 class Places:
@@ -31,6 +31,15 @@ class Places:
         self.taken, self._number, self._make_room = 0, number, make_room
         self._code, self._sentence = code, f"The server has no room for more {what} now. Try again in a second."
 
+    def full(self, coming: int = 0) -> bool:
+        """Say whether all are taken, or will be in a moment by so many, with those that have one already."""
+        return max(self.taken, coming) >= self._number
+
+    @property
+    def refusal(self) -> Refusal:
+        """What to answer when they are."""
+        return busy(self._code, self._sentence)
+
     def check(self, wanted: int = 1) -> None:
         """Refuse where there is no room.
 
@@ -38,7 +47,7 @@ class Places:
             Refusal: 503, with when to come again.
         """
         if self.taken + wanted > self._number and not self._make_room():
-            raise busy(self._code, self._sentence)
+            raise self.refusal
 
     @contextmanager
     def take(self, wanted: int = 1) -> Iterator[None]:
@@ -82,6 +91,12 @@ class Service:
         self._work: list[asyncio.Task[None]] = []
         self.folder = Path()
         """For uploads that are not kept in memory."""
+
+    def lacking(self, requests: int) -> Places | None:
+        """Return what has no room for one more request than these, nor can make any."""
+        if self.places.full():
+            return self.places
+        return self.uploads if self.uploads.full(requests) and not find_slowest(self.receiving) else None
 
     @property
     def ready(self) -> bool:

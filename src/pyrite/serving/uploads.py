@@ -99,18 +99,24 @@ class Coming:
 
 
 def give_way(coming: set[Coming]) -> bool:
-    """End the slowest body for one that finds no room, and say whether any was as slow as nobody's network is."""
+    """End the slowest body for one that finds no room, and say whether there was any."""
+    slowest = find_slowest(coming)
+    if slowest is None:
+        return False
+    slowest.gave_way = True
+    coming.discard(slowest)
+    slowest.timeout.reschedule(asyncio.get_running_loop().time())
+    return True
+
+
+def find_slowest(coming: set[Coming]) -> Coming | None:
+    """Return the slowest of the bodies that come as slowly as nobody's network is, if any does."""
     now = asyncio.get_running_loop().time()
     rates = [
         (one.size / (now - one.began), one) for one in coming if now - one.began > _GRACE and not one.timeout.expired()
     ]
     rate, slowest = min(rates, key=lambda pair: pair[0], default=(_SLOW, None))
-    if slowest is None or rate >= _SLOW:
-        return False
-    slowest.gave_way = True
-    coming.discard(slowest)
-    slowest.timeout.reschedule(now)
-    return True
+    return slowest if rate < _SLOW else None
 
 
 @asynccontextmanager
