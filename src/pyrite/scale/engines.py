@@ -66,7 +66,8 @@ def run_on_ray(
         results = rows.map_batches(
             _RayWorker,
             batch_size=1,
-            compute=ActorPoolStrategy(size=min(size, len(shards)), max_tasks_in_flight_per_actor=1),
+            # One shard at work and one that waits: else the worker would, a fifth of its time if shards are small.
+            compute=ActorPoolStrategy(size=min(size, len(shards)), max_tasks_in_flight_per_actor=2),
             fn_constructor_args=(task,),
             num_cpus=1,
         )
