@@ -183,11 +183,11 @@ def steady(arguments: argparse.Namespace) -> dict[str, Any]:
     """Ask at 80% of the throughput for ten minutes, and watch latency, failures and memory."""
     with ours(arguments) as pid:
         capacity = ask(arguments, 8701, arguments.seconds, CLIENTS)["good_per_second"]
-        between = 1000 * CLIENTS / (0.8 * capacity)
-        # What a client waits for its answer comes on top of its pause.
-        waited = 1000 * CLIENTS / ask(arguments, 8701, 10, CLIENTS, between)["good_per_second"] - between
-        pause = max(0.0, between - waited)
-        ask(arguments, 8701, min(60, arguments.soak / 10), CLIENTS, pause)
+        between = pause = 1000 * CLIENTS / (0.8 * capacity)
+        # What a client waits for its answer comes on top of its pause, and depends on the load.
+        for _ in range(6):
+            found = ask(arguments, 8701, min(10, arguments.soak / 60), CLIENTS, pause)["good_per_second"]
+            pause = max(0.5, pause + between - 1000 * CLIENTS / found)
         with watching(pid) as seen:
             told = ask(arguments, 8701, arguments.soak, CLIENTS, pause)
     failed = sum(number for code, number in told["statuses"].items() if code != "200") + told["broken_connections"]
