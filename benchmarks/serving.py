@@ -19,9 +19,11 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from pyrite.bundle import DEFAULT, load_bundle
 from training import machine
@@ -239,14 +241,10 @@ def watching(pid: int) -> Iterator[list[float]]:
 def memory(pid: int) -> float:
     """Return the resident memory of a process and of those that it started, in megabytes."""
     total = 0
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-        except OSError:
-            continue
-        if str(pid) in (fields["Pid"], fields["PPid"]):
-            total += int(fields.get("VmRSS", "0 kB").split()[0])
-    return total / 1000
+    for process in (psutil.Process(pid), *psutil.Process(pid).children()):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total / 1e6
 
 
 PARTS = {"throughput": throughput, "steady": steady, "overload": overload}

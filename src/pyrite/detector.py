@@ -51,6 +51,28 @@ class Unreadable:
     error: Failure
 
 
+def unreadable(found: Unreadable, model: Model, max_fpr: float) -> Detection:
+    """Return the detection of what never came to be judged, by a model at an error budget."""
+    return Detection(
+        path=found.path,
+        sha256=None,
+        format=None,
+        width=None,
+        height=None,
+        frames=None,
+        verdict=Verdict.UNCERTAIN,
+        probability=None,
+        logit=None,
+        reason=Reason.UNREADABLE,
+        explanation=found.error.message,
+        p_real=None,
+        p_ai=None,
+        max_fpr=max_fpr,
+        model=model,
+        error=found.error,
+    )
+
+
 def prepare(
     source: Source,
     preprocess: Preprocess,
@@ -206,7 +228,9 @@ class Detector:
             strict=True,
         )
         return [
-            self._judge(item, policy, *next(scores)) if isinstance(item, Prepared) else self._unreadable(item, policy)
+            self._judge(item, policy, *next(scores))
+            if isinstance(item, Prepared)
+            else unreadable(item, self._model, policy.max_fpr)
             for item, policy in zip(batch, policies or [self.policy] * len(batch), strict=True)
         ]
 
@@ -250,26 +274,6 @@ class Detector:
             evidence=self._evidence,
             trust_anchors=self._trust_anchors,
             limits=self.limits,
-        )
-
-    def _unreadable(self, found: Unreadable, policy: Policy) -> Detection:
-        return Detection(
-            path=found.path,
-            sha256=None,
-            format=None,
-            width=None,
-            height=None,
-            frames=None,
-            verdict=Verdict.UNCERTAIN,
-            probability=None,
-            logit=None,
-            reason=Reason.UNREADABLE,
-            explanation=found.error.message,
-            p_real=None,
-            p_ai=None,
-            max_fpr=policy.max_fpr,
-            model=self._model,
-            error=found.error,
         )
 
     def _judge(

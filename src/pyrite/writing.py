@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+PARTIAL = ".partial-"
+"""What the names begin with of what is not whole yet, and of what those left who were killed."""
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -46,4 +49,4 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def _beside(path: Path) -> Path:
     # A random name, since one that follows from the path's could be another file's.
-    return path.with_name(f".{secrets.token_hex(8)}.partial")
+    return path.with_name(f"{PARTIAL}{secrets.token_hex(8)}")

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from pathlib import Path
 from unittest.mock import Mock
 
+import psutil
 import pytest
 from asking import BOUNDARY, FORM, PNG, Answer, Server, command_line, eventually, form, part, picture
 from hostile import SLOW, Hostile
@@ -363,13 +364,9 @@ def test_a_stopped_server_finishes_what_it_accepted(saved: str) -> None:
 def memory(pid: int) -> int:
     """Return the bytes that a process and those that it started hold."""
     total = 0
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-        except OSError:
-            continue
-        if str(pid) in (fields.get("Pid"), fields.get("PPid")):
-            total += int(fields.get("VmRSS", "0 kB").split()[0]) * 1000
+    for process in (psutil.Process(pid), *psutil.Process(pid).children()):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
     return total
 
 

@@ -17,6 +17,7 @@ from pyrite.evaluation.figures import Figures
 from pyrite.evaluation.floor import FAMILIES, Floor
 from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.robustness import Robustness
+from pyrite.pages import page_environment
 from pyrite.writing import whole_file
 
 _OF_FIGURES = ("confusion", "reliability", "scores", "roc", "precision-recall")
@@ -213,13 +214,7 @@ HEADLINE = (
 
 def environment() -> jinja2.Environment:
     """Return what pages are rendered with."""
-    pages = jinja2.Environment(
-        loader=jinja2.PackageLoader("pyrite.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    pages = page_environment("pyrite.evaluation")
     pages.filters.update(
         figure=lambda value: "–" if value is None else f"{value:.4f}",
         interval=_interval,

@@ -8,12 +8,12 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import jinja2
 import msgspec
 from PIL import Image as PillowImage
 
 from pyrite.errors import ImageError, PyriteError
 from pyrite.image import Limits, open_image
+from pyrite.pages import page_environment, template_source
 from pyrite.rendering.text import outcome
 from pyrite.results import Detection
 
@@ -35,17 +35,10 @@ def html_page(path: Path, limits: Limits = Limits()) -> Iterator[Callable[[Detec
     Raises:
         PyriteError: the page cannot be written.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pyrite.rendering"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    source = jinja2.PackageLoader("pyrite.rendering").get_source
-    script = source(environment, "detections.js")[0]
-    row = environment.get_template("detection.html.j2")
-    page = environment.get_template("detections.html.j2").render(
+    pages = page_environment("pyrite.rendering")
+    script = template_source(pages, "detections.js")
+    row = pages.get_template("detection.html.j2")
+    page = pages.get_template("detections.html.j2").render(
         script=script,
         # With its hash in the policy, this script runs and none that a file name smuggles in.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -24,6 +24,7 @@ from pyrite.scale.summary import Summary, summarize
 from pyrite.scale.table import FOLDER
 from pyrite.scale.task import Done, Settings, Task, bundle_sha256, packages, packages_differ
 from pyrite.scale.worker import ATTEMPTS, LISTING
+from pyrite.writing import PARTIAL
 
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
@@ -159,7 +160,7 @@ def _begin(source: str, out: str, bundle: Bundle, settings: Settings) -> Manifes
         if difference := packages_differ(manifest.packages):
             raise ScanError(f"{out} holds a scan with {difference}. Install that, or choose another --out.")
         return manifest
-    if foreign := sorted(name for name in names if name != LISTING and not name.startswith(".partial-")):
+    if foreign := sorted(name for name in names if name != LISTING and not name.startswith(PARTIAL)):
         raise ScanError(f"{out} holds something else already ({foreign[0]}). Choose a new folder.")
     listing = write_listing(find_inputs(source), join(out, LISTING), settings.shard_size)
     manifest = Manifest(

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 from PIL import Image as PillowImage
 
 from pyrite.errors import ImageError
 from pyrite.image import Limits, open_image
+from pyrite.pages import page_environment
 from pyrite.results import Failure
 from pyrite.scale.listing import ListingReader
 from pyrite.scale.reading import read_item
@@ -57,14 +57,8 @@ def make_sheet(out: str, shards: int, limits: Limits, *, title: str) -> str:
         for sample in group.samples:
             sample["thumbnail"] = None if sample["error_code"] else _thumbnail(listing, sample, limits)
         groups.append(group)
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader("pyrite.scale"), jinja2.PackageLoader("pyrite.rendering")]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("sample.html.j2").render(title=title, groups=groups)
+    pages = page_environment("pyrite.scale", "pyrite.rendering")
+    return pages.get_template("sample.html.j2").render(title=title, groups=groups)
 
 
 def _choose(out: str, shards: int) -> Iterator[_Group]:

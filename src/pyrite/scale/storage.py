@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pyrite.errors import ScanError
+from pyrite.writing import PARTIAL, whole_file
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -98,24 +99,18 @@ def writing(name: str) -> Iterator[Path]:
     On a local disk it is renamed when all of it is there, even if the machine fails; a store gets all of it at once.
     """
     files, path = locate(name)
-    local = not is_url(name)
-    folder = os.path.dirname(path) if local else None  # noqa: PTH120
-    if folder:
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-    handle, partial = tempfile.mkstemp(prefix=".partial-", dir=folder)
-    os.close(handle)
-    try:
-        yield Path(partial)
-        if local:
-            _sync(partial)
-            Path(partial).chmod(0o644)
-            os.replace(partial, path)  # noqa: PTH105
-            _sync(folder or ".")
-        else:
-            patiently(lambda: files.put_file(partial, path))
-    finally:
-        with suppress(OSError):
-            os.unlink(partial)  # noqa: PTH108
+    if is_url(name):
+        with tempfile.TemporaryDirectory() as folder:
+            draft = Path(folder) / "whole"
+            yield draft
+            patiently(lambda: files.put_file(str(draft), path))
+        return
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(place) as draft:
+        yield draft
+        _sync(draft)
+    _sync(place.parent)
 
 
 def write(name: str, data: bytes) -> None:
@@ -127,7 +122,7 @@ def write(name: str, data: bytes) -> None:
 def remove_partial(folder: str) -> None:
     """Remove what was being written to a local folder by those that were killed outright."""
     if not is_url(folder):
-        for path in Path(folder).glob(".partial-*"):
+        for path in Path(folder).glob(f"{PARTIAL}*"):
             path.unlink(missing_ok=True)
 
 
@@ -145,7 +140,7 @@ def remove(folder: str) -> None:
         patiently(lambda: files.rm(path, recursive=True))
 
 
-def _sync(path: str) -> None:
+def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import msgspec
 
 from pyrite.decision import Scope
-from pyrite.results import Detection, Failure, Model, Reason, Verdict
+from pyrite.results import Detection, Verdict
 from pyrite.scale.keeping import Rules
 from pyrite.scale.reading import Item
 from pyrite.scale.storage import join, locate, patiently
@@ -158,25 +157,3 @@ def _read_part(out: str, columns: Sequence[str], shard: int) -> Any:
             return pq.ParquetFile(stream).read(columns=list(columns))
 
     return patiently(read)
-
-
-def failed(failure: Failure, model: Model, max_fpr: float) -> Detection:
-    """Return the detection of an image that never came to be judged."""
-    return Detection(
-        path=None,
-        sha256=None,
-        format=None,
-        width=None,
-        height=None,
-        frames=None,
-        verdict=Verdict.UNCERTAIN,
-        probability=None,
-        logit=None,
-        reason=Reason.UNREADABLE,
-        explanation=failure.message,
-        p_real=None,
-        p_ai=None,
-        max_fpr=max_fpr,
-        model=model,
-        error=replace(failure, message=encodable(failure.message)),
-    )

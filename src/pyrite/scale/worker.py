@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
+from pyrite.detector import Unreadable, unreadable
 from pyrite.errors import PyriteError, ScanError
-from pyrite.results import Failure, Model
+from pyrite.results import Detection, Failure, Model
 from pyrite.scale.decoder import Decoder, Judged
 from pyrite.scale.listing import Input, ListingReader
 from pyrite.scale.reading import Item, read_batches
 from pyrite.scale.storage import exists, join, list_names, touch, writing
-from pyrite.scale.table import TableWriter, failed, part_path
+from pyrite.scale.table import TableWriter, part_path
 from pyrite.scale.task import Done, Task, packages_differ
+from pyrite.sources import encodable
 
 LISTING = "listing.parquet"
 ATTEMPTS = "attempts"
@@ -74,7 +77,7 @@ class Worker:
         """Write a row with an error for every input."""
         with writing(path) as local, self._open(local, shard) as table:
             for item in inputs:
-                table.add(Item(item.name, item.partition, _DIED), failed(_DIED, self._model, self._max_fpr), None, 0.0)
+                table.add(Item(item.name, item.partition, _DIED), self._failed(_DIED), None, 0.0)
         return _done(shard, table, began)
 
     def _judge(self, batch: Sequence[Item]) -> list[Judged]:
@@ -82,10 +85,11 @@ class Worker:
         sources = [item.source for item in batch if not isinstance(item.source, Failure)]
         found = iter(self._decoder.judge(sources))
         results = [item.source if isinstance(item.source, Failure) else next(found) for item in batch]
-        return [
-            (failed(result, self._model, self._max_fpr), None) if isinstance(result, Failure) else result
-            for result in results
-        ]
+        return [(self._failed(result), None) if isinstance(result, Failure) else result for result in results]
+
+    def _failed(self, failure: Failure) -> Detection:
+        said = replace(failure, message=encodable(failure.message))
+        return unreadable(Unreadable(None, said), self._model, self._max_fpr)
 
     def _open(self, local: Path, shard: int) -> TableWriter:
         return TableWriter(local, shard, self._task.bundle.info.scope, self._task.settings.rules)

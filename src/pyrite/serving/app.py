@@ -15,21 +15,9 @@ from pyrite.decision import Policy
 from pyrite.errors import PyriteError, require
 from pyrite.serving.answers import JSON, Refusal, code_of, error_body
 from pyrite.serving.frame import GONE, Frame, Gate
+from pyrite.serving.openapi import DESCRIPTION, answer, errors, give_examples, images, picture, security, text
 from pyrite.serving.reference import reference_page
-from pyrite.serving.schemas import (
-    DESCRIPTION,
-    Bounds,
-    Budget,
-    Card,
-    answer,
-    components,
-    errors,
-    give_examples,
-    images,
-    picture,
-    security,
-    text,
-)
+from pyrite.serving.schemas import Bounds, Budget, Card, components
 from pyrite.serving.service import Service
 from pyrite.serving.settings import Settings
 from pyrite.serving.uploads import Bounds as UploadBounds

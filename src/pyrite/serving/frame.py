@@ -222,22 +222,25 @@ def _network(who: str) -> str:
 
 async def refuse(refusal: Refusal, request_id: str, send: "Send") -> None:
     """Answer with an error."""
-    body = error_body(refusal.code, refusal.message, request_id)
-    headers = {"Content-Type": JSON, "Content-Length": str(len(body)), **refusal.headers}
-    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": raw})
+    head, body = _told(refusal, request_id)
+    await send({"type": "http.response.start", "status": refusal.status, "headers": list(head.items())})
     await send({"type": "http.response.body", "body": body})
 
 
 def whole_answer(refusal: Refusal, headers: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
     """Return the answer to a request with these headers, or to what is no request, byte by byte."""
     request_id = _request_id(headers)
-    body = error_body(refusal.code, refusal.message, request_id)
-    head = {b"content-type": JSON.encode(), b"content-length": b"%d" % len(body), **_HEADERS}
-    head |= {b"cache-control": b"no-store", b"x-request-id": request_id.encode()}
-    head |= {name.lower().encode(): value.encode("latin-1") for name, value in refusal.headers.items()}
+    head, body = _told(refusal, request_id)
+    head |= {**_HEADERS, b"cache-control": b"no-store", b"x-request-id": request_id.encode()}
     lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}".encode()]
     return b"\r\n".join([*lines, *(name + b": " + value for name, value in head.items()), b"", body])
+
+
+def _told(refusal: Refusal, request_id: str) -> tuple[dict[bytes, bytes], bytes]:
+    """Return an error's own headers and its body."""
+    body = error_body(refusal.code, refusal.message, request_id)
+    headers = {"Content-Type": JSON, "Content-Length": str(len(body)), **refusal.headers}
+    return {name.lower().encode(): value.encode("latin-1") for name, value in headers.items()}, body
 
 
 def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:

@@ -4,8 +4,9 @@ import base64
 import hashlib
 from typing import Any
 
-import jinja2
 import msgspec
+
+from pyrite.pages import page_environment, template_source
 
 
 def reference_page(document: dict[str, Any]) -> tuple[bytes, str]:
@@ -14,15 +15,9 @@ def reference_page(document: dict[str, Any]) -> tuple[bytes, str]:
     Args:
         document: OpenAPI.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pyrite.serving"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    source = jinja2.PackageLoader("pyrite.serving").get_source(environment, "reference.css")[0]
-    page = environment.get_template("reference.html.j2").render(document=document, style=source, pretty=_pretty)
+    pages = page_environment("pyrite.serving")
+    source = template_source(pages, "reference.css")
+    page = pages.get_template("reference.html.j2").render(document=document, style=source, pretty=_pretty)
     style = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; frame-ancestors 'none'"
     return page.encode(), policy

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what every answer looks like, from the types that the answers are made of."""
+"""What every answer looks like: the types that answers are made of, and what each of their fields means."""
 
 from typing import Any
 
@@ -10,13 +10,6 @@ from pyrite.decision import Policy, Scope
 from pyrite.explanation import Spectra
 from pyrite.explanation.faithfulness import Faithfulness
 from pyrite.results import Detection, Model, Verdict
-from pyrite.serving.answers import JSON
-
-DESCRIPTION = """Judge images: `ai`, `real` or `uncertain`, each with its evidence.
-
-Results are those of `pyrite detect --json`. Nothing is stored, and nothing is sent anywhere.
-
-All errors have one shape, and each answer has the request's id in the header `X-Request-ID`."""
 
 
 class Detections(msgspec.Struct, kw_only=True):
@@ -222,32 +215,6 @@ DESCRIPTIONS = {
     },
 }  # fmt: skip
 
-_ERRORS = {
-    400: ("malformed_body", "The form cannot be read, or was cut short; or this is no HTTP (`bad_request`)."),
-    401: ("unauthorized", "An API key is needed, and none or a wrong one came."),
-    403: ("cross_origin", "A page of an origin that may not ask sent this."),
-    408: ("too_slow", "The body did not come in time."),
-    413: ("too_large", "The body is too large (`too_large`), or has too many files (`too_many_files`)."),
-    415: ("unsupported_media_type", "The body is neither a form nor an image, or is packed."),
-    421: ("misdirected_request", "The name in the header Host is none that this server answers for."),
-    422: ("invalid_request", "The request is not valid: its query, its form, or, to explain, its image."),
-    429: ("too_many_requests", "More requests than the rate limit allows; Retry-After says when to come again."),
-    431: ("headers_too_large", "The request's headers are too long."),
-    500: ("internal_server_error", "Something failed on the server."),
-    503: ("queue_full", "There is no room now, or the server is not ready; Retry-After says when to come again."),
-    504: ("timed_out", "It took longer than a request may take."),
-}
-_REQUEST_ID = {
-    "X-Request-ID": {
-        "description": "The request's id: the one that came with it, or a new one.",
-        "schema": {"type": "string"},
-    }
-}
-_RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
-_SCHEME = {"WWW-Authenticate": {"description": "How to send a key.", "schema": {"type": "string"}}}
-_MORE_HEADERS = {401: _SCHEME, 429: _RETRY, 503: _RETRY}
-_IMAGE = {"type": "string", "format": "binary", "description": "The bytes of an image, in any format that is read."}
-
 
 def components() -> dict[str, Any]:
     """Return the schemas of all that the server sends, by their names."""
@@ -261,162 +228,3 @@ def components() -> dict[str, Any]:
         if "properties" in schema:
             schema["required"] = list(schema["properties"])
     return schemas
-
-
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the descriptions of these errors, for FastAPI's `responses`."""
-    return {status: _error(status) for status in statuses}
-
-
-def _error(status: int) -> dict[str, Any]:
-    code, description = _ERRORS[status]
-    example = {"error": {"code": code, "message": "One sentence for a person.", "request_id": "5f1c0e3a9b7d2468"}}
-    return {
-        "description": description,
-        "headers": {**_REQUEST_ID, **_MORE_HEADERS.get(status, {})},
-        "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}, "example": example}},
-    }
-
-
-def answer(description: str, name: str) -> dict[int | str, dict[str, Any]]:
-    """Return the description of a good answer in JSON, for FastAPI's `responses`.
-
-    Args:
-        description: One sentence.
-        name: Of its schema.
-    """
-    content = {JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
-    return {200: {"description": description, "headers": _REQUEST_ID, "content": content}}
-
-
-def text(description: str) -> dict[int | str, dict[str, Any]]:
-    """Return the description of a good answer in plain text, for FastAPI's `responses`."""
-    content = {"text/plain": {"schema": {"type": "string"}}}
-    return {200: {"description": description, "headers": _REQUEST_ID, "content": content}}
-
-
-def picture(header: str) -> dict[int | str, dict[str, Any]]:
-    """Return the description of an explanation, for FastAPI's `responses`.
-
-    Args:
-        header: That has the figures where the answer is a picture.
-    """
-    told = {"description": "The figures that are never long, as JSON in ASCII.", "schema": {"type": "string"}}
-    content = {
-        "image/png": {"schema": _IMAGE},
-        JSON: {"schema": {"$ref": "#/components/schemas/Explanation"}},
-    }
-    return {200: {"description": "The picture.", "headers": {**_REQUEST_ID, header: told}, "content": content}}
-
-
-def give_examples(document: dict[str, Any]) -> None:
-    """Put an example beside every schema of a good answer: FastAPI would leave out of it what is null."""
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            content = operation["responses"]["200"]["content"].get(JSON)
-            if content:
-                content["example"] = EXAMPLES[content["schema"]["$ref"].rpartition("/")[2]]
-
-
-def security() -> dict[str, Any]:
-    """Return how a key may be sent."""
-    return {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
-        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
-    }
-
-
-def images(max_files: int, smallest: float) -> dict[str, Any]:
-    """Return the description of a request with images, for FastAPI's `openapi_extra`.
-
-    Args:
-        max_files: Of one request.
-        smallest: Error budget that can be asked for.
-    """
-    files = {"type": "array", "items": _IMAGE, "minItems": 1, "maxItems": max_files}
-    form = {"type": "object", "properties": {"files": files}, "required": ["files"], "additionalProperties": False}
-    raw = {"schema": _IMAGE}
-    content = {"multipart/form-data": {"schema": form}, "image/*": raw, "application/octet-stream": raw}
-    body = {"required": True, "content": content, "description": "A form with parts named `files`, or one image."}
-    budget = {
-        "name": "max_fpr",
-        "in": "query",
-        "description": "Error budget: the share of real images that may be called ai. The server's own without it.",
-        "schema": {"type": "number", "minimum": smallest, "exclusiveMaximum": 1},
-    }
-    return {"parameters": [budget], "requestBody": body}
-
-
-_DETECTION = {
-    "path": "photo.jpg",
-    "sha256": "0f343b0931126a20f133d67c2b018a3b1b2f3d0b5a1f2c6f9f5f4a3f0d5d7c11",
-    "format": "JPEG",
-    "width": 32,
-    "height": 32,
-    "frames": 1,
-    "verdict": "ai",
-    "probability": 0.973,
-    "logit": 4.41,
-    "reason": "pixels",
-    "explanation": "The pixels look AI-generated: at most 2 in 1,000 real images score as high.",
-    "p_real": 0.002,
-    "p_ai": 0.61,
-    "max_fpr": 0.05,
-    "evidence": [
-        {
-            "kind": "pixels",
-            "strength": "inferred",
-            "says": "ai",
-            "detail": "The pixels look AI-generated: at most 2 in 1,000 real images score as high.",
-            "data": {},
-        }
-    ],
-    "model": {"name": "default", "version": "1"},
-    "error": None,
-}
-
-EXAMPLES: dict[str, Any] = {
-    "Explanation": {
-        "detection": _DETECTION,
-        "leans": "ai",
-        "better_than_random": True,
-        "faithfulness": {
-            "deletion": 0.21,
-            "insertion": 0.83,
-            "random_deletion": [0.44, 0.52],
-            "random_insertion": [0.47, 0.55],
-        },
-        "moved": [[0.2, -0.1], [1.4, 0.3]],
-        "spectrum": [6.1, 5.2, 4.6, 4.1, 3.7, 3.4, 3.1, 2.9, 2.7, 2.5, 2.4, 2.2, 2.1, 2.0, 1.9, 1.8],
-        "spectra": None,
-        "input_size": [32, 32],
-        "scored": 1430,
-        "picture": "iVBORw0KGgo=",
-        "request_id": "5f1c0e3a9b7d2468",
-    },
-    "Detections": {
-        "detections": [_DETECTION],
-        "model": {"name": "default", "version": "1"},
-        "max_fpr": 0.05,
-        "request_id": "5f1c0e3a9b7d2468",
-    },
-    "Card": {
-        "name": "default",
-        "version": "1",
-        "licence": "Apache-2.0",
-        "scope": {"min_side": 32, "max_side": 32, "description": "Images like those of CIFAKE, 32 pixels a side."},
-        "policy": {"max_fpr": 0.05, "max_fnr": 0.05},
-        "calibration": {"slope": 0.8, "intercept": -0.1, "real_logits": [-6.1, -2.3], "ai_logits": [1.9, 7.4]},
-        "training": None,
-        "card": "# default 1",
-    },
-    "Bounds": {
-        "max_bytes": 25_000_000,
-        "max_pixels": 50_000_000,
-        "max_files": 100,
-        "max_request_bytes": 250_000_000,
-        "max_fpr": {"smallest": 0.0005, "default": 0.05},
-        "timeout_seconds": 60.0,
-    },
-    "Health": {"status": "ok"},
-}
