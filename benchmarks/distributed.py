@@ -2,8 +2,9 @@
 
     python benchmarks/distributed.py cifake.zip --recipe resnet50 --out results/benchmarks/distributed.json
 
-Both trainings have the same images, recipe, seed and global batch, and two cores: one process has both,
-or each has one.
+All trainings have the same images, recipe, seed and global batch. One process has two cores, or one; of two processes,
+each has one. What one process makes of one core and of two differs by rounding alone, and so is the measure of what
+two processes may differ by. With `--set precision=float64` hardly anything is rounded off.
 """
 
 import argparse
@@ -29,38 +30,50 @@ def main() -> None:
     parser.add_argument("--recipe", default="resnet50", help="as of `pyrite train`")
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[], help="as of `pyrite train`")
     arguments = parser.parse_args()
     found: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PYRITE_CACHE"] = str(Path(folder) / "cache")
-        found[arguments.recipe] = {"machine": machine(), **machines(arguments, Path(folder))}
-    print(json.dumps(found[arguments.recipe], indent=1))
+        name = " ".join([arguments.recipe, *arguments.set])
+        found[name] = {"machine": machine(), **machines(arguments, Path(folder))}
+    print(json.dumps(found[name], indent=1))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def machines(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Train once with one process and once with two, and compare what they say of each epoch."""
+    """Train each way, and compare what they say of each epoch."""
     sample = folder / "sample.zip"
     write_sample(arguments.archive, sample, arguments.images)
-    command = [
-        *(str(PYRITE), "train", str(sample), "--recipe", arguments.recipe),
-        *("--set", f"epochs={arguments.epochs}", "--out"),
-    ]
-    one = train([["taskset", "-c", "0,1", *command, str(folder / "one")]], [{}])
-    two = train([["taskset", "-c", str(core), *command, str(folder / f"two-{core}")] for core in range(2)], places(2))
-    histories = [history(folder / name / "history.csv") for name in ("one", "two-0")]
+    sets = [part for setting in (f"epochs={arguments.epochs}", *arguments.set) for part in ("--set", setting)]
+    command = [str(PYRITE), "train", str(sample), "--recipe", arguments.recipe, *sets, "--out"]
+    seconds = {
+        "one": train([["taskset", "-c", "0,1", *command, str(folder / "one")]], [{}]),
+        "one_core": train([["taskset", "-c", "0", *command, str(folder / "one_core")]], [{}]),
+        "two": train(
+            [["taskset", "-c", str(core), *command, str(folder / name)] for core, name in enumerate(("two", "other"))],
+            places(2),
+        ),
+    }
+    histories = {name: history(folder / name / "history.csv") for name in seconds}
     return {
         "recipe": arguments.recipe,
+        "settings": arguments.set,
         "images": arguments.images,
         "epochs": arguments.epochs,
-        "one_process": {"seconds": one, "history": histories[0]},
-        "two_processes": {"seconds": two, "history": histories[1]},
-        "largest_difference": {
-            name: max(abs(a[name] - b[name]) for a, b in zip(*histories, strict=True))
-            for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_calibrated_loss", "learning_rate")
-        },
+        "one_process": {"seconds": seconds["one"], "history": histories["one"]},
+        "one_process_on_one_core": {"seconds": seconds["one_core"], "history": histories["one_core"]},
+        "two_processes": {"seconds": seconds["two"], "history": histories["two"]},
+        "largest_difference": largest_difference(histories["one"], histories["two"]),
+        "largest_difference_of_one_core": largest_difference(histories["one"], histories["one_core"]),
     }
+
+
+def largest_difference(one: list[dict[str, float]], other: list[dict[str, float]]) -> dict[str, float]:
+    """Return by how much two histories differ at most, in each of what they tell."""
+    names = ("loss", "accuracy", "val_loss", "val_accuracy", "val_calibrated_loss", "learning_rate")
+    return {name: max(abs(a[name] - b[name]) for a, b in zip(one, other, strict=True)) for name in names}
 
 
 def places(count: int) -> list[dict[str, str]]:

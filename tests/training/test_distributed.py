@@ -87,11 +87,12 @@ def machine(
     return [sys.executable, "-c", _MACHINE, data, out, settings, "resume" if resume else "", act]
 
 
-def assert_alike(found: Sequence[EpochLog], wanted: Sequence[EpochLog]) -> None:
+def assert_alike(found: Sequence[EpochLog], wanted: Sequence[EpochLog], tolerance: float = TOLERANCE) -> None:
     assert [row.epoch for row in found] == [row.epoch for row in wanted]
     for name in ("loss", "val_loss", "val_calibrated_loss", "learning_rate"):
         values = [[getattr(row, name) for row in rows] for rows in (found, wanted)]
-        assert values[0] == pytest.approx(values[1], abs=TOLERANCE), name
+        # Keras adds up the loss of a batch in float32, whatever it was computed in.
+        assert values[0] == pytest.approx(values[1], abs=max(tolerance, 1e-7) if name == "loss" else tolerance), name
 
 
 def logits(out: Path) -> np.ndarray:
@@ -161,6 +162,15 @@ def test_machines_see_together_what_one_alone_would(size: int) -> None:
     for step, (images, classes) in enumerate(whole):
         np.testing.assert_array_equal(np.concatenate([share[step][0] for share in shares]), images)
         np.testing.assert_array_equal(np.concatenate([share[step][1] for share in shares]), classes)
+
+
+def test_two_machines_compute_what_one_does_and_part_by_rounding_alone(toy: Path, tmp_path: Path) -> None:
+    settings = f"{SETTINGS} precision=float64"
+    alone, *outs = (tmp_path / name for name in ("alone", "chief", "other"))
+    train(toy, load_recipe("tiny", settings.split()), alone)
+    for one in run_machines([machine(toy, out, settings) for out in outs]):
+        assert one.code == 0, one.stderr
+    assert_alike(read_rows(outs[0] / "history.csv"), read_rows(alone / "history.csv"), 1e-12)
 
 
 def test_two_machines_train_as_one(unbroken: Run, toy: Path, tmp_path: Path) -> None:

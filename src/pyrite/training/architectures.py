@@ -111,7 +111,8 @@ def build_model(recipe: Recipe) -> Any:
         images = keras.Input((recipe.height, recipe.width, 3), dtype="uint8", name="images")
         scaled = keras.layers.Rescaling(1 / 255)(images)
         features = ARCHITECTURES[recipe.architecture](scaled, recipe)
-        logits = keras.layers.Dense(1, name="logit", dtype="float32")(features)
+        exact = "float64" if recipe.precision == "float64" else "float32"
+        logits = keras.layers.Dense(1, name="logit", dtype=exact)(features)
         return keras.Model(images, logits, name=recipe.architecture)
 
 
@@ -127,10 +128,10 @@ def in_float32(model: Any, recipe: Recipe) -> Any:
 
 @contextmanager
 def _computing_in(precision: str) -> Iterator[None]:
-    """Have layers that are made meanwhile compute in `precision`; their weights stay float32."""
+    """Have layers that are made meanwhile compute in `precision`; of bfloat16, their weights stay float32."""
     config = load_keras().config
     before = config.dtype_policy()
-    config.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
+    config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
     try:
         yield
     finally:

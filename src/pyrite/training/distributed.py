@@ -221,7 +221,7 @@ class Team:
                 logits = model(images, training=True)
                 losses = crossentropy(labels, logits, from_logits=True, label_smoothing=recipe.label_smoothing)
                 loss = tf.reduce_sum(losses) / batch
-            right = tf.reduce_sum(tf.cast((logits > 0) == (labels > 0.5), tf.float32)) / batch
+            right = tf.reduce_sum(tf.cast((logits > 0) == (labels > 0.5), loss.dtype)) / batch
             own = [loss, right, *tape.gradient(loss, weights)]
             return tf.distribute.get_replica_context().all_reduce("SUM", own)
 

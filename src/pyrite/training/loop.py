@@ -172,7 +172,9 @@ def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
     optimizer.build(model.trainable_variables)
     model.compile(
         optimizer,
-        keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing),
+        keras.losses.BinaryCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing, dtype=model.outputs[0].dtype
+        ),
         metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
     )
 

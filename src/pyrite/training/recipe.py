@@ -59,8 +59,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Training images are moved by up to so many pixels each way; what comes in is the image mirrored at its edge."""
     degrade: Share = 0.0
     """The share of training images, of both classes alike, that get a random history: see `datasets.degrade`."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation in training. Weights are kept, and the network is exported, in float32."""
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
+    """Of the computation in training. The network is exported in float32, and of bfloat16 weights are kept in it."""
     licence: Annotated[str, msgspec.Meta(min_length=1)] = "unspecified"
     """Of the trained bundle; its training data may restrict it."""
 
