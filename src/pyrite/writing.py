@@ -1,5 +1,6 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and folders that one process has for itself."""
 
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -45,6 +46,35 @@ def whole_folder(path: Path) -> Iterator[Path]:
         draft.rename(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def locked(folder: Path, taken: Exception) -> Iterator[None]:
+    """Hold `folder` for this process; the system lets go of it however the process ends.
+
+    Args:
+        folder: Is there already.
+        taken: Raised where another process holds it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock for a folder.
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise taken from None
+        except OSError:
+            pass  # Some network file systems cannot lock.
+        yield
+    finally:
+        os.close(handle)
 
 
 def _beside(path: Path) -> Path:

@@ -2,16 +2,13 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from corpora import PICTURES
+from corpora import COMMAND, PICTURES
 
 from pyrite.bundle import Bundle
-
-COMMAND = [sys.executable, "-c", "import sys; sys.argv[0] = 'pyrite'; from pyrite.cli import main; main()"]
 
 
 @pytest.fixture(scope="session")

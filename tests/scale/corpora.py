@@ -3,6 +3,7 @@
 import io
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
+COMMAND = [sys.executable, "-c", "import sys; sys.argv[0] = 'pyrite'; from pyrite.cli import main; main()"]
 
 
 def picture(number: int) -> bytes:

@@ -1,16 +1,18 @@
 """What breaks costs what it touches, in bounded time, and is reported."""
 
 import os
+import re
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from corpora import PICTURES, read_rows
+from corpora import COMMAND, PICTURES, read_rows
 
 from pyrite.bundle import Bundle
-from pyrite.errors import ScanError
 from pyrite.scale import Settings, scan
 from pyrite.scale.decoder import Decoder
 from pyrite.scale.task import Task, packages
@@ -149,29 +151,47 @@ def test_a_worker_with_other_packages_stops_the_scan(corpus: Path, bundle: Bundl
     assert not list((tmp_path / "out/detections").iterdir())
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run shell commands where the folder `disk` has 100 kB; it is gone afterwards."""
+    (tmp_path / "disk").mkdir()
+    alone = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
+    mount = "mount -t tmpfs -o size=100k none disk"
+
+    def run(commands: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        script = f"{mount}; {commands}"
+        return subprocess.run(
+            [*alone, script], cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True
+        )
+
+    try:
+        mounted = run("true").returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("needs a system that lets a user mount a disk")
+    return run
+
+
 def test_a_full_disk_stops_the_scan_and_keeps_what_was_done(
-    corpus: Path, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, bundle: Bundle, tmp_path: Path, small_disk: Callable[..., "subprocess.CompletedProcess[str]"]
 ) -> None:
-    from pyrite.scale import worker
-
-    inner = worker.writing
-    opened = []
-
-    def fill_up(name: str) -> Any:
-        opened.append(name)
-        return inner(name) if len(opened) < 3 else full(name)
-
-    def full(name: str) -> Any:
-        with open("/dev/full", "wb", buffering=0) as disk:  # noqa: PTH123
-            disk.write(b"x")
-
-    monkeypatch.setattr(worker, "writing", fill_up)
-    with pytest.raises(ScanError, match=r"No space left on device.*the same command goes on"):
-        judge(corpus, tmp_path / "out", bundle, shard_size=10)
-    assert len(read_rows(tmp_path / "out")) == 20
-    monkeypatch.undo()
-    assert len(judge(corpus, tmp_path / "out", bundle, shard_size=10)) == 61
+    source = corpus / "dark"
+    command = [*COMMAND, "scan", source, "--out", "disk/out", "--bundle", bundle.path, "--engine", "local"]
+    done = small_disk(
+        'if eval "$SCAN"; then exit 9; fi; cp -r disk/out full;'
+        'mount -o remount,size=10m disk; eval "$SCAN"; cp -r disk/out whole',
+        SCAN=shlex.join(map(str, [*command, "--shard-size", "2"])),
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"Error: .*No space left on device.* What was done is kept; the same command goes on\.", done.stderr
+    )
+    kept = read_rows(tmp_path / "full")
+    assert 0 < len(kept) < 30
+    wanted = judge(source, tmp_path / "roomy", bundle, shard_size=2)
+    assert kept == wanted[: len(kept)]
+    assert read_rows(tmp_path / "whole") == wanted
 
 
 def test_storage_that_fails_for_a_while_costs_nothing(

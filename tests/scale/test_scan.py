@@ -17,6 +17,7 @@ from pyrite.detector import Detector
 from pyrite.errors import PyriteError, ScanError
 from pyrite.scale import Settings, scan
 from pyrite.scale.listing import UNKNOWN, Input, Kind, ListingReader, write_listing
+from pyrite.writing import locked
 
 SHARDS = Settings(shard_size=7, batch_size=3)
 
@@ -169,12 +170,20 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(corpus: Path, bund
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_two_scans_do_not_share_a_folder(corpus: Path, bundle: Bundle, tmp_path: Path) -> None:
+    with locked(tmp_path, OSError()), pytest.raises(ScanError, match="Another process is scanning to"):
+        scan(str(corpus), tmp_path, bundle, engine="local")
+    assert list(tmp_path.iterdir()) == []
+    scan(str(corpus), tmp_path, bundle, engine="local")
+
+
 def test_a_source_without_images_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ScanError, match="holds no images"):
         run(tmp_path / "empty", tmp_path / "out", bundle)
     with pytest.raises(ScanError, match="There is nothing at"):
         run(tmp_path / "absent", tmp_path / "out", bundle)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_setting_that_cannot_be_used_is_refused_at_once(corpus: Path, bundle: Bundle, tmp_path: Path) -> None:

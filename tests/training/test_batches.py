@@ -1,10 +1,9 @@
 import hashlib
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from pyrite.training.batches import Batch, in_chunks, one_ahead, steps_per_epoch, train_batches
+from pyrite.training.batches import Batch, in_chunks, steps_per_epoch, train_batches
 from pyrite.training.recipe import load_recipe
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 4, 6, 3), np.uint8)
@@ -145,27 +144,3 @@ def test_degradation_is_the_same_for_the_same_seed_and_step() -> None:
     for (images, _), (same, _) in zip(first, again, strict=True):
         np.testing.assert_array_equal(images, same)
     np.testing.assert_array_equal(first[2][0], later[0][0])
-
-
-def test_one_ahead_yields_the_same_and_passes_errors_on() -> None:
-    wanted = batches("degrade=0.5")
-    for (images, labels), (ahead, labels_ahead) in zip(wanted, one_ahead(iter(wanted)), strict=True):
-        np.testing.assert_array_equal(images, ahead)
-        np.testing.assert_array_equal(labels, labels_ahead)
-
-    def broken() -> Iterator[Batch]:
-        yield wanted[0]
-        raise OSError("gone")
-
-    got = one_ahead(broken())
-    next(got)
-    with pytest.raises(OSError, match="gone"):
-        next(got)
-
-
-def test_one_ahead_can_be_left_early() -> None:
-    wanted = batches()
-    left = one_ahead(iter(wanted))
-    next(left)
-    left.close()
-    assert list(left) == []

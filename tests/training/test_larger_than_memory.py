@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pyrite.ahead import one_ahead
 from pyrite.datasets import Dataset, decode
 from pyrite.preprocess import Preprocess
 from pyrite.training import load_recipe
-from pyrite.training.batches import one_ahead, train_batches
+from pyrite.training.batches import train_batches
 
 source, side, allowance = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 import pyarrow as pa, pyarrow.parquet as pq

@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from pyrite.scale.summary import Summary, summarize
 from pyrite.scale.table import FOLDER
 from pyrite.scale.task import Done, Settings, Task, bundle_sha256, packages, packages_differ
 from pyrite.scale.worker import ATTEMPTS, LISTING
-from pyrite.writing import PARTIAL
+from pyrite.writing import PARTIAL, locked
 
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
@@ -109,30 +110,50 @@ def scan(
     # Whatever is wrong with these is better said now than by a worker.
     policy = Detector(loaded, max_fpr=settings.max_fpr, trust_anchors=settings.trust_anchors, threads=1).policy
     try:
-        manifest = _begin(source, out, loaded, settings)
-        done = _done(out)
-        waiting = [shard for shard in range(manifest.shards) if shard not in done]
-        task = Task(out=out, bundle=loaded, settings=settings, packages=manifest.packages, run=uuid4().hex)
-        if waiting:
-            found = (
-                run_here(task, waiting)
-                if engine == "local"
-                else run_on_ray(task, waiting, address=address, workers=workers)
-            )
-            _follow(found, len(done), manifest.shards, watch)
-            if missing := manifest.shards - len(_done(out)):
-                raise ScanError(f"{missing:,} shards left no results in {out}. All workers must reach the same --out.")
-            remove(join(out, ATTEMPTS))
-            for folder in (out, join(out, FOLDER)):
-                remove_partial(folder)
-        copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
-        summary = summarize(out, manifest.shards, loaded, policy.max_fpr, copies)
-        write(join(out, SUMMARY), summary.to_json())
-        page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
-        write(join(out, SHEET), page.encode("utf-8", "replace"))
+        with _claimed(out):
+            manifest = _begin(source, out, loaded, settings)
+            done = _done(out)
+            waiting = [shard for shard in range(manifest.shards) if shard not in done]
+            task = Task(out=out, bundle=loaded, settings=settings, packages=manifest.packages, run=uuid4().hex)
+            if waiting:
+                found = (
+                    run_here(task, waiting)
+                    if engine == "local"
+                    else run_on_ray(task, waiting, address=address, workers=workers)
+                )
+                _follow(found, len(done), manifest.shards, watch)
+                if missing := manifest.shards - len(_done(out)):
+                    raise ScanError(
+                        f"{missing:,} shards left no results in {out}. All workers must reach the same --out."
+                    )
+                remove(join(out, ATTEMPTS))
+                for folder in (out, join(out, FOLDER)):
+                    remove_partial(folder)
+            copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
+            summary = summarize(out, manifest.shards, loaded, policy.max_fpr, copies)
+            write(join(out, SUMMARY), summary.to_json())
+            page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
+            write(join(out, SHEET), page.encode("utf-8", "replace"))
     except OSError as error:
         raise ScanError(f"{error.filename or out} cannot be read or written: {error.strerror or error}.") from error
     return summary
+
+
+@contextmanager
+def _claimed(out: str) -> Iterator[None]:
+    """Make a local folder, unless it is there, and hold it against other scans; one that stays empty is removed."""
+    if is_url(out):
+        yield
+        return
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = ScanError(f"Another process is scanning to {out}. Wait for it, or choose another --out.")
+    with locked(folder, taken):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Something is in it, as a rule.
+                folder.rmdir()
 
 
 def _check(settings: Settings, workers: int | None) -> None:

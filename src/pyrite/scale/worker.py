@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
+from pyrite.ahead import one_ahead
 from pyrite.detector import Unreadable, unreadable
 from pyrite.errors import PyriteError, ScanError
 from pyrite.results import Detection, Failure, Model
@@ -65,7 +66,7 @@ class Worker:
     def _write(self, shard: int, path: str, inputs: Sequence[Input], began: float) -> Done:
         settings = self._task.settings
         with writing(path) as local, self._open(local, shard) as table:
-            for batch in read_batches(inputs, settings.limits, settings.batch_size):
+            for batch in one_ahead(read_batches(inputs, settings.limits, settings.batch_size)):
                 start = time.monotonic()
                 found = self._judge(batch)
                 each = (time.monotonic() - start) / len(batch)

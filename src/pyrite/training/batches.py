@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,15 +80,6 @@ def _shift(images: NDArray[np.uint8], start: NDArray[np.intp], most: int) -> NDA
     rows, columns = start[:, :1] + np.arange(height), start[:, 1:] + np.arange(width)
     windows: NDArray[np.uint8] = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
     return windows
-
-
-def one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield the same batches, the next of which is made while the last one is trained on."""
-    with ThreadPoolExecutor(1, thread_name_prefix="pyrite-batches") as pool:
-        coming = pool.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = pool.submit(next, batches, None)
-            yield batch
 
 
 def in_chunks(indices: NDArray[np.intp], size: int = 256) -> Iterator[NDArray[np.intp]]:

@@ -14,10 +14,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.ahead import one_ahead
 from pyrite.calibration import calibrated_loss
 from pyrite.errors import Interrupted, TrainingError
 from pyrite.training.backend import load_keras
-from pyrite.training.batches import batch_size, in_chunks, one_ahead, steps_per_epoch, train_batches
+from pyrite.training.batches import batch_size, in_chunks, steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, State, load_checkpoint, save_checkpoint
 from pyrite.training.distributed import ALONE, Place, Team, TrainStep
 from pyrite.training.normalisation import measure_statistics

@@ -1,6 +1,5 @@
 """`train`: from a dataset and a recipe to a bundle and its report, in a folder that can be resumed."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -30,6 +29,7 @@ from pyrite.training.loop import Examples, Step, fit
 from pyrite.training.material import Material, Stage, gather
 from pyrite.training.publish import publish, written
 from pyrite.training.recipe import Recipe, dump_recipe, load_recipe
+from pyrite.writing import locked
 
 _BEGINNING = {"provenance.json", "recipe.partial"}  # What a run has before it is one.
 
@@ -197,7 +197,8 @@ def _claimed(out: Path, recipe: Recipe, resume: bool) -> Iterator[_Provenance]:
     """Make the run's folder or take it up again, and hold it against other processes meanwhile."""
     with written(out):
         out.mkdir(parents=True, exist_ok=True)
-    with _locked(out):
+    taken = TrainingError(f"Another process is training in {out}. Wait for it, or choose another --out.")
+    with locked(out, taken):
         _check(out, recipe, resume)  # Again, since another process may have been here.
         began = out / "provenance.json"
         if not resume:
@@ -214,29 +215,6 @@ def _claimed(out: Path, recipe: Recipe, resume: bool) -> Iterator[_Provenance]:
             except (OSError, msgspec.DecodeError) as error:
                 raise TrainingError(f"{began} cannot be read: {error}. Start again in a new folder.") from error
         yield provenance
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; the system lets go of it however the process ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock for a folder.
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingError(
-                f"Another process is training in {folder}. Wait for it, or choose another --out."
-            ) from None
-        except OSError:
-            pass  # Some network file systems cannot lock.
-        yield
-    finally:
-        os.close(handle)
 
 
 def _scope(decoded: Decoded, learnt_from: NDArray[np.intp], name: str) -> Scope:
