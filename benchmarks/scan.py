@@ -4,8 +4,9 @@
 
 writes results/benchmarks/scan.json and with `--docs` the figures of docs/scale.md. Each worker, with the process that
 decodes for it, is pinned to a core, and has one thread for the model. With one worker, Ray's own processes share that
-core, or in `one_worker_ray_elsewhere` have another. The loop is one process with one thread on one core; it does what a
-worker does with an image, and keeps nothing.
+core, or in `one_worker_ray_elsewhere` have another, and in `without_ray` there are none: a worker, its decoding process
+and the table alone. The loop is one process with one thread on one core; it does what a worker does with an image,
+and keeps nothing.
 """
 
 import argparse
@@ -75,16 +76,18 @@ def compare(arguments: argparse.Namespace, folder: Path, deadline: float) -> dic
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=deadline - time.monotonic())
     plain = json.loads(done.stdout)
     runs = {}
-    for name, source, workers, cores in (
-        ("one_worker_tenth", "tenth", 1, "0"),
-        ("one_worker", "all", 1, "0"),
-        ("one_worker_ray_elsewhere", "all", 1, "0,1"),
-        ("two_workers", "all", 2, "0,1"),
+    for name, source, engine, workers, cores in (
+        ("without_ray", "all", "local", 1, "0"),
+        ("one_worker_tenth", "tenth", "ray", 1, "0"),
+        ("one_worker", "all", "ray", 1, "0"),
+        ("one_worker_ray_elsewhere", "all", "ray", 1, "0,1"),
+        ("two_workers", "all", "ray", 2, "0,1"),
     ):
-        runs[name] = run(folder / source, folder / name, arguments, workers, cores, deadline)
+        runs[name] = run(folder / source, folder / name, arguments, engine, workers, cores, deadline)
         print(name, json.dumps(runs[name]), file=sys.stderr, flush=True)
-    one, elsewhere, two = (
-        runs[name]["images_per_second"] for name in ("one_worker", "one_worker_ray_elsewhere", "two_workers")
+    alone, one, elsewhere, two = (
+        runs[name]["images_per_second"]
+        for name in ("without_ray", "one_worker", "one_worker_ray_elsewhere", "two_workers")
     )
     return {
         "machine": machine(),
@@ -93,6 +96,7 @@ def compare(arguments: argparse.Namespace, folder: Path, deadline: float) -> dic
         "loop": plain,
         **runs,
         "overhead_of_one_worker": plain["images_per_second"] / one - 1,
+        "overhead_without_ray": plain["images_per_second"] / alone - 1,
         "overhead_ray_elsewhere": plain["images_per_second"] / elsewhere - 1,
         "two_workers_over_one": two / one,
         "memory_of_all_over_tenth": runs["one_worker"]["peak_bytes"] / runs["one_worker_tenth"]["peak_bytes"],
@@ -137,12 +141,18 @@ def loop(folder: Path, bundle: Path) -> dict[str, Any]:
 
 
 def run(
-    source: Path, out: Path, arguments: argparse.Namespace, workers: int, cores: str, deadline: float
+    source: Path,
+    out: Path,
+    arguments: argparse.Namespace,
+    engine: str,
+    workers: int,
+    cores: str,
+    deadline: float,
 ) -> dict[str, float]:
     """Scan; return the seconds of the whole command, the rate once the first shard was done, and the peak memory."""
     log = out.with_suffix(".jsonl")
     options = {
-        "--out": out, "--bundle": arguments.bundle, "--workers": workers, "--progress": log,
+        "--out": out, "--bundle": arguments.bundle, "--engine": engine, "--workers": workers, "--progress": log,
         "--shard-size": max(10, arguments.count // 100), "--batch-size": BATCH,
     }  # fmt: skip
     command = [*pinned(cores), *COMMAND, str(source), *(str(part) for option in options.items() for part in option)]
@@ -238,7 +248,8 @@ def figures(found: dict[str, Any], price: float) -> Iterator[str]:
     yield f"| two workers | {two['images_per_second']:,.0f} images/s | |"
     yield f"| two workers over one | {found['two_workers_over_one']:.2f} | ≥ 1.8 |"
     yield f"| overhead of one worker over the loop | {found['overhead_of_one_worker']:.1%} | ≤ 15% |"
-    yield f"| the same, Ray's own processes on another core | {found['overhead_ray_elsewhere']:.1%} | |"
+    yield f"| of this, without Ray: a worker, its decoding process, the table | {found['overhead_without_ray']:.1%} | |"
+    yield f"| the same with Ray's own processes on another core | {found['overhead_ray_elsewhere']:.1%} | |"
     yield f"| memory, all images over a tenth of them | {found['memory_of_all_over_tenth']:.2f} | flat |"
     yield f"| start of the command to the first shard's end | {one['seconds_to_first_shard']:.0f} s | |"
     yield f"| of one image: decoding, evidence, model | {', '.join(f'{ms:.2f}' for ms in parts.values())} ms | |"
