@@ -119,7 +119,7 @@ def train(
             preprocess=material.preprocess,
             scope=_scope(decoded, np.concatenate([parts.train, parts.validation]), dataset.name),
             calibration=fit_calibration(logits, dataset.labels[parts.validation], seed=recipe.seed),
-            policy=Policy(),
+            policy=Policy(max_fpr=recipe.max_fpr, max_fnr=recipe.max_fnr),
             training=TrainingInfo(
                 recipe=recipe.name,
                 recipe_sha256=recipe.sha256(),
