@@ -95,8 +95,12 @@ def test_fewer_images_than_a_batch_make_one_small_batch() -> None:
 
 
 def test_chunks_cover_all_in_order() -> None:
-    assert [chunk.tolist() for chunk in in_chunks(np.arange(5), 2)] == [[0, 1], [2, 3], [4]]
-    assert list(in_chunks(np.arange(0))) == []
+    chunks = list(in_chunks(PIXELS, np.array([3, 1, 2, 0, 9]), 2))
+    assert [len(chunk) for chunk in chunks] == [2, 2, 1]
+    np.testing.assert_array_equal(np.concatenate(chunks), PIXELS[[3, 1, 2, 0, 9]])
+    assert list(in_chunks(PIXELS, np.arange(0))) == []
+    large = np.zeros((3, 1000, 2000, 3), np.uint8)
+    assert [len(chunk) for chunk in in_chunks(large, np.arange(3))] == [1, 1, 1]
 
 
 def test_shifted_images_are_windows_of_the_mirrored_image() -> None:

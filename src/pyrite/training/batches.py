@@ -10,6 +10,7 @@ from pyrite.datasets.degrade import degrade, history_at_random
 from pyrite.training.distributed import ALONE, Place
 from pyrite.training.recipe import Recipe
 
+_CHUNK = 4_000_000  # values, which a network's first layers make several times as many of
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 
@@ -82,7 +83,8 @@ def _shift(images: NDArray[np.uint8], start: NDArray[np.intp], most: int) -> NDA
     return windows
 
 
-def in_chunks(indices: NDArray[np.intp], size: int = 256) -> Iterator[NDArray[np.intp]]:
-    """Cut indices into runs of at most `size`."""
-    for k in range(math.ceil(len(indices) / size)):
-        yield indices[k * size : (k + 1) * size]
+def in_chunks(pixels: NDArray[np.uint8], indices: NDArray[np.intp], most: int = 256) -> Iterator[NDArray[np.uint8]]:
+    """Yield some of the images (n, height, width, 3) in order, `most` at a time, or fewer where they are large."""
+    size = max(1, min(most, _CHUNK // math.prod(pixels.shape[1:])))
+    for start in range(0, len(indices), size):
+        yield np.array(pixels[indices[start : start + size]])

@@ -105,4 +105,4 @@ def check_parity(model: Any, session: Session, pixels: NDArray[np.uint8], indice
 
 def score(session: Session, pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return the exported model's logits (len(indices),) for some of the images."""
-    return np.concatenate([session.logits(np.array(pixels[chunk])) for chunk in in_chunks(indices)]).astype(np.float64)
+    return np.concatenate([session.logits(images) for images in in_chunks(pixels, indices)]).astype(np.float64)

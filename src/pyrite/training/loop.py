@@ -146,7 +146,7 @@ def predict(
 ) -> NDArray[np.float64]:
     """Return the model's logits (len(indices),) for some of the images; of a team, each machine makes its share."""
     own = indices[team.place.share(len(indices))] if team else indices
-    parts = [np.asarray(model.predict_on_batch(np.array(pixels[chunk])))[:, 0] for chunk in in_chunks(own)]
+    parts = [np.asarray(model.predict_on_batch(images))[:, 0] for images in in_chunks(pixels, own)]
     logits = np.concatenate(parts).astype(np.float64)
     return team.joined(logits, len(indices)) if team else logits
 

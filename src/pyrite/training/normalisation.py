@@ -36,10 +36,10 @@ def measure_statistics(model: Any, pixels: NDArray[np.uint8], train: NDArray[np.
     count = min(len(train), max(_LEAST, min(_MOST, len(train) // _SHARE)))
     chosen = np.sort(np.random.default_rng(seed).choice(train, count, replace=False))
     try:
-        for done, chunk in enumerate(in_chunks(chosen)):
+        for done, images in enumerate(in_chunks(pixels, chosen)):
             for layer in layers:
                 layer.momentum = done / (done + 1)  # So that the average is the plain mean of all chunks.
-            model(np.array(pixels[chunk]), training=True)
+            model(images, training=True)
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum

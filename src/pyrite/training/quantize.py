@@ -120,7 +120,7 @@ def quantize_onnx(model: bytes, images: NDArray[np.uint8]) -> bytes:
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self, name: str) -> None:
-            self._batches = ({name: images[chunk]} for chunk in in_chunks(np.arange(len(images)), 64))
+            self._batches = ({name: chunk} for chunk in in_chunks(images, np.arange(len(images)), 64))
 
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
             return next(self._batches, None)
