@@ -452,6 +452,7 @@ def test_a_file_that_is_too_large_is_told_without_sending_it(page: "Page", tmp_p
     assert posts == []
     expected = {"code": "too_many_bytes", "message": f"The file is larger than the limit of {limit:,} bytes."}
     expect(cards(page).locator(".why")).to_have_text(expected["message"])
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()  # It would be as large again.
     assert json.loads(exported(page, "JSON"))[0]["error"] == expected
 
 

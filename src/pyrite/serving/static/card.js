@@ -6,6 +6,8 @@ import { drawLedger, generatorsOf } from "./ledger.js";
 
 export const OUTCOMES = { ai: "AI", uncertain: "Uncertain", real: "Real", error: "Unreadable" };
 const STATES = { waiting: "Waiting", sending: "Sending", judging: "Judging" };
+// The file's own fault: the same bytes would be refused again.
+const LASTING = new Set(["empty", "corrupt", "unsupported_format", "too_many_bytes", "too_many_pixels"]);
 const WITHOUT_SCORE = new Set(["verified", "asserted", "out_of_scope"]);
 
 let count = 0;
@@ -160,7 +162,7 @@ export class Card {
     this.element.className = `card ${found ? outcomeOf(found) : "pending"}${this.#open ? " open" : ""}`;
     show(part.bar, !found);
     show(part.toggle, Boolean(found) && !found.error);
-    show(part.retry, Boolean(found?.error));
+    show(part.retry, Boolean(found?.error) && !LASTING.has(found.error.code));
     if (!found) {
       const sent = Math.round(100 * entry.sent);
       part.verdict.replaceChildren(h("span", { class: "stamp" }, STATES[entry.state]));
