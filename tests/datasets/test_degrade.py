@@ -188,11 +188,12 @@ def test_a_random_history_hangs_on_the_generator_alone() -> None:
     assert all(np.array_equal(degrade_at_random(waves(), rng(seed)), histories[seed]) for seed in range(40))
     # A training run can be repeated only if these stay.
     changes = [change(history, waves()) for history in histories]
-    first = [21.95, 11.93, 22.33, 32.04, 23.59, 25.39, 20.09, 23.59, 8.01, 0, 33.49, 46.69]
+    first = [24.98, 11.93, 22.33, 19.65, 23.59, 25.39, 20.09, 43.92, 8.01, 0, 25.79, 46.69]
     assert changes[:12] == pytest.approx(first, abs=0.2)
-    # Each step is left out by itself: 0.4 · 0.75 · 0.75 · 0.4 · 0.85 of the images, 30.6 of 400, stay as they are.
-    assert changes.count(0) == 34
-    assert np.mean(changes) == pytest.approx(21.77, rel=0.02)
+    # Each step is left out by itself, so 0.3 · 0.8 · 0.8 · 0.55 · 0.85 of the images, 36 of 400, stay as they are, and
+    # a few more are resized by less than a pixel.
+    assert changes.count(0) == 47
+    assert np.mean(changes) == pytest.approx(20.87, rel=0.02)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
