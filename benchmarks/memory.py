@@ -43,11 +43,16 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=128, help="pixels, of the images")
     parser.add_argument("--recipe", default="tiny", help="as of `pyrite train`")
     parser.add_argument("--folder", type=Path, help="with room for three times the data")
+    parser.add_argument("--data", type=Path, help="where the tars are, or else are written and kept")
     arguments = parser.parse_args()
     limit = int(arguments.limit)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
-        count, written = write_shards(arguments.archive, folder / "data", arguments.side, TIMES * limit)
+        data = arguments.data or folder / "data"
+        if not data.exists():
+            write_shards(arguments.archive, data, arguments.side, TIMES * limit)
+        sizes = [entry.size for path in data.iterdir() for entry in tarfile.open(path)]
+        count, written = len(sizes), sum(sizes)
         found = {
             "machine": machine(),
             "recipe": arguments.recipe,
@@ -56,8 +61,8 @@ def main() -> None:
             "limit_bytes": limit,
             "written_over_limit": written / limit,
             "decoded_over_limit": 3 * arguments.side**2 * count / limit,
-            "without_limit": train(folder, "free", arguments, None),
-            "with_limit": train(folder, "limited", arguments, limit),
+            "without_limit": train(data, folder, "free", arguments, None),
+            "with_limit": train(data, folder, "limited", arguments, limit),
             "array_at_once_exit_code": read_at_once(folder / "limited-cache", limit),
         }
     fast, slow = (found[name]["images_per_second"] for name in ("without_limit", "with_limit"))
@@ -67,8 +72,8 @@ def main() -> None:
     arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def write_shards(archive: Path, folder: Path, side: int, size: int) -> tuple[int, int]:
-    """Write tars of at least `size` bytes of images; return how many images, and how many bytes."""
+def write_shards(archive: Path, folder: Path, side: int, size: int) -> None:
+    """Write tars of at least `size` bytes of images."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     grain = rng.integers(-6, 7, (2 * side, 2 * side, 3), np.int16)
@@ -89,7 +94,6 @@ def write_shards(archive: Path, folder: Path, side: int, size: int) -> tuple[int
                     tar.addfile(entry, stream)
                     count, written = count + 1, written + entry.size
             forget(path)
-    return count, written
 
 
 def forget(path: Path) -> None:
@@ -99,14 +103,14 @@ def forget(path: Path) -> None:
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def train(folder: Path, name: str, arguments: argparse.Namespace, limit: int | None) -> dict[str, Any]:
+def train(data: Path, folder: Path, name: str, arguments: argparse.Namespace, limit: int | None) -> dict[str, Any]:
     """Train from the tars to the report; return the times of it, and the most private memory."""
     out, side = folder / name, arguments.side
     command = [
-        *(str(PYRITE), "train", str(folder / "data"), "--recipe", arguments.recipe, "--out", str(out)),
+        *(str(PYRITE), "train", str(data), "--recipe", arguments.recipe, "--out", str(out)),
         *("--set", "epochs=1", "--set", f"height={side}", "--set", f"width={side}"),
     ]
-    for path in (folder / "data").iterdir():
+    for path in data.iterdir():
         forget(path)
     began = time.perf_counter()
     with control_group(limit) as group:

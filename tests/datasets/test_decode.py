@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyrite.datasets import Dataset, content_hashes, content_sha256, decode, make_toy
+from pyrite.datasets import Dataset, content_hashes, content_sha256, decode, make_toy, read_images
 from pyrite.datasets.decode import cache_folder
 from pyrite.errors import DatasetError
 from pyrite.preprocess import Preprocess
@@ -240,6 +240,19 @@ def test_pixels_from_the_cache_cannot_be_changed(toy, cache):
     for _ in range(2):
         with pytest.raises(ValueError, match="read-only"):
             decode(Dataset.open(toy), SIZE).pixels[0] = 1
+
+
+def test_images_are_read_from_the_cache_as_from_memory(toy, cache):
+    pixels = decode(Dataset.open(toy), Preprocess(height=32, width=32)).pixels
+    whole = np.array(pixels)
+    for chosen in ([5, 0, len(pixels) - 1], []):
+        indices = np.array(chosen, np.intp)
+        for there in (pixels, pixels[1:], whole):
+            indices = indices[indices < len(there)]
+            found = read_images(there, indices)
+            np.testing.assert_array_equal(found, np.array(there)[indices])
+            assert found.flags.writeable
+            assert not isinstance(found, np.memmap)
 
 
 def test_another_selection_or_size_has_its_own_place(toy, cache):

@@ -1,7 +1,15 @@
 """Datasets of real and AI images: opening, splitting, decoding, and making toy ones."""
 
 from pyrite.datasets.dataset import Dataset
-from pyrite.datasets.decode import Decoded, Progress, Watch, content_hashes, content_sha256, decode
+from pyrite.datasets.decode import (
+    Decoded,
+    Progress,
+    Watch,
+    content_hashes,
+    content_sha256,
+    decode,
+    read_images,
+)
 from pyrite.datasets.membership import recognise, remember
 from pyrite.datasets.split import Fractions, Protocol, Split, split
 from pyrite.datasets.toy import make_toy
@@ -18,6 +26,7 @@ __all__ = [
     "content_sha256",
     "decode",
     "make_toy",
+    "read_images",
     "recognise",
     "remember",
     "split",

@@ -1,6 +1,7 @@
 """Decode a dataset once, in parallel, into arrays on disk that later runs on the same data find again."""
 
 import hashlib
+import mmap
 import os
 import shutil
 import tempfile
@@ -89,6 +90,22 @@ def decode(dataset: Dataset, preprocess: Preprocess, progress: Progress | None =
     if decoded is None:
         raise DatasetError(f"The decoded images in {folder} are damaged. Delete that folder, and run this again.")
     return decoded
+
+
+def read_images(pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Return some images of an array (n, height, width, 3) as one in memory.
+
+    Where the array is memory-mapped, all of them are asked for first. Else the system reads each when its turn comes,
+    with megabytes of what lies around it, and drops others for that where memory is short.
+    """
+    file: object = pixels.base
+    if isinstance(pixels, np.memmap) and isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_WILLNEED"):
+        size = pixels.nbytes // len(pixels)
+        for index in indices:
+            start = pixels.offset % mmap.ALLOCATIONGRANULARITY + int(index) * size
+            page = start - start % mmap.PAGESIZE
+            file.madvise(mmap.MADV_WILLNEED, page, start + size - page)
+    return np.array(pixels[indices])
 
 
 def content_hashes(dataset: Dataset) -> tuple[str, ...]:

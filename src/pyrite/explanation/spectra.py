@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.bundle import Bundle
+from pyrite.datasets import read_images
 from pyrite.errors import BundleError
 from pyrite.spectrum import BANDS, luma, radial_spectrum
 
@@ -55,7 +56,8 @@ def measure_spectra(
             chosen = indices[labels[indices] == label]
             if len(chosen) > _IMAGES:
                 chosen = np.sort(random.choice(chosen, _IMAGES, replace=False))
-            powers = np.stack([radial_spectrum(luma(np.array(pixels[i]))) for i in chosen])
+            images = (read_images(pixels, chosen[i : i + 1])[0] for i in range(len(chosen)))
+            powers = np.stack([radial_spectrum(luma(image)) for image in images])
             yield ClassSpectrum(
                 images=len(chosen),
                 mean=tuple(powers.mean(0).round(4).tolist()),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.datasets import read_images
 from pyrite.datasets.degrade import degrade, history_at_random
 from pyrite.training.distributed import ALONE, Place
 from pyrite.training.recipe import Recipe
@@ -58,7 +59,7 @@ def train_batches(
         rng = np.random.default_rng((recipe.seed, epoch, step))
         draw = rng.random((len(chosen), 2)) < 0.5
         share = place.share(len(chosen))
-        images = np.array(pixels[chosen[share]])
+        images = read_images(pixels, chosen[share])
         if recipe.horizontal_flip:
             images[draw[share, 0]] = images[draw[share, 0], :, ::-1]
         if recipe.vertical_flip:
@@ -87,4 +88,4 @@ def in_chunks(pixels: NDArray[np.uint8], indices: NDArray[np.intp], most: int = 
     """Yield some of the images (n, height, width, 3) in order, `most` at a time, or fewer where they are large."""
     size = max(1, min(most, _CHUNK // math.prod(pixels.shape[1:])))
     for start in range(0, len(indices), size):
-        yield np.array(pixels[indices[start : start + size]])
+        yield read_images(pixels, indices[start : start + size])

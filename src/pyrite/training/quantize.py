@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyrite.bundle import Bundle, Quantization, load_bundle
 from pyrite.calibration import fit_calibration
-from pyrite.datasets import Dataset
+from pyrite.datasets import Dataset, read_images
 from pyrite.datasets.degrade import degrade_at_random
 from pyrite.errors import RecipeError, TrainingError, require
 from pyrite.evaluation import Report
@@ -101,7 +101,7 @@ def quantize(
 def _typical(pixels: NDArray[np.uint8], train: NDArray[np.intp], seed: int) -> NDArray[np.uint8]:
     """Return some training images, every other one with a random history."""
     rng = np.random.default_rng(seed)
-    images = np.array(pixels[np.sort(rng.choice(train, min(_IMAGES, len(train)), replace=False))])
+    images = read_images(pixels, np.sort(rng.choice(train, min(_IMAGES, len(train)), replace=False)))
     for image in images[::2]:
         image[:] = degrade_at_random(image, rng)
     return images
