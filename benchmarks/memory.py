@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -18,7 +19,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -39,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archive", type=Path, help="CIFAKE as a zip")
     parser.add_argument("--out", type=Path, required=True, help="where the JSON goes")
-    parser.add_argument("--limit", type=float, default=1e9, help="bytes of memory")
+    parser.add_argument("--limit", type=float, default=1.15e9, help="bytes of memory")
     parser.add_argument("--side", type=int, default=128, help="pixels, of the images")
     parser.add_argument("--recipe", default="tiny", help="as of `pyrite train`")
     parser.add_argument("--folder", type=Path, help="with room for three times the data")
@@ -51,7 +52,7 @@ def main() -> None:
         data = arguments.data or folder / "data"
         if not data.exists():
             write_shards(arguments.archive, data, arguments.side, TIMES * limit)
-        sizes = [entry.size for path in data.iterdir() for entry in tarfile.open(path)]
+        sizes = [size for path in data.iterdir() for size in entry_sizes(path)]
         count, written = len(sizes), sum(sizes)
         found = {
             "machine": machine(),
@@ -83,7 +84,8 @@ def write_shards(archive: Path, folder: Path, side: int, size: int) -> None:
         while written < size:
             path = folder / f"{count // SHARD:05}.tar"
             with tarfile.open(path, "w") as tar:
-                for name in names[count % len(names) :][:SHARD]:
+                for _ in range(SHARD):
+                    name = names[count % len(names)]
                     image = Image.open(io.BytesIO(opened.read(name))).convert("RGB").resize((side, side))
                     x, y = rng.integers(0, side, 2)
                     pixels = np.clip(np.asarray(image) + grain[y : y + side, x : x + side], 0, 255).astype(np.uint8)
@@ -94,6 +96,12 @@ def write_shards(archive: Path, folder: Path, side: int, size: int) -> None:
                     tar.addfile(entry, stream)
                     count, written = count + 1, written + entry.size
             forget(path)
+
+
+def entry_sizes(path: Path) -> list[int]:
+    """Return the bytes of each file in a tar."""
+    with tarfile.open(path) as tar:
+        return [entry.size for entry in tar]
 
 
 def forget(path: Path) -> None:
@@ -153,7 +161,13 @@ def control_group(limit: int | None) -> Iterator[Path]:
             next(group / name for name in NAMES if (group / name).exists()).write_text(str(limit))
         yield group
     finally:
-        group.rmdir()
+        for pid in (group / "cgroup.procs").read_text().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        while (group / "cgroup.procs").read_text():
+            time.sleep(0.1)
+        with suppress(OSError):  # The system may still be taking it apart; an empty one does no harm.
+            group.rmdir()
 
 
 def inside(group: Path) -> list[str]:
