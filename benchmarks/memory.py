@@ -7,7 +7,6 @@ counts all processes of the command and the file pages that they brought in, and
 """
 
 import argparse
-import csv
 import io
 import json
 import os
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from distributed import history
 from training import PYRITE, machine
 
 TIMES = 10
@@ -130,8 +130,7 @@ def train(data: Path, folder: Path, name: str, arguments: argparse.Namespace, li
             most = max(most, private_bytes(group))
     if process.returncode:
         sys.exit(f"{' '.join(command)} failed with {process.returncode}.")
-    with (out / "history.csv").open(newline="") as stream:
-        epoch = {key: float(value) for key, value in next(csv.DictReader(stream)).items()}
+    epoch = history(out / "history.csv")[0]
     return {
         "seconds": time.perf_counter() - began,
         "epoch_seconds": epoch["seconds"],

@@ -109,51 +109,52 @@ def scan(
     _check(settings, workers)
     # Whatever is wrong with these is better said now than by a worker.
     policy = Detector(loaded, max_fpr=settings.max_fpr, trust_anchors=settings.trust_anchors, threads=1).policy
-    try:
-        with _claimed(out):
-            manifest = _begin(source, out, loaded, settings)
-            done = _done(out)
-            waiting = [shard for shard in range(manifest.shards) if shard not in done]
-            task = Task(out=out, bundle=loaded, settings=settings, packages=manifest.packages, run=uuid4().hex)
-            if waiting:
-                found = (
-                    run_here(task, waiting)
-                    if engine == "local"
-                    else run_on_ray(task, waiting, address=address, workers=workers)
-                )
-                _follow(found, len(done), manifest.shards, watch)
-                if missing := manifest.shards - len(_done(out)):
-                    raise ScanError(
-                        f"{missing:,} shards left no results in {out}. All workers must reach the same --out."
-                    )
-                remove(join(out, ATTEMPTS))
-                for folder in (out, join(out, FOLDER)):
-                    remove_partial(folder)
-            copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
-            summary = summarize(out, manifest.shards, loaded, policy.max_fpr, copies)
-            write(join(out, SUMMARY), summary.to_json())
-            page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
-            write(join(out, SHEET), page.encode("utf-8", "replace"))
-    except OSError as error:
-        raise ScanError(f"{error.filename or out} cannot be read or written: {error.strerror or error}.") from error
+    with _claimed(out):
+        manifest = _begin(source, out, loaded, settings)
+        done = _done(out)
+        waiting = [shard for shard in range(manifest.shards) if shard not in done]
+        task = Task(out=out, bundle=loaded, settings=settings, packages=manifest.packages, run=uuid4().hex)
+        if waiting:
+            found = (
+                run_here(task, waiting)
+                if engine == "local"
+                else run_on_ray(task, waiting, address=address, workers=workers)
+            )
+            _follow(found, len(done), manifest.shards, watch)
+            if missing := manifest.shards - len(_done(out)):
+                raise ScanError(f"{missing:,} shards left no results in {out}. All workers must reach the same --out.")
+            remove(join(out, ATTEMPTS))
+            for folder in (out, join(out, FOLDER)):
+                remove_partial(folder)
+        copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
+        summary = summarize(out, manifest.shards, loaded, policy.max_fpr, copies)
+        write(join(out, SUMMARY), summary.to_json())
+        page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
+        write(join(out, SHEET), page.encode("utf-8", "replace"))
     return summary
 
 
 @contextmanager
 def _claimed(out: str) -> Iterator[None]:
-    """Make a local folder, unless it is there, and hold it against other scans; one that stays empty is removed."""
-    if is_url(out):
-        yield
-        return
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    taken = ScanError(f"Another process is scanning to {out}. Wait for it, or choose another --out.")
-    with locked(folder, taken):
-        try:
+    """Say so where files cannot be read or written, and hold a local folder against other scans.
+
+    It is made unless it is there, and removed if it stays empty.
+    """
+    try:
+        if is_url(out):
             yield
-        finally:
-            with suppress(OSError):  # Something is in it, as a rule.
-                folder.rmdir()
+            return
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = ScanError(f"Another process is scanning to {out}. Wait for it, or choose another --out.")
+        with locked(folder, taken):
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # Something is in it, as a rule.
+                    folder.rmdir()
+    except OSError as error:
+        raise ScanError(f"{error.filename or out} cannot be read or written: {error.strerror or error}.") from error
 
 
 def _check(settings: Settings, workers: int | None) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, get_args, get_type_hints
 import msgspec
 
 from pyrite.datasets import Fractions, Protocol
-from pyrite.decision import Rate
+from pyrite.decision import Policy, Rate
 from pyrite.errors import RecipeError
 from pyrite.preprocess import Side
 
@@ -62,9 +62,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The share of training images, of both classes alike, that get a random history: see `datasets.degrade`."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     """Of the computation in training. The network is exported in float32, and of bfloat16 weights are kept in it."""
-    max_fpr: Rate = 0.05
+    max_fpr: Rate = Policy().max_fpr
     """The error budget that the bundle comes with: the share of real images that it may call AI."""
-    max_fnr: Rate = 0.05
+    max_fnr: Rate = Policy().max_fnr
     """The same for AI images that it may call real."""
     licence: Annotated[str, msgspec.Meta(min_length=1)] = "unspecified"
     """Of the trained bundle; its training data may restrict it."""
