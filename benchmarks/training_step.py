@@ -1,8 +1,9 @@
-"""Time one setting of ResNet50's training step; `training.py` runs this once for each that was tried."""
+"""Time one setting of a training step; `training.py` runs this once for each that was tried."""
 
 import argparse
 import json
 import time
+from typing import Any
 
 import numpy as np
 
@@ -17,15 +18,17 @@ STEPS = 8
 def main() -> None:
     """Print images per second, and the seconds until the first step is done."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--recipe", default="resnet50")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--xla", action="store_true")
-    parser.add_argument("--policy", default="float32")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--unfused", action="store_true", help="normalise as Keras does")
     arguments = parser.parse_args()
-    keras = load_keras()
-    keras.config.set_dtype_policy(arguments.policy)
-    recipe = load_recipe("resnet50")
+    recipe = load_recipe(arguments.recipe, [f"precision={arguments.precision}"])
     began = time.perf_counter()
     model = build_model(recipe)
+    if arguments.unfused:
+        model = unfused(model)
     compile_model(model, recipe, STEPS)
     model.jit_compile = arguments.xla
     generator = np.random.default_rng(0)
@@ -45,6 +48,17 @@ def main() -> None:
         times.append(time.perf_counter() - began)
     rate = arguments.batch / float(np.median(times))
     print(json.dumps({"images_per_second": rate, "seconds_to_first_step": first}))
+
+
+def unfused(model: Any) -> Any:
+    """Return a copy with Keras's own batch normalisation."""
+    keras = load_keras()
+
+    def copy(layer: Any) -> Any:
+        own = isinstance(layer, keras.layers.BatchNormalization)
+        return (keras.layers.BatchNormalization if own else type(layer)).from_config(layer.get_config())
+
+    return keras.models.clone_model(model, clone_function=copy, recursive=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import pytest
 from pyrite.training import load_recipe
 from pyrite.training.architectures import build_model
 from pyrite.training.backend import load_keras
-from pyrite.training.normalisation import measure_statistics
+from pyrite.training.normalisation import fuse, measure_statistics
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3000, 32, 32, 3), np.uint8)
 TRAIN = np.arange(0, 1024, 2)  # So few that all of them are used.
@@ -53,3 +53,44 @@ def test_a_network_without_normalisation_is_left_alone() -> None:
     keras = load_keras()
     model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(1)])
     measure_statistics(model, PIXELS, TRAIN, seed=0)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 2e-2), ("float64", 1e-12)])
+def test_fused_normalisation_trains_as_that_of_keras(precision: str, tolerance: float) -> None:
+    keras = load_keras()
+    layers = keras.layers
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        keras.utils.set_random_seed(0)
+        nested = keras.Sequential([keras.Input((7, 7, 8)), layers.Conv2D(8, 3), layers.BatchNormalization()])
+        own = keras.Sequential(
+            [
+                *(keras.Input((9, 9, 3)), layers.Conv2D(8, 3), layers.BatchNormalization(momentum=0.5), layers.ReLU()),
+                *(nested, layers.Flatten(), layers.BatchNormalization(), layers.Dense(1)),
+            ]
+        )
+        fused = fuse(own)
+        generator = np.random.default_rng(0)
+        images, labels = generator.normal(3, 2, (16, 9, 9, 3)), generator.integers(0, 2, (16, 1))
+        for model in (own, fused):
+            model.compile(keras.optimizers.SGD(0.05), "mse")
+            for _ in range(3):
+                model.train_on_batch(images, labels)
+    finally:
+        keras.config.set_dtype_policy(before)
+    kinds = [[type(layer) is layers.BatchNormalization for layer in model.layers] for model in (own, fused)]
+    assert sum(kinds[0]) == 2
+    assert sum(kinds[1]) == 0
+    for one, other in zip(own.variables, fused.variables, strict=True):
+        np.testing.assert_allclose(
+            np.asarray(other, np.float64), np.asarray(one, np.float64), rtol=tolerance, atol=tolerance, err_msg=one.path
+        )
+
+
+def test_the_average_of_one_image_of_one_pixel_has_no_variance() -> None:
+    keras = load_keras()
+    model = fuse(keras.Sequential([keras.Input((1, 1, 2)), keras.layers.BatchNormalization(momentum=0.0)]))
+    model(np.ones((1, 1, 1, 2), np.float32), training=True)
+    np.testing.assert_array_equal(np.asarray(model.layers[0].moving_mean), 1)
+    np.testing.assert_array_equal(np.asarray(model.layers[0].moving_variance), 0)

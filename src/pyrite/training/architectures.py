@@ -15,6 +15,7 @@ import msgspec
 
 from pyrite.errors import RecipeError
 from pyrite.training.backend import load_keras
+from pyrite.training.normalisation import fuse
 from pyrite.training.recipe import Recipe
 
 Tensor = Any
@@ -113,7 +114,7 @@ def build_model(recipe: Recipe) -> Any:
         features = ARCHITECTURES[recipe.architecture](scaled, recipe)
         exact = "float64" if recipe.precision == "float64" else "float32"
         logits = keras.layers.Dense(1, name="logit", dtype=exact)(features)
-        return keras.Model(images, logits, name=recipe.architecture)
+        return fuse(keras.Model(images, logits, name=recipe.architecture))
 
 
 def in_float32(model: Any, recipe: Recipe) -> Any:

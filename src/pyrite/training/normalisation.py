@@ -1,6 +1,7 @@
-"""Batch normalisation's statistics, measured anew for the weights as they are."""
+"""Batch normalisation: in one operation, and with statistics that are measured anew for the weights as they are."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 
 from pyrite.training.backend import load_keras
 from pyrite.training.batches import in_chunks
+
+Tensor = Any
 
 _MOST, _LEAST, _SHARE = 2048, 512, 16
 """The statistics are of a sixteenth of the training images, but of no more and no fewer than these."""
@@ -54,3 +57,47 @@ def _find_layers(model: Any) -> Iterator[Any]:
             yield layer
         elif hasattr(layer, "layers"):
             yield from _find_layers(layer)
+
+
+def fuse(model: Any) -> Any:
+    """Return a copy of a model of the same weights that normalises a batch of images in one operation.
+
+    Keras composes it of a dozen operations in float32, each of which goes through memory once more; on a CPU that takes
+    as long as half of the convolutions (`benchmarks/training_step.py`). Other backends compile such
+    chains by themselves, so for them the model is returned as it is.
+    """
+    keras = load_keras()
+    if keras.backend.backend() != "tensorflow":
+        return model
+
+    def copy(layer: Any) -> Any:
+        kind = _fused_layer() if type(layer) is keras.layers.BatchNormalization else type(layer)
+        return kind.from_config(layer.get_config())
+
+    copied = keras.models.clone_model(model, clone_function=copy, recursive=True)
+    for variable, value in zip(copied.variables, model.variables, strict=True):
+        variable.assign(value)
+    return copied
+
+
+@cache
+def _fused_layer() -> Any:
+    """Return the class of the fused layer, which only exists where Keras is loaded."""
+    import tensorflow as tf
+
+    class FusedBatchNormalization(load_keras().layers.BatchNormalization):  # type: ignore[misc]
+        def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
+            plain = self.scale and self.center and not self.renorm and mask is None
+            fusible = plain and len(inputs.shape) == 4 and inputs.dtype in (tf.float32, tf.bfloat16)
+            if not (training and self.trainable and fusible) or self.synchronized:
+                return super().call(inputs, training=training, mask=mask)
+            outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+                inputs, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
+            )
+            # It returns the estimate for the population, where Keras averages the variance of the batch itself.
+            count = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)
+            for average, value in ((self.moving_mean, mean), (self.moving_variance, variance * (count - 1) / count)):
+                average.assign(average * self.momentum + value * (1 - self.momentum))
+            return outputs
+
+    return FusedBatchNormalization
