@@ -42,8 +42,8 @@ except PyriteError as error:
 print("no report" if report is None else "report")
 """
 SETTINGS = "epochs=3 batch_size=8"
-TOLERANCE = 1e-5
-"""Of a loss in nats. Sums over a batch are taken in another order, and steps carry what is lost in rounding along."""
+TOLERANCE = 2e-4
+"""Of a loss in nats. Several machines normalise by other operations, and steps carry what is rounded off along."""
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ class Team:
         def copy(layer: Any) -> Any:
             config = layer.get_config()
             if isinstance(layer, keras.layers.BatchNormalization):
-                return type(layer).from_config({**config, "synchronized": True})
+                return keras.layers.BatchNormalization.from_config({**config, "synchronized": True})
             return (whole_batch if type(layer) is keras.layers.Dropout else type(layer)).from_config(config)
 
         copied = keras.models.clone_model(model, clone_function=copy, recursive=True)

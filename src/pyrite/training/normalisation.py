@@ -71,8 +71,7 @@ def fuse(model: Any) -> Any:
         return model
 
     def copy(layer: Any) -> Any:
-        kind = _fused_layer() if type(layer) is keras.layers.BatchNormalization else type(layer)
-        return kind.from_config(layer.get_config())
+        return (_fused_layer() if _can_be_fused(layer) else type(layer)).from_config(layer.get_config())
 
     copied = keras.models.clone_model(model, clone_function=copy, recursive=True)
     for variable, value in zip(copied.variables, model.variables, strict=True):
@@ -80,16 +79,28 @@ def fuse(model: Any) -> Any:
     return copied
 
 
+def _can_be_fused(layer: Any) -> bool:
+    """Say whether TensorFlow has its normalisation as one operation: channels last, of images."""
+    return (
+        type(layer) is load_keras().layers.BatchNormalization
+        and layer.scale
+        and layer.center
+        and not (layer.renorm or layer.synchronized)
+        and layer.input_spec.ndim == 4
+        and layer.axis in (-1, 3)
+        and layer.compute_dtype in ("float32", "bfloat16")
+    )
+
+
 @cache
 def _fused_layer() -> Any:
     """Return the class of the fused layer, which only exists where Keras is loaded."""
     import tensorflow as tf
 
-    class FusedBatchNormalization(load_keras().layers.BatchNormalization):  # type: ignore[misc]
+    # Of the same name, by which Keras stores weights and finds them again.
+    class BatchNormalization(load_keras().layers.BatchNormalization):  # type: ignore[misc]
         def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
-            plain = self.scale and self.center and not self.renorm and mask is None
-            fusible = plain and len(inputs.shape) == 4 and inputs.dtype in (tf.float32, tf.bfloat16)
-            if not (training and self.trainable and fusible) or self.synchronized:
+            if not (training and self.trainable) or mask is not None:
                 return super().call(inputs, training=training, mask=mask)
             outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
                 inputs, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
@@ -100,4 +111,4 @@ def _fused_layer() -> Any:
                 average.assign(average * self.momentum + value * (1 - self.momentum))
             return outputs
 
-    return FusedBatchNormalization
+    return BatchNormalization
