@@ -57,6 +57,7 @@ def test_six_images_by_hand() -> None:
         "tpr_at_fpr_5": 2 / 3,
         "fpr": 1 / 3,
         "tpr": 2 / 3,
+        "fnr": 0,
         "uncertain": 2 / 6,
     }
     assert {name: getattr(found, name).value for name in expected} == pytest.approx(expected)
@@ -102,7 +103,7 @@ def test_intervals_hold_the_value_and_hang_on_the_seed_alone() -> None:
     scores = draw(600, 3)
     first, again, other = headline(scores, seed=1), headline(scores, seed=1), headline(scores, seed=2)
     metrics = [getattr(first, field.name) for field in fields(first) if field.name not in ("images", "real", "ai")]
-    assert len(metrics) == 11
+    assert len(metrics) == 12
     assert all(m.low <= m.value <= m.high for m in metrics)
     assert first == again
     assert first.auroc != other.auroc
@@ -144,7 +145,7 @@ def test_one_class_alone_leaves_undefined_figures_out(label: int) -> None:
     assert found.accuracy.value == pytest.approx([1 / 3, 2 / 3][label])
     assert found.auroc is found.average_precision is found.f1 is found.tpr_at_fpr_1 is found.tpr_at_fpr_5 is None
     assert (found.fpr is None) == (label == 1)
-    assert (found.tpr is None) == (label == 0)
+    assert (found.tpr is None) == (found.fnr is None) == (label == 0)
     assert roc(scores) is precision_recall(scores) is None
 
 

@@ -71,7 +71,9 @@ def with_robustness(report: Report) -> Report:
         Condition(name=name, family=family, strength=strength, headline=figures, fpr_at_budget_1=Metric(0, 0, 0.123))
         for name, family, strength in rows
     )
-    overall = Overall(accuracy=0.8765, auroc=None, ece=0.1, fpr=0.2, tpr=0.3, uncertain=0.4, fpr_at_budget_1=0.5)
+    overall = Overall(
+        accuracy=0.8765, auroc=None, ece=0.1, fpr=0.2, tpr=0.3, fnr=0.6, uncertain=0.4, fpr_at_budget_1=0.5
+    )
     flips = Flips(images=3, changed=Metric(0.25, 0.1, 0.5), real_to_ai=Metric(0, 0, 0.1), ai_to_real=Metric(0, 0, 0.1))
     robustness = Robustness(
         clean=clean,
@@ -245,7 +247,7 @@ def test_robustness_has_its_figure_and_its_tables(tmp_path: Path) -> None:
     for sentence in (
         "The 6 images without the copies once more, each under 18 degradations",
         "The lowest accuracy is that under blur 1.",
-        "Mean of the grid 0.8765 – 0.1000 0.2000 0.5000 0.3000 0.4000",
+        "Mean of the grid 0.8765 – 0.1000 0.2000 0.5000 0.3000 0.6000 0.4000",
         "Real 25.0%10.0%–50.0%",
         f"could not be judged: 1 of the images. The first: {HOSTILE} (jpeg 90: too <long>)",
     ):

@@ -93,7 +93,9 @@ def test_every_row_is_what_the_detector_says_of_the_degraded_pixels(bundle: Bund
         assert row.headline.accuracy.value == np.mean(called == ~real)
         assert row.headline.uncertain.value == np.mean(verdicts[degradation.name] == "uncertain")
         assert row.headline.fpr is not None
+        assert row.headline.fnr is not None
         assert row.headline.fpr.value == np.mean(verdicts[degradation.name][real] == "ai")
+        assert row.headline.fnr.value == np.mean(verdicts[degradation.name][~real] == "real")
         assert row.fpr_at_budget_1 is not None
         flagged = [str(d.verdict) == "ai" for d in strict.detect_many(degraded)]
         assert row.fpr_at_budget_1.value == np.mean(np.array(flagged)[real])
@@ -136,7 +138,7 @@ def test_the_grid_in_one_figure_each(bundle: Bundle, flat: Path) -> None:
     assert found.mean.ece == pytest.approx(np.mean(values("ece")))
     assert (found.worst.accuracy, found.worst.ece) == (min(values("accuracy")), max(values("ece")))
     assert (found.worst.auroc, found.worst.fpr) == (min(values("auroc")), max(values("fpr")))
-    assert found.worst.tpr == min(values("tpr"))
+    assert (found.worst.tpr, found.worst.fnr) == (min(values("tpr")), max(values("fnr")))
     assert named(found)[found.lowest].headline.accuracy.value == found.worst.accuracy
     assert isinstance(found.mean, Overall)
 

@@ -204,6 +204,20 @@ def test_the_bundles_own_test_split_is_judged(bundle: Bundle, folder: Path) -> N
     assert pooled.part.caution is None
 
 
+def test_what_chose_and_calibrated_the_bundle_is_judged_on_request_with_a_caution(bundle: Bundle, folder: Path) -> None:
+    dataset = Dataset.open(folder)
+    own = trained_on(bundle, dataset, "official")
+    report = evaluate(own, dataset, protocol="validation")
+    assert report.part.protocol == "validation"
+    assert report.part.why == "The validation split of data, which chose and calibrated this bundle."
+    count = report.as_is.headline.images
+    assert report.part.caution is not None
+    assert report.part.caution.startswith(f"{count} of the {count} judged images trained this bundle or chose it")
+    assert 0 < count < 23
+    with pytest.raises(EvaluationError, match="was not trained on test, none of which chose"):
+        evaluate(own, folder / "test", protocol="validation")
+
+
 def test_judging_training_images_is_said(bundle: Bundle, folder: Path) -> None:
     dataset = Dataset.open(folder)
     report = evaluate(trained_on(bundle, dataset, "official"), dataset, protocol="all")

@@ -16,6 +16,7 @@ class Part(StrEnum):
     OFFICIAL = "official"
     POOLED = "pooled"
     ALL = "all"
+    VALIDATION = "validation"
 
 
 def evaluate(
@@ -26,7 +27,8 @@ def evaluate(
         Part,
         typer.Option(
             help="Which images: the data's own test split, a pooled one, or all. `auto` takes what the bundle's "
-            "training kept back if it was trained on this data, else the official test split, else all."
+            "training kept back if it was trained on this data, else the official test split, else all. `validation` "
+            "takes what chose and calibrated the bundle: for a choice between bundles, which test images must not make."
         ),
     ] = Part.AUTO,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Judge at most N, drawn at random.")] = None,

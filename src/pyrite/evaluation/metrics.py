@@ -58,6 +58,8 @@ class Headline:
     """The share of real images with the verdict `ai`."""
     tpr: Metric | None = None
     """The share of AI images with the verdict `ai`."""
+    fnr: Metric | None = None
+    """The share of AI images with the verdict `real`."""
     uncertain: Metric
     """The share of images with the verdict `uncertain`."""
 
@@ -327,13 +329,14 @@ def _figures(ranked: Scores, weights: Floats) -> dict[str, Floats]:
             ranked.verdicts == Verdict.UNCERTAIN,
             verdict_ai & negative,
             verdict_ai & positive,
+            (ranked.verdicts == Verdict.REAL) & positive,
             residual,
         ]
     )
-    right, hits, alarms, squares, unsure, fell, found = sums[:, :7].T
+    right, hits, alarms, squares, unsure, fell, found, missed = sums[:, :8].T
     figures = {
         "accuracy": right / n,
-        "ece": np.abs(sums[:, 7:]).sum(axis=1) / n,
+        "ece": np.abs(sums[:, 8:]).sum(axis=1) / n,
         "brier": squares / n,
         "uncertain": unsure / n,
     }
@@ -341,6 +344,7 @@ def _figures(ranked: Scores, weights: Floats) -> dict[str, Floats]:
         figures["fpr"] = fell / real
     if ai:
         figures["tpr"] = found / ai
+        figures["fnr"] = missed / ai
     if not real or not ai:
         return figures
     figures["f1"] = 2 * hits / (hits + alarms + ai)

@@ -36,7 +36,7 @@ _LISTED = 50  # of the unreadable files on the page; report.json has them all
 class Part:
     """Which images were judged."""
 
-    protocol: Literal["official", "pooled", "all"]
+    protocol: Literal["official", "pooled", "all", "validation"]
     why: str
     """A sentence for the reader."""
     dropped: int | None = None
@@ -208,6 +208,7 @@ HEADLINE = (
     ("tpr_at_fpr_5", "TPR at 5% FPR", "best threshold in hindsight"),
     ("fpr", "Verdict’s FPR", "real images that got the verdict AI"),
     ("tpr", "Verdict’s TPR", "AI images that got the verdict AI"),
+    ("fnr", "Verdict’s FNR", "AI images that got the verdict real"),
     ("uncertain", "Uncertain", "images that got no clear verdict"),
 )
 

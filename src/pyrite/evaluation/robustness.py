@@ -54,6 +54,7 @@ class Overall:
     ece: float
     fpr: float | None
     tpr: float | None
+    fnr: float | None
     uncertain: float
     fpr_at_budget_1: float | None
 

@@ -32,7 +32,7 @@ from pyrite.results import Detection, Failure
 from pyrite.sources import encodable
 
 Indices = NDArray[np.intp]
-Protocol = Literal["auto", "official", "pooled", "all"]
+Protocol = Literal["auto", "official", "pooled", "all", "validation"]
 
 _MISTAKES = 12
 _FRACTIONS = (0.8, 0.1, 0.1)  # of a pooled split that no bundle prescribes
@@ -59,6 +59,8 @@ def evaluate(
         protocol: which images are judged. `official` takes the test split that the data names, `pooled` a
             test split drawn by content, `all` everything. `auto` takes the split that the bundle's training
             kept back if it was trained on this data; else the official one if there is one; else all.
+            `validation` takes what chose and calibrated the bundle: for a choice between bundles, which
+            must not be made by test images.
         limit: judge no more than so many, drawn at random.
         max_fpr: the error budget of the verdicts, instead of the bundle's.
         robustness: whether to judge every image under every degradation of `datasets.degrade` as well.
@@ -193,7 +195,16 @@ def _choose(
     dropped = None
     if protocol == "auto":
         protocol = own.protocol if own else "official" if named.any() else "all"
-    if own and own.protocol == protocol:
+    if protocol == "validation":
+        if not own:
+            raise EvaluationError(
+                f"{bundle.info.name} was not trained on {name}, none of which chose or calibrated it. "
+                "Use another protocol."
+            )
+        indices = own.validation
+        why = f"The validation split of {name}, which chose and calibrated this bundle."
+        dropped = own.dropped
+    elif own and own.protocol == protocol:
         indices = _with_unreadable(own.test, hashes)
         why = f"The {protocol} test split of {name}, which this bundle’s training kept back."
         dropped = own.dropped

@@ -56,8 +56,9 @@ def robustness_lines(report: Report) -> list[str]:
         f"at worst ({found.lowest}), without any {found.clean.headline.accuracy.value:.4f}; "
         f"ECE {mean.ece:.4f} in the mean and {worst.ece:.4f} at worst."
     ]
-    if mean.fpr is not None and worst.fpr is not None:
-        lines.append(f"The verdict’s FPR is {mean.fpr:.4f} in the mean and {worst.fpr:.4f} at worst.")
+    for name, typical, highest in (("FPR", mean.fpr, worst.fpr), ("FNR", mean.fnr, worst.fnr)):
+        if typical is not None and highest is not None:
+            lines.append(f"The verdict’s {name} is {typical:.4f} in the mean and {highest:.4f} at worst.")
     flips = [(kind, row) for kind, row in (("real", found.flips_real), ("AI", found.flips_ai)) if row]
     shares = (
         f"{row.changed.value:.1%} ({row.changed.low:.1%} to {row.changed.high:.1%}) of {kind} images"

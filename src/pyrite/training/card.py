@@ -44,7 +44,10 @@ def _template() -> jinja2.Template:
         autoescape=False,  # It is Markdown.
     )
     environment.filters.update(
-        count=lambda number: f"{number:,}", figure=lambda value: f"{value:.4f}", percent=_percent, cells=_cells
+        count=lambda number: f"{number:,}",
+        figure=lambda value: "–" if value is None else f"{value:.4f}",
+        percent=_percent,
+        cells=_cells,
     )
     return environment.get_template("card.md.j2")
 
