@@ -35,10 +35,11 @@ def main() -> None:
     parser.add_argument("--part", action="append", choices=PARTS, help="measure only this, and keep the rest of --out")
     arguments = parser.parse_args()
     found: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.part and arguments.out.exists() else {}
+    here = machine()  # Before --out is changed, which would count as a change of the source.
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PYRITE_CACHE"] = str(Path(folder) / "cache")
         for part in arguments.part or PARTS:
-            found[part] = {"machine": machine(), **PARTS[part](arguments, Path(folder))}
+            found[part] = {"machine": here, **PARTS[part](arguments, Path(folder))}
             print(part, json.dumps(found[part], indent=1), flush=True)
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
             arguments.out.write_text(json.dumps(found, indent=1) + "\n")
