@@ -128,20 +128,20 @@ SETTINGS: dict[str, tuple[dict[str, str], list[str]]] = {
     "as shipped: oneDNN on, batch 128": ({}, []),
     "oneDNN off (TensorFlow's own choice without AVX-512)": ({"TF_ENABLE_ONEDNN_OPTS": "0"}, []),
     "XLA on": ({}, ["--xla"]),
-    "batch 64": ({}, ["--batch", "64"]),
-    "batch 256": ({}, ["--batch", "256"]),
+    "batch 64": ({}, ["--set", "batch_size=64"]),
+    "batch 256": ({}, ["--set", "batch_size=256"]),
     "one inter-op thread": ({"TF_NUM_INTEROP_THREADS": "1"}, []),
     "JAX backend": ({"KERAS_BACKEND": "jax"}, ["--xla"]),
     "Keras's own batch normalisation": ({}, ["--unfused"]),
-    "bfloat16": ({}, ["--precision", "bfloat16"]),
-    "bfloat16, Keras's own batch normalisation": ({}, ["--precision", "bfloat16", "--unfused"]),
+    "bfloat16": ({}, ["--set", "precision=bfloat16"]),
+    "bfloat16, Keras's own batch normalisation": ({}, ["--set", "precision=bfloat16", "--unfused"]),
 }
-COMPACT = ["--recipe", "default", "--batch", "256"]
+COMPACT = ["--recipe", "default"]
 COMPACT_SETTINGS: dict[str, tuple[dict[str, str], list[str]]] = {
-    "as shipped: bfloat16, batch 256": ({}, [*COMPACT, "--precision", "bfloat16"]),
-    "Keras's own batch normalisation": ({}, [*COMPACT, "--precision", "bfloat16", "--unfused"]),
-    "float32": ({}, COMPACT),
-    "float32, Keras's own batch normalisation": ({}, [*COMPACT, "--unfused"]),
+    "as shipped: bfloat16, batch 256": ({}, COMPACT),
+    "Keras's own batch normalisation": ({}, [*COMPACT, "--unfused"]),
+    "float32": ({}, [*COMPACT, "--set", "precision=float32"]),
+    "float32, Keras's own batch normalisation": ({}, [*COMPACT, "--set", "precision=float32", "--unfused"]),
 }
 
 

@@ -6,13 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import Run, read_rows
+from runs import read_rows
 
 from pyrite.bundle import load_bundle
 from pyrite.errors import TrainingError
@@ -42,8 +42,8 @@ except PyriteError as error:
 print("no report" if report is None else "report")
 """
 SETTINGS = "epochs=3 batch_size=8"
-TOLERANCE = 2e-4
-"""Of a loss in nats. Several machines normalise by other operations, and steps carry what is rounded off along."""
+TOLERANCE = 1e-5
+"""Of a loss in nats. Sums over a batch are taken in another order, and steps carry what is lost in rounding along."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,22 @@ def run_machines(commands: Sequence[Sequence[str | Path]]) -> list[Machine]:
         for process in processes:
             process.kill()
     return [Machine(process.returncode, *texts) for process, texts in zip(processes, said, strict=True)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _keras_normalisation() -> Iterator[None]:
+    """Let one machine normalise by the operations that several have to use: tests apart hold the fused one to them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pyrite.training.architectures.fuse", lambda model: model)
+        yield
+
+
+@pytest.fixture(scope="module")
+def alone(toy: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One machine's run; tests must not write to its folder."""
+    out = tmp_path_factory.mktemp("runs") / "alone"
+    train(toy, recipe, out)
+    return out
 
 
 def machine(
@@ -173,15 +189,15 @@ def test_two_machines_compute_what_one_does_and_part_by_rounding_alone(toy: Path
     assert_alike(read_rows(outs[0] / "history.csv"), read_rows(alone / "history.csv"), 1e-12)
 
 
-def test_two_machines_train_as_one(unbroken: Run, toy: Path, tmp_path: Path) -> None:
+def test_two_machines_train_as_one(alone: Path, toy: Path, tmp_path: Path) -> None:
     pyrite = Path(sys.executable).with_name("pyrite")
     sets = [part for setting in SETTINGS.split() for part in ("--set", setting)]
     # Each has a folder of its own, as on machines that share no disk.
     outs = [tmp_path / "chief", tmp_path / "other"]
     chief, other = run_machines([[pyrite, "train", toy, "--recipe", "tiny", *sets, "--out", out] for out in outs])
     assert (chief.code, other.code) == (0, 0), chief.stderr + other.stderr
-    assert_alike(read_rows(outs[0] / "history.csv"), unbroken.states[-1].history)
-    np.testing.assert_allclose(logits(outs[0]), logits(unbroken.out), atol=0.05)
+    assert_alike(read_rows(outs[0] / "history.csv"), read_rows(alone / "history.csv"))
+    np.testing.assert_allclose(logits(outs[0]), logits(alone), atol=0.05)
     # The chief alone writes, and tells what came out.
     assert "Bundle: " in chief.stdout
     assert (other.stdout, outs[1].exists()) == ("", False)
@@ -191,7 +207,7 @@ def test_two_machines_train_as_one(unbroken: Run, toy: Path, tmp_path: Path) -> 
         assert "Traceback" not in said
 
 
-def test_what_is_lost_or_stopped_is_resumed(unbroken: Run, toy: Path, recipe: Recipe, tmp_path: Path) -> None:
+def test_what_is_lost_or_stopped_is_resumed(alone: Path, toy: Path, recipe: Recipe, tmp_path: Path) -> None:
     """A machine dies; then one is asked to stop; then one machine alone goes on to the end."""
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     chief, other = run_machines([machine(toy, out), machine(toy, elsewhere, act="2 4 SIGKILL")])
@@ -210,7 +226,7 @@ def test_what_is_lost_or_stopped_is_resumed(unbroken: Run, toy: Path, recipe: Re
     assert (state.epoch, state.step) == (2, 2)
 
     train(toy, recipe, out, resume=True)
-    assert_alike(read_rows(out / "history.csv"), unbroken.states[-1].history)
+    assert_alike(read_rows(out / "history.csv"), read_rows(alone / "history.csv"))
     assert not elsewhere.exists()
 
 

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +33,14 @@ def load_keras() -> Any:
     import keras
 
     return keras
+
+
+def copy_model(model: Any, copy_layer: Callable[[Any], Any]) -> Any:
+    """Return a copy of a model and its weights, of the layers that `copy_layer` makes of its own, nested ones too."""
+    copied = load_keras().models.clone_model(model, clone_function=copy_layer, recursive=True)
+    for variable, value in zip(copied.variables, model.variables, strict=True):
+        variable.assign(value)
+    return copied
 
 
 @contextmanager

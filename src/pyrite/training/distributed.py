@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.errors import TrainingError
-from pyrite.training.backend import load_keras
+from pyrite.training.backend import copy_model, load_keras
 from pyrite.training.checkpoint import State
 from pyrite.training.recipe import Recipe
 
@@ -201,10 +201,7 @@ class Team:
                 return keras.layers.BatchNormalization.from_config({**config, "synchronized": True})
             return (whole_batch if type(layer) is keras.layers.Dropout else type(layer)).from_config(config)
 
-        copied = keras.models.clone_model(model, clone_function=copy, recursive=True)
-        for variable, value in zip(copied.variables, model.variables, strict=True):
-            variable.assign(value)
-        return copied
+        return copy_model(model, copy)
 
     def train_step(self, model: Any, recipe: Recipe, batch: int) -> TrainStep:
         """Return what `train_on_batch` does, for this machine's share of each batch of so many images.

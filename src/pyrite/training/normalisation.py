@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.training.backend import load_keras
+from pyrite.training.backend import copy_model, load_keras
 from pyrite.training.batches import in_chunks
 
 Tensor = Any
@@ -62,21 +62,17 @@ def _find_layers(model: Any) -> Iterator[Any]:
 def fuse(model: Any) -> Any:
     """Return a copy of a model of the same weights that normalises a batch of images in one operation.
 
-    Keras composes it of a dozen operations in float32, each of which goes through memory once more; on a CPU that takes
-    as long as half of the convolutions (`benchmarks/training_step.py`). Other backends compile such
+    Keras composes it of a dozen operations in float32, each of which goes through memory once more: more than half as
+    long on a CPU as all the rest of `compact`'s step (`benchmarks/training_step.py`). Other backends compile such
     chains by themselves, so for them the model is returned as it is.
     """
-    keras = load_keras()
-    if keras.backend.backend() != "tensorflow":
+    if load_keras().backend.backend() != "tensorflow":
         return model
 
     def copy(layer: Any) -> Any:
         return (_fused_layer() if _can_be_fused(layer) else type(layer)).from_config(layer.get_config())
 
-    copied = keras.models.clone_model(model, clone_function=copy, recursive=True)
-    for variable, value in zip(copied.variables, model.variables, strict=True):
-        variable.assign(value)
-    return copied
+    return copy_model(model, copy)
 
 
 def _can_be_fused(layer: Any) -> bool:
