@@ -59,7 +59,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 docs: $(INSTALLED)
-	$(BIN)/typer pyrite.cli.run utils docs --name pyrite --title "The command line" --output docs/cli.md
+	$(BIN)/typer pyrite.cli.main utils docs --name pyrite --title "The command line" --output docs/cli.md
 
 # In an environment of its own, so that a lock that does not install can be mended.
 lock:

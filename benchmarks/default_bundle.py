@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from pyrite.bundle import DEFAULT, load_bundle
+from pyrite.recipe import load_recipe
 from pyrite.runtime import Session
-from pyrite.training import load_recipe
 from pyrite.training.architectures import build_model
 from pyrite.training.export import export_onnx
 from training import in_turns, machine

@@ -27,10 +27,10 @@ from inference import make_bundle
 from pyrite.bundle import Bundle, save_bundle
 from pyrite.detector import Detector
 from pyrite.evidence import read_evidence
-from pyrite.golden import make_golden
 from pyrite.image import open_image
+from pyrite.publishing.golden import make_golden
+from pyrite.recipe import load_recipe
 from pyrite.runtime import Session
-from pyrite.training import load_recipe
 from pyrite.training.architectures import build_model
 from pyrite.training.export import export_onnx
 from training import PYRITE, in_turns, machine, seconds

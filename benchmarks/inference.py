@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from pyrite.bundle import Bundle, BundleInfo
-from pyrite.calibration import Calibration
+from pyrite.bundle.calibration import Calibration
+from pyrite.bundle.preprocess import Preprocess
 from pyrite.decision import Policy, Scope
 from pyrite.detector import Detector
-from pyrite.preprocess import Preprocess
-from pyrite.training import load_recipe
+from pyrite.recipe import load_recipe
 from pyrite.training.architectures import build_model
 from pyrite.training.export import export_onnx
 from training import in_turns, machine

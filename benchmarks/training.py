@@ -47,7 +47,7 @@ def main() -> None:
 
 def machine() -> dict[str, object]:
     """Say what this ran on."""
-    from pyrite.evaluation.provenance import package_versions, source_commit
+    from pyrite.provenance import package_versions, source_commit
 
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
@@ -61,8 +61,8 @@ def decoding(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     import numpy as np
     from PIL import Image
 
+    from pyrite.bundle.preprocess import Preprocess
     from pyrite.datasets import Dataset, decode
-    from pyrite.preprocess import Preprocess
 
     def plain() -> None:
         with zipfile.ZipFile(arguments.archive) as opened:
@@ -87,9 +87,9 @@ def input_pipeline(arguments: argparse.Namespace, folder: Path) -> dict[str, flo
     """Compare an epoch of Pyrite's loop with one of `fit` on arrays in memory, same network, in turns."""
     import numpy as np
 
+    from pyrite.bundle.preprocess import Preprocess
     from pyrite.datasets import Dataset, decode
-    from pyrite.preprocess import Preprocess
-    from pyrite.training import load_recipe
+    from pyrite.recipe import load_recipe
     from pyrite.training.architectures import build_model
     from pyrite.training.batches import train_batches
     from pyrite.training.loop import compile_model

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrite.training import load_recipe
+from pyrite.recipe import load_recipe
 from pyrite.training.architectures import build_model
 from pyrite.training.backend import copy_model, load_keras
 from pyrite.training.loop import compile_model

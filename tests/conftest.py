@@ -1,4 +1,4 @@
-"""A model small enough to reason about, and a bundle of it."""
+"""A model small enough to reason about and a bundle of it; a toy dataset, and one unbroken training run on it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 
 from pyrite.bundle import Bundle, BundleInfo, save_bundle
-from pyrite.calibration import Calibration
+from pyrite.bundle.calibration import Calibration
+from pyrite.bundle.preprocess import Preprocess
+from pyrite.datasets import make_toy
 from pyrite.decision import Policy, Scope
-from pyrite.golden import make_golden
-from pyrite.preprocess import Preprocess
+from pyrite.publishing.golden import make_golden
+from pyrite.publishing.preparation import Stage
+from pyrite.recipe import Recipe, load_recipe
+from pyrite.training import train
+from pyrite.training.checkpoint import State
+from pyrite.training.loop import Step
+from runs import Run
 
 
 def _build_model(
@@ -53,9 +60,10 @@ def _build_model(
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep decoded images out of the user's cache; for the whole session, so that no fixture runs before it."""
+    """Keep decoded images and Keras's files out of the home folder, before any other fixture of the session runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYRITE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
         yield
 
 
@@ -100,3 +108,24 @@ def bundle(info: BundleInfo, model: bytes, tmp_path_factory: pytest.TempPathFact
     }
     folder: Path = tmp_path_factory.mktemp("bundles") / "brightness"
     return save_bundle(folder, info, files)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "toy"
+    make_toy(folder, count=160)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    """Three epochs of about a dozen steps."""
+    return load_recipe("tiny", ["epochs=3", "batch_size=8"])
+
+
+@pytest.fixture(scope="session")
+def unbroken(toy: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Tests must not write to its folder."""
+    out = tmp_path_factory.mktemp("runs") / "unbroken"
+    events: list[Stage | Step | State] = []
+    return Run(out, recipe, train(toy, recipe, out, watch=events.append), events)

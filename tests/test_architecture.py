@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -134,6 +135,17 @@ def test_rooms_import_only_from_lower_levels() -> None:
 @pytest.mark.parametrize("room", LADDER)
 def test_rooms_import_the_packages_that_the_table_names_and_no_others(room: str) -> None:
     assert {found.top for found in THIRD_PARTY if room_of(found.file) == room} == LADDER[room].packages
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    names = [
+        node.name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    public = Counter(name for name in names if not name.startswith("_"))
+    assert [name for name, count in public.items() if count > 1] == []
 
 
 def test_packages_imported_with_a_module_are_base_dependencies() -> None:

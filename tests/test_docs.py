@@ -15,32 +15,30 @@ import pytest
 from typer.main import get_command
 
 import pyrite
+from pyrite.auditing import Audit
+from pyrite.auditing.audit import ImageSpectra, NearPair
+from pyrite.auditing.copies import Copies
 from pyrite.bundle import MANIFEST, OPTIONAL, REQUIRED, BundleInfo, DataInfo, Quantization, TrainingInfo
-from pyrite.calibration import Calibration
+from pyrite.bundle.calibration import Calibration
+from pyrite.bundle.preprocess import Preprocess
 from pyrite.cli import app
 from pyrite.decision import Policy, Scope
-from pyrite.evaluation import Audit, Report
-from pyrite.evaluation.audit import NearPair, Spectra
-from pyrite.evaluation.copies import Copies
+from pyrite.evaluation import Report
 from pyrite.evaluation.figures import Figures
 from pyrite.evaluation.floor import FAMILIES, Fact, Floor, Shortcut
 from pyrite.evaluation.metrics import Headline, PrevalenceRow
 from pyrite.evaluation.plots import Spectrum
 from pyrite.evaluation.robustness import Condition, Flips, Robustness
-from pyrite.explanation import ClassSpectrum, Explanation
-from pyrite.explanation import Spectra as BundleSpectra
+from pyrite.explanation import ClassSpectrum, Explanation, Spectra
 from pyrite.explanation.faithfulness import Faithfulness
-from pyrite.preprocess import Preprocess
+from pyrite.recipe import Recipe, shipped_recipes
 from pyrite.results import Detection, Evidence, Failure, Model, Reason, Verdict
-from pyrite.scale.copies import Copies as NearCopies
-from pyrite.scale.keeping import Rule, Rules
-from pyrite.scale.run import Manifest, Progress
-from pyrite.scale.share import Rates, Share
-from pyrite.scale.summary import Part as ScanPart
-from pyrite.scale.summary import Summary
-from pyrite.serving import Settings
-from pyrite.training import Recipe
-from pyrite.training.recipe import shipped_recipes
+from pyrite.scanning.near_duplicates import NearDuplicates
+from pyrite.scanning.prevalence import Rates, Share
+from pyrite.scanning.rules import Rule, Rules
+from pyrite.scanning.scan import Progress, ScanManifest
+from pyrite.scanning.summary import Counts, Summary
+from pyrite.serving import ServerSettings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -153,7 +151,7 @@ def names_of(struct: type) -> list[str]:
                 TrainingInfo,
                 DataInfo,
                 Quantization,
-                BundleSpectra,
+                Spectra,
                 ClassSpectrum,
             ),
             (MANIFEST, *REQUIRED, *OPTIONAL),
@@ -163,9 +161,9 @@ def names_of(struct: type) -> list[str]:
             (Report, Figures, Headline, PrevalenceRow, Robustness, Condition, Flips),
             (),
         ),
-        ("audit.md", (Audit, Copies, NearPair, Floor, Shortcut, Fact, Spectra, Spectrum), tuple(FAMILIES)),
+        ("audit.md", (Audit, Copies, NearPair, Floor, Shortcut, Fact, ImageSpectra, Spectrum), tuple(FAMILIES)),
         ("explanation.md", (Explanation, Faithfulness), ()),
-        ("scale.md", (Manifest, Progress, Summary, ScanPart, NearCopies, Share, Rates, Rule, Rules), ()),
+        ("scale.md", (ScanManifest, Progress, Summary, Counts, NearDuplicates, Share, Rates, Rule, Rules), ()),
     ],
 )
 def test_every_field_of_a_file_is_documented(page: str, structs: tuple[type, ...], more: tuple[str, ...]) -> None:
@@ -209,7 +207,7 @@ def test_every_setting_of_a_recipe_is_documented_with_its_type_and_default() -> 
 def test_every_setting_of_the_server_is_documented_with_its_default() -> None:
     expected = [
         [f"`{field.name}`", "none" if field.default is None else f"`{msgspec.json.encode(field.default).decode()}`"]
-        for field in msgspec.structs.fields(Settings)
+        for field in msgspec.structs.fields(ServerSettings)
     ]
     assert [row[:2] for row in table("serving.md", "setting")] == expected
 

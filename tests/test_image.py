@@ -16,11 +16,11 @@ from PIL import PngImagePlugin, TiffImagePlugin, features
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.PngImagePlugin import PngInfo
 
+from pyrite.bundle.preprocess import Preprocess
 from pyrite.decision import decide
 from pyrite.detector import Detector
 from pyrite.errors import ImageError
 from pyrite.image import Limits, open_image
-from pyrite.preprocess import Preprocess
 
 FIXTURES = Path(__file__).parents[2] / "shared" / "data" / "fixtures"
 
@@ -734,7 +734,8 @@ def trained(tmp_path_factory):
     """What `make demo` trains."""
     pytest.importorskip("tensorflow")
     from pyrite.datasets import make_toy
-    from pyrite.training import load_recipe, train
+    from pyrite.recipe import load_recipe
+    from pyrite.training import train
 
     folder = tmp_path_factory.mktemp("toy")
     make_toy(folder / "data")

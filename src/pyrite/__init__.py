@@ -7,14 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pyrite.auditing import audit
     from pyrite.bundle import Bundle
     from pyrite.datasets import Dataset
     from pyrite.detector import Detector
     from pyrite.errors import PyriteError
-    from pyrite.evaluation import Report, audit, evaluate
+    from pyrite.evaluation import Report, evaluate
     from pyrite.explanation import Explanation, explain
+    from pyrite.publishing import quantize
+    from pyrite.recipe import Recipe
     from pyrite.results import Detection, Evidence, Verdict
-    from pyrite.training import Recipe, train
+    from pyrite.scanning import ScanSettings, scan
+    from pyrite.serving import ServerSettings, serve
+    from pyrite.training import train
 
 _HOMES = {
     "Bundle": "bundle",
@@ -24,12 +29,17 @@ _HOMES = {
     "Evidence": "results",
     "Explanation": "explanation",
     "PyriteError": "errors",
-    "Recipe": "training",
+    "Recipe": "recipe",
     "Report": "evaluation",
+    "ScanSettings": "scanning",
+    "ServerSettings": "serving",
     "Verdict": "results",
-    "audit": "evaluation",
+    "audit": "auditing",
     "evaluate": "evaluation",
     "explain": "explanation",
+    "quantize": "publishing",
+    "scan": "scanning",
+    "serve": "serving",
     "train": "training",
 }
 
@@ -43,10 +53,15 @@ __all__ = [
     "PyriteError",
     "Recipe",
     "Report",
+    "ScanSettings",
+    "ServerSettings",
     "Verdict",
     "audit",
     "evaluate",
     "explain",
+    "quantize",
+    "scan",
+    "serve",
     "train",
 ]
 

@@ -1,8 +1,6 @@
 """Running a model: the only place that knows ONNX Runtime."""
 
 import os
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -72,22 +70,6 @@ class Session:
             raise BundleError("The model gave a logit that is infinite or not a number.")
         logits: NDArray[np.float32] = output.reshape(-1)
         return logits
-
-
-def fold_constants(model: bytes) -> bytes:
-    """Return a model with everything computed that hangs on its weights alone, for any machine.
-
-    Args:
-        model: The content of an ONNX file.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(path)
-        options.log_severity_level = 4
-        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return path.read_bytes()
 
 
 def _check_input(inputs: list[onnxruntime.NodeArg]) -> tuple[str, tuple[int | None, int | None]]:

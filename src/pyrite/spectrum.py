@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from pyrite.preprocess import Pixels
+from pyrite.bundle.preprocess import Pixels
 
 Floats = NDArray[np.float64]
 

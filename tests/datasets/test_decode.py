@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pyrite.bundle.preprocess import Preprocess
 from pyrite.datasets import Dataset, content_hashes, content_sha256, decode, make_toy, read_images
 from pyrite.datasets.decode import cache_folder
 from pyrite.errors import DatasetError
-from pyrite.preprocess import Preprocess
 
 SIZE = Preprocess(height=32, width=32)
 
@@ -319,7 +319,7 @@ def test_what_a_killed_run_left_is_never_used_and_is_removed_later(toy, cache):
     code = f"""
         import os, signal
         from pyrite.datasets import Dataset, decode
-        from pyrite.preprocess import Preprocess
+        from pyrite.bundle.preprocess import Preprocess
         kill = lambda done, total: os.kill(os.getpid(), signal.SIGKILL)
         decode(Dataset.open({str(toy)!r}), Preprocess(height=32, width=32), kill)
     """
@@ -359,7 +359,7 @@ def test_space_that_runs_out_is_an_error_and_no_crash(toy, cache):
         import resource
         from pyrite.datasets import Dataset, decode
         from pyrite.errors import DatasetError
-        from pyrite.preprocess import Preprocess
+        from pyrite.bundle.preprocess import Preprocess
         dataset = Dataset.open({str(toy)!r})
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
         try:

@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from pyrite.bundle.preprocess import Pixels
 from pyrite.datasets.degrade import (
     DEGRADATIONS,
     FAMILIES,
@@ -21,7 +22,6 @@ from pyrite.datasets.degrade import (
     save_twice,
     sharpen,
 )
-from pyrite.preprocess import Pixels
 
 IDS = [degradation.name for degradation in DEGRADATIONS]
 SHAPES = [(1, 1), (1, 300), (300, 1), (7, 5), (32, 32)]

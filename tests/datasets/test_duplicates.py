@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pyrite.bundle.preprocess import Pixels
 from pyrite.datasets import Dataset, content_hashes, duplicates
 from pyrite.datasets.duplicates import Pairs, cluster, find_copies, find_near_copies
-from pyrite.preprocess import Pixels
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 

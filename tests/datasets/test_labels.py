@@ -1,6 +1,6 @@
 import pytest
 
-from pyrite.datasets.labels import CIFAR_OBJECTS, Place, cifar_objects, label_of, place_files
+from pyrite.datasets.labels import CIFAR_OBJECTS, FolderLabel, cifar_objects, label_of, place_files
 from pyrite.errors import DatasetError
 
 TEN = ["0000.jpg", *(f"0000 ({i}).jpg" for i in range(2, 11))]
@@ -37,17 +37,17 @@ def test_splits_and_groups_come_from_the_other_folders():
         ["sd14/train/nature/a.png", "sd14/val/ai/b.png", "sdxl/Testing/x/ai/c.png", "real/d.png", "README.md"]
     )
     assert places == {
-        "sd14/train/nature/a.png": Place(0, "train", "sd14"),
-        "sd14/val/ai/b.png": Place(1, "validation", "sd14"),
-        "sdxl/Testing/x/ai/c.png": Place(1, "test", "sdxl/x"),
-        "real/d.png": Place(0, None, ""),
+        "sd14/train/nature/a.png": FolderLabel(0, "train", "sd14"),
+        "sd14/val/ai/b.png": FolderLabel(1, "validation", "sd14"),
+        "sdxl/Testing/x/ai/c.png": FolderLabel(1, "test", "sdxl/x"),
+        "real/d.png": FolderLabel(0, None, ""),
     }
 
 
 def test_the_innermost_folder_names_the_split():
     assert place_files(["test/train/real/a.png", "test/ai/b.png"]) == {
-        "test/train/real/a.png": Place(0, "train", ""),
-        "test/ai/b.png": Place(1, "test", ""),
+        "test/train/real/a.png": FolderLabel(0, "train", ""),
+        "test/ai/b.png": FolderLabel(1, "test", ""),
     }
 
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pyrite.bundle.preprocess import Preprocess
 from pyrite.datasets import Dataset, decode, make_toy
 from pyrite.errors import DatasetError
-from pyrite.preprocess import Preprocess
 
 SIZE = Preprocess(height=16, width=16)
 

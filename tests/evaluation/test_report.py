@@ -13,7 +13,7 @@ from pyrite.evaluation.figures import measure_figures
 from pyrite.evaluation.floor import Fact, Floor, Shortcut
 from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.plots import Epoch
-from pyrite.evaluation.report import Mistake, Provenance, Published, Unreadable
+from pyrite.evaluation.report import Mistake, Provenance, Published, UnreadableFile
 from pyrite.evaluation.robustness import Condition, Flips, LeftOut, Overall, Robustness
 from pyrite.evaluation.scores import Scores
 
@@ -59,7 +59,7 @@ def make_report(labels: tuple[int, ...] = (0, 0, 0, 1, 1, 1)) -> Report:
         ),
         false_positives=(Mistake(HOSTILE, 0.7, "ai", 1, 1, PNG),),
         false_negatives=(),
-        unreadable=tuple(Unreadable(f"{i}{HOSTILE}", "empty", "The file is empty.") for i in range(60)),
+        unreadable=tuple(UnreadableFile(f"{i}{HOSTILE}", "empty", "The file is empty.") for i in range(60)),
     )
 
 

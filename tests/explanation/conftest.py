@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pyrite.bundle import Bundle, BundleInfo
-from pyrite.preprocess import Pixels
+from pyrite.bundle.preprocess import Pixels
 
 
 def _weigh(weights: NDArray[np.float32], offset: float) -> bytes:

@@ -13,12 +13,12 @@ from PIL import Image
 
 import pyrite
 from pyrite.bundle import Bundle, save_bundle
+from pyrite.bundle.preprocess import Pixels
 from pyrite.cli import main
 from pyrite.detector import Detector
 from pyrite.errors import ImageError, PyriteError
 from pyrite.explanation import describe, explain
-from pyrite.golden import make_golden
-from pyrite.preprocess import Pixels
+from pyrite.publishing.golden import make_golden
 from pyrite.results import Reason, Verdict
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pyrite.bundle.preprocess import Pixels
 from pyrite.explanation.faithfulness import Faithfulness, count_scored, measure_faithfulness
 from pyrite.explanation.occlusion import count_patches, make_map, make_neutral, occlude
-from pyrite.preprocess import Pixels
 
 SIZES = [(32, 32), (8, 8), (5, 3), (1, 1), (48, 20), (37, 64)]
 

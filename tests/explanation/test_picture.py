@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 
 from pyrite.bundle import Bundle
+from pyrite.bundle.preprocess import Pixels
 from pyrite.explanation import Explanation, Spectra, explain
 from pyrite.explanation.drawing import AI, PALE, REAL, drawable, write
 from pyrite.explanation.picture import draw
 from pyrite.explanation.spectra import ClassSpectrum
-from pyrite.preprocess import Pixels
 
 GAP, COLUMN = 15, 448
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pyrite.bundle import Bundle
+from pyrite.bundle.preprocess import Pixels
 from pyrite.errors import BundleError
 from pyrite.explanation import ClassSpectrum, Spectra, explain, measure_spectra
 from pyrite.explanation.spectra import distance, read_spectra
-from pyrite.preprocess import Pixels
 from pyrite.spectrum import BANDS, luma, radial_spectrum
 
 

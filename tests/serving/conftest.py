@@ -10,8 +10,8 @@ import pytest
 from asking import HERE, Server, eventually
 
 from pyrite.bundle import Bundle
-from pyrite.serving import Settings, create_app
-from pyrite.serving.run import bounded_protocol
+from pyrite.serving import ServerSettings, create_app
+from pyrite.serving.server import bounded_protocol
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
@@ -35,7 +35,7 @@ def extra() -> None:
 def client(extra: None, saved: str) -> Iterator["TestClient"]:
     from starlette.testclient import TestClient
 
-    with TestClient(create_app(Settings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
+    with TestClient(create_app(ServerSettings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
         yield client
 
 
@@ -46,7 +46,7 @@ def serve(extra: None, saved: str) -> Serve:
 
     @contextmanager
     def serve(**settings: Any) -> Iterator[Server]:
-        chosen = Settings(bundle=saved, **settings)
+        chosen = ServerSettings(bundle=saved, **settings)
         listener = socket.create_server(("127.0.0.1", 0))
         app = create_app(chosen)
         config = uvicorn.Config(

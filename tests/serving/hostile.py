@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.bundle.preprocess import Preprocess
 from pyrite.image import Box
-from pyrite.preprocess import Preprocess
 
 SLOW, DEADLY, LONG = "red", "blue", "lime"
 """Colours of images that never come to an end, that end the process, and that take a second."""

@@ -16,7 +16,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from pyrite.bundle import Bundle
-from pyrite.serving import Settings, create_app, make_key
+from pyrite.serving import ServerSettings, create_app, make_key
 from pyrite.serving.app import STATIC
 
 FILES: dict[str, bytes] = {
@@ -162,7 +162,7 @@ def test_a_failure_of_the_server_is_told_without_its_details(saved: str, monkeyp
         raise RuntimeError("a secret")
 
     monkeypatch.setattr("pyrite.detector.Detector.score", fail)
-    with TestClient(create_app(Settings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
+    with TestClient(create_app(ServerSettings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
         answer = client.post("/v1/detect", content=picture(), headers=PNG)
         assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_server_error")
         assert "secret" not in answer.text
@@ -243,7 +243,7 @@ def test_examples_are_what_the_schemas_say_and_every_header_is_told(client: Test
 
 def test_a_key_is_asked_for_where_there_are_any(saved: str) -> None:
     (key, digest), (other, second) = make_key(), make_key()
-    app = create_app(Settings(bundle=saved, api_keys=(digest, second)))
+    app = create_app(ServerSettings(bundle=saved, api_keys=(digest, second)))
     with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
         for wrong in ({}, {"X-API-Key": "wrong"}, {"Authorization": "Bearer "}, {"X-API-Key": digest}):
             answer = client.get("/v1/model", headers=wrong)
@@ -259,7 +259,7 @@ def test_a_key_is_asked_for_where_there_are_any(saved: str) -> None:
 
 def test_too_many_requests_are_told_when_to_come_again(saved: str) -> None:
     (key, digest), (other, second) = make_key(), make_key()
-    settings = Settings(bundle=saved, rate_limit="3/minute", api_keys=(digest, second))
+    settings = ServerSettings(bundle=saved, rate_limit="3/minute", api_keys=(digest, second))
     with TestClient(create_app(settings), base_url=HERE, raise_server_exceptions=False) as client:
         seen = [client.get("/v1/limits", headers={"X-API-Key": key}) for _ in range(4)]
         assert [answer.status_code for answer in seen] == [200, 200, 200, 429]
@@ -270,7 +270,7 @@ def test_too_many_requests_are_told_when_to_come_again(saved: str) -> None:
 
 
 def test_other_origins_may_ask_where_they_are_allowed(saved: str) -> None:
-    settings = Settings(bundle=saved, origins=("https://news.example",), api_keys=("1" * 64,))
+    settings = ServerSettings(bundle=saved, origins=("https://news.example",), api_keys=("1" * 64,))
     with TestClient(create_app(settings), base_url=HERE, raise_server_exceptions=False) as client:
         asked = {"Origin": "https://news.example", "Access-Control-Request-Method": "POST"}
         allowed = client.options("/v1/detect", headers=asked)
@@ -324,7 +324,7 @@ def test_a_preflight_that_is_refused_has_the_one_shape(allowing: TestClient, ask
 
 @pytest.fixture(scope="module")
 def allowing(saved: str) -> Iterator[TestClient]:
-    app = create_app(Settings(bundle=saved, origins=("https://news.example",)))
+    app = create_app(ServerSettings(bundle=saved, origins=("https://news.example",)))
     with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
         yield client
 
@@ -348,7 +348,7 @@ def allowing(saved: str) -> Iterator[TestClient]:
 def test_a_server_of_this_machine_answers_to_no_strange_name(
     saved: str, settings: dict[str, Any], host: str, status: int
 ) -> None:
-    client = TestClient(create_app(Settings(bundle=saved, **settings)), raise_server_exceptions=False)
+    client = TestClient(create_app(ServerSettings(bundle=saved, **settings)), raise_server_exceptions=False)
     answer = client.get("/v1/model", headers={"Host": host})
     assert answer.status_code == status
     assert status == 200 or answer.json()["error"]["code"] == "misdirected_request"
@@ -356,7 +356,7 @@ def test_a_server_of_this_machine_answers_to_no_strange_name(
 
 
 def test_an_address_is_counted_as_its_network_and_no_header_changes_it(saved: str) -> None:
-    app = create_app(Settings(bundle=saved, rate_limit="1/minute"))
+    app = create_app(ServerSettings(bundle=saved, rate_limit="1/minute"))
 
     def ask(address: str, **headers: str) -> int:
         return TestClient(app, base_url=HERE, client=(address, 1)).get("/v1/limits", headers=headers).status_code
@@ -381,7 +381,7 @@ def test_what_can_be_got_has_a_head(client: TestClient) -> None:
 
 
 def test_metrics_tell_of_requests_images_and_rejections(saved: str) -> None:
-    with TestClient(create_app(Settings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
+    with TestClient(create_app(ServerSettings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
         files = [("files", ("a.png", content)) for content in (picture("white"), picture("black"), b"no image")]
         client.post("/v1/detect", files=files)
         client.get("/nothing")
@@ -395,7 +395,7 @@ def test_metrics_tell_of_requests_images_and_rejections(saved: str) -> None:
 
 
 def test_a_server_is_ready_when_it_has_started(saved: str) -> None:
-    app = create_app(Settings(bundle=saved))
+    app = create_app(ServerSettings(bundle=saved))
     before = TestClient(app, base_url=HERE, raise_server_exceptions=False)
     answer = before.get("/readyz")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")

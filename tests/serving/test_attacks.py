@@ -25,7 +25,7 @@ from hostile import SLOW, Hostile
 from PIL import Image, PngImagePlugin
 
 from pyrite.serving import uploads
-from pyrite.serving.decoding import Plan
+from pyrite.serving.decoders import Plan
 from pyrite.serving.uploads import upload_folder
 
 HEAD = b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\n"

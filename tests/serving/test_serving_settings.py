@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from pyrite.errors import MissingExtraError, SettingsError
-from pyrite.serving import Settings, create_app, is_open, load_settings, make_key, serve
+from pyrite.serving import ServerSettings, create_app, is_open, load_settings, make_key, serve
 
 
 def test_without_anything_there_are_defaults() -> None:
-    assert load_settings(environment={}) == Settings()
-    assert Settings().host == "127.0.0.1"
+    assert load_settings(environment={}) == ServerSettings()
+    assert ServerSettings().host == "127.0.0.1"
 
 
 def test_flags_come_before_changes_before_the_environment_before_the_file(tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ def test_a_file_that_is_not_valid_is_named(tmp_path: Path, text: str, sentence: 
 
 def test_what_only_the_server_can_check_is_checked_before_it_starts(saved: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="rate_limit is not valid"):
-        create_app(Settings(bundle=saved, rate_limit="often"))
+        create_app(ServerSettings(bundle=saved, rate_limit="often"))
     with pytest.raises(SettingsError, match=r"trust anchors .* cannot be read"):
-        create_app(Settings(bundle=saved, trust_anchors=str(tmp_path / "gone.pem")))
+        create_app(ServerSettings(bundle=saved, trust_anchors=str(tmp_path / "gone.pem")))
 
 
 def test_a_key_is_kept_as_its_hash() -> None:
@@ -93,25 +93,25 @@ def test_a_key_is_kept_as_its_hash() -> None:
      ("pyrite.example", (), True), ("0.0.0.0", ("1" * 64,), False)],
 )  # fmt: skip
 def test_an_address_that_anyone_can_use_is_known(host: str, keys: tuple[str, ...], expected: bool) -> None:
-    assert is_open(Settings(host=host, api_keys=keys)) is expected
+    assert is_open(ServerSettings(host=host, api_keys=keys)) is expected
 
 
 def test_without_the_extra_the_sentence_names_it(saved: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyrite.errors.find_spec", lambda name: None if name == "fastapi" else name)
     with pytest.raises(MissingExtraError, match=r"needs fastapi.*pip install 'pyrite\[serve\]'"):
-        create_app(Settings(bundle=saved))
+        create_app(ServerSettings(bundle=saved))
 
 
 def test_an_address_that_is_taken_is_told(saved: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"127.0.0.1:{port} cannot be had"):
-            serve(Settings(bundle=saved, port=port))
+            serve(ServerSettings(bundle=saved, port=port))
 
 
 def test_an_address_that_is_none_is_told(saved: str) -> None:
     with pytest.raises(SettingsError, match="cannot be had"):
-        serve(Settings(bundle=saved, host="a" * 300))
+        serve(ServerSettings(bundle=saved, host="a" * 300))
 
 
 def test_the_command_line_refuses_what_is_not_valid_and_makes_keys() -> None:

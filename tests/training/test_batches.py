@@ -3,8 +3,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from pyrite.training.batches import Batch, in_chunks, steps_per_epoch, train_batches
-from pyrite.training.recipe import load_recipe
+from pyrite.datasets import in_chunks
+from pyrite.recipe import load_recipe
+from pyrite.training.batches import Batch, steps_per_epoch, train_batches
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 4, 6, 3), np.uint8)
 LABELS = (np.arange(40) % 3 == 0).astype(np.int8)

@@ -3,10 +3,10 @@ import io
 import pytest
 from rich.console import Console
 
+from pyrite.publishing.preparation import Stage
 from pyrite.training.checkpoint import EpochLog, State
-from pyrite.training.display import Display
+from pyrite.training.display import TrainingDisplay
 from pyrite.training.loop import Step
-from pyrite.training.material import Stage
 
 
 def row(epoch: int, val_loss: float) -> EpochLog:
@@ -43,7 +43,7 @@ LINES = (
 def shown(*events: Stage | Step | State, width: int = 40, terminal: bool = False) -> str:
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=terminal, color_system=None)
-    with Display(console) as display:
+    with TrainingDisplay(console) as display:
         for event in events:
             display(event)
     return stream.getvalue()

@@ -16,8 +16,9 @@ from runs import read_rows
 
 from pyrite.bundle import load_bundle
 from pyrite.errors import TrainingError
+from pyrite.recipe import Recipe, load_recipe
 from pyrite.runtime import Session
-from pyrite.training import Recipe, load_recipe, train
+from pyrite.training import train
 from pyrite.training.architectures import build_model
 from pyrite.training.batches import steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, load_checkpoint
@@ -26,7 +27,8 @@ from pyrite.training.distributed import ALONE, Place, read_place
 _MACHINE = """
 import os, signal, sys
 from pyrite.errors import PyriteError
-from pyrite.training import load_recipe, train
+from pyrite.recipe import load_recipe
+from pyrite.training import train
 from pyrite.training.loop import Step
 
 data, out, settings, resume, act = sys.argv[1:]

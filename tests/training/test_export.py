@@ -10,17 +10,18 @@ import pytest
 from pyrite.bundle import load_bundle
 from pyrite.errors import ExportError
 from pyrite.evaluation import evaluate
+from pyrite.recipe import load_recipe
 from pyrite.runtime import Session
 from pyrite.training.architectures import build_model
 from pyrite.training.export import check_parity, export_onnx, score
 from pyrite.training.loop import predict
-from pyrite.training.recipe import load_recipe
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (600, 32, 32, 3), np.uint8)
 INDICES = np.arange(1, 600)
 _JAX = """
 import sys
-from pyrite.training import load_recipe, train
+from pyrite.recipe import load_recipe
+from pyrite.training import train
 train(sys.argv[1], load_recipe("tiny", ["epochs=2", "batch_size=8"]), sys.argv[2])
 import keras
 assert keras.backend.backend() == "jax"

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pyrite.ahead import one_ahead
+from pyrite.prefetch import prefetch
 from pyrite.datasets import Dataset, decode
-from pyrite.preprocess import Preprocess
-from pyrite.training import load_recipe
+from pyrite.bundle.preprocess import Preprocess
+from pyrite.recipe import load_recipe
 from pyrite.training.batches import train_batches
 
 source, side, allowance = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -37,7 +37,7 @@ dataset = Dataset.open(source)
 decoded = decode(dataset, Preprocess(height=side, width=side))
 recipe = load_recipe("tiny", ["batch_size=8"])
 chosen, seen = np.arange(len(dataset)), 0
-for images, labels in one_ahead(train_batches(decoded.pixels, dataset.labels, chosen, recipe, 0)):
+for images, labels in prefetch(train_batches(decoded.pixels, dataset.labels, chosen, recipe, 0)):
     seen += len(images)
 print(seen, decoded.pixels.nbytes // allowance, len(decoded.failures))
 try:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyrite.calibration import calibrated_loss
+from pyrite.bundle.calibration import calibrated_loss
 from pyrite.errors import TrainingError
+from pyrite.recipe import Recipe, load_recipe
 from pyrite.training.architectures import build_model
 from pyrite.training.checkpoint import State, load_checkpoint
 from pyrite.training.loop import Examples, Step, fit, predict
-from pyrite.training.recipe import Recipe, load_recipe
 
 START = State(data_sha256="ab")
 

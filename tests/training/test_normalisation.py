@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyrite.training import load_recipe
+from pyrite.recipe import load_recipe
 from pyrite.training.architectures import build_model
 from pyrite.training.backend import load_keras
 from pyrite.training.normalisation import fuse, measure_statistics

@@ -17,17 +17,19 @@ from runs import Run, assert_events_match, read_rows
 from pyrite.bundle import load_bundle
 from pyrite.datasets import make_toy
 from pyrite.errors import TrainingError
+from pyrite.publishing.preparation import Stage
+from pyrite.recipe import Recipe, load_recipe
 from pyrite.runtime import Session
-from pyrite.training import Recipe, load_recipe, train
+from pyrite.training import train
 from pyrite.training.checkpoint import EpochLog, State, load_checkpoint
 from pyrite.training.loop import Interrupted, Step
-from pyrite.training.material import Stage
-from pyrite.training.run import Watch
+from pyrite.training.train import Watch
 
 PYRITE = Path(sys.executable).with_name("pyrite")
 _KILLED = """
 import os, signal, sys
-from pyrite.training import load_recipe, train
+from pyrite.recipe import load_recipe
+from pyrite.training import train
 from pyrite.training.loop import Step
 
 def watch(event):

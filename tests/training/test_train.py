@@ -23,14 +23,15 @@ from pyrite.detector import Detector
 from pyrite.errors import DatasetError, ExportError, RecipeError, TrainingError
 from pyrite.evaluation import evaluate
 from pyrite.explanation import Spectra
-from pyrite.golden import replay_golden
 from pyrite.image import open_image
+from pyrite.publishing.golden import replay_golden
+from pyrite.publishing.preparation import Stage
+from pyrite.recipe import Recipe, load_recipe
 from pyrite.spectrum import luma, radial_spectrum
-from pyrite.training import Recipe, load_recipe, train
+from pyrite.training import train
 from pyrite.training.checkpoint import load_checkpoint
 from pyrite.training.curves import write_tensorboard
 from pyrite.training.loop import Examples, Step
-from pyrite.training.material import Stage
 
 run_module = sys.modules[train.__module__]
 

@@ -22,8 +22,9 @@ def audit(
 
     Example: `pyrite audit cifake.zip --out audit`
     """
-    from pyrite.evaluation import audit as run
-    from pyrite.evaluation.summary import summarize_audit, unreadable_line
+    from pyrite.auditing import audit as run
+    from pyrite.auditing.summary import summarize_audit
+    from pyrite.evaluation.summary import unreadable_line
     from pyrite.rendering.progress import stage_bar
 
     with stage_bar(stderr) as show:

@@ -47,10 +47,10 @@ def quantize(
 
     Example: `pyrite bundle quantize run/bundle cifake.zip --out run-int8`
     """
-    from pyrite.training import quantize as run
-    from pyrite.training.display import Display
+    from pyrite.publishing import quantize as run
+    from pyrite.training.display import TrainingDisplay
 
-    with Display(stderr) as display:
+    with TrainingDisplay(stderr) as display:
         report = run(bundle, open_dataset(data, real, ai), out, watch=display)
     tell_run(report, out)
 
@@ -64,7 +64,7 @@ def verify(bundle: BundleArgument = None) -> None:
     Example: `pyrite bundle verify run/bundle`
     """
     from pyrite.bundle import DEFAULT, load_bundle
-    from pyrite.golden import replay_golden
+    from pyrite.publishing.golden import replay_golden
 
     loaded = load_bundle(bundle or DEFAULT)
     check = replay_golden(loaded)
@@ -89,7 +89,7 @@ def examples(
     Example: `pyrite bundle examples --out examples`
     """
     from pyrite.bundle import DEFAULT, load_bundle
-    from pyrite.golden import write_golden
+    from pyrite.publishing.golden import write_golden
 
     paths = write_golden(load_bundle(bundle or DEFAULT), out)
     stdout.print(f"{len(paths)} images in {out}")

@@ -9,7 +9,7 @@ import typer
 from pyrite.cli.shared import AiOption, DataArgument, MaxFprOption, RealOption, open_dataset, stderr, tell
 
 
-class Part(StrEnum):
+class Protocol(StrEnum):
     """Which images `evaluate` judges."""
 
     AUTO = "auto"
@@ -24,13 +24,13 @@ def evaluate(
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where report.html, report.json and figures go.")],
     protocol: Annotated[
-        Part,
+        Protocol,
         typer.Option(
             help="Which images: the data's own test split, a pooled one, or all. `auto` takes what the bundle's "
             "training kept back if it was trained on this data, else the official test split, else all. `validation` "
             "takes what chose and calibrated the bundle: for a choice between bundles, which test images must not make."
         ),
-    ] = Part.AUTO,
+    ] = Protocol.AUTO,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Judge at most N, drawn at random.")] = None,
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Judge them saved again, blurred, resized and so on as well.")

@@ -71,12 +71,12 @@ def scan(
     """
     from pyrite.bundle import DEFAULT
     from pyrite.image import Limits
-    from pyrite.scale import Settings
-    from pyrite.scale import scan as run
-    from pyrite.scale.display import Display, summary_lines
-    from pyrite.scale.keeping import read_rules
+    from pyrite.scanning import ScanSettings
+    from pyrite.scanning import scan as run
+    from pyrite.scanning.display import ScanDisplay, summary_lines
+    from pyrite.scanning.rules import read_rules
 
-    settings = Settings(
+    settings = ScanSettings(
         max_fpr=max_fpr,
         evidence=evidence,
         trust_anchors=read_bytes(trust_anchors) if trust_anchors else None,
@@ -88,7 +88,7 @@ def scan(
         rules=read_rules(read_bytes(keep_policy), str(keep_policy)) if keep_policy else None,
     )
     try:
-        with Display(stderr, progress) as display:
+        with ScanDisplay(stderr, progress) as display:
             found = run(
                 source, out, bundle or DEFAULT, settings=settings, engine=engine.value, address=address,
                 workers=workers, watch=display,

@@ -31,13 +31,13 @@ def train(
 
     Example: `pyrite train cifake.zip --recipe resnet50 --set epochs=5 --out run`
     """
-    from pyrite.training import load_recipe
+    from pyrite.recipe import load_recipe
     from pyrite.training import train as run
-    from pyrite.training.display import Display
+    from pyrite.training.display import TrainingDisplay
 
     chosen = load_recipe(recipe, settings or ())  # Before the data, which may take a while to open.
     try:
-        with Display(stderr) as display:
+        with TrainingDisplay(stderr) as display:
             report = run(open_dataset(data, real, ai), chosen, out, resume=resume, watch=display)
     except KeyboardInterrupt:
         how = " Go on with --resume." if (out / "checkpoint.npz").exists() else ""

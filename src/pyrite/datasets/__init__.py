@@ -8,6 +8,7 @@ from pyrite.datasets.decode import (
     content_hashes,
     content_sha256,
     decode,
+    in_chunks,
     read_images,
 )
 from pyrite.datasets.membership import recognise, remember
@@ -25,6 +26,7 @@ __all__ = [
     "content_hashes",
     "content_sha256",
     "decode",
+    "in_chunks",
     "make_toy",
     "read_images",
     "recognise",

@@ -1,6 +1,7 @@
 """Decode a dataset once, in parallel, into arrays on disk that later runs on the same data find again."""
 
 import hashlib
+import math
 import mmap
 import os
 import shutil
@@ -18,11 +19,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.bundle.preprocess import Preprocess
 from pyrite.datasets.dataset import Dataset
 from pyrite.datasets.storage import Storage
 from pyrite.errors import DatasetError, ImageError
 from pyrite.image import open_image
-from pyrite.preprocess import Preprocess
 from pyrite.results import Failure
 
 _Part = TypeVar("_Part")
@@ -32,6 +33,7 @@ Watch = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 _CHUNK = 512
+_VALUES = 4_000_000  # in a batch, which a network's first layers make several times as many of
 _SERIAL_BELOW = 4096  # Starting worker processes costs more than decoding so few small images.
 _FORGOTTEN_AFTER = 3600.0  # seconds without a finished chunk: whoever was decoding there has died.
 _FORMAT = 4  # Part of the cache's key: raise it when decoding or preprocessing changes what it gives.
@@ -106,6 +108,13 @@ def read_images(pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> NDArray
             page = start - start % mmap.PAGESIZE
             file.madvise(mmap.MADV_WILLNEED, page, start + size - page)
     return np.array(pixels[indices])
+
+
+def in_chunks(pixels: NDArray[np.uint8], indices: NDArray[np.intp], most: int = 256) -> Iterator[NDArray[np.uint8]]:
+    """Yield some of the images (n, height, width, 3) in order, `most` at a time, or fewer where they are large."""
+    size = max(1, min(most, _VALUES // math.prod(pixels.shape[1:])))
+    for start in range(0, len(indices), size):
+        yield read_images(pixels, indices[start : start + size])
 
 
 def content_hashes(dataset: Dataset) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from pyrite.preprocess import Pixels
+from pyrite.bundle.preprocess import Pixels
 
 _Resampling = PillowImage.Resampling
 _MAX_JPEG_SIDE = 65_500

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.bundle.preprocess import Pixels
 from pyrite.datasets.decode import Progress
-from pyrite.preprocess import Pixels
 
 Indices = NDArray[np.intp]
 Floats = NDArray[np.float32]

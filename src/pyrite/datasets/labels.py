@@ -58,7 +58,7 @@ _CIFAKE_NAME = re.compile(r"\d+(?: \((\d{1,2})\))?\.\w+")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FolderLabel:
     """What a file's folders say."""
 
     label: int
@@ -77,7 +77,7 @@ def label_of(name: str) -> int | None:
 
 def place_files(
     names: Sequence[str], classes: Mapping[str, int] | None = None, *, one_class: bool = False
-) -> dict[str, Place]:
+) -> dict[str, FolderLabel]:
     """Sort files into classes, splits and groups by the folders they lie in.
 
     Files outside any class folder (a README, a manifest) are left out; pictures only where the classes were named,
@@ -92,7 +92,7 @@ def place_files(
     Raises:
         DatasetError: no class folders, one class only, a picture outside any, or a file under folders of both.
     """
-    places: dict[str, Place] = {}
+    places: dict[str, FolderLabel] = {}
     outside: Counter[str] = Counter()
     for name in names:
         folders = PurePosixPath(name).parts[:-1]
@@ -110,7 +110,7 @@ def place_files(
             )
         splits = [SPLIT_NAMES[f.lower()] for f in folders if f.lower() in SPLIT_NAMES]
         rest = [f for f in folders if f not in found and f.lower() not in SPLIT_NAMES]
-        places[name] = Place(next(iter(found.values())), splits[-1] if splits else None, "/".join(rest))
+        places[name] = FolderLabel(next(iter(found.values())), splits[-1] if splits else None, "/".join(rest))
     if not (one_class and places):
         _check_classes(places, names)
     if classes is None and (lost := +outside):
@@ -137,7 +137,7 @@ def cifar_objects(paths: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(objects) if set(objects) == set(CIFAR_OBJECTS) else None
 
 
-def _check_classes(places: Mapping[str, Place], names: Sequence[str]) -> None:
+def _check_classes(places: Mapping[str, FolderLabel], names: Sequence[str]) -> None:
     labels = {place.label for place in places.values()}
     if labels == {REAL, AI}:
         return

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
+from pyrite.bundle.preprocess import Pixels
 from pyrite.datasets.dataset import Dataset
 from pyrite.datasets.decode import Progress, in_parallel
 from pyrite.datasets.storage import Storage
 from pyrite.errors import ImageError
 from pyrite.image import FORMATS, Image, open_image
-from pyrite.preprocess import Pixels
 from pyrite.spectrum import BANDS, luma, radial_spectrum
 
 Floats = NDArray[np.float64]

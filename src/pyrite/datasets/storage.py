@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Protocol, Self
+from typing import Protocol
 
+from pyrite.datasets.tar import StrictTarInfo
 from pyrite.errors import DatasetError
 from pyrite.image import Limits
 
@@ -134,7 +135,7 @@ class TarStorage:
         places: dict[str, tuple[int, int] | None] = {}
         times: dict[str, int] = {}
         links: dict[str, str] = {}
-        with tarfile.open(path, tarinfo=_StrictTarInfo) as archive:
+        with tarfile.open(path, tarinfo=StrictTarInfo) as archive:
             for member in archive:
                 name = _plain(member.name)
                 if not (member.isfile() or member.islnk() or member.issym()):
@@ -177,17 +178,6 @@ class TarStorage:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_archive": None}
-
-
-class _StrictTarInfo(tarfile.TarInfo):
-    """Refuses a damaged header, where `tarfile` would take it for the archive's end."""
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
-        try:
-            return super().fromtarfile(archive)
-        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
-            raise tarfile.ReadError(str(error)) from error
 
 
 def _walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:

@@ -17,7 +17,7 @@ from pyrite.evaluation.figures import Figures
 from pyrite.evaluation.floor import FAMILIES, Floor
 from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.robustness import Robustness
-from pyrite.pages import page_environment
+from pyrite.templates import page_environment
 from pyrite.writing import whole_file
 
 _OF_FIGURES = ("confusion", "reliability", "scores", "roc", "precision-recall")
@@ -60,7 +60,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableFile:
     """A file that could not be judged."""
 
     path: str
@@ -125,7 +125,7 @@ class Report:
     history: tuple[plots.Epoch, ...] | None
     false_positives: tuple[Mistake, ...]
     false_negatives: tuple[Mistake, ...]
-    unreadable: tuple[Unreadable, ...]
+    unreadable: tuple[UnreadableFile, ...]
 
     def to_json(self) -> bytes:
         """Return the report as indented JSON."""
@@ -213,9 +213,9 @@ HEADLINE = (
 )
 
 
-def environment() -> jinja2.Environment:
-    """Return what pages are rendered with."""
-    pages = page_environment("pyrite.evaluation")
+def environment(*packages: str) -> jinja2.Environment:
+    """Return what renders the templates of these packages, and those of reports."""
+    pages = page_environment(*packages, "pyrite.evaluation")
     pages.filters.update(
         figure=lambda value: "–" if value is None else f"{value:.4f}",
         interval=_interval,

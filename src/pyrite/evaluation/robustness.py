@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.bundle.preprocess import Pixels
 from pyrite.datasets import Dataset, Progress
 from pyrite.datasets.degrade import DEGRADATIONS, Degradation
 from pyrite.decision import Policy, decide
@@ -19,7 +20,6 @@ from pyrite.evaluation import metrics
 from pyrite.evaluation.metrics import Headline, Metric
 from pyrite.evaluation.scores import Scores
 from pyrite.image import Limits, open_image
-from pyrite.preprocess import Pixels
 from pyrite.results import Detection, Reason, Verdict
 from pyrite.runtime import available_cpus
 from pyrite.sources import encodable

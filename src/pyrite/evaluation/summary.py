@@ -2,15 +2,11 @@
 
 from collections.abc import Sequence
 
-from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
-from pyrite.evaluation.audit import Audit
-from pyrite.evaluation.floor import FAMILIES
 from pyrite.evaluation.metrics import Metric
-from pyrite.evaluation.report import HEADLINE, Report, Unreadable
+from pyrite.evaluation.report import HEADLINE, Report, UnreadableFile
 
 
 def summarize(report: Report) -> Table:
@@ -41,7 +37,7 @@ def summarize(report: Report) -> Table:
     for key, name, _ in HEADLINE:
         metric: Metric | None = getattr(report.as_is.headline, key)
         if metric:
-            table.add_row(name, f"{metric.value:.4f}", _interval(metric), floor.get(key, ""))
+            table.add_row(name, f"{metric.value:.4f}", interval(metric), floor.get(key, ""))
     return table
 
 
@@ -70,36 +66,12 @@ def robustness_lines(report: Report) -> list[str]:
     return lines
 
 
-def summarize_audit(audit: Audit) -> Group:
-    """Return what an audit found, and what to do about it."""
-    copies = Table(
-        title=escape(f"{audit.data}: {audit.images:,} images, {audit.real:,} real and {audit.ai:,} AI"),
-        title_justify="left",
-    )
-    copies.add_column("")
-    for name in ("pairs", "real", "AI", "both labels", "between splits"):
-        copies.add_column(name, justify="right")
-    for name, found in (("Identical files", audit.identical), ("Near copies", audit.near)):
-        counts = (found.pairs, found.real, found.ai, found.both, found.between)
-        copies.add_row(name if found.complete else f"{name}, at least", *(f"{count:,}" for count in counts))
-    shortcuts = Table(title="What tells the label without a look at the picture", title_justify="left")
-    shortcuts.add_column("")
-    for name in ("AUROC", "95% interval", "accuracy"):
-        shortcuts.add_column(name, justify="right")
-    for row in audit.floor.shortcuts:
-        shortcuts.add_row(
-            FAMILIES[row.family], f"{row.auroc.value:.4f}", _interval(row.auroc), f"{row.accuracy.value:.4f}"
-        )
-    advice = [Text(f"{i}. {sentence}") for i, sentence in enumerate(audit.advice, start=1)]
-    told = (shortcuts,) if audit.floor.shortcuts else ()
-    return Group(copies, *told, Text(audit.floor.note, style="dim"), Text("What to do", style="bold"), *advice)
-
-
-def _interval(metric: Metric) -> str:
+def interval(metric: Metric) -> str:
+    """Return the interval of a figure in words."""
     return f"{metric.low:.4f} to {metric.high:.4f}"
 
 
-def unreadable_line(unreadable: Sequence[Unreadable], *, where: str = "; see the report") -> str | None:
+def unreadable_line(unreadable: Sequence[UnreadableFile], *, where: str = "; see the report") -> str | None:
     """Return how many files could not be read and where they are listed, or `None` where all were."""
     count = len(unreadable)
     if not count:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyrite.bundle.preprocess import Pixels
 from pyrite.explanation.occlusion import Floats, Score, count_patches, make_map, map_size, replace
-from pyrite.preprocess import Pixels
 
 RANDOM_ORDERS = 19
 """A map that tells nothing beats them all once in twenty images: a permutation test at the level of 5%."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageFilter
 
-from pyrite.preprocess import Pixels
+from pyrite.bundle.preprocess import Pixels
 
 Floats = NDArray[np.float64]
 Score = Callable[[Iterable[Pixels]], Floats]

@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.bundle.preprocess import Pixels
 from pyrite.explanation.faithfulness import Faithfulness
 from pyrite.explanation.spectra import Spectra, distance
-from pyrite.preprocess import Pixels
 from pyrite.results import Detection, Verdict
 from pyrite.sources import encodable
 

@@ -2,23 +2,20 @@
 
 import base64
 import hashlib
-import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from PIL import Image as PillowImage
 
-from pyrite.errors import ImageError, PyriteError
-from pyrite.image import Limits, open_image
-from pyrite.pages import page_environment, template_source
+from pyrite.errors import PyriteError
+from pyrite.image import Limits
+from pyrite.image.thumbnail import thumbnail_url
 from pyrite.rendering.text import outcome
 from pyrite.results import Detection
-
-_THUMBNAIL = 160  # pixels a side, at most
-_ENOUGH = (_THUMBNAIL // 4, _THUMBNAIL // 4)  # Images are opened at no less than 8 times what is asked for.
+from pyrite.templates import page_environment, template_source
+from pyrite.writing import whole_file
 
 
 @contextmanager
@@ -46,37 +43,32 @@ def html_page(path: Path, limits: Limits = Limits()) -> Iterator[Callable[[Detec
         rows="\0",
     )
     before, after = page.split("\0")
-    partial = path.with_name(f".{path.name}.partial")
-    with _writing(path):
-        stream = partial.open("w", encoding="utf-8", errors="backslashreplace")
+    failed: BaseException | None = None
+    with (
+        _writing(path),
+        whole_file(path) as draft,
+        draft.open("w", encoding="utf-8", errors="backslashreplace") as stream,
+    ):
 
-    def write(text: str) -> None:
-        with _writing(path):
-            stream.write(text)
+        def add(detection: Detection) -> None:
+            with _writing(path):
+                stream.write(
+                    row.render(
+                        found=detection,
+                        outcome=outcome(detection),
+                        thumbnail=_picture(detection, limits),
+                        details=[_details(item.data) for item in detection.evidence],
+                    )
+                )
 
-    def add(detection: Detection) -> None:
-        write(
-            row.render(
-                found=detection,
-                outcome=outcome(detection),
-                thumbnail=_thumbnail(detection, limits),
-                details=[_details(item.data) for item in detection.evidence],
-            )
-        )
-
-    try:
-        write(before)
+        stream.write(before)
         try:
             yield add
-        finally:
-            write(after)
-            with _writing(path):
-                stream.close()
-                partial.replace(path)
-    finally:
-        with suppress(OSError):
-            stream.close()
-        partial.unlink(missing_ok=True)
+        except BaseException as error:  # Raised once the page is in its place.
+            failed = error
+        stream.write(after)
+    if failed:
+        raise failed
 
 
 @contextmanager
@@ -87,19 +79,8 @@ def _writing(path: Path) -> Iterator[None]:
         raise PyriteError(f"The page {path} cannot be written: {error.strerror or error}.") from error
 
 
-def _thumbnail(detection: Detection, limits: Limits) -> str | None:
-    """Return a small picture as a data URL; `None` where the file is gone or was never read."""
-    if detection.path is None or detection.error:
-        return None
-    try:
-        image = PillowImage.fromarray(open_image(detection.path, limits, at_least=_ENOUGH).pixels)
-    except ImageError:
-        return None
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    stream = io.BytesIO()
-    image.save(stream, "PNG" if max(image.size) <= 64 else "JPEG", quality=80)
-    kind = "png" if max(image.size) <= 64 else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
+def _picture(detection: Detection, limits: Limits) -> str | None:
+    return None if detection.path is None or detection.error else thumbnail_url(detection.path, limits)
 
 
 def _details(data: object) -> str:

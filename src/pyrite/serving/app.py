@@ -13,15 +13,14 @@ import msgspec
 
 from pyrite.decision import Policy
 from pyrite.errors import PyriteError, require
-from pyrite.serving.answers import JSON, Refusal, code_of, error_body
-from pyrite.serving.frame import GONE, Frame, Gate
+from pyrite.serving.middleware import GONE, Frame, Gate
 from pyrite.serving.openapi import DESCRIPTION, answer, errors, give_examples, images, picture, security, text
 from pyrite.serving.reference import reference_page
+from pyrite.serving.refusal import JSON, Refusal, code_of, error_body
 from pyrite.serving.schemas import Bounds, Budget, Card, components
 from pyrite.serving.service import Service
-from pyrite.serving.settings import Settings
-from pyrite.serving.uploads import Bounds as UploadBounds
-from pyrite.serving.uploads import receive
+from pyrite.serving.settings import ServerSettings
+from pyrite.serving.uploads import UploadBounds, receive
 
 if TYPE_CHECKING:
     from fastapi import Request, Response
@@ -41,7 +40,7 @@ _BODY_ERRORS = (*_ERRORS, 400, 403, 408, 413, 415, 422, 503, 504)
 _Result = TypeVar("_Result")
 
 
-def create_app(settings: Settings) -> Frame:
+def create_app(settings: ServerSettings) -> Frame:
     """Return the application, with its bundle loaded, for any ASGI server.
 
     Raises:

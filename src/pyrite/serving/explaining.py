@@ -10,7 +10,7 @@ from pyrite.errors import BundleError, ImageError
 from pyrite.explanation import explain as run
 from pyrite.explanation.picture import draw
 from pyrite.results import Failure
-from pyrite.serving.decoding import this_plan
+from pyrite.serving.decoders import this_plan
 
 
 @dataclass(frozen=True, slots=True)

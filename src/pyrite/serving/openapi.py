@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pyrite.serving.answers import JSON
+from pyrite.serving.refusal import JSON
 
 DESCRIPTION = """Judge images: `ai`, `real` or `uncertain`, each with its evidence.
 
@@ -78,7 +78,7 @@ def picture(header: str) -> dict[int | str, dict[str, Any]]:
     told = {"description": "The figures that are never long, as JSON in ASCII.", "schema": {"type": "string"}}
     content = {
         "image/png": {"schema": _IMAGE},
-        JSON: {"schema": {"$ref": "#/components/schemas/Explanation"}},
+        JSON: {"schema": {"$ref": "#/components/schemas/ExplanationResponse"}},
     }
     return {200: {"description": "The picture.", "headers": {**_REQUEST_ID, header: told}, "content": content}}
 
@@ -150,7 +150,7 @@ _DETECTION = {
 }
 
 EXAMPLES: dict[str, Any] = {
-    "Explanation": {
+    "ExplanationResponse": {
         "detection": _DETECTION,
         "leans": "ai",
         "better_than_random": True,

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from pyrite.pages import page_environment, template_source
+from pyrite.templates import page_environment, template_source
 
 
 def reference_page(document: dict[str, Any]) -> tuple[bytes, str]:

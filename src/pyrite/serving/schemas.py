@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from pyrite.bundle import TrainingInfo
-from pyrite.calibration import Calibration
+from pyrite.bundle.calibration import Calibration
 from pyrite.decision import Policy, Scope
 from pyrite.explanation import Spectra
 from pyrite.explanation.faithfulness import Faithfulness
@@ -52,7 +52,7 @@ class Bounds(msgspec.Struct, kw_only=True):
     timeout_seconds: float
 
 
-class Explanation(msgspec.Struct, kw_only=True):
+class ExplanationResponse(msgspec.Struct, kw_only=True):
     """What moved the score of an image: the figures of `pyrite explain --json`, and the picture."""
 
     detection: Detection
@@ -126,7 +126,7 @@ DESCRIPTIONS = {
         "code": "Stable: `unsupported_format`, `corrupt`, `too_many_pixels`, `too_slow` and so on.",
         "message": "One sentence for a person.",
     },
-    "Explanation": {
+    "ExplanationResponse": {
         "detection": "As `detect` has it.",
         "leans": "The class that the pixels' score leans to, whatever the verdict.",
         "better_than_random": "Whether the map tells more than 19 random ones.",
@@ -218,7 +218,7 @@ DESCRIPTIONS = {
 
 def components() -> dict[str, Any]:
     """Return the schemas of all that the server sends, by their names."""
-    kinds = [Detections, Explanation, Card, Bounds, Health, Error]
+    kinds = [Detections, ExplanationResponse, Card, Bounds, Health, Error]
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     for name, fields in DESCRIPTIONS.items():
         for key, text in fields.items():

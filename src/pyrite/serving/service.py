@@ -14,12 +14,12 @@ from pyrite.image import Limits
 from pyrite.rendering.text import outcome
 from pyrite.results import Detection
 from pyrite.runtime import available_cpus
-from pyrite.serving.answers import Refusal, busy
-from pyrite.serving.decoding import Decoders, Lost, Plan, Pool
+from pyrite.serving.decoders import Decoders, Lost, Plan, Pool
 from pyrite.serving.explaining import Asked, Explained, explain
 from pyrite.serving.metrics import Metrics
+from pyrite.serving.refusal import Refusal, busy
 from pyrite.serving.scoring import Scorer
-from pyrite.serving.settings import Settings
+from pyrite.serving.settings import ServerSettings
 from pyrite.serving.uploads import Coming, Upload, find_slowest, give_way, upload_folder
 
 
@@ -67,7 +67,7 @@ class Places:
 class Service:
     """A detector with everything around it that a server needs; made outside of the event loop, used within."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         """Load the bundle.
 
         Raises:

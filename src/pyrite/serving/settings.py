@@ -23,7 +23,7 @@ Host = Annotated[str, msgspec.Meta(pattern=r"^([^:/\s]+|\[[0-9a-f:.]+\])$")]
 Origin = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/\s]+$")]
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything about a server that can be chosen; docs/serving.md says what each means."""
 
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
@@ -78,7 +78,7 @@ def load_settings(
     *,
     environment: Mapping[str, str] = os.environ,
     **flags: object,
-) -> Settings:
+) -> ServerSettings:
     """Gather the settings; what comes first here decides: `flags`, `changes`, the environment, the file, the defaults.
 
     Args:
@@ -104,7 +104,7 @@ def load_settings(
         table[name.strip()] = _value(name.strip(), text.strip())
     table |= {name: value for name, value in flags.items() if value is not None}
     try:
-        return msgspec.convert(table, Settings)
+        return msgspec.convert(table, ServerSettings)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         name = re.split(r"\W", where)[0]
@@ -124,15 +124,15 @@ def _read(path: Path) -> Mapping[str, object]:
 
 
 def _check_name(name: str, where: str) -> None:
-    if name not in Settings.__struct_fields__:
-        near = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(Settings.__struct_fields__)}."
+    if name not in ServerSettings.__struct_fields__:
+        near = difflib.get_close_matches(name, ServerSettings.__struct_fields__, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(ServerSettings.__struct_fields__)}."
         raise SettingsError(f"{where}: the server has no setting {name!r}. {hint}")
 
 
 def _value(name: str, text: str) -> Any:
     """Return a text as what the setting holds: a list, a text or what TOML makes of it."""
-    kind = get_type_hints(Settings)[name]
+    kind = get_type_hints(ServerSettings)[name]
     if get_origin(kind) is tuple:
         return [part.strip() for part in text.split(",") if part.strip()]
     if kind in (str, str | None):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyrite.serving.answers import Refusal, busy
+from pyrite.serving.refusal import Refusal, busy
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -32,7 +32,7 @@ _STALE = 60.0  # seconds after which a folder that no server holds is one that a
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class UploadBounds:
     """What a request may bring."""
 
     max_bytes: int
@@ -120,7 +120,9 @@ def find_slowest(coming: set[Coming]) -> Coming | None:
 
 
 @asynccontextmanager
-async def receive(request: "Request", bounds: Bounds, folder: Path, coming: set[Coming]) -> AsyncIterator[list[Upload]]:
+async def receive(
+    request: "Request", bounds: UploadBounds, folder: Path, coming: set[Coming]
+) -> AsyncIterator[list[Upload]]:
     """Give the files of a request: the parts of a form that are named `files`, or the body itself.
 
     Args:
@@ -169,7 +171,7 @@ async def receive(request: "Request", bounds: Bounds, folder: Path, coming: set[
 class _Store:
     """The files of one request so far."""
 
-    def __init__(self, bounds: Bounds, folder: Path) -> None:
+    def __init__(self, bounds: UploadBounds, folder: Path) -> None:
         self.files: list[Upload] = []
         self.bounds, self._folder = bounds, folder
         self._held = 0  # bytes in memory

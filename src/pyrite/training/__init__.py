@@ -1,7 +1,5 @@
-"""Training: recipes, networks, the loop, and export to a bundle."""
+"""Training: networks, the loop, and export to a bundle; all Keras code."""
 
-from pyrite.training.quantize import quantize
-from pyrite.training.recipe import Recipe, load_recipe
-from pyrite.training.run import train
+from pyrite.training.train import train
 
-__all__ = ["Recipe", "load_recipe", "quantize", "train"]
+__all__ = ["train"]

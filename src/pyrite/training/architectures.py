@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from pyrite.errors import RecipeError
+from pyrite.recipe import Recipe
 from pyrite.training.backend import load_keras
 from pyrite.training.normalisation import fuse
-from pyrite.training.recipe import Recipe
 
 Tensor = Any
 

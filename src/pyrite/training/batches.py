@@ -1,6 +1,5 @@
 """Batches for training: shuffled, flipped, degraded, and the same for the same seed, epoch and step."""
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,10 +7,9 @@ from numpy.typing import NDArray
 
 from pyrite.datasets import read_images
 from pyrite.datasets.degrade import degrade, history_at_random
+from pyrite.recipe import Recipe
 from pyrite.training.distributed import ALONE, Place
-from pyrite.training.recipe import Recipe
 
-_CHUNK = 4_000_000  # values, which a network's first layers make several times as many of
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 
@@ -82,10 +80,3 @@ def _shift(images: NDArray[np.uint8], start: NDArray[np.intp], most: int) -> NDA
     rows, columns = start[:, :1] + np.arange(height), start[:, 1:] + np.arange(width)
     windows: NDArray[np.uint8] = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
     return windows
-
-
-def in_chunks(pixels: NDArray[np.uint8], indices: NDArray[np.intp], most: int = 256) -> Iterator[NDArray[np.uint8]]:
-    """Yield some of the images (n, height, width, 3) in order, `most` at a time, or fewer where they are large."""
-    size = max(1, min(most, _CHUNK // math.prod(pixels.shape[1:])))
-    for start in range(0, len(indices), size):
-        yield read_images(pixels, indices[start : start + size])

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from pyrite.errors import TrainingError
+from pyrite.writing import whole_file
 
 Arrays = list["np.ndarray[Any, Any]"]
 
@@ -61,15 +62,12 @@ def save_checkpoint(path: Path, state: State, groups: Mapping[str, Sequence[Any]
     arrays = {f"{group}/{i}": np.asarray(a) for group, members in groups.items() for i, a in enumerate(members)}
     # JSON has no infinity, which is what best_loss is before the first epoch; msgpack does.
     arrays["state"] = np.frombuffer(msgspec.msgpack.encode(state), np.uint8)
-    partial = path.with_suffix(".partial")
     try:
-        with partial.open("wb") as stream:
+        with whole_file(path) as draft, draft.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **arrays)
             stream.flush()
             os.fsync(stream.fileno())
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         kept = f" The last good one, {path}, is untouched." if path.exists() else ""
         raise TrainingError(
             f"The checkpoint could not be written: {error.strerror or error}.{kept} Make room, and go on with --resume."

@@ -8,6 +8,7 @@ import msgspec
 
 from pyrite.errors import require
 from pyrite.training.checkpoint import EpochLog
+from pyrite.writing import whole_file
 
 
 def write_history(path: Path, history: tuple[EpochLog, ...]) -> None:
@@ -16,12 +17,10 @@ def write_history(path: Path, history: tuple[EpochLog, ...]) -> None:
     Raises:
         OSError: it cannot be written; what was at `path` is still there.
     """
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
+    with whole_file(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, EpochLog.__struct_fields__)
         writer.writeheader()
         writer.writerows(msgspec.to_builtins(row) for row in history)
-    partial.replace(path)
 
 
 def write_tensorboard(folder: Path, history: tuple[EpochLog, ...]) -> None:
@@ -45,11 +44,10 @@ def write_tensorboard(folder: Path, history: tuple[EpochLog, ...]) -> None:
             continue
         scalars = {f"epoch/{k}": v for k, v in msgspec.to_builtins(row).items() if k != "epoch"}
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-        partial = folder / "partial"  # TensorBoard reads only what has `tfevents` in its name.
-        with partial.open("wb") as stream:
+        # TensorBoard reads only what has `tfevents` in its name, which a draft has not.
+        with whole_file(path) as draft, draft.open("wb") as stream:
             records = RecordWriter(stream)
             records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
             records.write(
                 Event(wall_time=time.time(), step=row.epoch, summary=Summary(value=values)).SerializeToString()
             )
-        partial.replace(path)

@@ -6,14 +6,14 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from pyrite.publishing.preparation import Stage
 from pyrite.training.checkpoint import EpochLog, State
 from pyrite.training.loop import Step
-from pyrite.training.material import Stage
 
 _LOG_EVERY = 60.0  # Seconds between lines where there is no terminal to redraw.
 
 
-class Display:
+class TrainingDisplay:
     """A context manager to hand to `train` as its `watch`."""
 
     def __init__(self, console: Console) -> None:
@@ -32,7 +32,7 @@ class Display:
         self._epochs = 0
         self._logged = time.monotonic()
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> "TrainingDisplay":
         self._bar.start()
         return self
 

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.errors import TrainingError
+from pyrite.recipe import Recipe
 from pyrite.training.backend import copy_model, load_keras
 from pyrite.training.checkpoint import State
-from pyrite.training.recipe import Recipe
 
 TrainStep = Callable[[NDArray[np.uint8], NDArray[np.float32]], tuple[float, float]]
 """Images and labels in, the batch's mean loss and accuracy out; the weights change."""

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.errors import ExportError
-from pyrite.runtime import Session, fold_constants
+from pyrite.graph import fold_constants
+from pyrite.publishing.calibrate import score
+from pyrite.runtime import Session
 from pyrite.training.backend import load_keras
-from pyrite.training.batches import in_chunks
 from pyrite.training.loop import predict
 
 MAX_DIFFERENCE = 1e-3
@@ -101,8 +102,3 @@ def check_parity(model: Any, session: Session, pixels: NDArray[np.uint8], indice
             f"images; at most {MAX_DIFFERENCE:g} is allowed. The checkpoint is kept: please report this."
         )
     return float(difference.max())
-
-
-def score(session: Session, pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the exported model's logits (len(indices),) for some of the images."""
-    return np.concatenate([session.logits(images) for images in in_chunks(pixels, indices)]).astype(np.float64)

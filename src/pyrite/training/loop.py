@@ -14,15 +14,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.ahead import one_ahead
-from pyrite.calibration import calibrated_loss
+from pyrite.bundle.calibration import calibrated_loss
+from pyrite.datasets import in_chunks
 from pyrite.errors import Interrupted, TrainingError
+from pyrite.prefetch import prefetch
+from pyrite.recipe import Recipe
 from pyrite.training.backend import load_keras
-from pyrite.training.batches import batch_size, in_chunks, steps_per_epoch, train_batches
+from pyrite.training.batches import batch_size, steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, State, load_checkpoint, save_checkpoint
 from pyrite.training.distributed import ALONE, Place, Team, TrainStep
 from pyrite.training.normalisation import measure_statistics
-from pyrite.training.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ def _train_epoch(
     first, pace_from = state.step, time.perf_counter()
     batches = train_batches(examples.pixels, examples.labels, examples.train, recipe, state.epoch, state.step, place)
     batch = batch_size(len(examples.train), recipe)
-    for images, labels in one_ahead(batches):
+    for images, labels in prefetch(batches):
         loss, accuracy = train_step(images, labels)
         if not math.isfinite(loss):
             raise _diverged(f"The loss is {loss} in step {state.step + 1} of epoch {state.epoch + 1}.", state, recipe)

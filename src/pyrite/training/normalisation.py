@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.datasets import in_chunks
 from pyrite.training.backend import copy_model, load_keras
-from pyrite.training.batches import in_chunks
 
 Tensor = Any
 

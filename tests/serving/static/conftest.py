@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from pyrite.bundle import BundleInfo, save_bundle
-from pyrite.golden import make_golden
+from pyrite.publishing.golden import make_golden
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

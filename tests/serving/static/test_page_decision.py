@@ -17,7 +17,7 @@ import pytest
 from pictures import SETTINGS, camera, chessboard, picture
 
 from pyrite.bundle import DEFAULT, load_bundle
-from pyrite.calibration import Calibration
+from pyrite.bundle.calibration import Calibration
 from pyrite.decision import Policy, Scope, decide, explain
 from pyrite.detector import Detector
 from pyrite.rendering.formats import write_csv, write_json

@@ -1,0 +1,119 @@
+"""What to do about what an audit found, in sentences."""
+
+from collections.abc import Iterator, Mapping
+
+from pyrite.auditing.copies import Copies
+from pyrite.evaluation.floor import Floor
+from pyrite.evaluation.metrics import Metric
+
+_TELLING = 0.6
+"""AUROC from which a shortcut is worth a sentence, if the interval leaves chance out."""
+_STRONG = 0.1
+"""How far a single fact's AUROC is from chance where it is named."""
+
+_REMEDIES = {
+    "container": "Save all images anew in one format, quality and size before training, or the model may learn the "
+    "files instead of the pictures.",
+    "statistics": "A score means something only by what it adds to that. Balance the classes in what differs, or "
+    "measure on data where they do not differ.",
+    "spectrum": "That may be how images were resized and saved rather than how they were made. Bring both classes "
+    "to their size in the same way, and measure on re-saved and resized images and on other generators as well.",
+}
+
+
+def advise(
+    identical: Copies, near: Copies, floor: Floor, splits: Mapping[str, int], unreadable: int
+) -> tuple[str, ...]:
+    """Return sentences that say what was found and what to do, the most urgent first."""
+    found = (*_labels(identical, near), *_leaks(identical, near, splits), *_copies(identical, near), *_shortcuts(floor))
+    if unreadable:
+        found += (f"{_some(unreadable, 'file')} cannot be read and would be left out: mend or delete them.",)
+    return found or ("Nothing was found that speaks against this data.",)
+
+
+def _labels(identical: Copies, near: Copies) -> Iterator[str]:
+    if identical.both:
+        yield (
+            f"{_some(identical.both, 'pair')} of identical files {_stand(identical.both)} under both labels, so one "
+            "label of each is wrong: delete the wrong one, or both."
+        )
+    if near.both:
+        yield (
+            f"{_at_least(near)}{_some(near.both, 'pair')} of near copies {_stand(near.both)} under both "
+            "labels: look at them, and keep what is labelled rightly."
+        )
+
+
+def _leaks(identical: Copies, near: Copies, splits: Mapping[str, int]) -> Iterator[str]:
+    for name, count in identical.leaked.items():
+        if count:
+            yield (
+                f"{count:,} of the {splits[name]:,} {name} images {_stand(count)} in an earlier split too, byte for "
+                "byte: a score on that split flatters whoever trained on these. Pyrite drops the earlier copies, and "
+                "its reports give the figures without them as well."
+            )
+        if more := near.leaked[name] - count:
+            have = "has" if more == 1 else "have"
+            yield (
+                f"{_at_least(near)}{_some(more, f'more {name} image')} {have} a near copy in an earlier "
+                "split, which splitting by content does not see: delete one of each pair that audit.json lists."
+            )
+
+
+def _copies(identical: Copies, near: Copies) -> Iterator[str]:
+    if identical.pairs:
+        yield (
+            f"{_some(identical.pairs, 'pair')} of identical files ({identical.real:,} real, {identical.ai:,} AI): "
+            "delete all but one of each. Pyrite keeps them on one side of a pooled split, but each still counts twice."
+        )
+    if near.pairs:
+        yield (
+            f"{_at_least(near)}{_some(near.pairs, 'pair')} of near copies ({near.real:,} real, {near.ai:,} AI): "
+            "delete one of each, or the same picture comes to stand in training and in test."
+        )
+    if not near.complete:
+        yield (
+            "The search for near copies ended early, since too many pictures are alike: thin out what resembles each "
+            "other, such as frames of one video, and audit again."
+        )
+
+
+def _shortcuts(floor: Floor) -> Iterator[str]:
+    if not floor.best:
+        yield f"Shortcuts: {floor.note[0].lower()}{floor.note[1:]} Add images, and audit again."
+        return
+    reached = {shortcut.family: shortcut.auroc for shortcut in floor.shortcuts}
+    if _tells(floor.best.auroc):
+        yield (
+            f"The shortcut floor is an AUROC of {floor.best.auroc.value:.3f} and an accuracy of "
+            f"{floor.best.accuracy.value:.1%}, without a look at any picture. Read every score on this data beside it."
+        )
+    subjects = {
+        "container": "The files alone tell the classes apart",
+        "statistics": "Colour, brightness and contrast alone tell the classes apart",
+        "spectrum": "How much fine detail there is tells the classes apart",
+    }
+    for family, subject in subjects.items():
+        if _tells(reached[family]):
+            telling = [f for f in floor.facts if f.family == family and f.strength >= _STRONG][:3]
+            named = ", ".join(f"{fact.name} {'higher' if fact.auroc > 0.5 else 'lower'}" for fact in telling)
+            yield (
+                f"{subject} (AUROC {reached[family].value:.3f}{f'; in AI images {named}' if named else ''}). "
+                f"{_REMEDIES[family]}"
+            )
+
+
+def _tells(auroc: Metric) -> bool:
+    return auroc.value >= _TELLING and auroc.low > 0.5
+
+
+def _at_least(near: Copies) -> str:
+    return "" if near.complete else "At least "
+
+
+def _some(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _stand(count: int) -> str:
+    return "stands" if count == 1 else "stand"

@@ -1,0 +1,40 @@
+"""The bundle: a model with its geometry, its calibration, and where it came from."""
+
+from pyrite.bundle.bundle import (
+    DEFAULT,
+    FORMAT,
+    MANIFEST,
+    MAX_BYTES,
+    OPTIONAL,
+    REQUIRED,
+    Bundle,
+    BundleInfo,
+    DataInfo,
+    Quantization,
+    TrainingInfo,
+    load_bundle,
+    save_bundle,
+)
+from pyrite.bundle.calibration import Calibration, calibrated_loss, fit_calibration
+from pyrite.bundle.preprocess import Pixels, Preprocess
+
+__all__ = [
+    "DEFAULT",
+    "FORMAT",
+    "MANIFEST",
+    "MAX_BYTES",
+    "OPTIONAL",
+    "REQUIRED",
+    "Bundle",
+    "BundleInfo",
+    "Calibration",
+    "DataInfo",
+    "Pixels",
+    "Preprocess",
+    "Quantization",
+    "TrainingInfo",
+    "calibrated_loss",
+    "fit_calibration",
+    "load_bundle",
+    "save_bundle",
+]

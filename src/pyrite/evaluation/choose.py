@@ -1,0 +1,121 @@
+"""Which images a bundle is judged by, and why these."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrite.bundle import Bundle
+from pyrite.datasets import Dataset, content_sha256, recognise
+from pyrite.datasets.split import Split, split
+from pyrite.errors import EvaluationError
+from pyrite.evaluation.report import Part
+from pyrite.sources import encodable
+
+Indices = NDArray[np.intp]
+Protocol = Literal["auto", "official", "pooled", "all", "validation"]
+
+_FRACTIONS = (0.8, 0.1, 0.1)  # of a pooled split that no bundle prescribes
+
+
+def choose(
+    bundle: Bundle, dataset: Dataset, hashes: Sequence[str], protocol: Protocol, limit: int | None, seed: int
+) -> tuple[Indices, Part]:
+    """Return which images to judge, with the reason in words.
+
+    Args:
+        bundle: what will judge them.
+        dataset: the whole data.
+        hashes: (len(dataset),), each file's hexadecimal SHA-256, empty where it could not be read.
+        protocol: see `evaluate`.
+        limit: see `evaluate`.
+        seed: of a pooled split that the bundle does not prescribe, and of the limit's draw.
+
+    Raises:
+        EvaluationError: the protocol does not fit the bundle or the data, or `limit` is below 1.
+    """
+    own = _own_split(bundle, dataset, hashes)
+    seen = _seen(bundle, own, hashes)
+    name = encodable(dataset.name)
+    named = np.array([split == "test" for split in dataset.splits], np.bool_)
+    dropped = None
+    if protocol == "auto":
+        protocol = own.protocol if own else "official" if named.any() else "all"
+    if protocol == "validation":
+        if not own:
+            raise EvaluationError(
+                f"{bundle.info.name} was not trained on {name}, none of which chose or calibrated it. "
+                "Use another protocol."
+            )
+        indices = own.validation
+        why = f"The validation split of {name}, which chose and calibrated this bundle."
+        dropped = own.dropped
+    elif own and own.protocol == protocol:
+        indices = _with_unreadable(own.test, hashes)
+        why = f"The {protocol} test split of {name}, which this bundle’s training kept back."
+        dropped = own.dropped
+    elif protocol == "official":
+        if not named.any():
+            raise EvaluationError(f"{name} names no test split of its own. Use the protocol 'all' or 'pooled' instead.")
+        indices = np.flatnonzero(named)
+        why = f"The test split that {name} names. {_origin(bundle, own, seen)}"
+    elif protocol == "pooled":
+        indices = _with_unreadable(split(dataset, hashes, "pooled", _FRACTIONS, seed).test, hashes)
+        why = f"A tenth of {name}, drawn by content with seed {seed}. {_origin(bundle, own, seen)}"
+    else:
+        indices = np.arange(len(dataset))
+        why = f"Every image of {name}. {_origin(bundle, own, seen)}"
+    if limit is not None and limit < len(indices):
+        if limit < 1:
+            raise EvaluationError(f"The limit must be at least one image, not {limit}.")
+        drawn = np.random.default_rng(seed).choice(indices, limit, replace=False)
+        why += f" Of its {len(indices):,} images, {limit:,} were drawn at random (seed {seed})."
+        indices = np.sort(drawn)
+    caution = None
+    if seen is not None and (known := int(seen[indices].sum())):
+        caution = (
+            f"{known:,} of the {len(indices):,} judged images trained this bundle or chose it, "
+            "so these figures flatter it."
+        )
+    return indices, Part(protocol, why, dropped, caution)
+
+
+def _own_split(bundle: Bundle, dataset: Dataset, hashes: Sequence[str]) -> Split | None:
+    """Return the split that the bundle was trained on, if it was trained on this data."""
+    training = bundle.info.training
+    if training is None:
+        return None
+    # A copy of the data has another listing, but the same content.
+    same_listing = training.data.fingerprint == dataset.fingerprint
+    if not same_listing and training.data.sha256 != content_sha256(dataset, hashes):
+        return None
+    return split(dataset, hashes, training.data.protocol, training.data.fractions, training.seed)
+
+
+def _seen(bundle: Bundle, own: Split | None, hashes: Sequence[str]) -> NDArray[np.bool_] | None:
+    """Say of each image (n,) whether it trained or chose the bundle; `None` where that cannot be told."""
+    if "trained_on.bin" in bundle.files:
+        return recognise(bundle.files["trained_on.bin"], hashes)
+    if own is None:
+        return None
+    seen = np.zeros(len(hashes), np.bool_)
+    seen[own.train] = seen[own.validation] = True
+    return seen
+
+
+def _with_unreadable(indices: Indices, hashes: Sequence[str]) -> Indices:
+    """Add the files that cannot be read: they are in no split, and must not go missing for it."""
+    return np.union1d(indices, [i for i, value in enumerate(hashes) if not value]).astype(np.intp)
+
+
+def _origin(bundle: Bundle, own: Split | None, seen: NDArray[np.bool_] | None) -> str:
+    if bundle.info.training is None:
+        return "The bundle does not say what it was trained on."
+    if own:
+        return f"The bundle was trained on this data, by its {own.protocol} split."
+    name = bundle.info.training.data.name
+    if seen is None:
+        return f"The bundle was trained on {name}; whether this data shares images with that cannot be told."
+    shared = f"{seen.sum():,} of the images here were in that" if seen.any() else "none of the images here was in that"
+    return f"The bundle was trained on {name}, and {shared}."

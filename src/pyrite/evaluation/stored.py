@@ -1,0 +1,51 @@
+"""What is read back from the report that a bundle carries."""
+
+import msgspec
+
+from pyrite.bundle import Bundle
+from pyrite.errors import BundleError
+
+FILE = "report.json"
+
+
+class StoredVerdicts(msgspec.Struct, frozen=True):
+    """How many images of one class got each verdict."""
+
+    ai: int
+    real: int
+    uncertain: int
+
+    @property
+    def images(self) -> int:
+        """How many images there were."""
+        return self.ai + self.real + self.uncertain
+
+
+class StoredFigures(msgspec.Struct, frozen=True):
+    """The verdicts on real and on AI images."""
+
+    verdicts: tuple[StoredVerdicts, StoredVerdicts]
+
+
+class StoredReport(msgspec.Struct, frozen=True):
+    """The part of a report that others build on."""
+
+    max_fpr: float
+    as_is: StoredFigures
+    deduplicated: StoredFigures | None = None
+    history: list[dict[str, int | float | None]] | None = None
+    """Of the training, a mapping for each epoch."""
+
+
+def read_report(bundle: Bundle) -> StoredReport | None:
+    """Return the report of a bundle's own test split; `None` where it carries none.
+
+    Raises:
+        BundleError: Its report.json is not understood.
+    """
+    if FILE not in bundle.files:
+        return None
+    try:
+        return msgspec.json.decode(bundle.files[FILE], type=StoredReport)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"{FILE} of the bundle {bundle.info.name} is not a report: {error}.") from error

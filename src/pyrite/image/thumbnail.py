@@ -1,0 +1,44 @@
+"""Small pictures for pages."""
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from pyrite.errors import ImageError
+from pyrite.image.opening import Source, open_image
+from pyrite.image.values import Limits
+
+SIDE = 128
+"""Pixels a side, at most."""
+_CRISP = 64  # pixels a side up to which a picture is a PNG: it is small, and enlarged by the page
+_ENOUGH = (SIDE // 4, SIDE // 4)  # Images are opened at no less than 8 times what is asked for.
+
+
+def draw_thumbnail(pixels: NDArray[np.uint8]) -> bytes:
+    """Return an image (height, width, 3), 0 to 255, as a PNG; larger ones are brought down to `SIDE`."""
+    return _encode(_shrink(pixels), "PNG")
+
+
+def thumbnail_url(source: Source, limits: Limits) -> str | None:
+    """Return a small picture of an image as a data URL; `None` where the image is gone or cannot be read."""
+    try:
+        image = _shrink(open_image(source, limits, at_least=_ENOUGH).pixels)
+    except ImageError:
+        return None
+    kind = "PNG" if max(image.size) <= _CRISP else "JPEG"
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(_encode(image, kind)).decode()}"
+
+
+def _shrink(pixels: NDArray[np.uint8]) -> PillowImage.Image:
+    image = PillowImage.fromarray(pixels)
+    image.thumbnail((SIDE, SIDE))
+    return image
+
+
+def _encode(image: PillowImage.Image, kind: str) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, quality=80)
+    return stream.getvalue()

@@ -1,0 +1,60 @@
+"""The bundle's card: what it is for, what it is not, and its figures."""
+
+from functools import cache
+
+import jinja2
+
+from pyrite.bundle import BundleInfo
+from pyrite.evaluation import Report
+from pyrite.evaluation.floor import FAMILIES
+from pyrite.evaluation.metrics import Metric
+
+_HEADLINE = (
+    ("accuracy", "Accuracy"),
+    ("auroc", "AUROC"),
+    ("average_precision", "Average precision"),
+    ("tpr_at_fpr_1", "TPR at 1% FPR"),
+    ("ece", "Expected calibration error"),
+    ("brier", "Brier score"),
+)
+
+
+def write_card(info: BundleInfo, report: Report) -> str:
+    """Return the Markdown of card.md; its figures leave copies out, if anything else is left."""
+    return _template().render(
+        info=info,
+        preprocess=info.preprocess,
+        training=info.training,
+        quantization=info.quantization,
+        report=report,
+        figures=report.deduplicated or report.as_is,
+        headline=_HEADLINE,
+        families=FAMILIES,
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pyrite.publishing"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # It is Markdown.
+    )
+    environment.filters.update(
+        count=lambda number: f"{number:,}",
+        figure=lambda value: "–" if value is None else f"{value:.4f}",
+        percent=_percent,
+        cells=_cells,
+    )
+    return environment.get_template("card.md.j2")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"
+
+
+def _cells(metric: Metric) -> str:
+    return f"{metric.value:.4f} | {metric.low:.4f} to {metric.high:.4f}"

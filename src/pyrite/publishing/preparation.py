@@ -1,0 +1,87 @@
+"""What a model is made from: a dataset's images, decoded and divided as a recipe says."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pyrite.bundle.preprocess import Preprocess
+from pyrite.datasets import Dataset, Decoded, Split, content_hashes, content_sha256, decode, split
+from pyrite.errors import DatasetError
+from pyrite.recipe import Recipe
+from pyrite.sources import encodable
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the job, and how much of it is done."""
+
+    name: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A dataset, ready to train on."""
+
+    dataset: Dataset
+    """Or the part of it that the recipe's limit leaves."""
+    recipe: Recipe
+    """How it was decoded and divided."""
+    preprocess: Preprocess
+    decoded: Decoded
+    parts: Split
+    """Every image of train and validation can be read."""
+    sha256: str
+    """Of content, labels and the data's own splits."""
+
+
+def prepare_dataset(data: Dataset | str | Path, recipe: Recipe, watch: Callable[[Stage], None]) -> PreparedDataset:
+    """Decode a dataset and divide it.
+
+    Args:
+        data: the images, or where they lie.
+        recipe: how large, how many and how divided.
+        watch: called with every stage.
+
+    Raises:
+        DatasetError: too few of the images are left in a split, or can be read.
+    """
+    whole = data if isinstance(data, Dataset) else Dataset.open(data)
+    whole = replace(whole, name=encodable(whole.name))
+    dataset = whole if recipe.limit is None else whole.sample(recipe.limit, recipe.seed)
+    preprocess = Preprocess(height=recipe.height, width=recipe.width)
+    decoded = decode(dataset, preprocess, lambda done, total: watch(Stage("Decoding", done, total)))
+    held_out = _left_out_tests(whole, dataset) if recipe.protocol == "official" and whole is not dataset else ()
+    parts = split(dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed, held_out)
+    parts = _readable(parts, dataset, decoded)
+    return PreparedDataset(dataset, recipe, preprocess, decoded, parts, content_sha256(dataset, decoded.hashes))
+
+
+def _readable(parts: Split, dataset: Dataset, decoded: Decoded) -> Split:
+    """Leave out of train and validation what turned out not to be an image, if enough is left.
+
+    Raises:
+        DatasetError: it is not.
+    """
+    failed = np.array(list(decoded.failures), np.intp)
+    parts = replace(parts, train=np.setdiff1d(parts.train, failed), validation=np.setdiff1d(parts.validation, failed))
+    needed = {"train": 1, "validation": 4, "test": 1}  # Of each class; golden.json takes no fewer than 8 images.
+    for name, least in needed.items():
+        kept = np.setdiff1d(getattr(parts, name), failed)
+        for label, kind in enumerate(("real", "AI")):
+            if (count := int(np.sum(dataset.labels[kept] == label))) < least:
+                raise DatasetError(
+                    f"The {name} split of {dataset.name} has {count} {kind} images that can be read, and needs at "
+                    f"least {least}: add images, or raise the limit where one is set."
+                )
+    return parts
+
+
+def _left_out_tests(whole: Dataset, kept: Dataset) -> frozenset[str]:
+    """Return the hashes of the test images that a limit left out, for no copy of them may be trained on."""
+    left_out = set(whole.paths) - set(kept.paths)
+    chosen = [i for i, path in enumerate(whole.paths) if whole.splits[i] == "test" and path in left_out]
+    return frozenset(content_hashes(whole.select(np.array(chosen, np.intp)))) if chosen else frozenset()

@@ -1,0 +1,178 @@
+"""Recipes: everything that decides a training run, in one flat and validated table."""
+
+import difflib
+import hashlib
+import math
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal, get_args, get_type_hints
+
+import msgspec
+
+from pyrite.bundle.preprocess import Side
+from pyrite.datasets import Fractions, Protocol
+from pyrite.decision import Policy, Rate
+from pyrite.errors import RecipeError
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How to train one detector."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[\w.-]+\Z")]
+    """What the bundle will be called."""
+    architecture: str
+    """A function of `architectures.py`."""
+    weights: str = "none"
+    """Starting weights: `none` (random), `imagenet`, or a file of Keras weights."""
+    height: Side = 32
+    width: Side = 32
+    protocol: Protocol = "pooled"
+    """How the data is split: `pooled` (all images) or `official` (the dataset's own test folder)."""
+    fractions: Fractions = (0.7, 0.2, 0.1)
+    """Shares of train, validation and test; `official` uses the proportion of the first two."""
+    limit: Positive | None = None
+    """Use about this many images; all of them without it."""
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+    """Of the split, the initial weights, the order of images, the augmentation and the dropout."""
+    epochs: Positive = 10
+    patience: Positive = 3
+    """Epochs without a lower validation loss, after calibration, after which training stops early."""
+    batch_size: Positive = 128
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """`adamw`: Loshchilov and Hutter 2019. `sgd`: with Nesterov momentum 0.9."""
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    """At the schedule's peak: a linear warm-up to it, then half a cosine to zero."""
+    warmup: Share = 0.1
+    """The share of all steps that warm up."""
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Of kernels only, never of biases or normalisation."""
+    label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    """How far labels move towards one half (Szegedy et al. 2016)."""
+    horizontal_flip: bool = True
+    vertical_flip: bool = True
+    shift: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    """Training images are moved by up to so many pixels each way; what comes in is the image mirrored at its edge."""
+    degrade: Share = 0.0
+    """The share of training images, of both classes alike, that get a random history: see `datasets.degrade`."""
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
+    """Of the computation in training. The network is exported in float32, and of bfloat16 weights are kept in it."""
+    max_fpr: Rate = Policy().max_fpr
+    """The error budget that the bundle comes with: the share of real images that it may call AI."""
+    max_fnr: Rate = Policy().max_fnr
+    """The same for AI images that it may call real."""
+    licence: Annotated[str, msgspec.Meta(min_length=1)] = "unspecified"
+    """Of the trained bundle; its training data may restrict it."""
+
+    def sha256(self) -> str:
+        """Return the hash of every setting that is not at its default, whatever the file looked like.
+
+        So it stays the same when a later version adds a setting.
+        """
+        defaults = {field.name: field.default for field in msgspec.structs.fields(self)}
+        chosen = {name: value for name, value in msgspec.structs.asdict(self).items() if value != defaults[name]}
+        return hashlib.sha256(msgspec.json.encode(chosen, order="sorted")).hexdigest()
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Return the names of the recipes that come with the package."""
+    folder = resources.files("pyrite") / "recipes"
+    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def load_recipe(name_or_file: str | Path, settings: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, by the name of a shipped one or from a TOML file, and change some of its settings.
+
+    Args:
+        name_or_file: `resnet50`, or a path that ends in `.toml`.
+        settings: `KEY=VALUE` each, the value in TOML; a bare word is a string.
+
+    Raises:
+        RecipeError: there is no such recipe, or a key or value is not valid.
+    """
+    table = _read(name_or_file)
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        if not separator:
+            raise RecipeError(f"{setting!r} is not KEY=VALUE.")
+        table[key.strip()] = _value(text.strip())
+    return make_recipe(table)
+
+
+def make_recipe(table: Mapping[str, object]) -> Recipe:
+    """Build a recipe from plain values.
+
+    Raises:
+        RecipeError: a key is unknown (the nearest is named) or missing, or a value is not valid.
+    """
+    for key in table:
+        if key not in Recipe.__struct_fields__:
+            near = difflib.get_close_matches(key, Recipe.__struct_fields__, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(Recipe.__struct_fields__)}."
+            raise RecipeError(f"A recipe has no setting {key!r}: {hint}")
+    try:
+        recipe = msgspec.convert(table, Recipe)
+    except msgspec.ValidationError as error:
+        raise RecipeError(_explain(str(error))) from None
+    for key in ("learning_rate", "weight_decay"):
+        if not math.isfinite(getattr(recipe, key)):
+            raise RecipeError(f"{key} must be a finite number, not {getattr(recipe, key)}.")
+    if not (min(recipe.fractions) > 0 and abs(sum(recipe.fractions) - 1) <= 1e-6):
+        raise RecipeError(f"fractions must be three shares above 0 that sum to 1, not {list(recipe.fractions)}.")
+    try:
+        recipe.sha256()
+    except UnicodeEncodeError:  # An argument or a path in another encoding.
+        raise RecipeError("The recipe holds text that is not valid Unicode, which cannot be kept in a file.") from None
+    return recipe
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return the recipe as TOML that `load_recipe` reads back to the same."""
+    lines = []
+    for key, value in msgspec.to_builtins(recipe).items():
+        if value is not None:
+            # JSON's strings, numbers, booleans and arrays of numbers are TOML's, but for a bare DEL.
+            lines.append(f"{key} = {msgspec.json.encode(value).decode()}\n".replace("\x7f", "\\u007f"))
+    return "".join(lines)
+
+
+def _explain(error: str) -> str:
+    """Turn "Expected `int`, got `str` - at `$.epochs`" into a sentence, with the choices where they are few."""
+    what, _, where = error.partition(" - at `$.")
+    if not where:
+        return f"The recipe is not valid: {what}."
+    key = re.split(r"\W", where)[0]
+    choices = [repr(choice) for choice in get_args(get_type_hints(Recipe)[key]) if isinstance(choice, str)]
+    hint = f" Use {' or '.join(choices)}." if choices else ""
+    return f"The recipe's {key} is not valid: {what}.{hint}"
+
+
+def _read(name_or_file: str | Path) -> dict[str, object]:
+    if str(name_or_file) in shipped_recipes():
+        return tomllib.loads((resources.files("pyrite") / "recipes" / f"{name_or_file}.toml").read_text("utf-8"))
+    path = Path(name_or_file)
+    if path.suffix != ".toml":
+        raise RecipeError(
+            f"There is no recipe {str(name_or_file)!r}. There are {', '.join(shipped_recipes())}; "
+            "or give the path of a .toml file."
+        )
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(f"The recipe {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"The recipe {path} is not valid TOML: {error}.") from error
+
+
+def _value(text: str) -> object:
+    for attempt in (text, f"[{text}]" if "," in text else text):
+        try:
+            return tomllib.loads(f"value = {attempt}")["value"]
+        except tomllib.TOMLDecodeError:
+            continue
+    return text

@@ -1,0 +1,6 @@
+"""Scanning a corpus of any size on any number of workers, to the same table."""
+
+from pyrite.scanning.scan import scan
+from pyrite.scanning.task import ScanSettings
+
+__all__ = ["ScanSettings", "scan"]

@@ -1,0 +1,105 @@
+"""How a scan goes: a line on a terminal, lines of JSON in a file; and what it found, in a few lines."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from pyrite.errors import ScanError
+from pyrite.scanning.prevalence import Share
+from pyrite.scanning.scan import SHEET, Progress
+from pyrite.scanning.summary import Counts, Summary
+from pyrite.scanning.table import FOLDER
+
+_LISTED = 20  # partitions on a terminal
+_RATE = "{task.fields[rate]:,.0f} images/s · {task.fields[errors]:,} errors · {task.fields[flagged]:.1%} ai"
+
+
+class ScanDisplay:
+    """Shows and logs progress while a scan runs; a context."""
+
+    def __init__(self, console: Console, log: Path | None = None) -> None:
+        """Write a bar to a terminal, and nothing to anything else; and append to `log`."""
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f} shards"),
+            TimeRemainingColumn(),
+            TextColumn(_RATE),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._log = log
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "ScanDisplay":
+        if self._log:
+            try:
+                self._file = self._stack.enter_context(self._log.open("ab"))
+            except OSError as error:
+                raise ScanError(f"{self._log} cannot be written: {error.strerror}.") from error
+        self._stack.enter_context(self._bar)
+        self._task = self._bar.add_task("Listing and starting", total=0, rate=0.0, errors=0, flagged=0.0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show how far it is."""
+        self._bar.update(
+            self._task,
+            description="Judging",
+            completed=progress.shards,
+            total=progress.of_shards,
+            rate=progress.images_per_second,
+            errors=progress.errors,
+            flagged=progress.flagged / max(1, progress.images),
+        )
+        if self._log:
+            line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **msgspec.to_builtins(progress)}
+            self._file.write(msgspec.json.encode(line) + b"\n")
+            self._file.flush()
+
+
+def summary_lines(found: Summary, out: str) -> Iterator[str]:
+    """Yield what a scan found, line by line."""
+    yield _counts(found.total)
+    for title, counts in (("Not read", found.total.errors), ("Policy", found.total.actions)):
+        if counts:
+            yield f"{title}: {', '.join(f'{count:,} {name}' for name, count in counts.items())}"
+    if found.copies:
+        images, groups, changed = found.copies.images, found.copies.groups, found.copies.changed
+        yield f"Near copies: {images:,} images in {groups:,} groups; {changed:,} get another verdict by their group's"
+    if found.no_share:
+        yield f"Share of AI images: not known. {found.no_share}"
+    else:
+        yield f"Share of AI images: {_share(found.total.share)}"
+        parts = list(found.partitions.items())
+        for name, part in parts[:_LISTED] if len(parts) > 1 else ():
+            yield f"  {name}: {_share(part.share)}"
+        if len(parts) > _LISTED:
+            yield f"  and {len(parts) - _LISTED:,} more partitions, in summary.json"
+    yield f"Table: {out.rstrip('/')}/{FOLDER}"
+    yield f"Sample: {out.rstrip('/')}/{SHEET}"
+
+
+def _counts(part: Counts) -> str:
+    errors = sum(part.errors.values())
+    unread = f", {errors:,} could not be read" if errors else ""
+    return f"{part.images:,} images: {part.ai:,} ai, {part.real:,} real, {part.uncertain:,} uncertain{unread}"
+
+
+def _share(share: Share | None) -> str:
+    if share is None:
+        return "not known, since no image was in the bundle's scope"
+    return f"{share.value:.2%} ({share.low:.2%} to {share.high:.2%} at 95%), of {share.images:,} images"

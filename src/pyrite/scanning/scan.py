@@ -1,0 +1,239 @@
+"""`pyrite scan`: a source of any size to a table with each image once, however often it was interrupted."""
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+import msgspec
+
+from pyrite.bundle import DEFAULT, Bundle, load_bundle
+from pyrite.detector import Detector
+from pyrite.errors import ScanError, require
+from pyrite.provenance import JUDGING, installed_versions
+from pyrite.scanning.engines import run_here, run_on_ray
+from pyrite.scanning.listing import find_inputs, write_listing
+from pyrite.scanning.near_duplicates import write_copies
+from pyrite.scanning.remote import is_url, join, list_names, read, remove, remove_partial, write
+from pyrite.scanning.sample import make_sheet
+from pyrite.scanning.summary import Summary, summarize
+from pyrite.scanning.table import FOLDER
+from pyrite.scanning.task import Done, ScanSettings, Task, bundle_sha256, packages_differ
+from pyrite.scanning.worker import ATTEMPTS, LISTING
+from pyrite.writing import PARTIAL, locked
+
+MANIFEST = "manifest.json"
+SUMMARY = "summary.json"
+SHEET = "sample.html"
+_PART = re.compile(r"part-(\d{8,})\.parquet")
+
+
+class ScanManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a table of results is of; the content of `manifest.json`."""
+
+    format: Literal[1] = 1
+    source: str
+    bundle: str
+    bundle_version: str
+    bundle_sha256: str
+    settings: dict[str, object]
+    settings_sha256: str
+    shards: int
+    inputs: int
+    """Images and containers of images that were listed."""
+    listing_sha256: str
+    packages: dict[str, str]
+    """The versions of those that verdicts depend on."""
+    begun: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a scan is, each time that a shard is done."""
+
+    shards: int
+    """Done, with those of earlier runs."""
+    of_shards: int
+    images: int
+    """In this run, like what follows."""
+    errors: int
+    flagged: int
+    """With the verdict `ai`."""
+    seconds: float
+    images_per_second: float
+    seconds_left: float | None
+    """As the shards went so far; `None` before the first."""
+
+
+def scan(
+    source: str,
+    out: str | Path,
+    bundle: Bundle | str | Path = DEFAULT,
+    *,
+    settings: ScanSettings = ScanSettings(),
+    engine: Literal["ray", "local"] = "ray",
+    address: str | None = None,
+    workers: int | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Summary:
+    """Judge everything in a source, and write a table with a row for each image.
+
+    The source is listed once and cut into shards, each of which has a file of results that appears as a whole. So the
+    same call goes on where an earlier one was killed, and what it gives does not depend on the number of workers.
+
+    Args:
+        source: A folder, glob, tar, or Parquet or CSV table; a path, or a URL of anything that fsspec reads.
+        out: A folder or URL: a new one, or that of the same scan.
+        bundle: The bundle to judge with.
+        settings: What the results depend on.
+        engine: `ray`, or `local` for this process alone.
+        address: Of a Ray cluster; by default, Ray runs on this machine.
+        workers: How many judge at the same time; by default, as many as there are CPUs.
+        watch: Called whenever a shard is done.
+
+    Raises:
+        BundleError: The bundle cannot be used.
+        MissingExtraError: The extra `scale` is not installed.
+        ScanError: The source holds nothing, `out` is of another scan or cannot be written, or the engine fails.
+        PyriteError: A setting cannot be used.
+    """
+    require("scale", "fsspec", "pyarrow", *(("ray",) if engine == "ray" else ()))
+    out = str(out)
+    out = out if is_url(out) else str(Path(out).absolute())
+    loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    _check(settings, workers)
+    # Whatever is wrong with these is better said now than by a worker.
+    policy = Detector(loaded, max_fpr=settings.max_fpr, trust_anchors=settings.trust_anchors, threads=1).policy
+    with _claimed(out):
+        manifest = _begin(source, out, loaded, settings)
+        done = _done(out)
+        waiting = [shard for shard in range(manifest.shards) if shard not in done]
+        task = Task(out=out, bundle=loaded, settings=settings, packages=manifest.packages, run=uuid4().hex)
+        if waiting:
+            found = (
+                run_here(task, waiting)
+                if engine == "local"
+                else run_on_ray(task, waiting, address=address, workers=workers)
+            )
+            _follow(found, len(done), manifest.shards, watch)
+            if missing := manifest.shards - len(_done(out)):
+                raise ScanError(f"{missing:,} shards left no results in {out}. All workers must reach the same --out.")
+            remove(join(out, ATTEMPTS))
+            for folder in (out, join(out, FOLDER)):
+                remove_partial(folder)
+        copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
+        summary = summarize(out, manifest.shards, loaded, policy.max_fpr, copies)
+        write(join(out, SUMMARY), summary.to_json())
+        page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
+        write(join(out, SHEET), page.encode("utf-8", "replace"))
+    return summary
+
+
+@contextmanager
+def _claimed(out: str) -> Iterator[None]:
+    """Say so where files cannot be read or written, and hold a local folder against other scans.
+
+    It is made unless it is there, and removed if it stays empty.
+    """
+    try:
+        if is_url(out):
+            yield
+            return
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = ScanError(f"Another process is scanning to {out}. Wait for it, or choose another --out.")
+        with locked(folder, taken):
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # Something is in it, as a rule.
+                    folder.rmdir()
+    except OSError as error:
+        raise ScanError(f"{error.filename or out} cannot be read or written: {error.strerror or error}.") from error
+
+
+def _check(settings: ScanSettings, workers: int | None) -> None:
+    for name, value in (
+        ("workers", workers),
+        ("shard_size", settings.shard_size),
+        ("batch_size", settings.batch_size),
+        ("timeout", settings.timeout),
+    ):
+        if value is not None and not 0 < value < math.inf:
+            raise ScanError(f"{name} must be a number greater than 0, not {value:g}.")
+
+
+def _begin(source: str, out: str, bundle: Bundle, settings: ScanSettings) -> ScanManifest:
+    """Return the manifest of the scan in `out`: that of an earlier run, or one of a new listing."""
+    source = source if is_url(source) else str(Path(source).absolute())
+    bundle_hash, settings_hash = bundle_sha256(bundle), settings.fingerprint()
+    wanted = {"source": source, "bundle_sha256": bundle_hash, "settings_sha256": settings_hash}
+    names = set(list_names(out))
+    if MANIFEST in names:
+        manifest = _read_manifest(join(out, MANIFEST))
+        if other := [name for name, value in wanted.items() if getattr(manifest, name) != value]:
+            what = ", ".join(name.removesuffix("_sha256") for name in other)
+            raise ScanError(f"{out} holds a scan with another {what}. Choose another --out.")
+        if difference := packages_differ(manifest.packages):
+            raise ScanError(f"{out} holds a scan with {difference}. Install that, or choose another --out.")
+        return manifest
+    if foreign := sorted(name for name in names if name != LISTING and not name.startswith(PARTIAL)):
+        raise ScanError(f"{out} holds something else already ({foreign[0]}). Choose a new folder.")
+    listing = write_listing(find_inputs(source), join(out, LISTING), settings.shard_size)
+    manifest = ScanManifest(
+        source=source,
+        bundle=bundle.info.name,
+        bundle_version=bundle.info.version,
+        bundle_sha256=bundle_hash,
+        settings=msgspec.json.decode(msgspec.json.encode(settings)),
+        settings_sha256=settings_hash,
+        shards=listing.shards,
+        inputs=listing.inputs,
+        listing_sha256=listing.sha256,
+        packages=installed_versions(JUDGING),
+        begun=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    # Only now is the scan begun: without this file, the source is listed anew.
+    write(join(out, MANIFEST), msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+    return manifest
+
+
+def _read_manifest(name: str) -> ScanManifest:
+    try:
+        return msgspec.json.decode(read(name), type=ScanManifest)
+    except msgspec.DecodeError as error:
+        raise ScanError(f"{name} is not understood: {error}. Choose another --out.") from error
+
+
+def _done(out: str) -> set[int]:
+    found = (_PART.fullmatch(name) for name in list_names(join(out, FOLDER)))
+    return {int(match[1]) for match in found if match}
+
+
+def _follow(results: Iterator[Done], before: int, shards: int, watch: Callable[[Progress], None]) -> None:
+    """Pass on how far the scan is, and stop it where results cannot be written."""
+    began = time.monotonic()
+    images = errors = flagged = 0
+    for number, result in enumerate(results, start=1):
+        if result.problem:
+            raise ScanError(f"{result.problem}. What was done is kept; the same command goes on.")
+        images, errors, flagged = images + result.images, errors + result.errors, flagged + result.flagged
+        seconds = time.monotonic() - began
+        watch(
+            Progress(
+                shards=before + number,
+                of_shards=shards,
+                images=images,
+                errors=errors,
+                flagged=flagged,
+                seconds=seconds,
+                images_per_second=images / seconds if seconds else 0.0,
+                seconds_left=seconds / number * (shards - before - number),
+            )
+        )

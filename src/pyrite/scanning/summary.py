@@ -1,0 +1,97 @@
+"""What a finished scan found, read from its table."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from pyrite.bundle import Bundle
+from pyrite.scanning.near_duplicates import NearDuplicates
+from pyrite.scanning.prevalence import Rates, Share, estimate_share, read_rates
+from pyrite.scanning.table import read_table
+
+_COLUMNS = ("partition", "verdict", "pixels_say", "in_scope", "error_code", "action")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Counts of some images; those that could not be read have the verdict `uncertain` nowhere but in `errors`."""
+
+    images: int
+    ai: int
+    real: int
+    uncertain: int
+    errors: dict[str, int]
+    """By their code."""
+    actions: dict[str, int]
+    """By what becomes of the images; empty without a policy."""
+    share: Share | None
+    """The estimated share of AI images; `None` where it cannot be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a scan found; its fields are the JSON's."""
+
+    shards: int
+    total: Counts
+    partitions: dict[str, Counts]
+    rates: Rates | None
+    """What the shares are corrected for."""
+    no_share: str | None
+    """Why no share can be told; `None` where it can."""
+    copies: NearDuplicates | None
+    """`None` where they were not looked for."""
+
+    def to_json(self) -> bytes:
+        """Return it as indented JSON."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+
+def summarize(out: str, shards: int, bundle: Bundle, max_fpr: float, copies: NearDuplicates | None) -> Summary:
+    """Count what the table of a finished scan says, and estimate the shares of AI images."""
+    counts: Counter[tuple[Any, ...]] = Counter()
+    for table in read_table(out, range(shards), _COLUMNS):
+        groups = table.group_by(list(_COLUMNS)).aggregate([([], "count_all")])
+        for row in groups.to_pylist():
+            counts[tuple(row[name] for name in _COLUMNS)] += row["count_all"]
+    rates = read_rates(bundle, max_fpr)
+    known = rates if isinstance(rates, Rates) else None
+    by_partition: dict[str, Counter[tuple[Any, ...]]] = {}
+    for key, count in counts.items():
+        by_partition.setdefault(key[0], Counter())[key] += count
+    return Summary(
+        shards=shards,
+        total=_counts_of(counts, known),
+        partitions={name: _counts_of(by_partition[name], known) for name in sorted(by_partition)},
+        rates=known,
+        no_share=rates if isinstance(rates, str) else None,
+        copies=copies,
+    )
+
+
+def _counts_of(counts: Counter[tuple[Any, ...]], rates: Rates | None) -> Counts:
+    verdicts: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
+    actions: Counter[str] = Counter()
+    judged = flagged = 0
+    for (_, verdict, pixels, in_scope, error, action), count in counts.items():
+        if error is None:
+            verdicts[verdict] += count
+        else:
+            errors[error] += count
+        if action is not None:
+            actions[action] += count
+        if in_scope:
+            judged += count
+            flagged += count if pixels == "ai" else 0
+    return Counts(
+        images=sum(counts.values()),
+        ai=verdicts["ai"],
+        real=verdicts["real"],
+        uncertain=verdicts["uncertain"],
+        errors=dict(sorted(errors.items())),
+        actions=dict(sorted(actions.items())),
+        share=estimate_share(flagged, judged, rates) if rates else None,
+    )

@@ -1,0 +1,249 @@
+"""What goes around every request: its id, the headers of the answer, the count of it, and who may ask how often."""
+
+import itertools
+import logging
+import re
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from http import HTTPStatus
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any
+
+from pyrite.errors import SettingsError
+from pyrite.serving.keys import known_key, presented_key
+from pyrite.serving.refusal import JSON, Refusal, error_body
+from pyrite.serving.service import Service
+from pyrite.serving.settings import ServerSettings, is_loopback
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/docs")
+"""Paths that need no key, like those under /static/: they tell nothing of anyone's images."""
+
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    b"content-security-policy": _CSP.encode(),
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"permissions-policy": b"camera=(self), geolocation=(), microphone=()",
+}
+_OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_ROUTES = (*OPEN, "/v1/detect", "/v1/explain", "/v1/model", "/v1/limits", "/metrics")
+_UPLOADING = ("/v1/detect", "/v1/explain")
+_METHODS = ("GET", "POST", "HEAD", "OPTIONS")
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# Random for each server and a number for each request: asking for random bytes each time takes as long as parsing one.
+_START = secrets.token_hex(6)
+_numbers = itertools.count()
+GONE = 499
+"""As nginx counts a client that did not wait."""
+_log = logging.getLogger("pyrite.serving")
+
+
+class Frame:
+    """The outermost layer. Nothing leaves without an id, the headers and a count; an error of ours is a plain 500."""
+
+    def __init__(self, app: "ASGIApp", service: Service) -> None:
+        """Take the application inside, and whose metrics count."""
+        self._app, self._service, self._metrics = app, service, service.metrics
+
+    def turn_away(
+        self, method: bytes, path: bytes, headers: Sequence[tuple[bytes, bytes]], requests: int
+    ) -> bytes | None:
+        """Return the whole answer to images that there is no room for; `None` to what may come in.
+
+        It takes a fraction of the time of what comes in, which a server with too much to do needs for the others.
+
+        Args:
+            method: Of the request.
+            path: Of it.
+            headers: Of it, with their names in lower case.
+            requests: How many are in already.
+        """
+        # Pages of other origins could not read it.
+        if method != b"POST" or path != b"/v1/detect" or self._service.settings.origins:
+            return None
+        lacking = self._service.lacking(requests)
+        if lacking is None:
+            return None
+        refusal = lacking.refusal
+        self._metrics.rejection(refusal.code)
+        self._metrics.request(path.decode(), method.decode(), refusal.status, 0.0)
+        return whole_answer(refusal, headers)
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = _request_id(scope["headers"])
+        scope.setdefault("state", {})["request_id"] = request_id
+        scope["app"] = self  # Without which routes answer what they do not have in plain text, instead of raising it.
+        status = 0
+
+        async def framed(message: "Message") -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = list(message.get("headers", ()))
+                has = {name for name, _ in headers}
+                headers += [(name, value) for name, value in _HEADERS.items() if name not in has]
+                if b"cache-control" not in has:
+                    # The page's parts may be kept, if they are asked for whether they changed.
+                    static = scope["path"].startswith("/static/")
+                    headers.append((b"cache-control", b"no-cache" if static else b"no-store"))
+                message = {**message, "headers": [*headers, (b"x-request-id", request_id.encode())]}
+            await send(message)
+
+        try:
+            # Whatever can be got has a head, and the server sends no more than that of an answer to HEAD.
+            await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, framed)
+        except Refusal as refusal:
+            self._metrics.rejection(refusal.code)
+            await refuse(refusal, request_id, framed)
+        except Exception:
+            _log.exception("Request %s failed", request_id)
+            if not status:
+                failure = Refusal(500, "internal_server_error", "Something failed here. It is in the server's log.")
+                self._metrics.rejection(failure.code)
+                await refuse(failure, request_id, framed)
+        finally:
+            path = scope["path"]
+            route = path if path in _ROUTES else "/static" if path.startswith("/static/") else "other"
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.request(route, method, status or GONE, time.perf_counter() - began)
+
+
+class Gate:
+    """Who may come in: by key, by rate, and while there is room."""
+
+    def __init__(self, app: "ASGIApp", service: Service) -> None:
+        """Take the application inside, and whose settings decide.
+
+        Raises:
+            SettingsError: The rate limit cannot be understood.
+        """
+        self._app, self._service = app, service
+        self._rate = _Rate(service.settings) if service.settings.rate_limit else None
+        settings = service.settings
+        self._hosts = frozenset(settings.hosts or ((*_OWN_NAMES, settings.host) if is_loopback(settings.host) else ()))
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Let one request in, or answer it here."""
+        with ExitStack() as held:
+            if scope["type"] == "http":
+                try:
+                    self._check(scope)
+                    if scope["method"] == "POST" and scope["path"] in _UPLOADING:
+                        held.enter_context(self._service.uploads.take())
+                except Refusal as refusal:
+                    self._service.metrics.rejection(refusal.code)
+                    await refuse(refusal, scope["state"]["request_id"], send)
+                    return
+            await self._app(scope, receive, send)
+
+    def _check(self, scope: "Scope") -> None:
+        path, settings = scope["path"], self._service.settings
+        if path in OPEN or path.startswith("/static/"):
+            return
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        if self._hosts and host and re.sub(r":\d*$", "", host) not in self._hosts:
+            # Else any page could have its own name lead here, and read what it gets.
+            sentence = f"This server does not answer for {host!r}, which its setting hosts can change."
+            raise Refusal(421, "misdirected_request", sentence)
+        if scope["method"] == "POST" and not _is_own(headers, host, settings.origins):
+            sentence = "Pages of other origins may not ask this server, which its setting origins can change."
+            raise Refusal(403, "cross_origin", sentence)
+        who = scope["client"][0] if scope.get("client") else "unknown"
+        if settings.api_keys:
+            key = known_key(presented_key(scope["headers"]) or "", settings.api_keys)
+            if key is None:
+                sentence = "This needs an API key, as Authorization: Bearer KEY or X-API-Key: KEY."
+                raise Refusal(401, "unauthorized", sentence, {"WWW-Authenticate": "Bearer"})
+            who = key
+        if self._rate and path.startswith("/v1/"):
+            self._rate.check(_network(who))
+        if path == "/v1/detect":
+            self._service.places.check()
+
+
+def _is_own(headers: Mapping[bytes, bytes], host: str, origins: Sequence[str]) -> bool:
+    """Say whether a request comes from a page of this server or an allowed one, or from no page at all.
+
+    By what browsers send, as Go's `http.CrossOriginProtection` does.
+    """
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    site = headers.get(b"sec-fetch-site")
+    if origin in origins:
+        return True
+    return site in (b"same-origin", b"none") if site else not origin or origin.partition("://")[2] == host
+
+
+class _Rate:
+    def __init__(self, settings: ServerSettings) -> None:
+        from limits import parse
+        from limits.storage import MemoryStorage
+        from limits.strategies import FixedWindowRateLimiter
+
+        try:
+            self._limit: RateLimitItem = parse(settings.rate_limit or "")
+        except ValueError:
+            sentence = f"The setting rate_limit is not valid: {settings.rate_limit!r} is not like 600/minute."
+            raise SettingsError(sentence) from None
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    def check(self, who: str) -> None:
+        if not self._limiter.hit(self._limit, who):
+            left = self._limiter.get_window_stats(self._limit, who).reset_time - time.time()
+            sentence = f"More than {self._limit} requests came from here. Try again later."
+            raise Refusal(429, "too_many_requests", sentence, {"Retry-After": str(max(1, round(left + 0.5)))})
+
+
+def _network(who: str) -> str:
+    """Return a key as it is, and an address of IPv6 as its network: whoever has one has all of them."""
+    try:
+        address = ip_address(who)
+    except ValueError:
+        return who
+    return str(ip_network((who, 64), strict=False)) if address.version == 6 and not address.ipv4_mapped else who
+
+
+async def refuse(refusal: Refusal, request_id: str, send: "Send") -> None:
+    """Answer with an error."""
+    head, body = _told(refusal, request_id)
+    await send({"type": "http.response.start", "status": refusal.status, "headers": list(head.items())})
+    await send({"type": "http.response.body", "body": body})
+
+
+def whole_answer(refusal: Refusal, headers: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
+    """Return the answer to a request with these headers, or to what is no request, byte by byte."""
+    request_id = _request_id(headers)
+    head, body = _told(refusal, request_id)
+    head |= {**_HEADERS, b"cache-control": b"no-store", b"x-request-id": request_id.encode()}
+    lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}".encode()]
+    return b"\r\n".join([*lines, *(name + b": " + value for name, value in head.items()), b"", body])
+
+
+def _told(refusal: Refusal, request_id: str) -> tuple[dict[bytes, bytes], bytes]:
+    """Return an error's own headers and its body."""
+    body = error_body(refusal.code, refusal.message, request_id)
+    headers = {"Content-Type": JSON, "Content-Length": str(len(body)), **refusal.headers}
+    return {name.lower().encode(): value.encode("latin-1") for name, value in headers.items()}, body
+
+
+def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """Return the id that a proxy gave the request, or a new one."""
+    given: Any = next((value for name, value in headers if name == b"x-request-id"), b"")
+    return given.decode() if _ID.fullmatch(given) else f"{_START}{next(_numbers):08x}"

@@ -1,0 +1,228 @@
+"""`train`: from a dataset and a recipe to a bundle and its report, in a folder that can be resumed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrite.bundle import BundleInfo, DataInfo, TrainingInfo
+from pyrite.bundle.calibration import fit_calibration
+from pyrite.datasets import Dataset, Decoded, remember
+from pyrite.decision import Policy, Scope
+from pyrite.errors import TrainingError, require
+from pyrite.evaluation import Report
+from pyrite.provenance import current_command, package_versions, source_commit
+from pyrite.publishing.calibrate import score
+from pyrite.publishing.preparation import PreparedDataset, Stage, prepare_dataset
+from pyrite.publishing.publish import publish, written
+from pyrite.recipe import Recipe, dump_recipe, load_recipe
+from pyrite.runtime import Session
+from pyrite.sources import encodable
+from pyrite.training.architectures import build_model, in_float32
+from pyrite.training.batches import batch_size
+from pyrite.training.checkpoint import State
+from pyrite.training.curves import write_history, write_tensorboard
+from pyrite.training.distributed import Team, read_place
+from pyrite.training.export import check_parity, export_onnx
+from pyrite.training.loop import Examples, Step, fit
+from pyrite.writing import PARTIAL, locked, whole_file
+
+_PROVENANCE = "provenance.json"
+
+
+Watch = Callable[[Stage | Step | State], None]
+
+
+class _Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a run began; kept when it is resumed."""
+
+    command: str
+    commit: str | None
+    packages: dict[str, str]
+
+
+def train(
+    data: Dataset | str | Path,
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    watch: Watch = lambda event: None,
+) -> Report | None:
+    """Train a detector, export it as a bundle, and measure that on the test split.
+
+    `out` will hold `bundle/` and `report/`, and of the run itself `recipe.toml`, `provenance.json`,
+    `history.csv`, `tensorboard/` and `checkpoint.npz`.
+
+    Where the environment variable `TF_CONFIG` names several machines, this is one of them, and has to be called on all
+    in the same way. Only the first writes, and returns the report; the others return `None` once training is done.
+
+    Args:
+        data: the images, or where they lie.
+        recipe: how to train, or where that is written.
+        out: a folder that does not exist yet or is empty, unless `resume`.
+        resume: go on with the run in `out`, which must have begun with the same recipe and data.
+        watch: called with every step, epoch and stage.
+
+    Raises:
+        Interrupted: on SIGINT or SIGTERM, after saving.
+        PyriteError: the data, the recipe or the folder cannot be used, or training failed.
+    """
+    require("train", "keras", "sklearn", "matplotlib", "tensorboard")
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    data = data if isinstance(data, Dataset) else Dataset.open(data)
+    out = Path(out)
+    place = read_place()
+    if place.is_chief:
+        _check(out, recipe, resume)
+    # All that may be refused comes before the folder, so that a mistake leaves nothing behind.
+    team = None
+    if place.size > 1:
+        watch(Stage("Waiting for the other machines"))
+        team = Team(place)
+    watch(Stage("Building the network"))
+    model = build_model(recipe)
+    material = prepare_dataset(data, recipe, watch)
+
+    def observe(event: Step | State) -> None:
+        if isinstance(event, State) and place.is_chief:
+            with written(out):
+                write_history(out / "history.csv", event.history)
+                write_tensorboard(out / "tensorboard", event.history)
+        watch(event)
+
+    dataset, decoded, parts = material.dataset, material.decoded, material.parts
+    examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation)
+    start = State(data_sha256=material.sha256)
+    if team:
+        model = _join(team, model, recipe, material)
+    if not place.is_chief:
+        fit(model, examples, recipe, start, out / "checkpoint.npz", observe, team)
+        return None
+    with _claimed(out, recipe, resume) as provenance:
+        state = fit(model, examples, recipe, start, out / "checkpoint.npz", observe, team)
+        model = in_float32(model, recipe)
+
+        watch(Stage("Exporting"))
+        onnx = export_onnx(model)
+        session = Session(onnx)
+        parity = check_parity(model, session, decoded.pixels, parts.validation)
+        logits = score(session, decoded.pixels, parts.validation)
+        info = BundleInfo(
+            name=recipe.name,
+            version="1",
+            licence=recipe.licence,
+            preprocess=material.preprocess,
+            scope=_scope(decoded, np.concatenate([parts.train, parts.validation]), dataset.name),
+            calibration=fit_calibration(logits, dataset.labels[parts.validation], seed=recipe.seed),
+            policy=Policy(max_fpr=recipe.max_fpr, max_fnr=recipe.max_fnr),
+            training=TrainingInfo(
+                recipe=recipe.name,
+                recipe_sha256=recipe.sha256(),
+                data=DataInfo(
+                    name=dataset.name,
+                    sha256=material.sha256,
+                    fingerprint=dataset.fingerprint,
+                    protocol=recipe.protocol,
+                    fractions=recipe.fractions,
+                    train=len(parts.train),
+                    validation=len(parts.validation),
+                    test=len(parts.test),
+                ),
+                seed=recipe.seed,
+                command=provenance.command,
+                commit=provenance.commit,
+                packages=provenance.packages,
+                epochs=state.epoch,
+                parity=parity,
+            ),
+        )
+        files = {
+            "model.onnx": onnx,
+            "recipe.toml": dump_recipe(recipe).encode(),
+            "trained_on.bin": remember([decoded.hashes[i] for i in (*parts.train, *parts.validation)]),
+        }
+        return publish(
+            out,
+            info,
+            files,
+            material,
+            [msgspec.to_builtins(row) for row in state.history],
+            watch=watch,
+        )
+
+
+def _join(team: Team, model: Any, recipe: Recipe, material: PreparedDataset) -> Any:
+    """Return the model for training in a team, if all of it mean the same run."""
+    batch, parts = batch_size(len(material.parts.train), recipe), material.parts
+    team.check_alike(
+        {
+            "version of Pyrite": version("pyrite"),
+            "recipe": recipe.sha256(),
+            # In this order, since images are chosen by their number.
+            "data": repr((material.sha256, material.decoded.hashes, parts.train.tolist(), parts.validation.tolist())),
+        }
+    )
+    if (least := min(batch, len(parts.validation))) < team.place.size:
+        raise TrainingError(
+            f"A batch, or the validation split, has {least} images, too few for {team.place.size} machines."
+        )
+    return team.prepare(model, batch)
+
+
+def _check(out: Path, recipe: Recipe, resume: bool) -> None:
+    """Refuse a folder that holds something, or on resuming anything but an unfinished run of this recipe."""
+    if not resume:
+        # A run that was killed as it began left no more than this.
+        if out.exists() and (not out.is_dir() or any(not _is_beginning(entry.name) for entry in out.iterdir())):
+            raise TrainingError(f"{out} is there already. Go on with it with --resume, or choose another --out.")
+        return
+    saved = out / "recipe.toml"
+    if not saved.is_file():
+        raise TrainingError(f"{out} holds no run that could be resumed. Leave --resume out to start one.")
+    if (out / "bundle").exists():
+        raise TrainingError(f"The run in {out} is complete: its bundle is {out / 'bundle'}.")
+    before, now = (msgspec.to_builtins(r) for r in (load_recipe(saved), recipe))
+    changed = [f"{key} was {before[key]!r} and is {now[key]!r}" for key in now if now[key] != before[key]]
+    if changed:
+        raise TrainingError(f"{out} was started with another recipe: {'; '.join(changed)}.")
+
+
+def _is_beginning(name: str) -> bool:
+    """Say whether a run has a file of this name before it is one."""
+    return name == _PROVENANCE or name.startswith(PARTIAL)
+
+
+@contextmanager
+def _claimed(out: Path, recipe: Recipe, resume: bool) -> Iterator[_Provenance]:
+    """Make the run's folder or take it up again, and hold it against other processes meanwhile."""
+    with written(out):
+        out.mkdir(parents=True, exist_ok=True)
+    taken = TrainingError(f"Another process is training in {out}. Wait for it, or choose another --out.")
+    with locked(out, taken):
+        _check(out, recipe, resume)  # Again, since another process may have been here.
+        began = out / _PROVENANCE
+        if not resume:
+            provenance = _Provenance(encodable(current_command()), source_commit(), package_versions())
+            with written(out):
+                began.write_bytes(msgspec.json.encode(provenance))
+                # The recipe makes it a run, so it comes last and whole.
+                with whole_file(out / "recipe.toml") as draft:
+                    draft.write_text(dump_recipe(recipe), "utf-8")
+        else:
+            try:
+                provenance = msgspec.json.decode(began.read_bytes(), type=_Provenance)
+            except (OSError, msgspec.DecodeError) as error:
+                raise TrainingError(f"{began} cannot be read: {error}. Start again in a new folder.") from error
+        yield provenance
+
+
+def _scope(decoded: Decoded, learnt_from: NDArray[np.intp], name: str) -> Scope:
+    shortest, longest = (int(value) for value in (decoded.sides[learnt_from].min(), decoded.sides[learnt_from].max()))
+    size = f"{shortest} pixels" if shortest == longest else f"{shortest} to {longest} pixels"
+    return Scope(min_side=shortest, max_side=longest, description=f"Images like those of {name}, {size} a side.")

@@ -1,0 +1,202 @@
+import io
+import re
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+import pyrite
+from pyrite.auditing import Audit, audit
+from pyrite.auditing.summary import summarize_audit
+from pyrite.errors import DatasetError, EvaluationError
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def paint(path: Path, seed: int, **options: object) -> None:
+    random = np.random.default_rng(seed)
+    coarse = random.normal(128, 30, (8, 8, 3)).repeat(4, axis=0).repeat(4, axis=1)
+    pixels = (coarse + random.normal(0, 12, (32, 32, 1))).clip(0, 255).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """30 images of each class for training and 5 for testing, all different, PNG and alike in kind."""
+    root = tmp_path / "data"
+    for label, name in enumerate(("REAL", "FAKE")):
+        for i in range(30):
+            paint(root / "train" / name / f"{i:02}.png", 100 * label + i)
+        for i in range(5):
+            paint(root / "test" / name / f"{i:02}.png", 1000 + 100 * label + i)
+    return root
+
+
+def test_clean_data_gets_a_clean_bill(folder: Path) -> None:
+    found = audit(folder)
+    assert (found.images, found.real, found.ai) == (70, 35, 35)
+    assert found.splits == {"test": 10, "train": 60}
+    assert found.identical.pairs == found.near.pairs == 0
+    assert found.identical.leaked == found.near.leaked == {"test": 0}
+    assert found.floor.best is not None
+    assert found.spectra is not None
+    assert pyrite.audit is audit
+
+
+def test_copies_are_counted_by_label_and_split(folder: Path) -> None:
+    def copy(source: str, target: str) -> None:
+        (folder / target).write_bytes((folder / source).read_bytes())
+
+    copy("train/FAKE/00.png", "test/FAKE/00.png")
+    copy("train/FAKE/00.png", "train/FAKE/01.png")
+    copy("train/REAL/02.png", "train/FAKE/02.png")
+    paint(folder / "test" / "REAL" / "03.jpg", 3, quality=90, subsampling=0)
+    found = audit(folder)
+    one, two, three = (found.identical.real, found.identical.ai, found.identical.both)
+    assert (found.identical.pairs, one, two, three, found.identical.between) == (4, 0, 3, 1, 2)
+    assert {frozenset(group) for group in found.identical_files} == {
+        frozenset({"test/FAKE/00.png", "train/FAKE/00.png", "train/FAKE/01.png"}),
+        frozenset({"train/FAKE/02.png", "train/REAL/02.png"}),
+    }
+    [pair] = found.near_pairs
+    assert (pair.first, pair.second) == ("test/REAL/03.jpg", "train/REAL/03.png")
+    assert (found.near.pairs, found.near.real, found.near.between) == (1, 1, 1)
+    assert (found.identical.leaked, found.near.leaked) == ({"test": 1}, {"test": 2})
+    assert found.advice[0].startswith("1 pair of identical files stands under both labels")
+    assert any(sentence.startswith("1 of the 11 test images stands in an earlier split") for sentence in found.advice)
+    assert any(sentence.startswith("1 more test image has a near copy") for sentence in found.advice)
+
+
+def test_a_leak_is_no_chain_of_copies_and_needs_two_splits(tmp_path: Path) -> None:
+    random = np.random.default_rng(9)
+    paint(tmp_path / "data" / "test" / "REAL" / "middle.png", 5)
+    middle = np.asarray(Image.open(tmp_path / "data" / "test" / "REAL" / "middle.png"))
+    # Either is near the one in the middle, and not near the other.
+    for path in ("train/REAL/left.png", "test/REAL/right.png"):
+        noise = random.normal(0, 8, (8, 4, 8, 4, 3))
+        (tmp_path / "data" / path).parent.mkdir(parents=True, exist_ok=True)
+        pixels = middle + (noise - noise.mean(axis=(1, 3), keepdims=True)).reshape(32, 32, 3)
+        Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8)).save(tmp_path / "data" / path)
+    for path in ("train/FAKE/a.png", "more/FAKE/a.png", "more/FAKE/b.png", "test/FAKE/c.png"):
+        paint(tmp_path / "data" / path, 7)
+    paint(tmp_path / "data" / "test" / "FAKE" / "d.jpg", 7, quality=90, subsampling=0)
+    found = audit(tmp_path / "data")
+    assert {frozenset((pair.first, pair.second)) for pair in found.near_pairs} == {
+        frozenset({"test/REAL/middle.png", "train/REAL/left.png"}),
+        frozenset({"test/REAL/middle.png", "test/REAL/right.png"}),
+        # One stands for all, and what it stands for is in training.
+        frozenset({"test/FAKE/d.jpg", "more/FAKE/a.png"}),
+    }
+    assert (found.identical.pairs, found.identical.between, found.near.between) == (6, 1, 1)
+    assert (found.identical.leaked, found.near.leaked) == ({"test": 1}, {"test": 3})
+
+
+def test_the_page_shows_every_kind_of_pair(folder: Path, tmp_path: Path) -> None:
+    # The first and the last of these have the same label, and the one between them another.
+    for path in ("test/FAKE/x.png", "test/REAL/x.png", "train/FAKE/x.png"):
+        paint(folder / path, 50)
+    for i in range(20):
+        paint(folder / "train" / "FAKE" / f"leak{i}.png", 100 + i, compress_level=0)
+        (folder / "test" / "FAKE" / f"leak{i}.png").write_bytes((folder / f"train/FAKE/leak{i}.png").read_bytes())
+        (folder / "train" / "REAL" / f"twin{i}.png").write_bytes((folder / f"train/REAL/{i:02}.png").read_bytes())
+    found = audit(folder, out=tmp_path / "out")
+    assert (found.identical.pairs, found.identical.both) == (43, 2)
+    page = (tmp_path / "out" / "audit.html").read_text()
+    identical = page[page.index("<h3>Identical files") :].split("</ul>")[0]
+    assert identical.count("<li>") == 12
+    assert identical.index("test/REAL/x.png") < identical.index("/leak") < identical.index("/twin")
+    assert identical.count("<small>train/REAL/twin") == 4
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "audit.html").mkdir(parents=True)
+    with pytest.raises(EvaluationError, match=r"audit\.html cannot be written"):
+        audit(folder, out=tmp_path / "out")
+
+
+def test_a_name_like_markup_is_printed_as_it_is(folder: Path) -> None:
+    folder = folder.rename(folder.with_name("data[bold]"))
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summarize_audit(audit(folder)))
+    assert "data[bold]: 70 images" in console.file.getvalue()
+
+
+def test_a_shortcut_in_the_files_is_named(folder: Path) -> None:
+    for path in folder.rglob("FAKE/*.png"):
+        Image.open(path).save(path.with_suffix(".jpg"), quality=95, subsampling=0)
+        path.unlink()
+    found = audit(folder)
+    assert found.floor.best is not None
+    assert found.floor.best.auroc.value > 0.99
+    assert any("The files alone tell the classes apart (AUROC 1.000; in AI images" in said for said in found.advice)
+    assert any(sentence.startswith("The shortcut floor is an AUROC of 1.000") for sentence in found.advice)
+
+
+def test_the_page_and_the_json_hold_all_of_it(folder: Path, tmp_path: Path) -> None:
+    hostile = folder / "train" / "REAL" / "<script>alert(1)<x>.png"
+    paint(hostile, 0)
+    (folder / "test" / "FAKE" / "<b>.png").write_bytes(b"no image")
+    stages: list[str] = []
+    out = tmp_path / "deep" / "out"
+    found = audit(folder, out=out, watch=lambda stage, done, total: stages.append(stage))
+    assert sorted(path.name for path in out.iterdir()) == ["audit.html", "audit.json"]
+    data = (out / "audit.json").read_bytes()
+    assert msgspec.json.decode(data, type=Audit) == found
+    assert b"NaN" not in data
+    page = (out / "audit.html").read_text()
+    assert page.count("data:image/png") == 2
+    assert "<script" not in page
+    assert "<b>.png" not in page
+    assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org)", page)
+    for words in ("What to do", "The shortcut floor", "ImageSpectra of both classes", "UnreadableFile files"):
+        assert words in page
+    assert list(dict.fromkeys(stages)) == [
+        "Decoding", "Looking for near copies", "Measuring shortcuts", "Validating shortcuts", "Writing the page",
+    ]  # fmt: skip
+
+
+def test_unreadable_files_are_listed_and_count_nowhere(folder: Path) -> None:
+    for name in ("a", "b"):
+        (folder / "test" / "REAL" / f"{name}.png").write_bytes(b"the same")
+    found = audit(folder)
+    assert [(file.path, file.code) for file in found.unreadable] == [
+        ("test/REAL/a.png", "unsupported_format"), ("test/REAL/b.png", "unsupported_format"),
+    ]  # fmt: skip
+    assert (found.images, found.identical.pairs) == (70, 0)
+    assert any("2 files cannot be read" in sentence for sentence in found.advice)
+
+
+def test_few_images_or_one_class_leave_the_floor_out(tmp_path: Path) -> None:
+    for i in range(3):
+        paint(tmp_path / "few" / "real" / f"{i}.png", i)
+    (tmp_path / "few" / "fake").mkdir()
+    (tmp_path / "few" / "fake" / "0.png").write_bytes(b"")
+    found = audit(tmp_path / "few", out=tmp_path / "out")
+    assert (found.real, found.ai, found.floor.best, found.spectra) == (3, 0, None, None)
+    assert any(sentence.startswith("Shortcuts: not measured: it takes 20") for sentence in found.advice)
+    assert "here are 3 real and 0 AI." in (tmp_path / "out" / "audit.html").read_text()
+
+
+def test_nothing_to_audit_is_one_sentence(tmp_path: Path) -> None:
+    for name in ("real", "fake"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "0.png").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"None of the 2 files of data .* fake/0\.png: The file is empty"):
+        audit(tmp_path / "data")
+    (tmp_path / "file").touch()
+    with pytest.raises(EvaluationError, match="cannot hold a report"):
+        audit(tmp_path / "data", out=tmp_path / "file")
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "unseen32.zip").exists(), reason="../shared/data/unseen32.zip is not here")
+def test_real_images_of_other_generators() -> None:
+    found = audit(SHARED / "unseen32.zip")
+    assert (found.real, found.ai) == (629, 691)
+    assert found.floor.best is not None
+    assert 0.5 < found.floor.best.auroc.low < found.floor.best.auroc.high < 1

@@ -1,0 +1,154 @@
+"""A bundle in int8: what it keeps, what it costs, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from pyrite.bundle import Bundle, load_bundle
+from pyrite.datasets import Dataset, make_toy
+from pyrite.detector import Detector
+from pyrite.errors import BundleError, TrainingError
+from pyrite.publishing import publish as publishing
+from pyrite.publishing import quantize
+from pyrite.publishing.golden import replay_golden
+from pyrite.publishing.quantize import quantize_onnx
+from pyrite.recipe import load_recipe, make_recipe
+from pyrite.runtime import Session
+from pyrite.training import train
+from pyrite.training.architectures import build_model
+from pyrite.training.export import export_onnx
+from runs import Run
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (256, 32, 32, 3), np.uint8)
+
+pytestmark = [
+    # ONNX Runtime's own tools, which only this uses.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:onnxruntime.*"),
+]
+
+
+@pytest.fixture(scope="module")
+def quantised(unbroken: Run, toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    out = tmp_path_factory.mktemp("int8") / "run"
+    report = quantize(unbroken.out / "bundle", toy, out)
+    assert (out / "report" / "report.html").is_file()
+    bundle = load_bundle(out / "bundle")
+    assert bundle.files["report.json"] == report.to_json()
+    return bundle
+
+
+def test_the_bundle_says_what_was_done(quantised: Bundle, unbroken: Run) -> None:
+    before = load_bundle(unbroken.out / "bundle")
+    told = quantised.info.quantization
+    assert told is not None
+    assert told.images == before.info.training.data.train  # type: ignore[union-attr]
+    assert abs(told.int8_accuracy - told.float_accuracy) <= 0.1
+    assert quantised.info.training == before.info.training
+    for name in ("recipe.toml", "trained_on.bin"):
+        assert quantised.files[name] == before.files[name]
+    assert quantised.info.calibration != before.info.calibration
+    assert replay_golden(quantised).passed
+
+
+def test_its_scores_are_near_those_of_the_float_bundle(quantised: Bundle, unbroken: Run, toy: Path) -> None:
+    dataset = Dataset.open(toy)
+    images = [dataset.read(i) for i in range(0, len(dataset), 4)]
+    before, after = (
+        np.array([d.probability for d in Detector(bundle).detect_many(images)], np.float64)
+        for bundle in (unbroken.out / "bundle", quantised)
+    )
+    assert np.corrcoef(before, after)[0, 1] > 0.98
+
+
+def test_a_quantised_bundle_is_not_quantised_again(quantised: Bundle, toy: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="quantised already"):
+        quantize(quantised, toy, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_data_is_refused(unbroken: Run, tmp_path: Path) -> None:
+    make_toy(tmp_path / "other", count=160, seed=7)
+    with pytest.raises(TrainingError, match="was trained on other data than other"):
+        quantize(unbroken.out / "bundle", tmp_path / "other", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_of_unknown_origin_is_refused(bundle: Bundle, toy: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="does not say what it was trained on"):
+        quantize(bundle, toy, tmp_path / "out")
+
+
+def test_a_folder_that_holds_something_is_left_alone(unbroken: Run, toy: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(TrainingError, match="is there already"):
+        quantize(unbroken.out / "bundle", toy, tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_fails_leaves_nothing_and_can_be_done_again(
+    unbroken: Run, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise BundleError("The disk is full.")
+
+    out = tmp_path / "out"
+    out.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "save_bundle", full)
+        with pytest.raises(BundleError, match="full"):
+            quantize(unbroken.out / "bundle", toy, out)
+    assert [*tmp_path.iterdir()] == [out]
+    assert not any(out.iterdir())
+    quantize(unbroken.out / "bundle", toy, out)
+    assert [*tmp_path.iterdir()] == [out]
+    assert {entry.name for entry in out.iterdir()} == {"bundle", "report"}
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"name =", b'name = "a"\narchitecture = "tiny"\nepoch = 3\n'])
+def test_a_recipe_that_is_not_understood_is_told(content: bytes, unbroken: Run, toy: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(unbroken.out / "bundle")
+    with pytest.raises(TrainingError, match=r"^recipe\.toml in the bundle tiny is not understood: "):
+        quantize(Bundle(bundle.info, {**bundle.files, "recipe.toml": content}), toy, tmp_path / "out")
+
+
+def test_the_compact_network_takes_bytes_and_keeps_its_last_layer_exact() -> None:
+    onnx_model = export_onnx(build_model(make_recipe({"name": "a", "architecture": "compact"})))
+    content = quantize_onnx(onnx_model, IMAGES[:64])
+    assert len(content) < 0.3 * len(onnx_model)
+    kinds = [node.op_type for node in onnx.load_from_string(content).graph.node if node.op_type != "DequantizeLinear"]
+    # No cast, scaling or quantisation before the first convolution, and none after the last.
+    assert kinds[:2] == ["Transpose", "Conv"]
+    assert kinds[-3:] == ["AveragePool", "Reshape", "Gemm"]
+    before, after = (Session(model).logits(IMAGES) for model in (onnx_model, content))
+    assert np.abs(before - after).max() < 0.1
+    assert len(np.unique(after)) > 200
+
+
+def test_another_first_layer_is_quantised_as_it_is(model: bytes) -> None:
+    before, after = (Session(content).logits(IMAGES) for content in (model, quantize_onnx(model, IMAGES)))
+    np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+def test_the_card_tells_what_it_cost_and_how_it_fares_on_degraded_images(tmp_path: Path) -> None:
+    make_toy(tmp_path / "toy", count=300)
+    recipe = load_recipe("tiny", ["epochs=6", "batch_size=8", "degrade=0.2", "protocol=official"])
+    train(tmp_path / "toy", recipe, tmp_path / "run")
+    report = quantize(tmp_path / "run" / "bundle", tmp_path / "toy", tmp_path / "int8")
+    assert report.robustness is not None
+    card = load_bundle(tmp_path / "int8" / "bundle").read("card.md").decode()
+    for words in (
+        "- Brought to int8 by the ranges of ",
+        "Read these beside the floor: ",
+        "## Verdicts at an error budget of 5%\n",
+        "| 2% | ",
+        f"| jpeg 90 | {report.robustness.grid[0].headline.accuracy.value:.4f} | ",
+        f"| mean, without clean | {report.robustness.mean.accuracy:.4f} | ",
+        "% of AI images get another verdict.",
+    ):
+        assert words in card, words
+    assert "re-saved, resized or edited" not in card
+    # Every row of a table has as many cells as its head.
+    for table in card.split("\n\n"):
+        assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) <= 1, table

@@ -1,0 +1,237 @@
+import asyncio
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from asking import eventually, picture
+from hostile import DEADLY, LONG, SLOW, Hostile
+
+from pyrite.bundle import Bundle
+from pyrite.decision import Policy
+from pyrite.detector import Detector, Prepared, Unreadable, prepare
+from pyrite.errors import BundleError
+from pyrite.image import Limits
+from pyrite.results import Failure
+from pyrite.serving.decoders import SMALL, Decoders, Plan
+from pyrite.serving.scoring import Scorer
+
+
+def decode(
+    bundle: Bundle, sources: Sequence[bytes], *, seconds: float = 1.0
+) -> tuple[list[Prepared | Unreadable], int]:
+    """Return what became of these, and how many processes did not survive."""
+    lost = 0
+
+    def count() -> None:
+        nonlocal lost
+        lost += 1
+
+    async def work() -> list[Prepared | Unreadable]:
+        plan = Plan(Hostile(bundle.info.preprocess), Limits(), None)  # type: ignore[arg-type]
+        decoders = Decoders(plan, workers=1, seconds=seconds, killed=count)
+        await decoders.warm()
+        task = asyncio.create_task(decoders.work())
+        try:
+            async with asyncio.timeout(60):
+                jobs = [decoders.submit(source, f"{i}.png") for i, source in enumerate(sources)]
+                return await asyncio.gather(*(job.found for job in jobs))
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            decoders.close()
+
+    return asyncio.run(work()), lost
+
+
+def test_files_are_decoded_in_their_order_as_the_detector_does(bundle: Bundle) -> None:
+    sources = [picture(colour) for colour in ("white", "black", "grey")] * 20 + [b"no image"]
+    found, lost = decode(bundle, sources)
+    expected = [prepare(source, bundle.info.preprocess, path=f"{i}.png") for i, source in enumerate(sources)]
+    assert lost == 0
+    for one, other in zip(found, expected, strict=True):
+        assert one.path == other.path
+        if isinstance(one, Prepared) and isinstance(other, Prepared):
+            assert (one.sha256, one.width, one.evidence) == (other.sha256, other.width, other.evidence)
+            assert (one.model_input == other.model_input).all()
+        else:
+            assert one == other
+
+
+@pytest.mark.parametrize(("colour", "code"), [(SLOW, "too_slow"), (DEADLY, "crashed")])
+@pytest.mark.parametrize("padding", [0, SMALL])
+def test_a_bad_image_fails_alone(bundle: Bundle, colour: str, code: str, padding: int) -> None:
+    sources = [picture("white"), picture(colour) + bytes(padding), picture("black"), picture("grey")]
+    found, lost = decode(bundle, sources)
+    assert [isinstance(one, Prepared) for one in found] == [True, False, True, True]
+    assert isinstance(found[1], Unreadable)
+    assert found[1].error.code == code
+    assert lost >= 1
+
+
+def test_slow_images_do_not_keep_small_ones_waiting(bundle: Bundle) -> None:
+    async def work() -> tuple[float, bool]:
+        plan = Plan(Hostile(bundle.info.preprocess), Limits(), None)  # type: ignore[arg-type]
+        decoders = Decoders(plan, workers=1, seconds=60, killed=lambda: None)
+        await decoders.warm()
+        task = asyncio.create_task(decoders.work())
+        try:
+            slow = [decoders.submit(picture(SLOW) + bytes(SMALL), None) for _ in range(3)]
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            await asyncio.gather(*(decoders.submit(picture(), None).found for _ in range(50)))
+            took = time.monotonic() - began
+            return took, any(job.found.done() for job in slow)
+        finally:
+            for job in slow:
+                job.cancel()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            decoders.close()
+
+    took, done = asyncio.run(work())
+    assert took < 10
+    assert not done
+
+
+def test_a_job_that_nobody_waits_for_gives_its_process_back(bundle: Bundle) -> None:
+    async def work() -> Prepared | Unreadable:
+        plan = Plan(Hostile(bundle.info.preprocess), Limits(), None)  # type: ignore[arg-type]
+        decoders = Decoders(plan, workers=1, seconds=60, killed=lambda: None)
+        await decoders.warm()
+        task = asyncio.create_task(decoders.work())
+        try:
+            slow = decoders.submit(picture(SLOW) + bytes(SMALL), None)
+            await asyncio.sleep(0.3)
+            slow.cancel()
+            async with asyncio.timeout(30):
+                return await decoders.submit(picture() + bytes(SMALL), None).found
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            decoders.close()
+
+    assert isinstance(asyncio.run(work()), Prepared)
+
+
+@pytest.mark.parametrize(("how", "colour"), [(signal.SIGKILL, "white"), (signal.SIGTERM, LONG)])
+@pytest.mark.parametrize("padding", [0, SMALL])
+def test_processes_that_somebody_else_ends_are_replaced(bundle: Bundle, how: int, colour: str, padding: int) -> None:
+    async def work() -> list[Prepared | Unreadable]:
+        plan = Plan(Hostile(bundle.info.preprocess), Limits(), None)  # type: ignore[arg-type]
+        decoders = Decoders(plan, workers=1, seconds=30, killed=lambda: None)
+        await decoders.warm()
+        task = asyncio.create_task(decoders.work())
+        try:
+            async with asyncio.timeout(60):
+                began = decoders.submit(picture(colour) + bytes(padding), None)
+                await (asyncio.sleep(0.3) if colour == LONG else began.found)
+                for process in multiprocessing.active_children():
+                    assert process.pid
+                    os.kill(process.pid, how)
+                await asyncio.sleep(0.5)
+                jobs = [began, *(decoders.submit(picture() + bytes(padding), None) for _ in range(3))]
+                return await asyncio.gather(*(job.found for job in jobs))
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            decoders.close()
+
+    assert [isinstance(one, Prepared) for one in asyncio.run(work())] == [True] * 4
+
+
+STUCK = """
+import asyncio, multiprocessing, sys
+from asking import picture
+from hostile import SLOW, Hostile
+from pyrite.bundle import load_bundle
+from pyrite.image import Limits
+from pyrite.serving.decoders import SMALL, Decoders, Plan
+
+async def work():
+    plan = Plan(Hostile(load_bundle(sys.argv[1]).info.preprocess), Limits(), None)
+    decoders = Decoders(plan, workers=1, seconds=600, killed=lambda: None)
+    await decoders.warm()
+    decoders.submit(picture(SLOW) + bytes(SMALL), None)
+    work = asyncio.create_task(decoders.work())
+    await asyncio.sleep(1)
+    print(*(process.pid for process in multiprocessing.active_children()), flush=True)
+    await asyncio.sleep(600)
+
+if __name__ == "__main__":
+    asyncio.run(work())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has gone")
+def test_a_server_that_is_killed_leaves_no_process_behind(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
+    command = [sys.executable, str(tmp_path / "stuck.py"), str(bundle.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout
+            decoders = [Path("/proc", pid) for pid in process.stdout.readline().split()]
+            assert len(decoders) == 2
+            assert all(one.exists() for one in decoders)
+        finally:
+            process.kill()
+        assert eventually(lambda: not any(one.exists() for one in decoders), 10)
+
+
+def score(detector: Detector, found: Sequence[Prepared | Unreadable]) -> tuple[list[object], list[int]]:
+    """Return what became of these, and the sizes of the batches."""
+    sizes: list[int] = []
+
+    async def work() -> list[object]:
+        scorer = Scorer(detector, size=4, seen=sizes.append)
+        results = [scorer.submit(one, detector.policy) for one in found]
+        task = asyncio.create_task(scorer.work())
+        try:
+            async with asyncio.timeout(60):
+                return list(await asyncio.gather(*results, return_exceptions=True))
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            scorer.close()
+
+    return asyncio.run(work()), sizes
+
+
+def test_what_waits_is_scored_together_and_comes_to_the_same(bundle: Bundle) -> None:
+    detector = Detector(bundle)
+    sources = [picture(colour) for colour in ("white", "black", "grey", "red", "yellow", "green")]
+    found = [prepare(source, bundle.info.preprocess) for source in sources]
+    found.append(Unreadable("x", Failure("empty", "The file is empty.")))
+    results, sizes = score(detector, found)
+    assert sizes == [4, 3]
+    assert results == [*(detector.detect(source) for source in sources), detector.score(found[-1:])[0]]
+
+
+def test_an_image_that_the_model_fails_on_fails_alone(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = Detector(bundle)
+    whole = Detector.score
+
+    def fails(self: Detector, batch: Sequence[Prepared], policies: Sequence[Policy] | None = None) -> object:
+        if any(item.width == 40 for item in batch):
+            raise BundleError("The model gave a logit that is infinite or not a number.")
+        return whole(self, batch, policies)
+
+    monkeypatch.setattr(Detector, "score", fails)
+    sources = [picture("white"), picture("white", 40), picture("black")]
+    results, _ = score(detector, [prepare(source, bundle.info.preprocess) for source in sources])
+    assert [isinstance(one, BundleError) for one in results] == [False, True, False]
+
+
+def test_each_image_is_judged_by_its_own_budget(bundle: Bundle) -> None:
+    detector = Detector(bundle)
+    found = prepare(picture("#767676"), bundle.info.preprocess)  # logit -0.95: p_real 0.1, p_ai 0.01
+    strict, lax = detector.policy_for(None), detector.policy_for(0.2)
+    assert [one.verdict for one in detector.score([found, found], [strict, lax])] == ["real", "uncertain"]
+    assert msgspec.structs.replace(strict, max_fpr=0.2) == lax

@@ -1,0 +1,157 @@
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pyrite.errors import RecipeError
+from pyrite.recipe import Recipe, dump_recipe, load_recipe, make_recipe, shipped_recipes
+
+MINIMAL = {"name": "a", "architecture": "tiny"}
+
+
+def test_shipped_recipes_load() -> None:
+    assert shipped_recipes() == ("default", "resnet50", "tiny")
+    architectures = {name: load_recipe(name).architecture for name in shipped_recipes()}
+    assert architectures == {"default": "compact", "resnet50": "resnet50", "tiny": "tiny"}
+
+
+def test_resnet50_is_what_was_published() -> None:
+    recipe = load_recipe("resnet50")
+    assert (recipe.height, recipe.width) == (32, 32)
+    assert (recipe.epochs, recipe.patience) == (10, 3)
+    assert recipe.horizontal_flip
+    assert recipe.vertical_flip
+
+
+@pytest.mark.parametrize(
+    ("setting", "key", "value"),
+    [
+        ("epochs=5", "epochs", 5),
+        (" epochs = 5 ", "epochs", 5),
+        ("learning_rate=3e-4", "learning_rate", 3e-4),
+        ("learning_rate=1", "learning_rate", 1.0),
+        ("horizontal_flip=false", "horizontal_flip", False),
+        ("fractions=0.8,0.1,0.1", "fractions", (0.8, 0.1, 0.1)),
+        ("fractions=[0.8, 0.1, 0.1]", "fractions", (0.8, 0.1, 0.1)),
+        ("optimizer=sgd", "optimizer", "sgd"),
+        ("optimizer='sgd'", "optimizer", "sgd"),
+        ('licence="CC BY-SA 4.0"', "licence", "CC BY-SA 4.0"),
+        ("licence=CC BY-SA 4.0", "licence", "CC BY-SA 4.0"),
+        ("weights=/data/run=3,best.weights.h5", "weights", "/data/run=3,best.weights.h5"),
+        ("weights=C:\\keras\\new.h5", "weights", "C:\\keras\\new.h5"),
+        ("limit=1_000", "limit", 1000),
+        ("seed=4294967295", "seed", 2**32 - 1),
+    ],
+)
+def test_a_setting_changes_its_key(setting: str, key: str, value: object) -> None:
+    recipe = load_recipe("tiny", [setting])
+    assert getattr(recipe, key) == value
+    assert type(getattr(recipe, key)) is type(value)
+    assert msgspec.structs.replace(load_recipe("tiny"), **{key: value}) == recipe
+
+
+def test_the_last_setting_wins() -> None:
+    assert load_recipe("tiny", ["epochs=5", "epochs=6"]).epochs == 6
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("epochs", "'epochs' is not KEY=VALUE"),
+        ("learning_rte=1", "no setting 'learning_rte': did you mean 'learning_rate'?"),
+        ("Epochs=1", "did you mean 'epochs'?"),
+        ("zzz=1", "there are name, architecture, weights"),
+        ("name=a b", "recipe's name is not valid"),
+        ('name="a\\n"', "recipe's name is not valid"),
+        ("name=", "recipe's name is not valid"),
+        ("architecture=1", "recipe's architecture is not valid: Expected `str`, got `int`."),
+        ("weights=1", "recipe's weights is not valid"),
+        ("height=0", "recipe's height is not valid: Expected `int` >= 1."),
+        ("width=5000", "recipe's width is not valid: Expected `int` <= 4096."),
+        (
+            "protocol=offcial",
+            "recipe's protocol is not valid: Invalid enum value 'offcial'. Use 'official' or 'pooled'.",
+        ),
+        ("fractions=0.5,0.5", "recipe's fractions is not valid: Expected `array` of length 3, got 2."),
+        ("fractions=0.5,0.5,x", "recipe's fractions is not valid"),
+        ("fractions=0.5,0.5,0.5", "sum to 1"),
+        ("fractions=1,0,0", "above 0"),
+        ("fractions=nan,0.5,0.5", "above 0"),
+        ("limit=0", "recipe's limit is not valid: Expected `int` >= 1."),
+        ("seed=-1", "recipe's seed is not valid: Expected `int` >= 0."),
+        ("seed=4294967296", "recipe's seed is not valid: Expected `int` <= 4294967295."),
+        ("epochs=many", "recipe's epochs is not valid: Expected `int`, got `str`."),
+        ("epochs=1.5", "recipe's epochs is not valid"),
+        ("epochs=0", "recipe's epochs is not valid"),
+        ("patience=0", "recipe's patience is not valid"),
+        ("batch_size=0", "recipe's batch_size is not valid"),
+        ("optimizer=adam", "Use 'adamw' or 'sgd'."),
+        ("learning_rate=0", "recipe's learning_rate is not valid: Expected `float` > 0.0."),
+        ("learning_rate=nan", "recipe's learning_rate is not valid"),
+        ("learning_rate=inf", "learning_rate must be a finite number"),
+        ("warmup=1.1", "recipe's warmup is not valid"),
+        ("warmup=nan", "recipe's warmup is not valid"),
+        ("weight_decay=-1e-4", "recipe's weight_decay is not valid"),
+        ("weight_decay=inf", "weight_decay must be a finite number"),
+        ("horizontal_flip=1", "recipe's horizontal_flip is not valid: Expected `bool`, got `int`."),
+        ("vertical_flip=yes", "recipe's vertical_flip is not valid"),
+        ("licence=", "recipe's licence is not valid"),
+        ("weights=/data/\udcff.h5", "not valid Unicode"),
+    ],
+)
+def test_a_bad_setting_is_refused(setting: str, words: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("tiny", [setting])
+    assert words in str(caught.value)
+
+
+def test_missing_keys_are_named() -> None:
+    with pytest.raises(RecipeError, match="missing required field `architecture`"):
+        make_recipe({"name": "a"})
+
+
+@pytest.mark.parametrize(
+    "licence",
+    ["CC0", "a 'quoted' \"one\"", "back\\slash", "two\nlines\ttab", "é 漢 🪨", "\x00\x1f\x7f\x85\u2028", "#=[]", " "],
+)
+def test_a_dump_loads_to_the_same(licence: str, tmp_path: Path) -> None:
+    recipe = make_recipe({**MINIMAL, "licence": licence, "learning_rate": 1e-7, "fractions": (0.9, 0.05, 0.05)})
+    (tmp_path / "r.toml").write_text(dump_recipe(recipe), "utf-8")
+    assert load_recipe(tmp_path / "r.toml") == recipe
+
+
+def test_a_dump_holds_every_setting() -> None:
+    recipe = load_recipe("tiny", ["limit=5"])
+    assert list(tomllib.loads(dump_recipe(recipe))) == list(Recipe.__struct_fields__)
+
+
+def test_the_hash_is_of_the_settings_alone(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text("# A comment.\narchitecture = 'tiny'\nname = 'a'\n")
+    recipe = load_recipe(tmp_path / "r.toml")
+    assert recipe.sha256() == make_recipe(MINIMAL).sha256()
+    assert recipe.sha256() == "9622a716d1da787f5dc8aeea47ecb8d53d41a52410e6d38f2a73394b25fb68e2"
+    assert recipe.sha256() != make_recipe({**MINIMAL, "seed": 1}).sha256()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"name = ", "is not valid TOML"),
+        (b"name = '\xff'", "is not valid TOML"),
+        (b"[training]\nepochs = 3", "no setting 'training'"),
+        (None, "cannot be read: No such file or directory."),
+    ],
+)
+def test_a_bad_file_is_refused(content: bytes | None, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert words in str(caught.value)
+
+
+def test_an_unknown_name_lists_those_there_are() -> None:
+    with pytest.raises(RecipeError, match=r"no recipe 'resnet18'. There are default, resnet50, tiny; or give the path"):
+        load_recipe("resnet18")
