@@ -16,7 +16,7 @@ import numpy as np
 
 from pyrite.bundle import Bundle, BundleInfo
 from pyrite.bundle.calibration import Calibration
-from pyrite.bundle.preprocess import Preprocess
+from pyrite.bundle.preprocess import Resize
 from pyrite.decision import Policy, Scope
 from pyrite.detector import Detector
 from pyrite.recipe import load_recipe
@@ -66,9 +66,9 @@ def make_bundle(model: bytes, height: int, width: int) -> Bundle:
         name="benchmark",
         version="1",
         licence="none",
-        preprocess=Preprocess(height=height, width=width),
+        preprocess=Resize(height=height, width=width),
         scope=Scope(min_side=1, max_side=100_000, description="Any image."),
-        calibration=Calibration(slope=1, intercept=0, real_logits=(0,), ai_logits=(0,)),
+        calibration=Calibration(slope=1, intercept=0, real={"all": (0,)}, ai={"all": (0,)}),
         policy=Policy(),
     )
     return Bundle(info, {"model.onnx": model})

@@ -26,7 +26,7 @@ import psutil
 
 from detection import unpack
 from pyrite.bundle import DEFAULT
-from pyrite.detector import Detector, prepare
+from pyrite.detector import Detector
 from pyrite.evidence import read_evidence
 from pyrite.image import open_image
 from training import machine
@@ -111,7 +111,7 @@ def loop(folder: Path, bundle: Path) -> dict[str, Any]:
     batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
 
     def judge(batch: list[str]) -> None:
-        detector.score([prepare(path, preprocess) for path in batch])
+        detector.score([detector.reader.read(path) for path in batch])
 
     judge(batches[0])
     began = time.perf_counter()

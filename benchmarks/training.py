@@ -61,7 +61,7 @@ def decoding(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     import numpy as np
     from PIL import Image
 
-    from pyrite.bundle.preprocess import Preprocess
+    from pyrite.bundle.preprocess import Resize
     from pyrite.datasets import Dataset, decode
 
     def plain() -> None:
@@ -70,7 +70,7 @@ def decoding(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
                 np.asarray(Image.open(io.BytesIO(opened.read(name))).convert("RGB"))
 
     dataset = Dataset.open(arguments.archive)
-    preprocess = Preprocess(height=32, width=32)
+    preprocess = Resize(height=32, width=32)
     first = seconds(lambda: decode(dataset, preprocess))
     later = seconds(lambda: decode(dataset, preprocess))
     loop = seconds(plain)
@@ -87,7 +87,7 @@ def input_pipeline(arguments: argparse.Namespace, folder: Path) -> dict[str, flo
     """Compare an epoch of Pyrite's loop with one of `fit` on arrays in memory, same network, in turns."""
     import numpy as np
 
-    from pyrite.bundle.preprocess import Preprocess
+    from pyrite.bundle.preprocess import Resize
     from pyrite.datasets import Dataset, decode
     from pyrite.recipe import load_recipe
     from pyrite.training.architectures import build_model
@@ -95,7 +95,7 @@ def input_pipeline(arguments: argparse.Namespace, folder: Path) -> dict[str, flo
     from pyrite.training.loop import compile_model
 
     dataset = Dataset.open(arguments.archive)
-    decoded = decode(dataset, Preprocess(height=32, width=32))
+    decoded = decode(dataset, Resize(height=32, width=32))
     recipe = load_recipe("resnet50")
     chosen = np.random.default_rng(0).choice(len(dataset), 8 * BATCH, replace=False)
     images, labels = np.array(decoded.pixels[chosen]), dataset.labels[chosen, None].astype(np.float32)

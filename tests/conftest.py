@@ -8,7 +8,7 @@ import pytest
 
 from pyrite.bundle import Bundle, BundleInfo, save_bundle
 from pyrite.bundle.calibration import Calibration
-from pyrite.bundle.preprocess import Preprocess
+from pyrite.bundle.preprocess import Resize
 from pyrite.datasets import make_toy
 from pyrite.decision import Policy, Scope
 from pyrite.publishing.golden import make_golden
@@ -85,13 +85,13 @@ def info() -> BundleInfo:
         name="brightness",
         version="1",
         licence="Apache-2.0",
-        preprocess=Preprocess(height=32, width=32),
+        preprocess=Resize(height=32, width=32),
         scope=Scope(min_side=16, max_side=64, description="small images"),
         calibration=Calibration(
             slope=1.0,
             intercept=0.5,
-            real_logits=tuple(round(i / 10, 1) for i in range(-98, 1)),
-            ai_logits=tuple(round(i / 10, 1) for i in range(99)),
+            real={"all": tuple(round(i / 10, 1) for i in range(-98, 1))},
+            ai={"all": tuple(round(i / 10, 1) for i in range(99))},
         ),
         policy=Policy(max_fpr=0.05, max_fnr=0.05),
     )

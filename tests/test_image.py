@@ -16,7 +16,7 @@ from PIL import PngImagePlugin, TiffImagePlugin, features
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.PngImagePlugin import PngInfo
 
-from pyrite.bundle.preprocess import Preprocess
+from pyrite.bundle.preprocess import Resize
 from pyrite.decision import decide
 from pyrite.detector import Detector
 from pyrite.errors import ImageError
@@ -663,7 +663,7 @@ def test_a_stream_of_an_archive_that_is_damaged():
     assert refused(Damaged()) == "unreadable"
 
 
-MODEL = Preprocess(height=32, width=32)
+MODEL = Resize(height=32, width=32)
 
 
 def difference(one, other):

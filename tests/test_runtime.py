@@ -33,7 +33,7 @@ def test_size_is_what_the_model_fixes(build_model):
     ("settings", "message"),
     [
         ({"dtype": "FLOAT"}, "input must be uint8"),
-        ({"shape": (1, 32, 32, 3)}, "with any N"),
+        ({"shape": (2, 32, 32, 3)}, "with any N, or 1"),
         ({"shape": ("N", 32, 32, 4)}, "input must be uint8"),
         ({"shape": ("N", 32, 3), "axes": (1, 2)}, "input must be uint8"),
         ({"axes": (1, 2)}, "output must be float32"),

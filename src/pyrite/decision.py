@@ -24,20 +24,28 @@ class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Which images a model was made for, by their size in pixels before any resizing."""
 
     min_side: Side
-    max_side: Side
+    max_side: Side | None
+    """`None` where there is no upper bound."""
     description: str
 
     def __post_init__(self) -> None:
-        if self.min_side > self.max_side:
+        if self.max_side is not None and self.min_side > self.max_side:
             raise ValueError("min_side must not be greater than max_side")
 
     def contains(self, width: int, height: int) -> bool:
         """Say whether an image of this original size is in scope."""
-        return self.min_side <= min(width, height) and max(width, height) <= self.max_side
+        return self.min_side <= min(width, height) and (self.max_side is None or max(width, height) <= self.max_side)
+
+    @property
+    def sizes(self) -> str:
+        """The sizes in words: `32`, `32 to 64`, `96 or more`."""
+        if self.max_side is None:
+            return f"{self.min_side:,} or more"
+        return f"{self.min_side:,}" if self.min_side == self.max_side else f"{self.min_side:,} to {self.max_side:,}"
 
 
 def decide(
-    p_real: float, p_ai: float, in_scope: bool, policy: Policy, evidence: Sequence[Evidence] = ()
+    p_real: float | None, p_ai: float | None, in_scope: bool, policy: Policy, evidence: Sequence[Evidence] = ()
 ) -> tuple[Verdict, Reason]:
     """Return the verdict on one image.
 
@@ -46,9 +54,9 @@ def decide(
     pixels decide, where the score is usual for one class and unusual for the other.
 
     Args:
-        p_real: Conformal p-value of the score among real images, 0 to 1.
-        p_ai: Conformal p-value of the score among AI images, 0 to 1.
-        in_scope: Whether the model was made for such an image.
+        p_real: Conformal p-value of the score among real images, 0 to 1; `None` where no real images calibrated it.
+        p_ai: Conformal p-value of the score among AI images, 0 to 1; `None` where no AI images calibrated it.
+        in_scope: Whether any model was made for such an image.
         policy: The error budgets that the p-values are held against.
         evidence: What was found beside the score; inferred evidence decides nothing.
     """
@@ -61,8 +69,10 @@ def decide(
         return Verdict.AI, Reason.ASSERTED
     if not in_scope:
         return Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE
-    unlike_real = p_real <= policy.max_fpr
-    unlike_ai = p_ai <= policy.max_fnr
+    if p_real is None and p_ai is None:
+        return Verdict.UNCERTAIN, Reason.UNCALIBRATED
+    unlike_real = p_real is not None and p_real <= policy.max_fpr
+    unlike_ai = p_ai is not None and p_ai <= policy.max_fnr
     if unlike_real and unlike_ai:
         return Verdict.UNCERTAIN, Reason.UNLIKE_BOTH
     if unlike_real:
@@ -72,13 +82,17 @@ def decide(
     return Verdict.UNCERTAIN, Reason.BORDERLINE
 
 
+def is_scored(reason: Reason) -> bool:
+    """Say whether the score had a part in a verdict of this reason; else it decides nothing, and is not shown."""
+    return reason in (Reason.PIXELS, Reason.BORDERLINE, Reason.UNLIKE_BOTH)
+
+
 def explain(
     verdict: Verdict,
     reason: Reason,
-    p_real: float,
-    p_ai: float,
-    scope: Scope,
-    size: tuple[int, int],
+    p_real: float | None,
+    p_ai: float | None,
+    outside: str,
     evidence: Sequence[Evidence] = (),
 ) -> str:
     """Return one sentence that tells a person why `decide` said so.
@@ -88,29 +102,36 @@ def explain(
         reason: What `decide` gave.
         p_real: As `decide` had it.
         p_ai: As `decide` had it.
-        scope: Of the model.
-        size: Width and height of the image in pixels.
+        outside: What to say of an image that is out of scope, as `describe_scope` gives it.
         evidence: As `decide` had it.
     """
     match reason:
-        case Reason.PIXELS if verdict is Verdict.AI:
+        case Reason.PIXELS if verdict is Verdict.AI and p_real is not None:
             return f"The pixels look AI-generated: {_share(p_real)} real images score as high."
-        case Reason.PIXELS:
+        case Reason.PIXELS if p_ai is not None:
             return f"The pixels look like a real image's: {_share(p_ai)} AI images score as low."
+        case Reason.BORDERLINE if p_ai is None:
+            return "The model cannot tell: it knows real images alone, and real ones score like this often enough."
         case Reason.BORDERLINE:
             return "The model cannot tell: real and AI images both score like this often enough."
         case Reason.UNLIKE_BOTH:
             return "The model cannot tell: hardly any image of either kind scores like this."
+        case Reason.UNCALIBRATED:
+            return "No images have calibrated this model, so its score decides nothing."
         case Reason.OUT_OF_SCOPE:
-            made_for = f"{scope.min_side:,}"
-            if scope.min_side != scope.max_side:
-                made_for += f" to {scope.max_side:,}"
-            return (
-                f"The model was made for images of {made_for} pixels a side and this one has "
-                f"{size[0]:,} × {size[1]:,}, so its score decides nothing."
-            )
+            return outside
     strength = Strength.VERIFIED if reason is Reason.VERIFIED else Strength.ASSERTED
     return next(item.detail for item in evidence if (item.strength, item.says) == (strength, verdict))
+
+
+def describe_scope(scopes: Sequence[Scope], size: tuple[int, int]) -> str:
+    """Return the sentence of an image, by its width and height in pixels, that no model was made for."""
+    made_for = " pixels a side, or of ".join(dict.fromkeys(scope.sizes for scope in scopes))
+    models = "The model was" if len(scopes) == 1 else "The models were"
+    return (
+        f"{models} made for images of {made_for} pixels a side and this one has "
+        f"{size[0]:,} × {size[1]:,}, so {'its score decides' if len(scopes) == 1 else 'their scores decide'} nothing."
+    )
 
 
 def _share(p: float) -> str:

@@ -23,7 +23,9 @@ class Reason(StrEnum):
     UNLIKE_BOTH = "unlike_both"
     """The score is unusual for both classes, so it decides nothing."""
     OUT_OF_SCOPE = "out_of_scope"
-    """The model was not made for such an image."""
+    """No model here was made for such an image."""
+    UNCALIBRATED = "uncalibrated"
+    """No images have calibrated the model, so what its score means is not known."""
     VERIFIED = "verified"
     """A signature checked against a trust list."""
     ASSERTED = "asserted"
@@ -59,7 +61,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Which bundle made a detection."""
+    """Which bundle made a detection; of several, their names and versions with `+` between."""
 
     name: str
     version: str
@@ -87,16 +89,18 @@ class Detection:
     """How many the file has; the first is judged."""
     verdict: Verdict
     probability: float | None
-    """Calibrated probability of AI, 0 to 1."""
+    """Calibrated probability of AI, 0 to 1; `None` where it decides nothing: out of scope, outweighed by evidence, or
+    of several bundles, which have none in common."""
     logit: float | None
-    """The model's raw score; above 0 leans to AI."""
+    """The model's raw score, also where it decides nothing; above 0 leans to AI. `None` of several bundles."""
     reason: Reason
     explanation: str
     """One sentence for a person: why this verdict, or why none."""
     p_real: float | None
-    """Conformal p-value: the share of real calibration images that look at least this much like AI."""
+    """Conformal p-value: the share of real calibration images that look at least this much like AI; of several bundles,
+    merged. `None` out of scope, and without such images."""
     p_ai: float | None
-    """Conformal p-value: the share of AI calibration images that look at least this much like real."""
+    """Conformal p-value: the share of AI calibration images that look at least this much like real; as `p_real`."""
     max_fpr: float
     """The error budget at which the verdict was made."""
     evidence: tuple[Evidence, ...] = field(default=())

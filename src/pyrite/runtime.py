@@ -1,6 +1,7 @@
 """Running a model: the only place that knows ONNX Runtime."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -22,12 +23,13 @@ class Session:
     size: tuple[int | None, int | None]
     """Height and width that the model takes; `None` where it takes any."""
 
-    def __init__(self, model: bytes, threads: int | None = None) -> None:
+    def __init__(self, model: bytes | Path, threads: int | None = None, *, one_by_one: bool = False) -> None:
         """Load a model.
 
         Args:
-            model: The content of an ONNX file.
+            model: The content of an ONNX file, or where it lies: it is mapped from there.
             threads: For one batch; by default, as many as there are CPUs for this process.
+            one_by_one: Whether to score one input at a time in any case, as is done where the model takes no more.
 
         Raises:
             BundleError: The model cannot be loaded, or its input or output is not what a bundle needs.
@@ -42,10 +44,13 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # ONNX Runtime's errors share no other base.
             raise BundleError(f"The model cannot be loaded as ONNX: {error}") from error
-        self._input, self.size = _check_input(self._session.get_inputs())
+        self._input, self.size, alone = _check_input(self._session.get_inputs())
+        self._one_by_one = one_by_one or alone
         self._output = _check_output(self._session.get_outputs())
 
     def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -60,6 +65,8 @@ class Session:
         Raises:
             BundleError: The model fails, or gives something else.
         """
+        if self._one_by_one and len(batch) > 1:
+            return np.concatenate([self.logits(batch[i : i + 1]) for i in range(len(batch))])
         try:
             (output,) = self._session.run([self._output], {self._input: batch})
         except Exception as error:
@@ -72,7 +79,8 @@ class Session:
         return logits
 
 
-def _check_input(inputs: list[onnxruntime.NodeArg]) -> tuple[str, tuple[int | None, int | None]]:
+def _check_input(inputs: list[onnxruntime.NodeArg]) -> tuple[str, tuple[int | None, int | None], bool]:
+    """Return the input's name, the height and width that it takes, and whether it takes a single image only."""
     if len(inputs) != 1:
         raise BundleError(f"The model must have one input, not {len(inputs)}.")
     (node,) = inputs
@@ -80,12 +88,14 @@ def _check_input(inputs: list[onnxruntime.NodeArg]) -> tuple[str, tuple[int | No
     if (
         node.type != "tensor(uint8)"
         or len(shape) != 4
-        or isinstance(shape[0], int)
+        or (isinstance(shape[0], int) and shape[0] != 1)
         or (isinstance(shape[3], int) and shape[3] != 3)
     ):
-        raise BundleError(f"The model's input must be uint8 (N, height, width, 3) with any N, not {node.type} {shape}.")
+        raise BundleError(
+            f"The model's input must be uint8 (N, height, width, 3) with any N, or 1, not {node.type} {shape}."
+        )
     height, width = (side if isinstance(side, int) else None for side in shape[1:3])
-    return node.name, (height, width)
+    return node.name, (height, width), shape[0] == 1
 
 
 def _check_output(outputs: list[onnxruntime.NodeArg]) -> str:

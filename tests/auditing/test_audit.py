@@ -152,7 +152,7 @@ def test_the_page_and_the_json_hold_all_of_it(folder: Path, tmp_path: Path) -> N
     assert "<script" not in page
     assert "<b>.png" not in page
     assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org)", page)
-    for words in ("What to do", "The shortcut floor", "ImageSpectra of both classes", "UnreadableFile files"):
+    for words in ("What to do", "The shortcut floor", "Spectra of both classes", "Unreadable files"):
         assert words in page
     assert list(dict.fromkeys(stages)) == [
         "Decoding", "Looking for near copies", "Measuring shortcuts", "Validating shortcuts", "Writing the page",

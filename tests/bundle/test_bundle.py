@@ -107,8 +107,8 @@ def test_paths_that_are_no_bundle(tmp_path):
 
 
 def test_an_unknown_format_is_named_before_anything_else(folder):
-    change(folder, lambda content: content.update(format=2, novelty=True))
-    refused(folder, "bundle format 2", "reads format 1")
+    change(folder, lambda content: content.update(format=3, colour=True))
+    refused(folder, "bundle format 3", "reads formats 1 to 2")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_pipes_are_never_opened(folder):
 
 def test_a_folder_that_is_too_large_is_refused(folder):
     with (folder / "model.onnx").open("wb") as stream:
-        stream.truncate(257_000_000)
+        stream.truncate(4_000_000_001)
     refused(folder, "larger than the limit")
 
 
@@ -214,7 +214,7 @@ def test_a_zip_that_declares_too_much_is_refused(bundle, tmp_path):
             for _ in range(26):
                 stream.write(bytes(10_000_000))
     assert path.stat().st_size < 1_000_000
-    refused(path, "larger than the limit")
+    refused(path, "Unpack it, and name the folder")
 
 
 def test_a_zip_that_declares_less_than_it_holds_is_refused(bundle, tmp_path):

@@ -2,10 +2,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from pyrite.bundle.calibration import Calibration, calibrated_loss, fit_calibration
+from pyrite.bundle.calibration import ALL, Calibration, calibrated_loss, fit_calibration
 from pyrite.errors import EvaluationError
 
-KEPT = Calibration(slope=2.0, intercept=-1.0, real_logits=(-3.0, -1.0, -1.0, 2.0), ai_logits=(0.0, 1.0, 5.0))
+REAL, AI = (-3.0, -1.0, -1.0, 2.0), (0.0, 1.0, 5.0)
+KEPT = Calibration(slope=2.0, intercept=-1.0, real={ALL: REAL}, ai={ALL: AI})
 
 
 def drawn(n=400, seed=1):
@@ -75,19 +76,19 @@ def test_constant_logits_give_the_share_of_ai():
 def test_kept_logits_are_sorted_rounded_and_at_most_keep():
     logits, labels = drawn()
     fitted = fit_calibration(logits, labels, keep=50)
-    for kept, label in ((fitted.real_logits, 0), (fitted.ai_logits, 1)):
+    for kept, label in ((fitted.real[ALL], 0), (fitted.ai[ALL], 1)):
         assert len(kept) == 50
         assert list(kept) == sorted(kept)
         assert set(kept) <= {round(x, 4) for x in logits[labels == label].astype(float).tolist()}
     everything = fit_calibration(logits, labels)
-    assert len(everything.real_logits) == int((labels == 0).sum())
+    assert everything.real_count == int((labels == 0).sum())
 
 
 def test_seed_chooses_what_is_kept_and_nothing_else():
     logits, labels = drawn()
     a, b, c = (fit_calibration(logits, labels, keep=50, seed=seed) for seed in (0, 0, 1))
     assert a == b
-    assert a.real_logits != c.real_logits
+    assert a.real != c.real
     assert (a.slope, a.intercept) == (c.slope, c.intercept)
 
 
@@ -102,9 +103,9 @@ def test_p_values_keep_their_promise_on_new_images():
 @pytest.mark.parametrize(
     ("logits", "labels", "message"),
     [
-        ([1, 2], [1, 1], "both classes"),
-        ([], [], "both classes"),
-        ([1, 2], [0, 2], "both classes"),
+        ([1, 2], [1, 1], "real images"),
+        ([], [], "real images"),
+        ([1, 2], [0, 2], "real images"),
         ([1, np.nan], [0, 1], "finite"),
         ([1, np.inf], [0, 1], "finite"),
         ([1, 2, 3], [0, 1], "shapes"),
@@ -126,11 +127,54 @@ def test_json_round_trip():
     assert msgspec.json.decode(msgspec.json.encode(fitted), type=Calibration) == fitted
 
 
-@pytest.mark.parametrize(("kept", "message"), [("[]", "at least one"), ("[2, 1]", "ascending")])
-def test_json_without_usable_logits_is_refused(kept, message):
-    text = f'{{"slope": 1, "intercept": 0, "real_logits": {kept}, "ai_logits": [1]}}'
-    with pytest.raises(msgspec.ValidationError, match=f"real_logits.*{message}"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"slope": 1, "intercept": 0, "real": {"all": []}, "ai": {"all": [1]}}', "real.*at least one.*'all'"),
+        ('{"slope": 1, "intercept": 0, "real": {"all": [2, 1]}, "ai": {"all": [1]}}', "real.*ascending.*'all'"),
+        ('{"slope": 1, "real": {"all": [1]}, "ai": {"all": [1]}}', "go together"),
+        ('{"slope": 1, "intercept": 0, "real": {"all": [1]}}', "both classes"),
+    ],
+)
+def test_json_that_calibrates_nothing_is_refused(text, message):
+    with pytest.raises(msgspec.ValidationError, match=message):
         msgspec.json.decode(text, type=Calibration)
+
+
+def test_the_p_value_of_several_groups_is_the_largest():
+    both = Calibration(real={"film": REAL, "phone": (4.0, 6.0)}, ai={"a": AI, "b": (-2.0, -1.0)})
+    logits = np.linspace(-9, 9, 37)
+    alone = [Calibration(real={ALL: kept}) for kept in both.real.values()]
+    assert both.p_real(logits).tolist() == np.maximum(*(one.p_real(logits) for one in alone)).tolist()
+    assert both.p_real(5.0) == 2 / 3  # Of one in two phones, though of no film.
+    assert both.p_ai(-1.5) == 2 / 3
+    assert both.smallest_p_real == 1 / 3
+    assert (both.real_count, both.ai_count) == (6, 5)
+
+
+def test_each_group_keeps_its_own_promise():
+    rng = np.random.default_rng(0)
+    groups = np.array(["a", "b"] * 500)
+    shift = np.where(groups == "b", 3.0, 0.0)
+    fitted = fit_calibration(rng.normal(shift, 1), np.zeros(1000), groups.tolist())
+    for name, centre in (("a", 0.0), ("b", 3.0)):
+        assert np.mean(fitted.p_real(rng.normal(centre, 1, 5000)) <= 0.05) <= 0.07, name
+    pooled = fit_calibration(rng.normal(shift, 1), np.zeros(1000))
+    assert np.mean(pooled.p_real(rng.normal(3.0, 1, 5000)) <= 0.05) > 0.09
+
+
+def test_real_images_alone_give_p_real_and_nothing_else():
+    fitted = fit_calibration([3.0, 1.0, 2.0], [0, 0, 0])
+    assert (fitted.slope, fitted.intercept, fitted.ai) == (None, None, {})
+    assert fitted.p_real(2.5) == 2 / 4
+    assert fitted.p_ai(2.5) is None
+    assert fitted.probability(2.5) is None
+
+
+def test_nothing_is_known_without_images():
+    empty = Calibration()
+    assert empty.probability(0) is empty.p_real(0) is empty.p_ai(0) is None
+    assert empty.smallest_p_real == 1
 
 
 def test_epochs_are_compared_by_what_calibration_leaves() -> None:

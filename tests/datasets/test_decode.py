@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyrite.bundle.preprocess import Preprocess
+from pyrite.bundle.preprocess import Resize
 from pyrite.datasets import Dataset, content_hashes, content_sha256, decode, make_toy, read_images
 from pyrite.datasets.decode import cache_folder
 from pyrite.errors import DatasetError
 
-SIZE = Preprocess(height=32, width=32)
+SIZE = Resize(height=32, width=32)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def many(tmp_path_factory):
 
 
 def test_many_files_in_many_processes_give_the_same(many, cache, monkeypatch):
-    preprocess = Preprocess(height=4, width=4)
+    preprocess = Resize(height=4, width=4)
     monkeypatch.chdir(many.parent)
     dataset = Dataset.open("many.zip")
     steps = []
@@ -163,7 +163,7 @@ def test_workers_find_a_relative_source_and_cache_after_a_change_of_folder(many,
         monkeypatch.chdir(tmp_path / name)
         monkeypatch.setenv("PYRITE_CACHE", "cache")
         shutil.copy(many, "many.zip")
-        decoded = decode(Dataset.open("many.zip"), Preprocess(height=2, width=2))
+        decoded = decode(Dataset.open("many.zip"), Resize(height=2, width=2))
         assert len(decoded.failures) == 3
         assert len(list((tmp_path / name / "cache").glob("decoded-*"))) == 1
 
@@ -243,7 +243,7 @@ def test_pixels_from_the_cache_cannot_be_changed(toy, cache):
 
 
 def test_images_are_read_from_the_cache_as_from_memory(toy, cache):
-    pixels = decode(Dataset.open(toy), Preprocess(height=32, width=32)).pixels
+    pixels = decode(Dataset.open(toy), Resize(height=32, width=32)).pixels
     whole = np.array(pixels)
     for chosen in ([5, 0, len(pixels) - 1], []):
         indices = np.array(chosen, np.intp)
@@ -257,7 +257,7 @@ def test_images_are_read_from_the_cache_as_from_memory(toy, cache):
 
 def test_another_selection_or_size_has_its_own_place(toy, cache):
     dataset = Dataset.open(toy)
-    sizes = [SIZE, Preprocess(height=16, width=32), Preprocess(height=32, width=32, filter="lanczos")]
+    sizes = [SIZE, Resize(height=16, width=32), Resize(height=32, width=32, filter="lanczos")]
     for preprocess in sizes:
         assert decode(dataset, preprocess).pixels.shape == (40, preprocess.height, preprocess.width, 3)
     part = decode(dataset.select(np.arange(5)[::-1]), SIZE)
@@ -319,9 +319,9 @@ def test_what_a_killed_run_left_is_never_used_and_is_removed_later(toy, cache):
     code = f"""
         import os, signal
         from pyrite.datasets import Dataset, decode
-        from pyrite.bundle.preprocess import Preprocess
+        from pyrite.bundle.preprocess import Resize
         kill = lambda done, total: os.kill(os.getpid(), signal.SIGKILL)
-        decode(Dataset.open({str(toy)!r}), Preprocess(height=32, width=32), kill)
+        decode(Dataset.open({str(toy)!r}), Resize(height=32, width=32), kill)
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -332,7 +332,7 @@ def test_what_a_killed_run_left_is_never_used_and_is_removed_later(toy, cache):
     assert left.exists()  # Another run might be busy there.
     long_ago = time.time() - 7200
     os.utime(left, (long_ago, long_ago))
-    decode(dataset, Preprocess(height=8, width=8))
+    decode(dataset, Resize(height=8, width=8))
     assert not left.exists()
     assert len(list(cache.glob("decoded-*"))) == len(list(cache.iterdir())) == 2
 
@@ -359,11 +359,11 @@ def test_space_that_runs_out_is_an_error_and_no_crash(toy, cache):
         import resource
         from pyrite.datasets import Dataset, decode
         from pyrite.errors import DatasetError
-        from pyrite.bundle.preprocess import Preprocess
+        from pyrite.bundle.preprocess import Resize
         dataset = Dataset.open({str(toy)!r})
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
         try:
-            decode(dataset, Preprocess(height=32, width=32))
+            decode(dataset, Resize(height=32, width=32))
         except DatasetError as error:
             print(error)
     """

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pyrite.bundle.preprocess import Preprocess
+from pyrite.bundle.preprocess import Resize
 from pyrite.datasets import Dataset, decode, make_toy
 from pyrite.errors import DatasetError
 
-SIZE = Preprocess(height=16, width=16)
+SIZE = Resize(height=16, width=16)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
 from pyrite.bundle import Bundle
-from pyrite.bundle.preprocess import Preprocess
+from pyrite.bundle.preprocess import Resize
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, PyriteError
 from pyrite.image import Limits
@@ -200,7 +200,7 @@ def test_threads_can_share_a_detector(detector):
 
 
 def test_a_model_of_another_size_is_refused(bundle):
-    info = msgspec.structs.replace(bundle.info, preprocess=Preprocess(height=32, width=16))
+    info = msgspec.structs.replace(bundle.info, preprocess=Resize(height=32, width=16))
     with pytest.raises(BundleError, match=r"\(32, 32\).*\(32, 16\)"):
         Detector(Bundle(info, bundle.files))
 

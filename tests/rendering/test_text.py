@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from pyrite.decision import is_scored
 from pyrite.rendering.text import detection_line, printable, summary_line
 from pyrite.results import Detection, Failure, Reason, Verdict
 
@@ -23,7 +24,8 @@ def test_a_clear_verdict_needs_no_reason(found: Detection) -> None:
 def test_every_other_reason_is_told_and_the_score_only_where_it_counted(
     found: Detection, reason: Reason, score: str
 ) -> None:
-    line = detection_line(replace(found, verdict=Verdict.UNCERTAIN, reason=reason, explanation="So it is.")).plain
+    shown = replace(found, verdict=Verdict.UNCERTAIN, reason=reason, explanation="So it is.")
+    line = detection_line(shown if is_scored(reason) else replace(shown, probability=None)).plain
     assert line == f"uncertain {score}  a b.jpg  So it is."
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from pyrite.prefetch import prefetch
 from pyrite.datasets import Dataset, decode
-from pyrite.bundle.preprocess import Preprocess
+from pyrite.bundle.preprocess import Resize
 from pyrite.recipe import load_recipe
 from pyrite.training.batches import train_batches
 
@@ -34,7 +34,7 @@ pq.ParquetFile(warm.getvalue()).read_row_group(0)
 taken = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmData" in line)
 resource.setrlimit(resource.RLIMIT_DATA, [taken * 1024 + allowance] * 2)
 dataset = Dataset.open(source)
-decoded = decode(dataset, Preprocess(height=side, width=side))
+decoded = decode(dataset, Resize(height=side, width=side))
 recipe = load_recipe("tiny", ["batch_size=8"])
 chosen, seen = np.arange(len(dataset)), 0
 for images, labels in prefetch(train_batches(decoded.pixels, dataset.labels, chosen, recipe, 0)):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pyrite.auditing.advice import advise
 from pyrite.auditing.copies import Copies, apart, count_identical, count_near
-from pyrite.bundle.preprocess import Preprocess
+from pyrite.bundle.preprocess import Resize
 from pyrite.datasets import Dataset, Watch, content_sha256, decode
 from pyrite.datasets.duplicates import Pairs, cluster, find_copies, find_near_copies
 from pyrite.datasets.shortcuts import measure_facts
@@ -118,7 +118,7 @@ def audit(
         watch(name, 0, 0)
         return lambda done, total: watch(name, done, total)
 
-    decoded = decode(dataset, Preprocess(height=_SIDE, width=_SIDE), stage("Decoding"))
+    decoded = decode(dataset, Resize(height=_SIDE, width=_SIDE), stage("Decoding"))
     failures = dict(sorted(decoded.failures.items()))
     readable = np.setdiff1d(np.arange(len(dataset)), np.array(list(failures), np.intp))
     if not len(readable):

@@ -10,13 +10,14 @@ from pyrite.bundle.bundle import (
     Bundle,
     BundleInfo,
     DataInfo,
+    ModelOrigin,
     Quantization,
     TrainingInfo,
     load_bundle,
     save_bundle,
 )
 from pyrite.bundle.calibration import Calibration, calibrated_loss, fit_calibration
-from pyrite.bundle.preprocess import Pixels, Preprocess
+from pyrite.bundle.preprocess import Crops, Pixels, Preprocess, Resize, ShorterSide
 
 __all__ = [
     "DEFAULT",
@@ -28,10 +29,14 @@ __all__ = [
     "Bundle",
     "BundleInfo",
     "Calibration",
+    "Crops",
     "DataInfo",
+    "ModelOrigin",
     "Pixels",
     "Preprocess",
     "Quantization",
+    "Resize",
+    "ShorterSide",
     "TrainingInfo",
     "calibrated_loss",
     "fit_calibration",

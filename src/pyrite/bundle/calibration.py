@@ -1,5 +1,7 @@
 """From logits to probabilities of AI and conformal p-values."""
 
+from collections.abc import Iterable, Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -7,83 +9,130 @@ from numpy.typing import ArrayLike, NDArray
 from pyrite.errors import EvaluationError
 
 Floats = NDArray[np.float64]
+Logits = tuple[float, ...]
+ALL = "all"
+"""The group of every image, where there is no other."""
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What turns a model's logit into a probability and two p-values.
 
     The p-values are conformal (Vovk, Gammerman & Shafer 2005): among images exchangeable with the
-    calibration images of that class, a p-value of at most r comes up at a rate of at most r.
+    calibration images of a group, a p-value of at most r comes up at a rate of at most r. With several groups it is
+    the largest over them, so that it holds for each. Without AI images there is neither a probability nor `p_ai`, and
+    without any images, nothing.
     """
 
-    slope: float
-    intercept: float
-    real_logits: tuple[float, ...]
-    """Of real calibration images, ascending."""
-    ai_logits: tuple[float, ...]
-    """Of AI calibration images, ascending."""
+    slope: float | None = None
+    intercept: float | None = None
+    """Of the sigmoid that gives the probability; both, or neither without images of both classes."""
+    real: dict[str, Logits] = {}
+    """Of real calibration images, by group, each ascending."""
+    ai: dict[str, Logits] = {}
+    """Of AI calibration images, by group, each ascending."""
 
     def __post_init__(self) -> None:
-        for name, kept in (("real_logits", self.real_logits), ("ai_logits", self.ai_logits)):
-            if not kept:
-                raise ValueError(f"{name} must hold at least one logit")
-            if np.any(np.diff(kept) < 0):
-                raise ValueError(f"{name} must be in ascending order")
+        for name, groups in (("real", self.real), ("ai", self.ai)):
+            for group, kept in groups.items():
+                if not kept:
+                    raise ValueError(f"{name} must hold at least one logit of the group {group!r}")
+                if np.any(np.diff(kept) < 0):
+                    raise ValueError(f"{name} must be in ascending order in the group {group!r}")
+        if (self.slope is None) != (self.intercept is None):
+            raise ValueError("slope and intercept go together")
+        if self.slope is not None and not (self.real and self.ai):
+            raise ValueError("slope and intercept need images of both classes")
 
     @property
     def smallest_p_real(self) -> float:
-        """The smallest p-value that this many real calibration images can give."""
-        return 1 / (len(self.real_logits) + 1)
+        """The smallest p-value that this many real calibration images can give; 1 without any."""
+        return max((1 / (len(kept) + 1) for kept in self.real.values()), default=1.0)
 
-    def probability(self, logits: ArrayLike) -> Floats:
+    @property
+    def real_count(self) -> int:
+        """How many real images it keeps the logits of."""
+        return sum(map(len, self.real.values()))
+
+    @property
+    def ai_count(self) -> int:
+        """How many AI images it keeps the logits of."""
+        return sum(map(len, self.ai.values()))
+
+    def probability(self, logits: ArrayLike) -> Floats | None:
         """Return the calibrated probability of AI, 0 to 1, in the shape of `logits`."""
+        if self.slope is None or self.intercept is None:
+            return None
         return _sigmoid(self.slope * np.asarray(logits, np.float64) + self.intercept)
 
-    def p_real(self, logits: ArrayLike) -> Floats:
+    def p_real(self, logits: ArrayLike) -> Floats | None:
         """Return how usual each logit is among real images: the share with one at least as high."""
-        kept = np.asarray(self.real_logits)
-        below = np.searchsorted(kept, np.asarray(logits, np.float64), side="left")
-        return np.asarray((1 + kept.size - below) / (kept.size + 1))
+        return _largest(_share_from(kept, logits) for kept in self.real.values())
 
-    def p_ai(self, logits: ArrayLike) -> Floats:
+    def p_ai(self, logits: ArrayLike) -> Floats | None:
         """Return how usual each logit is among AI images: the share with one at most as high."""
-        kept = np.asarray(self.ai_logits)
-        up_to = np.searchsorted(kept, np.asarray(logits, np.float64), side="right")
-        return np.asarray((1 + up_to) / (kept.size + 1))
+        return _largest(_share_up_to(kept, logits) for kept in self.ai.values())
 
 
-def fit_calibration(logits: ArrayLike, labels: ArrayLike, *, seed: int = 0, keep: int = 2000) -> Calibration:
+def _share_from(ascending: Logits, logits: ArrayLike) -> Floats:
+    kept = np.asarray(ascending)
+    below = np.searchsorted(kept, np.asarray(logits, np.float64), side="left")
+    return np.asarray((1 + kept.size - below) / (kept.size + 1))
+
+
+def _share_up_to(ascending: Logits, logits: ArrayLike) -> Floats:
+    kept = np.asarray(ascending)
+    up_to = np.searchsorted(kept, np.asarray(logits, np.float64), side="right")
+    return np.asarray((1 + up_to) / (kept.size + 1))
+
+
+def _largest(p_values: Iterable[Floats]) -> Floats | None:
+    found = list(p_values)
+    return np.maximum.reduce(found) if found else None
+
+
+def fit_calibration(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    groups: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    keep: int = 2000,
+) -> Calibration:
     """Fit a calibration to images that neither trained the model nor chose it.
 
     Args:
         logits: (n,), finite.
-        labels: (n,), 0 for real and 1 for AI; both must be there.
+        labels: (n,), 0 for real and 1 for AI; without AI images, there will be no probability.
+        groups: (n,), of each image: its source, camera, kind of picture …; by default, all are of one.
         seed: Chooses which logits are kept where there are too many.
-        keep: How many logits of each class to keep for p-values; they are rounded to 4 decimals.
+        keep: How many logits of each group to keep for p-values; they are rounded to 4 decimals.
 
     Raises:
         EvaluationError: Such arrays allow no calibration.
     """
-    scores = np.asarray(logits, np.float64)
-    classes = np.asarray(labels)
-    if scores.ndim != 1 or scores.shape != classes.shape:
+    scores, classes = np.asarray(logits, np.float64), np.asarray(labels)
+    names = np.full(scores.shape, ALL) if groups is None else np.asarray(groups, np.str_)
+    if scores.ndim != 1 or not scores.shape == classes.shape == names.shape:
         raise EvaluationError(
-            f"Calibration needs a logit and a label per image, not shapes {scores.shape} and {classes.shape}."
+            "Calibration needs a logit, a label and a group per image, not shapes "
+            f"{scores.shape}, {classes.shape} and {names.shape}."
         )
     if not np.isfinite(scores).all():
         raise EvaluationError("Calibration needs finite logits; this model gives infinite ones or NaN.")
-    if set(np.unique(classes).tolist()) != {0, 1}:
-        raise EvaluationError("Calibration needs images of both classes, labelled 0 (real) and 1 (AI).")
+    if not set(np.unique(classes).tolist()) <= {0, 1} or not np.any(classes == 0):
+        raise EvaluationError("Calibration needs real images, labelled 0, and takes AI images, labelled 1.")
     if keep < 1:
-        raise EvaluationError(f"Calibration must keep at least one logit of each class, not {keep}.")
-    slope, intercept = _fit_platt(scores, classes == 1)
+        raise EvaluationError(f"Calibration must keep at least one logit of each group, not {keep}.")
+    slope, intercept = _fit_platt(scores, classes == 1) if np.any(classes == 1) else (None, None)
     random = np.random.default_rng(seed)
-    return Calibration(
-        slope=slope,
-        intercept=intercept,
-        real_logits=_sample(scores[classes == 0], keep, random),
-        ai_logits=_sample(scores[classes == 1], keep, random),
-    )
+
+    def by_group(label: int) -> dict[str, Logits]:
+        of_class = classes == label
+        return {
+            str(name): _sample(scores[of_class & (names == name)], keep, random) for name in np.unique(names[of_class])
+        }
+
+    return Calibration(slope=slope, intercept=intercept, real=by_group(0), ai=by_group(1))
 
 
 def calibrated_loss(logits: ArrayLike, labels: ArrayLike) -> float:
@@ -99,12 +148,14 @@ def calibrated_loss(logits: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         EvaluationError: As `fit_calibration` does.
     """
-    calibration = fit_calibration(logits, labels)
-    scaled = calibration.slope * np.asarray(logits, np.float64) + calibration.intercept
+    fitted = fit_calibration(logits, labels)
+    if fitted.slope is None or fitted.intercept is None:
+        raise EvaluationError("This loss needs images of both classes, labelled 0 (real) and 1 (AI).")
+    scaled = fitted.slope * np.asarray(logits, np.float64) + fitted.intercept
     return float(np.mean(np.logaddexp(0, scaled) - np.asarray(labels) * scaled))
 
 
-def _sample(logits: Floats, keep: int, random: np.random.Generator) -> tuple[float, ...]:
+def _sample(logits: Floats, keep: int, random: np.random.Generator) -> Logits:
     kept = random.choice(logits, keep, replace=False) if logits.size > keep else logits
     return tuple(np.sort(kept.round(4)).tolist())
 

@@ -247,10 +247,10 @@ def _decode_chunk(
             continue
         hashes.append(hashlib.sha256(data).hexdigest())
         try:
-            image = open_image(data, at_least=preprocess.size)
+            image = open_image(data, at_least=preprocess.enough)
         except ImageError as error:
             failures[i] = Failure(error.code, str(error))
         else:
-            pixels[start + i] = preprocess.apply(image.pixels, image.box)
+            (pixels[start + i],) = preprocess.apply(image.pixels, image.box)
             sides[i] = (min(image.width, image.height), max(image.width, image.height))
     return hashes, failures, sides

@@ -1,5 +1,7 @@
 """From images to detections: one file is read once, and each bundle that has it in scope judges it."""
 
-from pyrite.detector.detector import Detector, Prepared, Unreadable, prepare, unreadable
+from pyrite.detector.detector import Detector
+from pyrite.detector.panel import unreadable
+from pyrite.detector.reader import Prepared, Reader, Unreadable, View
 
-__all__ = ["Detector", "Prepared", "Unreadable", "prepare", "unreadable"]
+__all__ = ["Detector", "Prepared", "Reader", "Unreadable", "View", "unreadable"]

@@ -1,6 +1,5 @@
 """Judge a bundle by labelled images, through the same `Detector` that its users run."""
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from pyrite.errors import EvaluationError, require
 from pyrite.evaluation.choose import Indices, Protocol, choose
 from pyrite.evaluation.figures import Figures, measure_figures
 from pyrite.evaluation.floor import measure_floor
-from pyrite.evaluation.judge import judge
+from pyrite.evaluation.judge import judge, probabilities
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, UnreadableFile, check_folder
 from pyrite.evaluation.robustness import measure_robustness
@@ -146,7 +145,7 @@ def measure(
     detections = [detection for _, detection in judged]
     scores = Scores(
         dataset.labels[kept],
-        np.array([detection.probability for detection in detections], np.float64),
+        probabilities(detector, detections),
         np.array([str(detection.verdict) for detection in detections]),
     )
     distinct = _distinct(kept, indices, hashes)
@@ -204,7 +203,10 @@ def _mistakes(
 
     def show(wrong: NDArray[np.bool_], confidence: NDArray[np.float64]) -> tuple[Mistake, ...]:
         order = np.argsort(-confidence, kind="stable")
-        return tuple(_mistake(dataset, int(kept[i]), detections[i]) for i in order[wrong[order]][:_MISTAKES])
+        return tuple(
+            _mistake(dataset, int(kept[i]), detections[i], float(scores.probabilities[i]))
+            for i in order[wrong[order]][:_MISTAKES]
+        )
 
     real = scores.labels == 0
     return (
@@ -213,11 +215,11 @@ def _mistakes(
     )
 
 
-def _mistake(dataset: Dataset, index: int, detection: Detection) -> Mistake:
+def _mistake(dataset: Dataset, index: int, detection: Detection, probability: float) -> Mistake:
     image = open_image(dataset.read(index))
     return Mistake(
         encodable(dataset.paths[index]),
-        float(detection.probability or 0),
+        probability,
         str(detection.verdict),
         image.width,
         image.height,
@@ -231,7 +233,7 @@ def _provenance(
     return Provenance(
         bundle=bundle.info.name,
         version=bundle.info.version,
-        model_sha256=hashlib.sha256(bundle.read("model.onnx")).hexdigest(),
+        model_sha256=bundle.model_sha256,
         data=encodable(dataset.name),
         data_sha256=content_sha256(dataset, hashes),
         data_fingerprint=dataset.fingerprint,

@@ -17,6 +17,7 @@ from pyrite.decision import Policy, decide
 from pyrite.detector import Detector
 from pyrite.errors import EvaluationError, ImageError
 from pyrite.evaluation import metrics
+from pyrite.evaluation.judge import probabilities
 from pyrite.evaluation.metrics import Headline, Metric
 from pyrite.evaluation.scores import Scores
 from pyrite.image import Limits, open_image
@@ -134,7 +135,7 @@ def measure_robustness(
     said = _Said(np.zeros(shape), np.zeros(shape, "U9"), np.zeros(shape, np.bool_))
     strict = msgspec.structs.replace(detector.policy, max_fpr=_BUDGET)
     for column, (_, detection) in enumerate(judged):
-        _note(said, (0, column), detection, strict)
+        _note(said, (0, column), detector, detection, strict)
     places: deque[tuple[int, int]] = deque()
     lost: dict[int, str] = {}
     total = len(DEGRADATIONS) * len(judged)
@@ -145,7 +146,7 @@ def measure_robustness(
         if detection.error:
             lost.setdefault(column, f"{DEGRADATIONS[row - 1].name}: {detection.error.message}")
         else:
-            _note(said, (row, column), detection, strict)
+            _note(said, (row, column), detector, detection, strict)
         if progress:
             progress(done, total)
     kept = np.array([column not in lost for column in range(len(judged))], np.bool_)
@@ -159,7 +160,7 @@ def measure_robustness(
     if progress:
         progress(total, total)
     labels = dataset.labels[np.array(indices, np.intp)[kept]]
-    resolved = detector.bundle.info.calibration.smallest_p_real <= _BUDGET
+    resolved = detector.smallest_max_fpr <= _BUDGET
     clean, *grid = _conditions(
         labels,
         _Said(said.probabilities[:, kept], said.verdicts[:, kept], said.flagged[:, kept]),
@@ -233,12 +234,9 @@ def _rng(seed: int, degradation: Degradation, index: int) -> np.random.Generator
     return np.random.default_rng((seed, index, *f"{degradation.family} {degradation.strength:g}".encode()))
 
 
-def _note(said: _Said, place: tuple[int, int], detection: Detection, strict: Policy) -> None:
-    assert detection.probability is not None
-    assert detection.p_real is not None
-    assert detection.p_ai is not None
+def _note(said: _Said, place: tuple[int, int], detector: Detector, detection: Detection, strict: Policy) -> None:
     in_scope = detection.reason is not Reason.OUT_OF_SCOPE
-    said.probabilities[place] = detection.probability
+    (said.probabilities[place],) = probabilities(detector, [detection])
     said.verdicts[place] = str(detection.verdict)
     said.flagged[place] = decide(detection.p_real, detection.p_ai, in_scope, strict)[0] is Verdict.AI
 

@@ -9,15 +9,16 @@ from PIL import Image as PillowImage
 
 from pyrite.bundle import DEFAULT, Bundle
 from pyrite.bundle.preprocess import Pixels
-from pyrite.detector import Detector
-from pyrite.errors import PyriteError
+from pyrite.decision import Policy
+from pyrite.detector import Detector, Prepared, Unreadable
+from pyrite.errors import ImageError, PyriteError
 from pyrite.explanation.faithfulness import count_scored, measure_faithfulness
 from pyrite.explanation.occlusion import Floats, make_map, make_neutral, occlude
 from pyrite.explanation.picture import LARGEST, draw
 from pyrite.explanation.spectra import read_spectra
 from pyrite.explanation.values import Explanation
-from pyrite.image import Box, Source, open_image
-from pyrite.results import Verdict
+from pyrite.image import Image, Limits, Source, open_image
+from pyrite.results import Model, Verdict
 from pyrite.spectrum import luma, radial_spectrum
 from pyrite.writing import whole_file
 
@@ -30,65 +31,82 @@ def explain(
     detector: Detector | Bundle | str | Path = DEFAULT,
     *,
     out: str | Path | None = None,
+    policy: Policy | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Explanation:
     """Explain the score of one image.
 
     The model scores 651 images for it: the image with each patch of its map made neutral, and both curves
-    of the map and of 19 random orders. No gradients are needed.
+    of the map and of 19 random orders. No gradients are needed. Of several crops, the one that speaks most for what the
+    score leans to is explained; of several bundles, the first that was made for such an image.
 
     Args:
         source: The image.
         detector: What judges it, or its bundle; by default, the one that comes with Pyrite.
         out: Where the picture goes, if anywhere; a .png file that is there is replaced.
+        policy: The error budgets of the verdict; by default, the detector's.
         progress: Called with the number of images scored so far, and the number in all.
 
     Raises:
         ImageError: The image cannot be read.
         BundleError: The bundle cannot be used.
-        PyriteError: The picture cannot be written to `out`.
+        PyriteError: No bundle was made for such an image, so that its score decides nothing; or the picture cannot be
+            written to `out`.
     """
     if out is not None:
         check_out(out, source)
     detector = detector if isinstance(detector, Detector) else Detector(detector)
-    bundle = detector.bundle
-    spectra = read_spectra(bundle)
-    # The longer side that is asked for comes at no less than 8 times that.
-    image = open_image(source, detector.limits, at_least=(LARGEST // 8, LARGEST // 8))
-    again = image.data or source  # A stream can be read once only.
-    preprocess = bundle.info.preprocess
-    small = open_image(again, detector.limits, at_least=preprocess.size)
-    seen = preprocess.apply(small.pixels, small.box)
-    detection = detector.detect(again, path=str(source) if isinstance(source, str | Path) else None)
-    calibration = bundle.info.calibration
-    total, scored = count_scored(*preprocess.size), 0
+    opened: list[Image] = []
+    prepared = detector.reader.read(source, look=opened.append)
+    if isinstance(prepared, Unreadable):
+        raise ImageError(prepared.error.code, prepared.error.message)
+    detection = detector.score([prepared], [policy or detector.policy])[0]
+    place = _place(detector, prepared)
+    inputs = None if place is None else prepared.inputs[place]
+    if place is None or inputs is None:
+        raise PyriteError(f"There is no score to explain. {detection.explanation}")
+    info = detector.bundles[place].info
+    logits = detector.logits(inputs, place)
+    crop = int(np.argmax(logits) if info.preprocess.merge(logits) > 0 else np.argmin(logits))
+    seen = inputs[crop]
+    slope, intercept = info.calibration.slope, info.calibration.intercept
+    total, scored = count_scored(*info.preprocess.size), 0
 
     def score(inputs: Iterable[Pixels]) -> Floats:
         nonlocal scored
         left, logits = iter(inputs), [np.empty(0, np.float32)]
         while batch := list(itertools.islice(left, max(1, min(_BATCH, _BATCH_BYTES // seen.nbytes)))):
-            logits.append(detector.logits(np.stack(batch)))
+            logits.append(detector.logits(np.stack(batch), place))
             scored += len(batch)
             progress(scored, total)
-        return calibration.slope * np.concatenate(logits).astype(np.float64) + calibration.intercept
+        found = np.concatenate(logits).astype(np.float64)
+        return found if slope is None or intercept is None else slope * found + intercept
 
     base = float(score([seen])[0])
     neutral = make_neutral(seen)
     patches = occlude(seen, neutral, score, base)
     explanation = Explanation(
         detection=detection,
+        model=Model(info.name, info.version),
         leans=Verdict.AI if base > 0 else Verdict.REAL,
-        moved=make_map(patches, *preprocess.size),
+        moved=make_map(patches, *info.preprocess.size),
         faithfulness=measure_faithfulness(seen, neutral, score, base, patches),
         spectrum=radial_spectrum(luma(seen)),
-        spectra=spectra,
-        input_size=preprocess.size,
+        spectra=read_spectra(detector.bundles[place]),
+        input_size=info.preprocess.size,
+        region=info.preprocess.regions(prepared.width, prepared.height)[crop],
         scored=scored,
-        pixels=_at_most(image.pixels, image.box, image.width, image.height),
+        pixels=_to_show(opened[0], source, detector.limits),
     )
     if out is not None:
         _write(draw(explanation), Path(out))
     return explanation
+
+
+def _place(detector: Detector, image: Prepared) -> int | None:
+    """Return which bundle's score is explained: the first that was made for such an image."""
+    in_scope = (bundle.info.scope.contains(image.width, image.height) for bundle in detector.bundles)
+    return next((place for place, fits in enumerate(in_scope) if fits), None)
 
 
 def check_out(out: str | Path, source: Source) -> None:
@@ -115,12 +133,16 @@ def _check_out(out: Path, source: Source) -> None:
         raise PyriteError(f"{out} is the image itself. Choose another place for the picture.")
 
 
-def _at_most(pixels: Pixels, box: Box, width: int, height: int) -> Pixels:
-    scale = min(1.0, LARGEST / max(width, height))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    if pixels.shape[:2] == (size[1], size[0]):
-        return pixels
-    return np.asarray(PillowImage.fromarray(pixels).resize(size, PillowImage.Resampling.LANCZOS, box))
+def _to_show(image: Image, source: Source, limits: Limits) -> Pixels:
+    """Return the image at its own size, or with `LARGEST` pixels on its longer side; opened again only if need be."""
+    scale = min(1.0, LARGEST / max(image.width, image.height))
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    if max(image.pixels.shape) < max(size):
+        # The longer side that is asked for comes at no less than 8 times that. A stream can be read once only.
+        image = open_image(image.data or source, limits, at_least=(LARGEST // 8, LARGEST // 8))
+    if image.pixels.shape[:2] == (size[1], size[0]):
+        return image.pixels
+    return np.asarray(PillowImage.fromarray(image.pixels).resize(size, PillowImage.Resampling.LANCZOS, image.box))
 
 
 def _write(picture: PillowImage.Image, out: Path) -> None:

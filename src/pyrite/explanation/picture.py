@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
+from pyrite.bundle.preprocess import Region
 from pyrite.explanation.chart import draw_chart
 from pyrite.explanation.drawing import (
     AI,
@@ -22,7 +23,7 @@ from pyrite.explanation.drawing import (
     write,
 )
 from pyrite.explanation.values import Explanation, describe_faithfulness, describe_spectrum
-from pyrite.results import Reason, Verdict
+from pyrite.results import Verdict
 
 LARGEST = 2048
 """Pixels on the longer side of the image that the map is laid over, at most."""
@@ -51,7 +52,7 @@ def draw(explanation: Explanation) -> Image.Image:
     gap = round(size)
     if explanation.faithfulness.better_than_random:
         largest = float(np.abs(explanation.moved).max())
-        panel_of_map = [_overlay(panel, explanation.moved), _legend(largest, column, size)]
+        panel_of_map = [_overlay(panel, explanation.moved, _scaled(explanation, panel)), _legend(largest, column, size)]
         what = [write(_MEANING, column, size, MUTED)]
     else:
         panel_of_map, what = [_instead(panel.height, column, size)], []
@@ -73,10 +74,10 @@ def draw(explanation: Explanation) -> Image.Image:
 
 def _head(explanation: Explanation, width: int, size: float) -> Image.Image:
     found = explanation.detection
-    model = f", by {found.model.name} {found.model.version}" if found.model else ""
-    score = f"Probability of AI by the pixels alone{model}: {found.probability or 0:.1%}. "
-    if found.reason is Reason.OUT_OF_SCOPE:
-        score = f"The pixels' score leans to {explanation.leans}. "
+    by = f"by {explanation.model.name} {explanation.model.version}"
+    score = f"The pixels' score, {by}, leans to {explanation.leans}. "
+    if found.probability is not None:
+        score = f"Probability of AI by the pixels alone, {by}: {found.probability:.1%}. "
     return stack(
         [write(f"Verdict: {found.verdict}", width, 1.8 * size, _COLOURS[found.verdict]),
          write(f"{score}{found.explanation}", width, size)],
@@ -93,10 +94,27 @@ def _size_note(explanation: Explanation, scale: int) -> str:
     return size if (width, height) == (found.width, found.height) else f"{size}, brought down to {width:,} × {height:,}"
 
 
-def _overlay(panel: Image.Image, moved: NDArray[np.float64]) -> Image.Image:
-    """Return the image in grey under the colours of the map, which is smoothed between the centres of its cells."""
+def _scaled(explanation: Explanation, panel: Image.Image) -> Region:
+    """Return the part of the panel that the map is of."""
+    found = explanation.detection
+    x, y = panel.width / (found.width or panel.width), panel.height / (found.height or panel.height)
+    left, top, right, bottom = explanation.region
+    return round(left * x), round(top * y), round(right * x), round(bottom * y)
+
+
+def _overlay(panel: Image.Image, moved: NDArray[np.float64], region: Region | None = None) -> Image.Image:
+    """Return the image in grey under the colours of the map, which is smoothed between the centres of its cells.
+
+    Args:
+        panel: The image.
+        moved: The map, (rows, columns).
+        region: The part of the panel that it is of; by default, all of it.
+    """
+    left, top, right, bottom = region or (0, 0, *panel.size)
     strength = Image.fromarray((moved / (np.abs(moved).max() or 1)).astype(np.float32))
-    smooth = np.asarray(strength.resize(panel.size, Image.Resampling.BILINEAR))
+    smooth = np.zeros((panel.height, panel.width), np.float32)
+    size = max(1, right - left), max(1, bottom - top)
+    smooth[top:bottom, left:right] = np.asarray(strength.resize(size, Image.Resampling.BILINEAR))
     # Black would swallow the colours, so it becomes a grey.
     whole = ImageOps.colorize(ImageOps.grayscale(panel), _BLACK, PAPER)
     for colour, part in ((AI, smooth), (REAL, -smooth)):

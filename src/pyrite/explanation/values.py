@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle.preprocess import Pixels
+from pyrite.bundle.preprocess import Pixels, Region
 from pyrite.explanation.faithfulness import Faithfulness
 from pyrite.explanation.spectra import Spectra, distance
-from pyrite.results import Detection, Verdict
+from pyrite.results import Detection, Model, Verdict
 from pyrite.sources import encodable
 
 
@@ -18,6 +18,8 @@ class Explanation:
     """What moved the score of one image, whether that can be trusted, and how much detail the image has."""
 
     detection: Detection
+    model: Model
+    """The bundle whose score is explained."""
     leans: Verdict
     """The class that the pixels' score leans to, whatever the verdict: `ai` where the probability is above 0.5."""
     moved: NDArray[np.float64]
@@ -30,6 +32,8 @@ class Explanation:
     """Of training images of both classes; `None` where the bundle keeps none."""
     input_size: tuple[int, int]
     """Height and width of the model input, which everything here but `pixels` is of."""
+    region: Region
+    """The part of the image, in its own pixels, that the model input and the map show."""
     scored: int
     """How many images the model scored for this."""
     pixels: Pixels = field(repr=False)
@@ -42,6 +46,7 @@ class Explanation:
         content = {
             # A file name may hold bytes that are no UTF-8, which JSON cannot.
             "detection": found if found.path is None else replace(found, path=encodable(found.path)),
+            "model": self.model,
             "leans": self.leans,
             "better_than_random": better,
             "faithfulness": self.faithfulness,
@@ -49,6 +54,7 @@ class Explanation:
             "spectrum": self.spectrum.tolist(),
             "spectra": self.spectra,
             "input_size": self.input_size,
+            "region": self.region,
             "scored": self.scored,
         }
         return msgspec.json.format(msgspec.json.encode(content)) + b"\n"

@@ -10,6 +10,8 @@ from PIL import Image as PillowImage
 
 from pyrite.image.values import Box, Image
 
+Shortest = Callable[[int, int], int | None]
+"""The fewest pixels that a side may be reduced to, by the image's width and height; `None` to reduce nothing."""
 _STRIP = 1 << 18  # pixels that are converted at a time
 
 

@@ -9,7 +9,7 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from pyrite.errors import ImageError
-from pyrite.image.canvas import Canvas
+from pyrite.image.canvas import Canvas, Shortest
 from pyrite.image.files import MAX_READS, File
 from pyrite.image.tiff import find_strips
 from pyrite.image.values import Limits
@@ -17,8 +17,8 @@ from pyrite.image.values import Limits
 _MAX_PAGE_READS = 30_000
 
 
-def decode_array(pixels: NDArray[np.uint8], limits: Limits, short: int | None) -> Canvas:
-    """Return an array (height, width, 3) as a canvas; `short` is the fewest pixels that a side may be reduced to."""
+def decode_array(pixels: NDArray[np.uint8], limits: Limits, short: Shortest) -> Canvas:
+    """Return an array (height, width, 3) as a canvas; `short` tells the fewest pixels that a side may be reduced to."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         sentence = f"An array must be uint8 of (height, width, 3), not {pixels.dtype} of {pixels.shape}."
         raise ImageError("bad_array", sentence)
@@ -28,7 +28,7 @@ def decode_array(pixels: NDArray[np.uint8], limits: Limits, short: int | None) -
     return Canvas(width, height, lambda top, end: PillowImage.fromarray(pixels[top:end]), scale)
 
 
-def decode_pillow(image: PillowImage.Image, limits: Limits, short: int | None, *, draft: bool = False) -> Canvas:
+def decode_pillow(image: PillowImage.Image, limits: Limits, short: Shortest, *, draft: bool = False) -> Canvas:
     """Load an image with Pillow; with `draft`, as few of its pixels as the format can do."""
     width, height = image.size
     _check_pixels(width, height, limits)
@@ -45,7 +45,7 @@ def decode_pillow(image: PillowImage.Image, limits: Limits, short: int | None, *
     return Canvas(width, height, rows, scale, drafted, 1, _orientation(image), _info(image))
 
 
-def decode_tiff(image: TiffImageFile, file: File, limits: Limits, short: int | None) -> Canvas:
+def decode_tiff(image: TiffImageFile, file: File, limits: Limits, short: Shortest) -> Canvas:
     """Load a TIFF strip by strip as its rows are asked for, or all of it where it has too few strips."""
     _check_pixels(*image.size, limits)
     _check_mode(image)
@@ -57,7 +57,7 @@ def decode_tiff(image: TiffImageFile, file: File, limits: Limits, short: int | N
     return Canvas(width, height, strips.read, scale, False, strips.rows, _orientation(image), _info(image))
 
 
-def decode_heif(data: bytes, limits: Limits, short: int | None) -> tuple[Canvas, int, int]:
+def decode_heif(data: bytes, limits: Limits, short: Shortest) -> tuple[Canvas, int, int]:
     """Return a HEIF's primary image, how many images it has, and which of them this is, from 0."""
     try:
         from pillow_heif import open_heif
@@ -105,8 +105,9 @@ def _check_mode(image: PillowImage.Image) -> None:
         raise ImageError("unsupported_format", sentence)
 
 
-def _scale(width: int, height: int, short: int | None) -> int:
-    return next((scale for scale in (8, 4, 2) if short and min(width, height) // scale >= short), 1)
+def _scale(width: int, height: int, short: Shortest) -> int:
+    least = short(width, height)
+    return next((scale for scale in (8, 4, 2) if least and min(width, height) // scale >= least), 1)
 
 
 def _orientation(image: PillowImage.Image) -> int:

@@ -5,6 +5,7 @@ import io
 import logging
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +16,7 @@ from PIL import Image as PillowImage
 from PIL.TiffImagePlugin import TiffImageFile
 
 from pyrite.errors import ImageError
-from pyrite.image.canvas import finish
+from pyrite.image.canvas import Shortest, finish
 from pyrite.image.decoders import count_frames, decode_array, decode_heif, decode_pillow, decode_tiff
 from pyrite.image.files import MAX_READS, File, open_file
 from pyrite.image.formats import PLUGINS, recognise
@@ -27,7 +28,12 @@ Source = str | Path | bytes | BinaryIO | PillowImage.Image | NDArray[np.uint8]
 _MARGIN = 8
 
 
-def open_image(source: Source, limits: Limits = Limits(), *, at_least: tuple[int, int] | None = None) -> Image:
+def open_image(
+    source: Source,
+    limits: Limits = Limits(),
+    *,
+    at_least: tuple[int, int] | Callable[[int, int], tuple[int, int] | None] | None = None,
+) -> Image:
     """Decode one image.
 
     Animated files give their first frame. Colour profiles are not applied. Of 16 bits, the upper 8 are kept.
@@ -48,13 +54,14 @@ def open_image(source: Source, limits: Limits = Limits(), *, at_least: tuple[int
     Args:
         source: A path, a file's bytes, a binary stream, a Pillow image, or an array (height, width, 3).
         limits: What it may cost.
-        at_least: The (height, width) that the pixels will be resized to.
+        at_least: The (height, width) that the pixels will be resized to, or what gives that for the image's width and
+            height, and `None` where none may be left out.
 
     Raises:
         ImageError: `not_found`, `not_a_file`, `unreadable`, `empty`, `too_many_bytes`, `too_many_pixels`,
             `unsupported_format`, `corrupt`, `out_of_memory`, `bad_array` or `bad_source`.
     """
-    short = _MARGIN * max(at_least) if at_least else None
+    short = _shortest(at_least)
     if isinstance(source, np.ndarray):
         return _from_array(source, limits, short)
     _silence_decoders()
@@ -77,7 +84,7 @@ def open_image(source: Source, limits: Limits = Limits(), *, at_least: tuple[int
         raise ImageError("corrupt", f"The image is damaged, or of a kind that is not read here ({detail}).") from error
 
 
-def _from_array(pixels: NDArray[np.uint8], limits: Limits, short: int | None) -> Image:
+def _from_array(pixels: NDArray[np.uint8], limits: Limits, short: Shortest) -> Image:
     canvas = decode_array(pixels, limits, short)
     if canvas.scale > 1:
         return finish(canvas)
@@ -85,7 +92,7 @@ def _from_array(pixels: NDArray[np.uint8], limits: Limits, short: int | None) ->
     return Image(pixels, (0, 0, width, height), width, height, None, None, None, {}, frames=1)
 
 
-def _decode(file: File, limits: Limits, short: int | None) -> Image:
+def _decode(file: File, limits: Limits, short: Shortest) -> Image:
     name = recognise(file)
     if name == "HEIF":
         canvas, frames, frame = decode_heif(file.read_all(), limits, short)
@@ -104,6 +111,16 @@ def _decode(file: File, limits: Limits, short: int | None) -> Image:
             canvas = decode_pillow(image, limits, short, draft=name == "JPEG")
         # Counting leaves the first frame behind, so the pixels come first.
         return replace(finish(canvas, name), frames=count_frames(image, file))
+
+
+def _shortest(at_least: tuple[int, int] | Callable[[int, int], tuple[int, int] | None] | None) -> Shortest:
+    """Return what tells, by width and height, the fewest pixels that a side may be reduced to."""
+
+    def shortest(width: int, height: int) -> int | None:
+        size = at_least(width, height) if callable(at_least) else at_least
+        return _MARGIN * max(size) if size else None
+
+    return shortest
 
 
 def _silence_decoders() -> None:

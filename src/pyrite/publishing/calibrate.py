@@ -1,12 +1,75 @@
-"""A model's logits of the images that calibrate it."""
+"""Calibration by images that neither trained a model nor chose it, judged by the `Detector` that its users run."""
 
+from collections.abc import Callable
+
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.datasets import in_chunks
-from pyrite.runtime import Session
+from pyrite.bundle import Bundle, BundleInfo, Calibration, fit_calibration
+from pyrite.datasets import Dataset
+from pyrite.detector import Detector
+from pyrite.errors import DatasetError
+from pyrite.evaluation.judge import judge
+from pyrite.publishing.preparation import Stage
+from pyrite.results import Failure
 
 
-def score(session: Session, pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the exported model's logits (len(indices),) for some of the images."""
-    return np.concatenate([session.logits(images) for images in in_chunks(pixels, indices)]).astype(np.float64)
+def measure_logits(
+    bundle: Bundle,
+    dataset: Dataset,
+    indices: NDArray[np.intp],
+    *,
+    stage: str,
+    watch: Callable[[Stage], None],
+) -> NDArray[np.float64]:
+    """Return a bundle's logits (len(indices),) of some of a dataset's images.
+
+    Args:
+        bundle: It need not be calibrated.
+        dataset: The images.
+        indices: Which of them; all could be read before.
+        stage: What to call this.
+        watch: Called with it as it goes.
+
+    Raises:
+        BundleError: The bundle cannot be used.
+        DatasetError: An image cannot be read any more.
+    """
+    logits = np.zeros(len(dataset), np.float64)
+    for done, (index, found) in enumerate(judge(Detector(bundle, evidence=False), dataset, indices), start=1):
+        if isinstance(found, Failure) or found.logit is None:
+            why = f": {found.message}" if isinstance(found, Failure) else "."
+            raise DatasetError(f"{dataset.paths[index]} could be read before, and now cannot{why}")
+        logits[index] = found.logit
+        watch(Stage(stage, done, len(indices)))
+    return logits[indices]
+
+
+def calibrate(
+    info: BundleInfo,
+    model: bytes,
+    dataset: Dataset,
+    indices: NDArray[np.intp],
+    *,
+    seed: int,
+    watch: Callable[[Stage], None],
+) -> Calibration:
+    """Return the calibration of a model by some of a dataset's images.
+
+    Args:
+        info: The rest of the bundle; its own calibration does not matter.
+        model: The content of model.onnx.
+        dataset: The images.
+        indices: Which of them: those that did not train the model.
+        seed: Chooses which logits are kept.
+        watch: Called with how far it is.
+
+    Raises:
+        BundleError: The model cannot be used.
+        DatasetError: An image cannot be read any more.
+        EvaluationError: The logits allow no calibration.
+    """
+    bundle = Bundle(msgspec.structs.replace(info, calibration=Calibration()), {"model.onnx": model})
+    logits = measure_logits(bundle, dataset, indices, stage="Calibrating", watch=watch)
+    return fit_calibration(logits, dataset.labels[indices], seed=seed)

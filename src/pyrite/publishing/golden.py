@@ -12,9 +12,8 @@ from PIL import Image as PillowImage
 
 from pyrite.bundle import Bundle, BundleInfo
 from pyrite.bundle.preprocess import Pixels
-from pyrite.detector import Detector
+from pyrite.detector import Detector, Prepared, Reader
 from pyrite.errors import BundleError, ExportError
-from pyrite.image import open_image
 from pyrite.results import Verdict
 
 
@@ -22,7 +21,7 @@ class _Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     png: bytes
     sha256: str
     logit: float
-    probability: float
+    probability: float | None = None
     verdict: Verdict
 
 
@@ -62,16 +61,16 @@ def make_golden(info: BundleInfo, model: bytes, images: Sequence[Pixels]) -> byt
     """
     if not 8 <= len(images) <= 16:
         raise ExportError(f"golden.json needs 8 to 16 images, not {len(images)}.")
-    bundle = Bundle(info, {"model.onnx": model})
+    detector = Detector(Bundle(info, {"model.onnx": model}))
     pngs = [_to_png(image) for image in images]
     vectors = []
-    for png, found in zip(pngs, Detector(bundle).detect_many(pngs), strict=True):
-        if found.logit is None or found.probability is None:
+    for png, found in zip(pngs, detector.detect_many(pngs), strict=True):
+        if found.logit is None:
             raise ExportError(f"An image for golden.json cannot be judged: {found.error}")
         vectors.append(
             _Vector(
                 png=png,
-                sha256=_input_sha256(info, png),
+                sha256=_input_sha256(detector.reader, png),
                 logit=found.logit,
                 probability=found.probability,
                 verdict=found.verdict,
@@ -86,14 +85,14 @@ def replay_golden(bundle: Bundle) -> GoldenCheck:
     Raises:
         BundleError: The bundle cannot be used, or its golden.json is not valid.
     """
-    vectors = _read(bundle)
-    found = list(Detector(bundle).detect_many(vector.png for vector in vectors))
+    vectors, detector = _read(bundle), Detector(bundle)
+    found = list(detector.detect_many(vector.png for vector in vectors))
     differences, changed_inputs, changed_verdicts = [], [], []
     for i, (now, then) in enumerate(zip(found, vectors, strict=True)):
         if now.logit is None:
             raise BundleError(f"Image {i} of golden.json in the bundle {bundle.info.name} cannot be read.")
         differences.append(abs(now.logit - then.logit) / max(1, abs(then.logit)))
-        if _input_sha256(bundle.info, then.png) != then.sha256:
+        if _input_sha256(detector.reader, then.png) != then.sha256:
             changed_inputs.append(i)
         if now.verdict != then.verdict:
             changed_verdicts.append(i)
@@ -135,6 +134,7 @@ def _to_png(pixels: Pixels) -> bytes:
     return stream.getvalue()
 
 
-def _input_sha256(info: BundleInfo, png: bytes) -> str:
-    image = open_image(png, at_least=info.preprocess.size)
-    return hashlib.sha256(info.preprocess.apply(image.pixels, image.box).tobytes()).hexdigest()
+def _input_sha256(reader: Reader, png: bytes) -> str:
+    found = reader.read(png)
+    inputs = found.inputs[0] if isinstance(found, Prepared) else None
+    return hashlib.sha256(b"" if inputs is None else inputs.tobytes()).hexdigest()

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.bundle import Bundle, Quantization, load_bundle
-from pyrite.bundle.calibration import fit_calibration
 from pyrite.datasets import Dataset, in_chunks, read_images
 from pyrite.datasets.degrade import degrade_at_random
 from pyrite.errors import RecipeError, TrainingError, require
@@ -18,11 +17,10 @@ from pyrite.evaluation import Report
 from pyrite.evaluation.stored import read_report
 from pyrite.graph import feed_bytes
 from pyrite.provenance import current_command
-from pyrite.publishing.calibrate import score
+from pyrite.publishing.calibrate import calibrate, measure_logits
 from pyrite.publishing.preparation import Stage, prepare_dataset
 from pyrite.publishing.publish import publish, written
 from pyrite.recipe import make_recipe
-from pyrite.runtime import Session
 from pyrite.sources import encodable
 from pyrite.writing import whole_folder
 
@@ -69,19 +67,22 @@ def quantize(
     material = prepare_dataset(data, recipe, watch)
     if material.sha256 != training.data.sha256:
         raise TrainingError(f"The bundle {bundle.info.name} was trained on other data than {material.dataset.name}.")
-    pixels, labels, parts = material.decoded.pixels, material.dataset.labels, material.parts
+    parts = material.parts
     watch(Stage("Quantising"))
-    onnx = quantize_onnx(bundle.read("model.onnx"), _typical(pixels, parts.train, recipe.seed))
-    before = score(Session(bundle.read("model.onnx")), pixels, parts.validation)
-    after = score(Session(onnx), pixels, parts.validation)
-    truth = labels[parts.validation] == 1
+    onnx = quantize_onnx(bundle.read("model.onnx"), _typical(material.decoded.pixels, parts.train, recipe.seed))
+    truth = material.dataset.labels[parts.validation] == 1
+
+    def accuracy(of: Bundle) -> float:
+        logits = measure_logits(of, material.dataset, parts.validation, stage="Comparing", watch=watch)
+        return float(np.mean((logits > 0) == truth))
+
     info = msgspec.structs.replace(
         bundle.info,
-        calibration=fit_calibration(after, labels[parts.validation], seed=recipe.seed),
+        calibration=calibrate(bundle.info, onnx, material.dataset, parts.validation, seed=recipe.seed, watch=watch),
         quantization=Quantization(
             images=min(_IMAGES, len(parts.train)),
-            float_accuracy=float(np.mean((before > 0) == truth)),
-            int8_accuracy=float(np.mean((after > 0) == truth)),
+            float_accuracy=accuracy(bundle),
+            int8_accuracy=accuracy(Bundle(bundle.info, {"model.onnx": onnx})),
             command=encodable(current_command()),
         ),
     )
@@ -117,7 +118,7 @@ def quantize_onnx(model: bytes, images: NDArray[np.uint8]) -> bytes:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Batches(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self, name: str) -> None:
             self._batches = ({name: chunk} for chunk in in_chunks(images, np.arange(len(images)), 64))
 
@@ -133,7 +134,7 @@ def quantize_onnx(model: bytes, images: NDArray[np.uint8]) -> bytes:
         quantize_static(
             prepared,
             made,
-            Reader(onnx.load(prepared).graph.input[0].name),
+            Batches(onnx.load(prepared).graph.input[0].name),
             quant_format=QuantFormat.QDQ,
             # What follows the last convolution costs nothing, and would leave 256 logits to tell apart.
             op_types_to_quantize=["Conv", "Relu", "Add", "MaxPool"],

@@ -8,7 +8,6 @@ from rich.text import Text
 from pyrite.results import Detection, Reason, Strength, Verdict
 
 _STYLES = {Verdict.AI: "bold red", Verdict.REAL: "bold green", Verdict.UNCERTAIN: "bold yellow"}
-_WITHOUT_SCORE = (Reason.VERIFIED, Reason.ASSERTED, Reason.OUT_OF_SCOPE)
 _STRENGTHS = {Strength.VERIFIED: "green", Strength.ASSERTED: "yellow", Strength.INFERRED: "dim"}
 
 
@@ -26,8 +25,7 @@ def detection_line(detection: Detection) -> Text:
     if detection.error:
         return Text.assemble(("error     ", "bold magenta"), "     –  ", path, (f"  {detection.error.message}", "dim"))
     why = "" if detection.reason is Reason.PIXELS else f"  {printable(detection.explanation)}"
-    # Beside a verdict that it had no part in, the score would only confuse; -v and the other formats show it.
-    score = "–" if detection.reason in _WITHOUT_SCORE else f"{detection.probability or 0:.1%}"
+    score = "–" if detection.probability is None else f"{detection.probability:.1%}"
     return Text.assemble(
         (f"{detection.verdict:<10}", _STYLES[detection.verdict]),
         f"{score:>6}  ",

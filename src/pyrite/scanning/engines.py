@@ -88,7 +88,7 @@ def _connect(task: Task, address: str | None, workers: int | None) -> None:
         _knock(address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if not address:
-        store = _STORE + 2 * sum(len(data) for data in task.bundle.files.values())
+        store = _STORE + 2 * sum(len(data) for bundle in task.bundles for data in bundle.files.values())
         cpus = workers or available_cpus()
         options |= {"num_cpus": cpus, "object_store_memory": store, "include_dashboard": False}
     try:

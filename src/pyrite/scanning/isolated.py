@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyrite.bundle import Bundle
-from pyrite.detector import Detector, prepare
+from pyrite.detector import Detector
 from pyrite.errors import ScanError
 from pyrite.image import Image
 from pyrite.results import Detection, Failure
@@ -41,9 +41,9 @@ class _Ended:
 class IsolatedDetector:
     """A process that judges batches, and is started again whenever one ends it."""
 
-    def __init__(self, bundle: Bundle, settings: ScanSettings) -> None:
+    def __init__(self, bundles: Sequence[Bundle], settings: ScanSettings) -> None:
         """Remember what to start; that is done with the first batch."""
-        self._begin = pickle.dumps((bundle, settings))
+        self._begin = pickle.dumps((bundles, settings))
         self._timeout = settings.timeout
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -137,14 +137,16 @@ def _serve() -> None:
     os.dup2(2, 1)  # What a decoder prints is no answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # It ends with whoever feeds it.
     signal.alarm(_START)
-    bundle, settings = pickle.load(requests)
+    bundles, settings = pickle.load(requests)
     detector: Detector | Exception
     try:
         _limit_memory(settings.memory)
         detector = Detector(
-            bundle,
+            bundles=bundles,
             max_fpr=settings.max_fpr,
+            evidence=settings.evidence,
             trust_anchors=settings.trust_anchors,
+            limits=settings.limits,
             threads=1,
         )
     except Exception as error:
@@ -173,16 +175,7 @@ def _judge(detector: Detector, sources: Sequence[str | bytes], settings: ScanSet
     for source in sources:
         hashes.append(None)
         signal.setitimer(signal.ITIMER_REAL, settings.timeout)
-        prepared.append(
-            prepare(
-                source,
-                detector.bundle.info.preprocess,
-                evidence=settings.evidence,
-                trust_anchors=settings.trust_anchors,
-                limits=settings.limits,
-                look=look,
-            )
-        )
+        prepared.append(detector.reader.read(source, look=look))
     signal.setitimer(signal.ITIMER_REAL, settings.timeout)
     return list(zip(detector.score(prepared), hashes, strict=True))
 

@@ -1,5 +1,6 @@
 """The share of AI images in a corpus, corrected for what the verdicts get wrong."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -43,10 +44,12 @@ class Share:
     """Images that count: read, and in the bundle's scope."""
 
 
-def read_rates(bundle: Bundle, max_fpr: float) -> Rates | str:
+def read_rates(bundles: Sequence[Bundle], max_fpr: float) -> Rates | str:
     """Return a bundle's error rates from its report, or a sentence why there are none at this error budget."""
+    if len(bundles) > 1:
+        return "The error rates of several bundles together are not known."
     try:
-        report = read_report(bundle)
+        report = read_report(bundles[0])
     except BundleError as error:
         return str(error)
     if report is None:

@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import msgspec
 
-from pyrite.bundle import DEFAULT, Bundle, load_bundle
+from pyrite.bundle import Bundle
 from pyrite.detector import Detector
 from pyrite.errors import ScanError, require
 from pyrite.provenance import JUDGING, installed_versions
@@ -24,7 +24,7 @@ from pyrite.scanning.remote import is_url, join, list_names, read, remove, remov
 from pyrite.scanning.sample import make_sheet
 from pyrite.scanning.summary import Summary, summarize
 from pyrite.scanning.table import FOLDER
-from pyrite.scanning.task import Done, ScanSettings, Task, bundle_sha256, packages_differ
+from pyrite.scanning.task import Done, ScanSettings, Task, bundles_sha256, packages_differ
 from pyrite.scanning.worker import ATTEMPTS, LISTING
 from pyrite.writing import PARTIAL, locked
 
@@ -74,8 +74,9 @@ class Progress:
 def scan(
     source: str,
     out: str | Path,
-    bundle: Bundle | str | Path = DEFAULT,
+    bundle: Bundle | str | Path | None = None,
     *,
+    bundles: Sequence[Bundle | str | Path] = (),
     settings: ScanSettings = ScanSettings(),
     engine: Literal["ray", "local"] = "ray",
     address: str | None = None,
@@ -90,7 +91,8 @@ def scan(
     Args:
         source: A folder, glob, tar, or Parquet or CSV table; a path, or a URL of anything that fsspec reads.
         out: A folder or URL: a new one, or that of the same scan.
-        bundle: The bundle to judge with.
+        bundle: The bundle to judge with; by default, the one that comes with Pyrite.
+        bundles: Several of them instead, as `Detector` has them.
         settings: What the results depend on.
         engine: `ray`, or `local` for this process alone.
         address: Of a Ray cluster; by default, Ray runs on this machine.
@@ -106,15 +108,24 @@ def scan(
     require("scale", "fsspec", "pyarrow", *(("ray",) if engine == "ray" else ()))
     out = str(out)
     out = out if is_url(out) else str(Path(out).absolute())
-    loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     _check(settings, workers)
     # Whatever is wrong with these is better said now than by a worker.
-    policy = Detector(loaded, max_fpr=settings.max_fpr, trust_anchors=settings.trust_anchors, threads=1).policy
+    detector = Detector(
+        bundle, bundles=bundles, max_fpr=settings.max_fpr, trust_anchors=settings.trust_anchors, threads=1
+    )
     with _claimed(out):
-        manifest = _begin(source, out, loaded, settings)
+        manifest = _begin(source, out, detector, settings)
         done = _done(out)
         waiting = [shard for shard in range(manifest.shards) if shard not in done]
-        task = Task(out=out, bundle=loaded, settings=settings, packages=manifest.packages, run=uuid4().hex)
+        task = Task(
+            out=out,
+            bundles=detector.bundles,
+            model=detector.model,
+            policy=detector.policy,
+            settings=settings,
+            packages=manifest.packages,
+            run=uuid4().hex,
+        )
         if waiting:
             found = (
                 run_here(task, waiting)
@@ -128,7 +139,7 @@ def scan(
             for folder in (out, join(out, FOLDER)):
                 remove_partial(folder)
         copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
-        summary = summarize(out, manifest.shards, loaded, policy.max_fpr, copies)
+        summary = summarize(out, manifest.shards, detector.bundles, detector.policy.max_fpr, copies)
         write(join(out, SUMMARY), summary.to_json())
         page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
         write(join(out, SHEET), page.encode("utf-8", "replace"))
@@ -169,10 +180,10 @@ def _check(settings: ScanSettings, workers: int | None) -> None:
             raise ScanError(f"{name} must be a number greater than 0, not {value:g}.")
 
 
-def _begin(source: str, out: str, bundle: Bundle, settings: ScanSettings) -> ScanManifest:
+def _begin(source: str, out: str, detector: Detector, settings: ScanSettings) -> ScanManifest:
     """Return the manifest of the scan in `out`: that of an earlier run, or one of a new listing."""
     source = source if is_url(source) else str(Path(source).absolute())
-    bundle_hash, settings_hash = bundle_sha256(bundle), settings.fingerprint()
+    bundle_hash, settings_hash = bundles_sha256(detector.bundles), settings.fingerprint()
     wanted = {"source": source, "bundle_sha256": bundle_hash, "settings_sha256": settings_hash}
     names = set(list_names(out))
     if MANIFEST in names:
@@ -188,8 +199,8 @@ def _begin(source: str, out: str, bundle: Bundle, settings: ScanSettings) -> Sca
     listing = write_listing(find_inputs(source), join(out, LISTING), settings.shard_size)
     manifest = ScanManifest(
         source=source,
-        bundle=bundle.info.name,
-        bundle_version=bundle.info.version,
+        bundle=detector.model.name,
+        bundle_version=detector.model.version,
         bundle_sha256=bundle_hash,
         settings=msgspec.json.decode(msgspec.json.encode(settings)),
         settings_sha256=settings_hash,

@@ -1,6 +1,7 @@
 """What a finished scan found, read from its table."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,14 +50,16 @@ class Summary:
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
 
-def summarize(out: str, shards: int, bundle: Bundle, max_fpr: float, copies: NearDuplicates | None) -> Summary:
+def summarize(
+    out: str, shards: int, bundles: Sequence[Bundle], max_fpr: float, copies: NearDuplicates | None
+) -> Summary:
     """Count what the table of a finished scan says, and estimate the shares of AI images."""
     counts: Counter[tuple[Any, ...]] = Counter()
     for table in read_table(out, range(shards), _COLUMNS):
         groups = table.group_by(list(_COLUMNS)).aggregate([([], "count_all")])
         for row in groups.to_pylist():
             counts[tuple(row[name] for name in _COLUMNS)] += row["count_all"]
-    rates = read_rates(bundle, max_fpr)
+    rates = read_rates(bundles, max_fpr)
     known = rates if isinstance(rates, Rates) else None
     by_partition: dict[str, Counter[tuple[Any, ...]]] = {}
     for key, count in counts.items():

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from pyrite.decision import Scope
-from pyrite.results import Detection, Verdict
+from pyrite.decision import Policy, decide
+from pyrite.results import Detection, Reason, Verdict
 from pyrite.scanning.reading import Item
 from pyrite.scanning.remote import join, locate, patiently
 from pyrite.scanning.rules import Rules
@@ -76,12 +76,12 @@ def table_schema() -> Any:
 class TableWriter:
     """Writes the rows of one shard, some at a time; a context."""
 
-    def __init__(self, path: Path, shard: int, scope: Scope, rules: Rules | None) -> None:
+    def __init__(self, path: Path, shard: int, policy: Policy, rules: Rules | None) -> None:
         """Open a new file."""
         import pyarrow.parquet as pq
 
         self.images = self.errors = self.flagged = 0
-        self._shard, self._scope, self._rules = shard, scope, rules
+        self._shard, self._policy, self._rules = shard, policy, rules
         self._schema = table_schema()
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._rows: list[dict[str, object]] = []
@@ -111,8 +111,8 @@ class TableWriter:
             self._flush()
 
     def _row(self, item: Item, found: Detection, phash: int | None, seconds: float) -> dict[str, object]:
-        pixels = next((said for said in found.evidence if said.kind == "pixels"), None)
-        sized = found.width is not None and found.height is not None
+        pixels = [said.data["reason"] for said in found.evidence if said.kind == "pixels"]
+        in_scope = any(reason != Reason.OUT_OF_SCOPE for reason in pixels)
         action, because = self._rules.apply(found) if self._rules else (None, None)
         return {
             "shard": self._shard,
@@ -120,8 +120,8 @@ class TableWriter:
             "partition": encodable(item.partition),
             "path": encodable(item.name),
             **{name: getattr(found, name) for name in _PLAIN},
-            "pixels_say": (pixels.says or Verdict.UNCERTAIN) if pixels else None,
-            "in_scope": self._scope.contains(found.width or 0, found.height or 0) if sized else None,
+            "pixels_say": decide(found.p_real, found.p_ai, in_scope, self._policy)[0] if pixels else None,
+            "in_scope": in_scope if pixels else None,
             "phash": phash,
             "evidence": msgspec.json.encode(found.evidence).decode(),
             "model_name": found.model.name if found.model else None,

@@ -1,13 +1,16 @@
 """What is to be done with each shard: the same on every worker, and the same after a restart."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from pyrite.bundle import Bundle
+from pyrite.decision import Policy
 from pyrite.image import Limits
 from pyrite.provenance import JUDGING, installed_versions
+from pyrite.results import Model
 from pyrite.scanning.rules import Rules
 
 
@@ -47,7 +50,10 @@ class Task:
 
     out: str
     """A folder or URL."""
-    bundle: Bundle
+    bundles: tuple[Bundle, ...]
+    model: Model
+    """What all of them are called; see `Detector`."""
+    policy: Policy
     settings: ScanSettings
     packages: dict[str, str]
     """What the scan was begun with, of `provenance.JUDGING`."""
@@ -76,6 +82,6 @@ def packages_differ(wanted: dict[str, str]) -> str:
     return ", ".join(f"{name} {wanted[name]}" if name in wanted else f"no {name}" for name in names)
 
 
-def bundle_sha256(bundle: Bundle) -> str:
-    """Return one hash for all of a bundle: its manifest has those of its files."""
-    return hashlib.sha256(msgspec.json.encode(bundle.info, order="sorted")).hexdigest()
+def bundles_sha256(bundles: Sequence[Bundle]) -> str:
+    """Return one hash for all of these bundles: their manifests have those of their files."""
+    return hashlib.sha256(msgspec.json.encode([bundle.info for bundle in bundles], order="sorted")).hexdigest()

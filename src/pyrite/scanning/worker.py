@@ -9,7 +9,7 @@ from uuid import uuid4
 from pyrite.detector import Unreadable, unreadable
 from pyrite.errors import PyriteError, ScanError
 from pyrite.prefetch import prefetch
-from pyrite.results import Detection, Failure, Model
+from pyrite.results import Detection, Failure
 from pyrite.scanning.isolated import IsolatedDetector, Judged
 from pyrite.scanning.listing import Input, ListingReader
 from pyrite.scanning.reading import Item, read_batches
@@ -29,12 +29,9 @@ class Worker:
 
     def __init__(self, task: Task) -> None:
         """Open the listing."""
-        info = task.bundle.info
         self._task = task
-        self._model = Model(info.name, info.version)
-        self._max_fpr = task.settings.max_fpr or info.policy.max_fpr
         self._listing = ListingReader(join(task.out, LISTING))
-        self._decoder = IsolatedDetector(task.bundle, task.settings)
+        self._decoder = IsolatedDetector(task.bundles, task.settings)
 
     def judge(self, shard: int) -> Done:
         """Judge a shard and write its file, unless it is there.
@@ -90,10 +87,10 @@ class Worker:
 
     def _failed(self, failure: Failure) -> Detection:
         said = replace(failure, message=encodable(failure.message))
-        return unreadable(Unreadable(None, said), self._model, self._max_fpr)
+        return unreadable(Unreadable(None, said), self._task.model, self._task.policy.max_fpr)
 
     def _open(self, local: Path, shard: int) -> TableWriter:
-        return TableWriter(local, shard, self._task.bundle.info.scope, self._task.settings.rules)
+        return TableWriter(local, shard, self._task.policy, self._task.settings.rules)
 
 
 def _done(shard: int, table: TableWriter, began: float) -> Done:

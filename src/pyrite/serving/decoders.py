@@ -12,9 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pyrite.bundle.preprocess import Preprocess
-from pyrite.detector import Prepared, Unreadable, prepare
-from pyrite.image import Limits
+from pyrite.detector import Prepared, Reader, Unreadable
 from pyrite.results import Failure
 
 if TYPE_CHECKING:
@@ -31,15 +29,6 @@ _ROOM = 2_000_000_000  # bytes of address space beside that: what libraries rese
 
 Found = Prepared | Unreadable
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a process needs to know to decode."""
-
-    preprocess: Preprocess
-    limits: Limits
-    trust_anchors: bytes | None
 
 
 @dataclass(slots=True, eq=False)
@@ -59,18 +48,18 @@ class Job:
 class Decoders:
     """Processes for small files, which decode them in groups, and others for large and slow ones."""
 
-    def __init__(self, plan: Plan, *, workers: int, seconds: float, killed: Callable[[], None]) -> None:
+    def __init__(self, reader: Reader, *, workers: int, seconds: float, killed: Callable[[], None]) -> None:
         """Start them.
 
         Args:
-            plan: What each needs to know.
+            reader: What each decodes by.
             workers: Processes of each kind.
             seconds: What one image may take.
             killed: Called when a process did not survive an image.
         """
         self._seconds, self._killed = seconds, killed
         self._workers = workers
-        self._pools = [Pool(workers, plan) for _ in range(2)]
+        self._pools = [Pool(workers, reader) for _ in range(2)]
         self._small: asyncio.Queue[Job] = asyncio.Queue()
         self._large: asyncio.Queue[Job] = asyncio.Queue()
 
@@ -164,11 +153,11 @@ class Lost(Exception):  # noqa: N818 - told by what came of it
 
 
 class Pool:
-    """Processes that know a plan, each of which can be killed; what they write to stderr is dropped."""
+    """Processes that have a reader, each of which can be killed; what they write to stderr is dropped."""
 
-    def __init__(self, workers: int, plan: Plan) -> None:
+    def __init__(self, workers: int, reader: Reader) -> None:
         """Take how many there are to be; they begin with the first call."""
-        self._make = partial(_make, workers, plan)
+        self._make = partial(_make, workers, reader)
         self._pool = self._make()
 
     async def run(self, function: Callable[..., _Result], *arguments: object, seconds: float) -> _Result:
@@ -204,12 +193,12 @@ class Pool:
         _end_pool(self._pool)
 
 
-def _make(workers: int, plan: Plan) -> "ProcessPool":
+def _make(workers: int, reader: Reader) -> "ProcessPool":
     from pebble import ProcessPool
 
     # Not forked: this process has threads.
     context = multiprocessing.get_context("spawn")
-    return ProcessPool(max_workers=workers, initializer=_begin, initargs=[plan], context=context)
+    return ProcessPool(max_workers=workers, initializer=_begin, initargs=[reader], context=context)
 
 
 def _end_pool(pool: "ProcessPool") -> None:
@@ -219,27 +208,26 @@ def _end_pool(pool: "ProcessPool") -> None:
 
 def decode(files: Sequence[tuple[bytes | Path, str | None]]) -> list[Found]:
     """Decode files one after the other in a process of a `Pool`, until they have taken their share of time."""
-    plan, until = this_plan(), time.monotonic() + _SHARE
+    reader, until = this_reader(), time.monotonic() + _SHARE
     found: list[Found] = []
     for source, path in files:
-        one = prepare(source, plan.preprocess, path=path or "", trust_anchors=plan.trust_anchors, limits=plan.limits)
         # Not the name of the file that an upload was put into.
-        found.append(replace(one, path=path))
+        found.append(replace(reader.read(source, path=path or ""), path=path))
         if time.monotonic() > until:
             break
     return found
 
 
-def this_plan() -> Plan:
-    """Return the plan that this process began with."""
-    return _plans[-1]
+def this_reader() -> Reader:
+    """Return the reader that this process began with."""
+    return _readers[-1]
 
 
-_plans: list[Plan] = []  # One, in a process of a `Pool`; none elsewhere.
+_readers: list[Reader] = []  # One, in a process of a `Pool`; none elsewhere.
 
 
-def _begin(plan: Plan) -> None:
-    _plans.append(plan)
+def _begin(reader: Reader) -> None:
+    _readers.append(reader)
     # Ctrl-C goes to all processes of a terminal, and the server still has to finish what it accepted.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Decoders in C write what they think of a file.
@@ -252,7 +240,7 @@ def _begin(plan: Plan) -> None:
         # Not even a server that was killed leaves a process behind: 1 is PR_SET_PDEATHSIG.
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + _ROOM + _PER_PIXEL * plan.limits.max_pixels + plan.limits.max_bytes
+        most = pages * resource.getpagesize() + _ROOM + _PER_PIXEL * reader.limits.max_pixels + reader.limits.max_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 

@@ -10,7 +10,7 @@ from pyrite.errors import BundleError, ImageError
 from pyrite.explanation import explain as run
 from pyrite.explanation.picture import draw
 from pyrite.results import Failure
-from pyrite.serving.decoders import this_plan
+from pyrite.serving.decoders import this_reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ def explain(asked: Asked) -> Explained | Unreadable:
     Raises:
         BundleError: The bundle is not what it was when the server started.
     """
-    detector = _load(asked.bundle, asked.model_sha256, asked.max_fpr)
+    detector = _open(asked.bundle, asked.model_sha256)
     try:
-        found = run(asked.source, detector)
+        found = run(asked.source, detector, policy=detector.policy_for(asked.max_fpr))
     except ImageError as error:
         return Unreadable(asked.path, Failure(error.code, str(error)))
     picture = io.BytesIO()
@@ -52,15 +52,8 @@ def explain(asked: Asked) -> Explained | Unreadable:
 
 @cache
 def _open(bundle: str, model_sha256: str) -> Detector:
-    plan = this_plan()
-    detector = Detector(bundle, trust_anchors=plan.trust_anchors, limits=plan.limits, threads=1)
-    if detector.bundle.info.files["model.onnx"] != model_sha256:
+    reader = this_reader()
+    detector = Detector(bundle, trust_anchors=reader.trust_anchors, limits=reader.limits, threads=1)
+    if detector.bundle.model_sha256 != model_sha256:
         raise BundleError(f"The bundle {bundle} has changed since the server was started. Start it again.")
-    return detector
-
-
-def _load(bundle: str, model_sha256: str, max_fpr: float) -> Detector:
-    detector = _open(bundle, model_sha256)
-    # One request at a time is at work in a process.
-    detector.policy = detector.policy_for(max_fpr)
     return detector

@@ -14,7 +14,7 @@ from pyrite.image import Limits
 from pyrite.rendering.text import outcome
 from pyrite.results import Detection
 from pyrite.runtime import available_cpus
-from pyrite.serving.decoders import Decoders, Lost, Plan, Pool
+from pyrite.serving.decoders import Decoders, Lost, Pool
 from pyrite.serving.explaining import Asked, Explained, explain
 from pyrite.serving.metrics import Metrics
 from pyrite.serving.refusal import Refusal, busy
@@ -74,12 +74,11 @@ class Service:
             PyriteError: The bundle, the error budget or the trust anchors cannot be used.
         """
         self.settings = settings
-        self._anchors = _read(settings.trust_anchors) if settings.trust_anchors else None
         self.limits = Limits(settings.max_bytes, settings.max_pixels)
         self.detector = Detector(
             settings.bundle or DEFAULT,
             max_fpr=settings.max_fpr,
-            trust_anchors=self._anchors,
+            trust_anchors=_read(settings.trust_anchors) if settings.trust_anchors else None,
             limits=self.limits,
             threads=settings.threads,
         )
@@ -107,11 +106,11 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Start the processes, and end them afterwards."""
         settings = self.settings
-        plan = Plan(self.detector.bundle.info.preprocess, self.limits, self._anchors)
+        reader = self.detector.reader
         workers = settings.decoders or math.ceil(available_cpus() / 2)
-        self._decoders = Decoders(plan, workers=workers, seconds=settings.decode_seconds, killed=self.metrics.killed)
+        self._decoders = Decoders(reader, workers=workers, seconds=settings.decode_seconds, killed=self.metrics.killed)
         self._scorer = Scorer(self.detector, size=settings.batch, seen=self.metrics.batch)
-        self._explainer = Pool(1, plan)
+        self._explainer = Pool(1, reader)
         with upload_folder() as self.folder:
             work = [asyncio.create_task(self._decoders.work()), asyncio.create_task(self._scorer.work())]
             try:
@@ -154,7 +153,7 @@ class Service:
             PyriteError: The model fails.
         """
         bundle = self.detector.bundle
-        asked = Asked(str(bundle.path), bundle.info.files["model.onnx"], upload.source, upload.name, policy.max_fpr)
+        asked = Asked(str(bundle.path), bundle.model_sha256, upload.source, upload.name, policy.max_fpr)
         with self.explanations.take():
             found: Prepared | Explained | Unreadable
             try:

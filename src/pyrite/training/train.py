@@ -10,14 +10,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import BundleInfo, DataInfo, TrainingInfo
-from pyrite.bundle.calibration import fit_calibration
+from pyrite.bundle import BundleInfo, Calibration, DataInfo, TrainingInfo
 from pyrite.datasets import Dataset, Decoded, remember
 from pyrite.decision import Policy, Scope
 from pyrite.errors import TrainingError, require
 from pyrite.evaluation import Report
 from pyrite.provenance import current_command, package_versions, source_commit
-from pyrite.publishing.calibrate import score
+from pyrite.publishing.calibrate import calibrate
 from pyrite.publishing.preparation import PreparedDataset, Stage, prepare_dataset
 from pyrite.publishing.publish import publish, written
 from pyrite.recipe import Recipe, dump_recipe, load_recipe
@@ -110,16 +109,14 @@ def train(
 
         watch(Stage("Exporting"))
         onnx = export_onnx(model)
-        session = Session(onnx)
-        parity = check_parity(model, session, decoded.pixels, parts.validation)
-        logits = score(session, decoded.pixels, parts.validation)
+        parity = check_parity(model, Session(onnx), decoded.pixels, parts.validation)
         info = BundleInfo(
             name=recipe.name,
             version="1",
             licence=recipe.licence,
             preprocess=material.preprocess,
             scope=_scope(decoded, np.concatenate([parts.train, parts.validation]), dataset.name),
-            calibration=fit_calibration(logits, dataset.labels[parts.validation], seed=recipe.seed),
+            calibration=Calibration(),
             policy=Policy(max_fpr=recipe.max_fpr, max_fnr=recipe.max_fnr),
             training=TrainingInfo(
                 recipe=recipe.name,
@@ -142,6 +139,8 @@ def train(
                 parity=parity,
             ),
         )
+        calibration = calibrate(info, onnx, dataset, parts.validation, seed=recipe.seed, watch=watch)
+        info = msgspec.structs.replace(info, calibration=calibration)
         files = {
             "model.onnx": onnx,
             "recipe.toml": dump_recipe(recipe).encode(),

@@ -1,0 +1,115 @@
+"""One file, opened once: what it says of itself, and what each bundle's model takes of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyrite.bundle import BundleInfo, Pixels, Preprocess
+from pyrite.decision import Scope
+from pyrite.errors import ImageError
+from pyrite.evidence import read_evidence
+from pyrite.image import Image, Limits, Source, open_image
+from pyrite.results import Evidence, Failure
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How one bundle looks at an image."""
+
+    scope: Scope
+    preprocess: Preprocess
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A decoded image that waits for its score, without its full pixels."""
+
+    path: str | None
+    sha256: str | None
+    format: str | None
+    width: int
+    height: int
+    frames: int
+    frame: int
+    evidence: tuple[Evidence, ...]
+    inputs: tuple[Pixels | None, ...]
+    """For each bundle the model inputs (k, height, width, 3), 0 to 255; `None` where it will not judge the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What could not be decoded, and why."""
+
+    path: str | None
+    error: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What it takes to read images for a `Detector`; needs no model, so that other processes can do it."""
+
+    views: tuple[View, ...]
+    """Of each bundle, in the detector's order."""
+    evidence: bool = True
+    """Whether to read what files say of themselves."""
+    trust_anchors: bytes | None = None
+    """Certificates (PEM) of authorities whose signatures count as verified."""
+    limits: Limits = field(default_factory=Limits)
+    """What one image may cost."""
+
+    @staticmethod
+    def views_of(infos: Sequence[BundleInfo]) -> tuple[View, ...]:
+        """Return how these bundles look at an image."""
+        return tuple(View(info.scope, info.preprocess) for info in infos)
+
+    def read(
+        self, source: Source, *, path: str | None = None, look: Callable[[Image], None] = lambda image: None
+    ) -> Prepared | Unreadable:
+        """Decode one image for `Detector.score`.
+
+        It is decoded smaller than it is only where each bundle that judges it allows that.
+
+        Args:
+            source: The image.
+            path: What to call it in the result; by default, the source where that is a path.
+            look: Called with the image, unless it cannot be read.
+        """
+        if path is None and isinstance(source, str | Path):
+            path = str(source)
+        try:
+            image = open_image(source, self.limits, at_least=self._enough)
+        except ImageError as error:
+            return Unreadable(path, Failure(error.code, str(error)))
+        look(image)
+        judging = self._judging(image.width, image.height)
+        return Prepared(
+            path=path,
+            sha256=image.sha256,
+            format=image.format,
+            width=image.width,
+            height=image.height,
+            frames=image.frames,
+            frame=image.frame,
+            evidence=tuple(read_evidence(image, trust_anchors=self.trust_anchors)) if self.evidence else (),
+            inputs=tuple(
+                view.preprocess.apply(image.pixels, image.box) if view in judging else None for view in self.views
+            ),
+        )
+
+    def _judging(self, width: int, height: int) -> Sequence[View]:
+        """Return the bundles that judge an image of this size: those that have it in scope, or the only one there is.
+
+        A single bundle's score of an image out of its scope decides nothing, but is there for those who measure.
+        """
+        if len(self.views) == 1:
+            return self.views
+        return [view for view in self.views if view.scope.contains(width, height)]
+
+    def _enough(self, width: int, height: int) -> tuple[int, int] | None:
+        """Return the (height, width) that an image of this size may be reduced to; `None` to leave it as it is."""
+        sizes = [view.preprocess.enough for view in self._judging(width, height)]
+        wanted = [size for size in sizes if size is not None]
+        if len(wanted) < len(sizes):
+            return None
+        # Where nobody judges it, it is decoded only to see that it can be.
+        return max(wanted, key=max, default=(1, 1))
