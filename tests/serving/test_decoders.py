@@ -64,7 +64,7 @@ def test_files_are_decoded_in_their_order_as_the_detector_does(bundle: Bundle) -
             assert one == other
 
 
-@pytest.mark.parametrize(("colour", "code"), [(SLOW, "too_slow"), (DEADLY, "crashed")])
+@pytest.mark.parametrize(("colour", "code"), [(SLOW, "timed_out"), (DEADLY, "crashed")])
 @pytest.mark.parametrize("padding", [0, SMALL])
 def test_a_bad_image_fails_alone(bundle: Bundle, colour: str, code: str, padding: int) -> None:
     sources = [picture("white"), picture(colour) + bytes(padding), picture("black"), picture("grey")]

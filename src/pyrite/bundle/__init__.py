@@ -14,6 +14,7 @@ from pyrite.bundle.bundle import (
     Quantization,
     TrainingInfo,
     load_bundle,
+    read_info,
     save_bundle,
 )
 from pyrite.bundle.calibration import Calibration, calibrated_loss, fit_calibration
@@ -41,5 +42,6 @@ __all__ = [
     "calibrated_loss",
     "fit_calibration",
     "load_bundle",
+    "read_info",
     "save_bundle",
 ]

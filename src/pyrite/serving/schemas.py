@@ -123,7 +123,7 @@ DESCRIPTIONS = {
     },
     "Model": {"name": "Of the bundle.", "version": "Of the bundle."},
     "Failure": {
-        "code": "Stable: `unsupported_format`, `corrupt`, `too_many_pixels`, `too_slow` and so on.",
+        "code": "Stable: `unsupported_format`, `corrupt`, `too_many_pixels`, `timed_out` and so on.",
         "message": "One sentence for a person.",
     },
     "ExplanationResponse": {
