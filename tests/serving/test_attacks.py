@@ -15,17 +15,21 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import psutil
 import pytest
 from asking import BOUNDARY, FORM, PNG, Answer, Server, command_line, eventually, form, part, picture
-from hostile import SLOW, Hostile
+from hostile import SLOW, hostile_reader
 from PIL import Image, PngImagePlugin
 
+from pyrite.bundle import Bundle
+from pyrite.detector import Reader
 from pyrite.serving import uploads
-from pyrite.serving.decoders import Plan
+from pyrite.serving.decoders import Decoders
 from pyrite.serving.uploads import upload_folder
 
 HEAD = b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\n"
@@ -33,12 +37,13 @@ Serve = Callable[..., AbstractContextManager[Server]]
 
 
 @pytest.fixture
-def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
+def hostile(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let red images never come to an end, and blue ones end their process."""
-    monkeypatch.setattr(
-        "pyrite.serving.service.Plan",
-        lambda preprocess, limits, anchors: Plan(Hostile(preprocess), limits, anchors),  # type: ignore[arg-type]
-    )
+
+    def decoders(reader: Reader, **more: Any) -> Decoders:
+        return Decoders(replace(reader, views=hostile_reader(bundle.info).views), **more)
+
+    monkeypatch.setattr("pyrite.serving.service.Decoders", decoders)
 
 
 def bomb(side: int) -> bytes:

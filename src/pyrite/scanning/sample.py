@@ -18,8 +18,8 @@ from pyrite.templates import page_environment
 
 _EACH = 12
 _COLUMNS = (
-    "shard", "position", "partition", "path", "verdict", "probability", "p_real", "p_ai", "explanation", "error_code",
-    "error_message", "action", "action_reason",
+    "shard", "position", "partition", "path", "verdict", "probability", "explanation", "error_code", "error_message",
+    "action", "action_reason",
 )  # fmt: skip
 _GROUPS = (
     ("ai", "AI", True, "the most certain"),
@@ -38,7 +38,7 @@ class _Group:
     samples: list[dict[str, Any]]
 
 
-def make_sheet(out: str, shards: int, limits: Limits, *, title: str, calibrated: bool) -> str:
+def make_sheet(out: str, shards: int, limits: Limits, *, title: str) -> str:
     """Return the page, with small pictures read from the source once more; it makes no request.
 
     Args:
@@ -46,23 +46,19 @@ def make_sheet(out: str, shards: int, limits: Limits, *, title: str, calibrated:
         shards: How many it has.
         limits: What opening an image may cost.
         title: What was scanned.
-        calibrated: Whether its images have a probability; else the p-values tell how certain the models were.
     """
     listing = ListingReader(join(out, LISTING))
     groups = []
-    for group in _choose(out, shards, calibrated):
+    for group in _choose(out, shards):
         for sample in group.samples:
             sample["thumbnail"] = None if sample["error_code"] else _thumbnail(listing, sample, limits)
         groups.append(group)
     pages = page_environment("pyrite.scanning", "pyrite.rendering")
-    return pages.get_template("sample.html.j2").render(title=title, groups=groups, calibrated=calibrated)
+    return pages.get_template("sample.html.j2").render(title=title, groups=groups)
 
 
-def _choose(out: str, shards: int, calibrated: bool) -> Iterator[_Group]:
-    """Yield the samples of each group in one pass over the table, some at a time; the first of equals stands.
-
-    Images whose score decided nothing come last.
-    """
+def _choose(out: str, shards: int) -> Iterator[_Group]:
+    """Yield the samples of each group in one pass over the table, some at a time; the first of equals stands."""
     import pyarrow.compute as pc
 
     best: list[list[tuple[float, int, int, dict[str, Any]]]] = [[] for _ in _GROUPS]
@@ -72,7 +68,7 @@ def _choose(out: str, shards: int, calibrated: bool) -> Iterator[_Group]:
         errors += unread.slice(0, _EACH - len(errors)).to_pylist()
         for kept, (verdict, _, most, _) in zip(best, _GROUPS, strict=True):
             rows = table.filter(pc.and_(pc.equal(table["verdict"], verdict), pc.is_null(table["error_code"])))
-            certainty = _certainty(rows, calibrated)
+            certainty = pc.abs(pc.subtract(rows["probability"], 0.5))
             certainty = pc.fill_null(certainty if most else pc.negate(certainty), -math.inf)
             rows = rows.append_column("certainty", certainty)
             # A place is unique, so there are no equals to choose from.
@@ -82,18 +78,6 @@ def _choose(out: str, shards: int, calibrated: bool) -> Iterator[_Group]:
     for kept, (verdict, name, _, which) in zip(best, _GROUPS, strict=True):
         yield _Group(verdict, f"{name}: {which}", [item[3] for item in kept])
     yield _Group("error", "Not read: the first", errors)
-
-
-def _certainty(rows: Any, calibrated: bool) -> Any:
-    """Return how certain the models were of each image, and null where they judged none."""
-    import pyarrow.compute as pc
-
-    if calibrated:
-        return pc.abs(pc.subtract(rows["probability"], 0.5))
-    # Of which one may be there alone.
-    known = pc.or_(pc.is_valid(rows["p_real"]), pc.is_valid(rows["p_ai"]))
-    p_real, p_ai = (pc.ln(pc.fill_null(rows[name], 1.0)) for name in ("p_real", "p_ai"))
-    return pc.if_else(known, pc.abs(pc.subtract(p_ai, p_real)), None)
 
 
 def _thumbnail(listing: ListingReader, sample: dict[str, Any], limits: Limits) -> str | None:

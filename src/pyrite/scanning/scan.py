@@ -121,7 +121,6 @@ def scan(
         and not any(bundle.info.calibration.slope is not None for bundle in detector.bundles)
     ):
         raise ScanError(f"A rule of the policy needs a probability, which {detector.model.name} never gives.")
-    calibrated = detector.gives_probability
     loaded, model, policy = detector.bundles, detector.model, detector.policy
     del detector  # And what its models take of the memory, which the workers need.
     with as_folders(loaded) as folders, _claimed(out):
@@ -152,7 +151,7 @@ def scan(
         copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
         summary = summarize(out, manifest.shards, folders, policy.max_fpr, copies)
         write(join(out, SUMMARY), summary.to_json())
-        page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source, calibrated=calibrated)
+        page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
         write(join(out, SHEET), page.encode("utf-8", "replace"))
     return summary
 
