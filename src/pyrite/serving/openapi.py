@@ -142,7 +142,14 @@ _DETECTION = {
             "strength": "inferred",
             "says": "ai",
             "detail": "The pixels look AI-generated: at most 2 in 1,000 real images score as high.",
-            "data": {},
+            "data": {
+                "bundle": "default",
+                "version": "1",
+                "reason": "pixels",
+                "logit": 4.41,
+                "p_real": 0.002,
+                "p_ai": 0.61,
+            },
         }
     ],
     "model": {"name": "default", "version": "1"},
@@ -152,6 +159,7 @@ _DETECTION = {
 EXAMPLES: dict[str, Any] = {
     "ExplanationResponse": {
         "detection": _DETECTION,
+        "model": {"name": "default", "version": "1"},
         "leans": "ai",
         "better_than_random": True,
         "faithfulness": {
@@ -164,6 +172,7 @@ EXAMPLES: dict[str, Any] = {
         "spectrum": [6.1, 5.2, 4.6, 4.1, 3.7, 3.4, 3.1, 2.9, 2.7, 2.5, 2.4, 2.2, 2.1, 2.0, 1.9, 1.8],
         "spectra": None,
         "input_size": [32, 32],
+        "region": [0, 0, 32, 32],
         "scored": 1430,
         "picture": "iVBORw0KGgo=",
         "request_id": "5f1c0e3a9b7d2468",
@@ -180,7 +189,7 @@ EXAMPLES: dict[str, Any] = {
         "licence": "Apache-2.0",
         "scope": {"min_side": 32, "max_side": 32, "description": "Images like those of CIFAKE, 32 pixels a side."},
         "policy": {"max_fpr": 0.05, "max_fnr": 0.05},
-        "calibration": {"slope": 0.8, "intercept": -0.1, "real_logits": [-6.1, -2.3], "ai_logits": [1.9, 7.4]},
+        "calibration": {"slope": 0.8, "intercept": -0.1, "real": {"all": [-6.1, -2.3]}, "ai": {"all": [1.9, 7.4]}},
         "training": None,
         "card": "# default 1",
     },

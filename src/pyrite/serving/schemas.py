@@ -56,6 +56,7 @@ class ExplanationResponse(msgspec.Struct, kw_only=True):
     """What moved the score of an image: the figures of `pyrite explain --json`, and the picture."""
 
     detection: Detection
+    model: Model
     leans: Verdict
     better_than_random: bool
     faithfulness: Faithfulness
@@ -63,6 +64,7 @@ class ExplanationResponse(msgspec.Struct, kw_only=True):
     spectrum: list[float]
     spectra: Spectra | None
     input_size: tuple[int, int]
+    region: tuple[int, int, int, int]
     scored: int
     picture: str
     request_id: str
@@ -103,14 +105,14 @@ DESCRIPTIONS = {
         "height": "In pixels, upright.",
         "frames": "How many the file has; one of them is judged.",
         "verdict": "`ai`, `real` or `uncertain`.",
-        "probability": "Of AI, calibrated, 0 to 1.",
-        "logit": "The model's raw score; above 0 leans to AI.",
+        "probability": "Of AI, calibrated, 0 to 1; null where it decides nothing, or several bundles judged.",
+        "logit": "The model's raw score, also where it decides nothing; above 0 leans to AI. Null of several bundles.",
         "reason": "What decided the verdict.",
         "explanation": "The same in one sentence.",
-        "p_real": "The share of real calibration images that look at least this much like AI.",
-        "p_ai": "The share of AI calibration images that look at least this much like real.",
+        "p_real": "The share of real calibration images that look at least this much like AI; null of none.",
+        "p_ai": "The share of AI calibration images that look at least this much like real; null of none.",
         "max_fpr": "The error budget of this verdict.",
-        "evidence": "Everything that was found, the model's own conclusion last.",
+        "evidence": "Everything that was found, the conclusion of each model last.",
         "model": "Which bundle judged.",
         "error": "Why the file could not be judged; null where it was.",
     },
@@ -119,15 +121,16 @@ DESCRIPTIONS = {
         "strength": "How far it can be trusted: verified, asserted by anyone, or inferred from pixels.",
         "says": "`ai`, `real`, or null for context.",
         "detail": "One sentence for a person.",
-        "data": "Details for a program; which, depends on `kind`.",
+        "data": "Details for a program; which, depends on `kind`. Of `pixels`, the bundle and its own p-values.",
     },
-    "Model": {"name": "Of the bundle.", "version": "Of the bundle."},
+    "Model": {"name": "Of the bundle; of several, all with + between.", "version": "As the name."},
     "Failure": {
         "code": "Stable: `unsupported_format`, `corrupt`, `too_many_pixels`, `too_slow` and so on.",
         "message": "One sentence for a person.",
     },
     "ExplanationResponse": {
         "detection": "As `detect` has it.",
+        "model": "Which bundle's score is explained.",
         "leans": "The class that the pixels' score leans to, whatever the verdict.",
         "better_than_random": "Whether the map tells more than 19 random ones.",
         "faithfulness": "By which figures.",
@@ -135,6 +138,7 @@ DESCRIPTIONS = {
         "spectrum": "Of the image as the model sees it, in 16 bands.",
         "spectra": "Of training images of both classes; null where the bundle keeps none.",
         "input_size": "Height and width of what the model sees.",
+        "region": "The part of the image that the map is of: left, top, right, bottom, in pixels.",
         "scored": "How many images the model scored for this.",
         "picture": "PNG, in base64.",
         "request_id": "Also in the header X-Request-ID.",
@@ -166,7 +170,7 @@ DESCRIPTIONS = {
     "Budget": {"smallest": "That the calibration can keep.", "default": "Where a request names none."},
     "Scope": {
         "min_side": "Of the shorter side, in pixels.",
-        "max_side": "Of the longer side, in pixels.",
+        "max_side": "Of the longer side, in pixels; null for no bound.",
         "description": "The same in words.",
     },
     "Policy": {
@@ -174,10 +178,10 @@ DESCRIPTIONS = {
         "max_fnr": "The share of AI images that may be called real.",
     },
     "Calibration": {
-        "slope": "What a logit is multiplied by, before the logistic function makes a probability of it.",
-        "intercept": "What is added to that.",
-        "real_logits": "Of the real calibration images, ascending.",
-        "ai_logits": "Of the AI calibration images, ascending.",
+        "slope": "What a logit is multiplied by, before the logistic function makes a probability of it; or null.",
+        "intercept": "What is added to that; or null.",
+        "real": "Logits of the real calibration images by group, ascending; `p_real` is the largest over the groups.",
+        "ai": "The same of the AI calibration images, for `p_ai`.",
     },
     "TrainingInfo": {
         "recipe": "Its name.",
