@@ -4,11 +4,10 @@ from pyrite.results import Detection, Reason
 
 # unjudged.js has the same for the page.
 NEXT_STEPS = (
-    "Use a bundle that is made for images of this size. The one that comes with Pyrite knows only images of 32 pixels "
-    "a side.",
-    "Look for the original with a reverse image search: who published it first, and what do they say about it?",
-    "Get the file from its source. A screenshot, or a copy from a chat or a social network, has usually lost what "
-    "cameras and generators write into a file.",
+    "Use a bundle for images of this size: the one that comes with Pyrite knows only images of 32 pixels a side.",
+    "Find the original with a reverse image search: who published it first, and what do they say about it?",
+    "Get the file from its source: screenshots, and copies from chats, have lost what cameras and generators write "
+    "into files.",
 )
 
 
@@ -31,12 +30,7 @@ def looked_at(found: Detection, *, evidence: bool = True) -> dict[str, str]:
 
 def _file(found: Detection) -> str:
     count = sum(item.kind not in ("pixels", "frames", "reader") for item in found.evidence)
-    if count:
-        rests = (
-            "None of that decides the verdict." if found.reason is Reason.OUT_OF_SCOPE else "The verdict rests on that."
-        )
-        told = f"{count:,} piece{'' if count == 1 else 's'} of evidence found. {rests}"
-    else:
-        told = "No evidence found. That proves nothing, since it is easily removed."
-    unread = any(item.kind == "reader" for item in found.evidence)
-    return f"{told} Something in it could not be read." if unread else told
+    if not count:
+        return "No evidence found. That proves nothing, since it is easily removed."
+    rests = "None of that decides the verdict." if found.reason is Reason.OUT_OF_SCOPE else "The verdict rests on that."
+    return f"{count:,} piece{'' if count == 1 else 's'} of evidence found. {rests}"

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from pyrite.detector import Detector, Unreadable
-from pyrite.errors import BundleError, ImageError
+from pyrite.errors import BundleError, ImageError, PyriteError
 from pyrite.explanation import explain as run
 from pyrite.explanation.picture import draw
 from pyrite.results import Failure
@@ -43,6 +43,10 @@ def explain(asked: Asked) -> Explained | Unreadable:
         found = run(asked.source, detector, policy=detector.policy_for(asked.max_fpr))
     except ImageError as error:
         return Unreadable(asked.path, Failure(error.code, str(error)))
+    except BundleError:
+        raise
+    except PyriteError as error:  # Nothing judges such an image, so there is no score to explain.
+        return Unreadable(asked.path, Failure("out_of_scope", str(error)))
     picture = io.BytesIO()
     draw(found).save(picture, "PNG")
     # Not the name of the file that an upload was put into.

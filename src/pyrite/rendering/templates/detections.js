@@ -25,8 +25,7 @@ function countUnsorted() {
   const count = items.filter((item) => !item.element.hidden && item.probability === null).length;
   const note = document.getElementById("unsorted");
   note.hidden = !byIt || count === 0;
-  const which = count === 1 ? "1 image has no probability and comes" : `${count.toLocaleString("en")} images have no probability and come`;
-  note.textContent = `${which} last.`;
+  note.textContent = `Last, because without a probability: ${count.toLocaleString("en")} ${count === 1 ? "image" : "images"}.`;
 }
 
 function update() {

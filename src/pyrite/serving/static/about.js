@@ -17,15 +17,13 @@ export function drawModel({ scope, licence, calibration, card, bundles = [] }) {
   ];
 }
 
-function describeCalibration(calibration) {
-  const told = [[calibration.real, "real image"], [calibration.ai, "AI image"]]
-    .filter(([groups]) => pooled(groups).length)
-    .map(([groups, noun]) => {
-      const names = Object.keys(groups);
-      return plural(pooled(groups).length, noun) + (names.length > 1 ? ` in ${names.length} groups (${names.join(", ")})` : "");
-    });
-  if (!told.length) return "no images, so that its score decides nothing";
-  return told.length === 2 ? told.join(" and ") : `${told[0]} alone`;
+function describeCalibration({ real, ai }) {
+  const told = [["real image", real], ["AI image", ai]].flatMap(([noun, groups]) => {
+    const names = Object.keys(groups);
+    const among = names.length > 1 ? ` (${names.join(", ")})` : "";
+    return names.length ? plural(pooled(groups).length, noun) + among : [];
+  });
+  return told.join(" and ") || "no images, so that its score decides nothing";
 }
 
 /** Draw one of the kinds of Markdown that cards have: a heading, a list, a table or a paragraph. */

@@ -23,18 +23,15 @@ export function percent(p) {
 }
 
 /** Return a verdict with its mark, and the probability where there is one that does not contradict it. */
-export function drawVerdict(found) {
+function drawVerdict(found) {
   const outcome = outcomeOf(found);
   const { verdict, probability } = found;
-  const odds = budgetLine(verdict, probability) ?? [h("b", {}, percent(probability)), " AI"];
-  return [
-    h("span", { class: "stamp" }, mark(outcome), OUTCOMES[outcome]),
-    probability !== null && h("span", { class: "odds" }, odds),
-  ];
+  const odds = probability !== null && (budgetLine(verdict, probability) ?? [h("b", {}, percent(probability)), " AI"]);
+  return [h("span", { class: "stamp" }, mark(outcome), OUTCOMES[outcome]), odds && h("span", { class: "odds" }, odds)];
 }
 
 /** Return the short notes under a verdict: generators that the file names, and how much is verified or asserted. */
-export function drawChips(found) {
+function drawChips(found) {
   const chips = generatorsOf(found.evidence).map((text) => h("li", { class: "chip made" }, text));
   for (const strength of ["verified", "asserted"]) {
     const items = found.evidence.filter((item) => item.strength === strength).length;
@@ -43,27 +40,29 @@ export function drawChips(found) {
   return chips;
 }
 
-export function drawThumbnail(thumbnail, found, url = thumbnail?.url) {
-  if (thumbnail) return h("img", { src: url, alt: "", class: thumbnail.tiny ? "tiny" : null, width: thumbnail.width, height: thumbnail.height });
+function drawThumbnail(thumbnail, found) {
+  if (thumbnail) return h("img", { src: thumbnail.url, alt: "", class: thumbnail.tiny ? "tiny" : null, width: thumbnail.width, height: thumbnail.height });
   return h("span", { class: "blank" }, found?.error ? mark("error") : (found?.format ?? "…"));
 }
 
 /** Return where the score lies among the calibration's; of an image that nothing judged, what was looked at. */
-export function drawPlace(found, model, heading = "h4") {
-  if (isUnjudged(found)) return drawUnjudged(found, heading);
+function drawPlace(found, model) {
+  if (isUnjudged(found)) return drawUnjudged(found);
   if (!model || !isScored(found.reason)) return [];
-  const of = (groups) => (hasChart(model) && Object.keys(groups).length > 1 ? " of any one group" : "");
+  const charted = hasChart(model);
+  const among = (p, which, noun, groups) =>
+    p !== null && `${which}: ${percent(p)} of the ${noun} images${charted && Object.keys(groups).length > 1 ? " of any one group" : ""}.`;
   const label = [
-    hasChart(model) ? "The score among those of the calibration images." : "The scores of several models, merged so that the budget holds.",
-    found.p_real !== null && `As high as this or higher: ${percent(found.p_real)} of the real images${of(model.calibration.real)}.`,
-    found.p_ai !== null && `As low or lower: ${percent(found.p_ai)} of the AI images${of(model.calibration.ai)}.`,
+    charted ? "The score among those of the calibration images." : "Of several models' scores, merged so that the budget holds.",
+    among(found.p_real, "As high as this or higher", "real", model.calibration.real),
+    among(found.p_ai, "As low or lower", "AI", model.calibration.ai),
   ].filter(Boolean).join(" ");
-  const chart = hasChart(model) && drawChart(model, found.max_fpr, [found.logit], label);
+  const chart = charted && drawChart(model, found.max_fpr, [found.logit], label);
   return [h("figure", { class: "place" }, chart, h("figcaption", {}, label))];
 }
 
 /** Return the facts of a file. */
-export function drawFacts(found, file) {
+function drawFacts(found, file) {
   const facts = [
     ["Format", found.format],
     ["Size", found.width && `${found.width.toLocaleString("en")} × ${found.height.toLocaleString("en")} pixels`],

@@ -12,12 +12,8 @@ const TICKS = [0.5, 0.01, 0.99, 0.1, 0.9, 0.001, 0.999]; // The first go before 
 export const hasChart = ({ bundles = [], calibration }) => bundles.length < 2 && pooled(calibration.real).length > 0;
 
 /**
- * Draw both classes of the calibration, real below the line and AI above, and the borders of the verdicts.
- *
- * @param model as v1/model gives it
- * @param max_fpr the budget
- * @param marks logits to mark
- * @param label what a screen reader says
+ * Draw both classes of the calibration, real below the line and AI above, the borders of the verdicts, and logits as marks;
+ * `label` is what a screen reader says.
  */
 export function drawChart(model, max_fpr, marks, label) {
   const { calibration } = model;

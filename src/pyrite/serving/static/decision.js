@@ -8,17 +8,17 @@ export function probability({ slope, intercept }, logit) {
   return Math.exp(-(x > 0 ? Math.log1p(Math.exp(-x)) : -x + Math.log1p(Math.exp(x))));
 }
 
-/** Return how usual a logit is among real images: the largest share over their groups with one at least as high. */
+/** Return how usual a logit is among real images: the share with one at least as high, the largest over groups. */
 export function pReal({ real }, logit) {
   return largest(real, (kept) => (1 + kept.length - countBelow(kept, logit)) / (kept.length + 1));
 }
 
-/** Return how usual a logit is among AI images: the largest share over their groups with one at most as high. */
+/** Return how usual a logit is among AI images: the share with one at most as high, the largest over groups. */
 export function pAi({ ai }, logit) {
   return largest(ai, (kept) => (1 + countBelow(kept, logit, true)) / (kept.length + 1));
 }
 
-/** Return the largest over groups of logits; `null` without any. */
+/** `null` without any group. */
 function largest(groups, share) {
   const shares = Object.values(groups).map(share);
   return shares.length ? Math.max(...shares) : null;
@@ -42,8 +42,7 @@ export const isScored = (reason) => ["pixels", "borderline", "unlike_both"].incl
 /** Return the verdict by the pixels of an image in scope, and its reason; see `decide` in decision.py. */
 export function decide(p_real, p_ai, policy) {
   if (p_real === null && p_ai === null) return ["uncertain", "uncalibrated"];
-  const unlikeReal = p_real !== null && p_real <= policy.max_fpr;
-  const unlikeAi = p_ai !== null && p_ai <= policy.max_fnr;
+  const [unlikeReal, unlikeAi] = [(p_real ?? 1) <= policy.max_fpr, (p_ai ?? 1) <= policy.max_fnr]; // Rates are below 1.
   if (unlikeReal && unlikeAi) return ["uncertain", "unlike_both"];
   if (unlikeReal) return ["ai", "pixels"];
   if (unlikeAi) return ["real", "pixels"];
@@ -75,9 +74,8 @@ function roundHalfEven(x) {
 
 /** Return what is said in place of a probability that contradicts its verdict; see `budget_line` in text.py. */
 export function budgetLine(verdict, p) {
-  if (p !== null && verdict === "ai" && p < 0.5) return "above the line that your budget draws";
-  if (p !== null && verdict === "real" && p > 0.5) return "below the line that your budget draws";
-  return null;
+  const side = { ai: p < 0.5 && "above", real: p > 0.5 && "below" }[verdict];
+  return p !== null && side ? `${side} the line that your budget draws` : null;
 }
 
 /** Return a detection as the server would have made it with another budget, which changes only what scores decide. */

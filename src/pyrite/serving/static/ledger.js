@@ -52,6 +52,7 @@ const POWERS = {
 };
 
 function powers(item) {
+  if (item.data?.reason === "out_of_scope") return [];
   if (item.kind !== "credentials") return POWERS[item.kind];
   if (item.data.remote_url) return ["where credentials are said to be kept.", "tell what they say: nothing was fetched."];
   if (item.data.valid === undefined) return ["that there are credentials.", "tell what they say: they could not be read."];
@@ -68,14 +69,14 @@ function powers(item) {
   ];
 }
 
-/** Return the groups, each with its evidence, as elements; `heading` is the tag of their titles. */
-export function drawLedger(evidence, heading = "h4") {
+/** Return the groups, each with its evidence, as elements. */
+export function drawLedger(evidence) {
   return Object.entries(GROUPS).map(([strength, group]) => {
     const items = evidence.filter((item) => item.strength === strength);
     return h(
       "section",
       { class: `group ${strength}${items.length ? "" : " empty"}` },
-      h(heading, {}, h("span", { class: "seal", "aria-hidden": "true" }), group.title),
+      h("h4", {}, h("span", { class: "seal", "aria-hidden": "true" }), group.title),
       h("p", { class: "means" }, items.length ? group.means : group.none),
       items.length > 0 && h("ul", {}, items.map(drawItem)),
     );
@@ -85,7 +86,8 @@ export function drawLedger(evidence, heading = "h4") {
 function drawItem(item) {
   const [can, cannot] = powers(item) ?? [];
   const says = { ai: "for AI", real: "for real" }[item.says] ?? "takes no side";
-  const { prompt, negative_prompt, ...rest } = item.kind === "pixels" ? nameOf(item.data) : (item.data ?? {});
+  const { bundle, version } = item.data ?? {}; // Of pixels, the sentence tells what the numbers mean.
+  const { prompt, negative_prompt, ...rest } = item.kind === "pixels" ? { bundle: `${bundle} ${version}` } : (item.data ?? {});
   return h(
     "li",
     {},
@@ -98,9 +100,6 @@ function drawItem(item) {
     can && h("p", { class: "power" }, h("b", {}, "Cannot "), cannot),
   );
 }
-
-/** Of an opinion of the pixels, its sentence tells what the numbers mean. */
-const nameOf = ({ bundle, version }) => ({ bundle: `${bundle} ${version}` });
 
 function quote(title, text) {
   return h("figure", { class: "prompt" }, h("figcaption", {}, title), h("blockquote", {}, unbroken(text)));

@@ -35,9 +35,8 @@ const queue = new Queue({
   },
   async model(found) {
     // Behind the same address there may be another model by now.
-    const of = (key) => (model.bundles ?? [model]).map((bundle) => bundle[key]).join("+");
-    const same = !found.model || (found.model.name === of("name") && found.model.version === of("version"));
-    if (!same) model = await getJson("v1/model").catch(() => model);
+    const own = (key) => bundles().map((bundle) => bundle[key]).join("+");
+    if (found.model && (found.model.name !== own("name") || found.model.version !== own("version"))) model = await getJson("v1/model").catch(() => model);
     return model;
   },
   status(state, error) {
@@ -85,9 +84,10 @@ function tellTrouble() {
 
 function notify(kind = "", ...content) {
   const notice = $("notice");
+  const said = `${kind}${content.join()}`;
   notice.className = `notice ${kind}`;
-  if (notice.dataset.said === `${kind}${content.join()}`) return;
-  notice.dataset.said = `${kind}${content.join()}`;
+  if (notice.dataset.said === said) return;
+  notice.dataset.said = said;
   notice.replaceChildren(...(kind ? [h("p", {}, content)] : []));
 }
 
@@ -113,10 +113,10 @@ function askForKey() {
 }
 
 function describeServer() {
-  const sides = new Set((model.bundles ?? [model]).map(({ scope }) => sizesOf(scope)));
+  const sides = new Set(bundles().map(({ scope }) => sizesOf(scope)));
   say(
     $("scope"),
-    `The model was made for images of ${[...sides].join(" pixels a side, or of ")} pixels a side. Of others, only what their files say is judged. ` +
+    `Made for images of ${[...sides].join(", or of ")} pixels a side. Of others, only what their files say is judged. ` +
       `Up to ${(Math.floor(limits.max_bytes / 1e5) / 10).toLocaleString("en")} MB each.`,
   );
   say($("about-button"), `Model: ${visible(model.name)} ${visible(model.version)}`);
@@ -132,7 +132,8 @@ function describeServer() {
   setBudget();
 }
 
-/** Return the sizes in words; see `Scope.sizes` in decision.py. */
+const bundles = () => model.bundles ?? [model];
+
 function sizesOf({ min_side, max_side }) {
   const [least, most] = [min_side, max_side].map((side) => side?.toLocaleString("en"));
   if (!most) return `${least} or more`;
@@ -166,8 +167,8 @@ function describeTradeoff() {
   const border = borderOfAi(model, budget);
   const useful = largestUseful(model);
   say($("tradeoff"), [
-    border && `By the pixels, AI begins at a probability of ${border}: that is the line that your budget draws.`,
-    budget > useful && `A budget above ${asPercent(useful)} finds no more with this model, and makes more images uncertain.`,
+    border && `By the pixels, AI begins at a probability of ${border}: the line that your budget draws.`,
+    budget > useful && `A budget above ${asPercent(useful)} finds no more, and makes more images uncertain.`,
   ].filter(Boolean).join(" "));
 }
 
@@ -368,8 +369,8 @@ function arrange() {
   }
   show($("none"), cards.length > 0 && visibleCards === 0);
   const without = cards.filter(({ entry, card }) => entry.view?.probability === null && !card.element.hidden).length;
-  const which = without === 1 ? "1 image has no probability and comes" : `${without.toLocaleString("en")} images have no probability and come`;
-  if (show($("unsorted"), without > 0 && tools.sort.value.endsWith("likely"))) say($("unsorted"), `${which} last.`);
+  show($("unsorted"), without > 0 && tools.sort.value.endsWith("likely"));
+  say($("unsorted"), `Last, because without a probability: ${plural(without, "image")}.`);
   const focused = document.activeElement;
   let place = list.firstElementChild;
   for (const { card } of cards.toSorted(ORDERS[tools.sort.value])) {

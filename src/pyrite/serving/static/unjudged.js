@@ -2,33 +2,35 @@
 import { h } from "./dom.js";
 
 export const NEXT_STEPS = [
-  "Use a bundle that is made for images of this size. The one that comes with Pyrite knows only images of 32 pixels a side.",
-  "Look for the original with a reverse image search: who published it first, and what do they say about it?",
-  "Get the file from its source. A screenshot, or a copy from a chat or a social network, has usually lost what cameras " +
-    "and generators write into a file.",
+  "Use a bundle for images of this size: the one that comes with Pyrite knows only images of 32 pixels a side.",
+  "Find the original with a reverse image search: who published it first, and what do they say about it?",
+  "Get the file from its source: screenshots, and copies from chats, have lost what cameras and generators write into files.",
 ];
 
-export function isUnjudged(found) {
-  const pixels = found.evidence.filter((item) => item.kind === "pixels");
+export function isUnjudged({ evidence }) {
+  const pixels = evidence.filter((item) => item.kind === "pixels");
   return pixels.length > 0 && pixels.every((item) => item.data.reason === "out_of_scope");
 }
 
 /** Return what was made of the pixels and of the file. */
-export function lookedAt(found) {
-  const count = found.evidence.filter((item) => !["pixels", "frames", "reader"].includes(item.kind)).length;
-  const rests = found.reason === "out_of_scope" ? "None of that decides the verdict." : "The verdict rests on that.";
-  const told = count
-    ? `${count} piece${count === 1 ? "" : "s"} of evidence found. ${rests}`
-    : "No evidence found. That proves nothing, since it is easily removed.";
-  const unread = found.evidence.some((item) => item.kind === "reader") ? " Something in it could not be read." : "";
-  return { Pixels: "Not judged: no bundle here is made for images of this size.", File: told + unread };
+export function lookedAt({ evidence, reason }) {
+  const count = evidence.filter((item) => !["pixels", "frames", "reader"].includes(item.kind)).length;
+  const rests = reason === "out_of_scope" ? "None of that decides the verdict." : "The verdict rests on that.";
+  return {
+    Pixels: "Not judged: no bundle here is made for images of this size.",
+    File: count
+      ? `${count} piece${count === 1 ? "" : "s"} of evidence found. ${rests}`
+      : "No evidence found. That proves nothing, since it is easily removed.",
+  };
 }
 
-/** Return it as elements; `heading` is the tag of their titles. */
-export function drawUnjudged(found, heading) {
+/** Return it as elements. */
+export function drawUnjudged(found) {
+  const part = (title, content) => h("section", {}, h("h4", {}, title), content);
   const rows = Object.entries(lookedAt(found)).map(([name, told]) => h("div", {}, h("dt", {}, name), h("dd", {}, told)));
-  const looked = h("section", {}, h(heading, {}, "What was looked at"), h("dl", {}, rows));
-  if (found.reason !== "out_of_scope") return [looked];
   const steps = h("ul", { class: "steps" }, NEXT_STEPS.map((step) => h("li", {}, step)));
-  return [looked, h("section", {}, h(heading, {}, "What you can do next"), steps)];
+  return [
+    part("What was looked at", h("dl", {}, rows)),
+    found.reason === "out_of_scope" && part("What you can do next", steps),
+  ].filter(Boolean);
 }
