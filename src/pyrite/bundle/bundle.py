@@ -229,7 +229,8 @@ def load_bundle(path: str | Path) -> Bundle:
         _verify(info, files, path)
     except (OSError, ValueError) as error:
         raise BundleError(f"The bundle {path} cannot be read: {error}") from error
-    return Bundle(info, {name: content for name, content in files.items() if isinstance(content, bytes)}, path)
+    held = {name: content for name, content in files.items() if isinstance(content, bytes)}
+    return Bundle(info, held, path.absolute())
 
 
 def save_bundle(folder: str | Path, info: BundleInfo, files: Mapping[str, Content]) -> Bundle:
@@ -247,7 +248,7 @@ def save_bundle(folder: str | Path, info: BundleInfo, files: Mapping[str, Conten
     if folder.exists() or folder.is_symlink():
         raise BundleError(f"{folder} exists already. Name a new folder, or remove it first.")
     try:
-        info = msgspec.structs.replace(info, files={name: _sha256(content) for name, content in files.items()})
+        info = msgspec.structs.replace(info, files={name: _sha256(files[name]) for name in sorted(files)})
         manifest = msgspec.json.format(msgspec.json.encode(info)) + b"\n"
         _check_sizes({name: _size(content) for name, content in {MANIFEST: manifest, **files}.items()}, folder)
         _verify(_parse(manifest, folder), files, folder)
@@ -257,13 +258,11 @@ def save_bundle(folder: str | Path, info: BundleInfo, files: Mapping[str, Conten
                     (draft / name).write_bytes(content)
                 else:
                     shutil.copyfile(content, draft / name)
+        written = _read_folder(folder.absolute())
     except OSError as error:
         raise BundleError(f"The bundle cannot be written to {folder}: {error}") from error
-    sizes = {name: _size(content) for name, content in files.items()}
-    kept = {name: content for name, content in files.items() if not _stays_on_disk(name, sizes)}
-    return Bundle(
-        info, {name: c if isinstance(c, bytes) else (folder / name).read_bytes() for name, c in kept.items()}, folder
-    )
+    held = {name: content for name, content in written.items() if isinstance(content, bytes) and name != MANIFEST}
+    return Bundle(info, held, folder.absolute())
 
 
 def _read_folder(folder: Path) -> dict[str, Content]:
