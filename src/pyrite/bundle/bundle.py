@@ -59,16 +59,24 @@ class Bundle:
     @property
     def model(self) -> Content:
         """The model's content, or where it lies."""
-        if MODEL in self.files:
-            return self.files[MODEL]
-        if self.path is None:
-            raise BundleError(f"The bundle {self.info.name} has no file {MODEL!r}.")
-        return self.path / MODEL
+        return self.content(MODEL)
 
     @property
     def model_sha256(self) -> str:
         """The SHA-256 of model.onnx, in hexadecimal."""
         return self.info.files.get(MODEL) or _sha256(self.model)
+
+    def content(self, name: str) -> Content:
+        """Return the content of one file, or where it lies.
+
+        Raises:
+            BundleError: The bundle has no such file.
+        """
+        if name in self.files:
+            return self.files[name]
+        if name not in self.info.files or self.path is None:
+            raise BundleError(f"The bundle {self.info.name} has no file {name!r}.")
+        return self.path / name
 
     def read(self, name: str) -> bytes:
         """Return the content of one file.
@@ -76,14 +84,23 @@ class Bundle:
         Raises:
             BundleError: The bundle has no such file, or it cannot be read any more.
         """
-        if name in self.files:
-            return self.files[name]
-        if name not in self.info.files or self.path is None:
-            raise BundleError(f"The bundle {self.info.name} has no file {name!r}.")
+        content = self.content(name)
         try:
-            return (self.path / name).read_bytes()
+            return content if isinstance(content, bytes) else content.read_bytes()
         except OSError as error:
             raise BundleError(f"{name} of the bundle {self.path} cannot be read: {error.strerror}.") from error
+
+
+def read_info(folder: Path) -> BundleInfo:
+    """Return what a bundle's folder says of it, without a look at its other files.
+
+    Raises:
+        BundleError: There is no bundle, or bundle.json is not understood.
+    """
+    try:
+        return _parse((folder / MANIFEST).read_bytes(), folder)
+    except OSError as error:
+        raise BundleError(f"There is no bundle at {folder}: {error.strerror}.") from error
 
 
 def load_bundle(path: str | Path) -> Bundle:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyrite.cli.shared import (
-    BundleOption,
+    BundlesOption,
     EvidenceOption,
     MaxBytesOption,
     MaxFprOption,
@@ -37,7 +37,7 @@ def detect(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH…", help="Images, with -r folders of them, or - for a list on stdin.")
     ],
-    bundle: BundleOption = None,
+    bundles: BundlesOption = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go through folders.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence under each image.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
@@ -61,7 +61,6 @@ def detect(
 
     Example: `pyrite detect photo.jpg -v`
     """
-    from pyrite.bundle import DEFAULT
     from pyrite.detector import Detector
     from pyrite.evidence import missing_readers
     from pyrite.image import Limits
@@ -76,7 +75,7 @@ def detect(
         raise typer.BadParameter("Choose one of --json, --jsonl and --csv.")
     limits = Limits(max_bytes, max_pixels)
     detector = Detector(
-        bundle or DEFAULT,
+        bundles=bundles or (),
         max_fpr=max_fpr,
         evidence=evidence,
         trust_anchors=read_bytes(trust_anchors) if trust_anchors else None,

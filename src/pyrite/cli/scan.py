@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pyrite.cli.shared import (
-    BundleOption,
+    BundlesOption,
     EvidenceOption,
     MaxBytesOption,
     MaxFprOption,
@@ -36,7 +36,7 @@ def scan(
         ),
     ],
     out: Annotated[str, typer.Option(metavar="DIR", help="Where the table goes: a new folder, or that of this scan.")],
-    bundle: BundleOption = None,
+    bundles: BundlesOption = None,
     engine: Annotated[Engine, typer.Option(help="Ray, or this process alone.")] = Engine.RAY,
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster to run on. This machine without it.")
@@ -69,7 +69,6 @@ def scan(
 
     Example: `pyrite scan s3://corpus/images --out s3://corpus/verdicts --keep-policy policy.toml`
     """
-    from pyrite.bundle import DEFAULT
     from pyrite.image import Limits
     from pyrite.scanning import ScanSettings
     from pyrite.scanning import scan as run
@@ -90,7 +89,7 @@ def scan(
     try:
         with ScanDisplay(stderr, progress) as display:
             found = run(
-                source, out, bundle or DEFAULT, settings=settings, engine=engine.value, address=address,
+                source, out, bundles=bundles or (), settings=settings, engine=engine.value, address=address,
                 workers=workers, watch=display,
             )  # fmt: skip
     except KeyboardInterrupt:

@@ -29,8 +29,14 @@ BundleArgument = Annotated[
     Path | None,
     typer.Argument(metavar="PATH", help="A bundle: a folder, or a zip of one. Pyrite’s own without it."),
 ]
-BundleOption = Annotated[
-    Path | None, typer.Option("--bundle", metavar="BUNDLE", help="The bundle to judge with. Pyrite’s own without it.")
+BundlesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--bundle",
+        metavar="BUNDLE",
+        help="The bundle to judge with; given again, several, which keep one error budget together. "
+        "Pyrite’s own without it.",
+    ),
 ]
 MaxFprOption = Annotated[
     float | None,

@@ -95,6 +95,11 @@ class Detector:
         return self._members[0].device
 
     @property
+    def gives_probability(self) -> bool:
+        """Whether all that it judges gets a probability, as by one bundle that both classes have calibrated."""
+        return len(self.bundles) == 1 and self.bundles[0].info.calibration.slope is not None
+
+    @property
     def limits(self) -> Limits:
         """What one image may cost."""
         return self.reader.limits

@@ -1,6 +1,7 @@
 """A page of samples: of each verdict, the images that the model was the most and the least certain of."""
 
 import heapq
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,8 @@ def _choose(out: str, shards: int) -> Iterator[_Group]:
         for kept, (verdict, _, most, _) in zip(best, _GROUPS, strict=True):
             rows = table.filter(pc.and_(pc.equal(table["verdict"], verdict), pc.is_null(table["error_code"])))
             certainty = pc.abs(pc.subtract(rows["probability"], 0.5))
-            rows = rows.append_column("certainty", certainty if most else pc.negate(certainty))
+            certainty = pc.fill_null(certainty if most else pc.negate(certainty), -math.inf)
+            rows = rows.append_column("certainty", certainty)
             # A place is unique, so there are no equals to choose from.
             chosen = pc.select_k_unstable(rows, _EACH, [("certainty", "descending"), ("position", "ascending")])
             found = ((row["certainty"], -row["shard"], -row["position"], row) for row in rows.take(chosen).to_pylist())

@@ -1,17 +1,16 @@
 """What is to be done with each shard: the same on every worker, and the same after a restart."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from pyrite.bundle import Bundle
 from pyrite.decision import Policy
 from pyrite.image import Limits
 from pyrite.provenance import JUDGING, installed_versions
 from pyrite.results import Model
 from pyrite.scanning.rules import Rules
+from pyrite.scanning.shipping import Parcel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +49,8 @@ class Task:
 
     out: str
     """A folder or URL."""
-    bundles: tuple[Bundle, ...]
+    bundles: tuple[Parcel, ...]
+    """At least one."""
     model: Model
     """What all of them are called; see `Detector`."""
     policy: Policy
@@ -80,8 +80,3 @@ def packages_differ(wanted: dict[str, str]) -> str:
     here = installed_versions(JUDGING)
     names = [name for name in JUDGING if wanted.get(name) != here.get(name)]
     return ", ".join(f"{name} {wanted[name]}" if name in wanted else f"no {name}" for name in names)
-
-
-def bundles_sha256(bundles: Sequence[Bundle]) -> str:
-    """Return one hash for all of these bundles: their manifests have those of their files."""
-    return hashlib.sha256(msgspec.json.encode([bundle.info for bundle in bundles], order="sorted")).hexdigest()

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from pyrite.bundle import DEFAULT
 from pyrite.decision import Policy
 from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import SettingsError
@@ -76,7 +75,8 @@ class Service:
         self.settings = settings
         self.limits = Limits(settings.max_bytes, settings.max_pixels)
         self.detector = Detector(
-            settings.bundle or DEFAULT,
+            settings.bundle,
+            bundles=settings.bundles,
             max_fpr=settings.max_fpr,
             trust_anchors=_read(settings.trust_anchors) if settings.trust_anchors else None,
             limits=self.limits,
@@ -152,8 +152,8 @@ class Service:
             Refusal: The image cannot be read, there is no room for it now, or it takes too long.
             PyriteError: The model fails.
         """
-        bundle = self.detector.bundle
-        asked = Asked(str(bundle.path), bundle.model_sha256, upload.source, upload.name, policy.max_fpr)
+        bundles = tuple((str(bundle.path), bundle.model_sha256) for bundle in self.detector.bundles)
+        asked = Asked(bundles, upload.source, upload.name, policy.max_fpr)
         with self.explanations.take():
             found: Prepared | Explained | Unreadable
             try:
