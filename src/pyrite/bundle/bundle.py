@@ -98,7 +98,7 @@ def read_info(folder: Path) -> BundleInfo:
         BundleError: There is no bundle, or bundle.json is not understood.
     """
     try:
-        return _parse((folder / MANIFEST).read_bytes(), folder)
+        return parse_manifest((folder / MANIFEST).read_bytes(), folder)
     except OSError as error:
         raise BundleError(f"There is no bundle at {folder}: {error.strerror}.") from error
 
