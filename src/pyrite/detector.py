@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pyrite.bundle import DEFAULT, Bundle, BundleInfo, load_bundle
 from pyrite.decision import Policy, decide, explain
 from pyrite.errors import BundleError, ImageError, PyriteError
-from pyrite.evidence import check_trust_anchors, read_evidence
+from pyrite.evidence import Trust, read_evidence
 from pyrite.image import Image, Limits, Source, open_image
 from pyrite.preprocess import Pixels, Preprocess
 from pyrite.results import Detection, Evidence, Failure, Model, Reason, Strength, Verdict
@@ -79,7 +79,7 @@ def prepare(
     *,
     path: str | None = None,
     evidence: bool = True,
-    trust_anchors: bytes | None = None,
+    trust: Trust | None = None,
     limits: Limits = Limits(),
     look: Callable[[Image], None] = lambda image: None,
 ) -> Prepared | Unreadable:
@@ -90,7 +90,7 @@ def prepare(
         preprocess: The bundle's.
         path: What to call it in the result; by default, the source where that is a path.
         evidence: As `Detector` has it.
-        trust_anchors: As `Detector` has it.
+        trust: As `Detector` has it.
         limits: As `Detector` has it.
         look: Called with the image, unless it cannot be read.
     """
@@ -109,7 +109,7 @@ def prepare(
         height=image.height,
         frames=image.frames,
         frame=image.frame,
-        evidence=tuple(read_evidence(image, trust_anchors=trust_anchors)) if evidence else (),
+        evidence=tuple(read_evidence(image, trust)) if evidence else (),
         model_input=preprocess.apply(image.pixels, image.box),
     )
 
@@ -123,7 +123,7 @@ class Detector:
         *,
         max_fpr: float | None = None,
         evidence: bool = True,
-        trust_anchors: bytes | None = None,
+        trust: Trust | None = None,
         limits: Limits = Limits(),
         threads: int | None = None,
     ) -> None:
@@ -133,23 +133,20 @@ class Detector:
             bundle: A loaded bundle, or the path of one; by default, the one that comes with Pyrite.
             max_fpr: The share of real images that may be called AI; by default, the bundle's own.
             evidence: Whether to read what files say of themselves; without it, the pixels decide alone.
-            trust_anchors: Certificates (PEM) of authorities whose signatures count as verified.
+            trust: Whose signatures count as verified; by default, the lists that come with Pyrite.
             limits: What one image may cost.
             threads: For the model; by default, as many as there are CPUs for this process.
 
         Raises:
             BundleError: The bundle cannot be used.
-            PyriteError: `max_fpr` is out of range, or smaller than the bundle's calibration can resolve; or
-                `trust_anchors` holds no certificates.
+            PyriteError: `max_fpr` is out of range, or smaller than the bundle's calibration can resolve.
         """
-        if trust_anchors is not None:
-            check_trust_anchors(trust_anchors)
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         info = self.bundle.info
         self.policy = self.policy_for(max_fpr)
         self.limits = limits
         self._evidence = evidence
-        self._trust_anchors = trust_anchors
+        self._trust = trust
         self._model = Model(info.name, info.version)
         self._session = Session(self.bundle.read("model.onnx"), threads)
         wanted = (info.preprocess.height, info.preprocess.width)
@@ -272,7 +269,7 @@ class Detector:
             self.bundle.info.preprocess,
             path=path,
             evidence=self._evidence,
-            trust_anchors=self._trust_anchors,
+            trust=self._trust,
             limits=self.limits,
         )
 

@@ -23,7 +23,7 @@ def test_every_strength_is_on_the_page() -> None:
 
 
 def test_no_key_on_the_page_is_one_that_nothing_writes() -> None:
-    source = "".join(path.read_text("utf-8") for path in Path(pyrite.evidence.__file__).parent.glob("*.py"))
+    source = "".join(path.read_text("utf-8") for path in Path(pyrite.evidence.__file__).parent.rglob("*.py"))
     keys = {key for keys in read_documented().values() for key in keys}
     assert [key for key in keys if not re.search(rf'"{key}"|\b{key}=', source)] == []
 

@@ -144,7 +144,7 @@ def _serve() -> None:
         detector = Detector(
             bundle,
             max_fpr=settings.max_fpr,
-            trust_anchors=settings.trust_anchors,
+            trust=settings.trust,
             threads=1,
         )
     except Exception as error:
@@ -178,7 +178,7 @@ def _judge(detector: Detector, sources: Sequence[str | bytes], settings: Setting
                 source,
                 detector.bundle.info.preprocess,
                 evidence=settings.evidence,
-                trust_anchors=settings.trust_anchors,
+                trust=settings.trust,
                 limits=settings.limits,
                 look=look,
             )

@@ -108,7 +108,7 @@ def scan(
     loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     _check(settings, workers)
     # Whatever is wrong with these is better said now than by a worker.
-    policy = Detector(loaded, max_fpr=settings.max_fpr, trust_anchors=settings.trust_anchors, threads=1).policy
+    policy = Detector(loaded, max_fpr=settings.max_fpr, trust=settings.trust, threads=1).policy
     with _claimed(out):
         manifest = _begin(source, out, loaded, settings)
         done = _done(out)

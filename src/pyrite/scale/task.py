@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import msgspec
 
 from pyrite.bundle import Bundle
+from pyrite.evidence import Trust
 from pyrite.image import Limits
 from pyrite.scale.keeping import Rules
 
@@ -22,7 +23,7 @@ class Settings:
     """As in `Detector`."""
     evidence: bool = True
     """As in `Detector`."""
-    trust_anchors: bytes | None = field(default=None, repr=False)
+    trust: Trust = field(default_factory=Trust.default, repr=False)
     """As in `Detector`."""
     limits: Limits = field(default_factory=Limits)
     """What one image may cost."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pyrite.detector import Prepared, Unreadable, prepare
+from pyrite.evidence import Trust
 from pyrite.image import Limits
 from pyrite.preprocess import Preprocess
 from pyrite.results import Failure
@@ -39,7 +40,7 @@ class Plan:
 
     preprocess: Preprocess
     limits: Limits
-    trust_anchors: bytes | None
+    trust: Trust
 
 
 @dataclass(slots=True, eq=False)
@@ -222,7 +223,7 @@ def decode(files: Sequence[tuple[bytes | Path, str | None]]) -> list[Found]:
     plan, until = this_plan(), time.monotonic() + _SHARE
     found: list[Found] = []
     for source, path in files:
-        one = prepare(source, plan.preprocess, path=path or "", trust_anchors=plan.trust_anchors, limits=plan.limits)
+        one = prepare(source, plan.preprocess, path=path or "", trust=plan.trust, limits=plan.limits)
         # Not the name of the file that an upload was put into.
         found.append(replace(one, path=path))
         if time.monotonic() > until:

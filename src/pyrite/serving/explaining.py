@@ -53,7 +53,7 @@ def explain(asked: Asked) -> Explained | Unreadable:
 @cache
 def _open(bundle: str, model_sha256: str) -> Detector:
     plan = this_plan()
-    detector = Detector(bundle, trust_anchors=plan.trust_anchors, limits=plan.limits, threads=1)
+    detector = Detector(bundle, trust=plan.trust, limits=plan.limits, threads=1)
     if detector.bundle.info.files["model.onnx"] != model_sha256:
         raise BundleError(f"The bundle {bundle} has changed since the server was started. Start it again.")
     return detector

@@ -9,7 +9,8 @@ from pathlib import Path
 from pyrite.bundle import DEFAULT
 from pyrite.decision import Policy
 from pyrite.detector import Detector, Prepared, Unreadable
-from pyrite.errors import SettingsError
+from pyrite.errors import PyriteError, SettingsError
+from pyrite.evidence import Trust, load_trust
 from pyrite.image import Limits
 from pyrite.rendering.text import outcome
 from pyrite.results import Detection
@@ -74,12 +75,12 @@ class Service:
             PyriteError: The bundle, the error budget or the trust anchors cannot be used.
         """
         self.settings = settings
-        self._anchors = _read(settings.trust_anchors) if settings.trust_anchors else None
+        self._trust = _load_trust(settings)
         self.limits = Limits(settings.max_bytes, settings.max_pixels)
         self.detector = Detector(
             settings.bundle or DEFAULT,
             max_fpr=settings.max_fpr,
-            trust_anchors=self._anchors,
+            trust=self._trust,
             limits=self.limits,
             threads=settings.threads,
         )
@@ -107,7 +108,7 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Start the processes, and end them afterwards."""
         settings = self.settings
-        plan = Plan(self.detector.bundle.info.preprocess, self.limits, self._anchors)
+        plan = Plan(self.detector.bundle.info.preprocess, self.limits, self._trust)
         workers = settings.decoders or math.ceil(available_cpus() / 2)
         self._decoders = Decoders(plan, workers=workers, seconds=settings.decode_seconds, killed=self.metrics.killed)
         self._scorer = Scorer(self.detector, size=settings.batch, seen=self.metrics.batch)
@@ -188,8 +189,8 @@ class Service:
         return detection
 
 
-def _read(path: str) -> bytes:
+def _load_trust(settings: Settings) -> Trust:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise SettingsError(f"The trust anchors {path} cannot be read: {error.strerror}.") from error
+        return load_trust(settings.trust, settings.trust_anchors)
+    except PyriteError as error:
+        raise SettingsError(f"The trust lists cannot be used: {error}") from error

@@ -30,7 +30,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     bundle: str | None = None
     max_fpr: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
-    trust_anchors: str | None = None
+    trust: tuple[str, ...] = ("c2pa", "interim")
+    trust_anchors: tuple[str, ...] = ()
     max_bytes: Count = 25_000_000
     max_pixels: Count = 50_000_000
     max_files: Count = 100
