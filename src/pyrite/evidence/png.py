@@ -94,8 +94,8 @@ def _read_text(name: bytes, body: bytes) -> tuple[str, bytes]:
 def _take_profile(kind: str, text: bytes, blocks: Blocks) -> None:
     """Take a profile as ImageMagick writes it: its kind, its size, and its bytes in hexadecimal."""
     words = text[: 2 * MAX_TEXT].split()
-    # With the kind before the size, or without.
-    start = 2 if len(words) > 1 and words[1].isdigit() and not words[0].isdigit() else 1
+    # Before the size stands the kind, in one word or several.
+    start = next((at for at, word in enumerate(words[:4], 1) if word.isdigit()), 1)
     try:
         profile = bytes.fromhex(b"".join(words[start:]).decode("ascii"))
     except ValueError:

@@ -41,9 +41,12 @@ def read_packet(packet: bytes) -> Packet:
 
     A document type declaration ends it: XMP has no use for one, but an attack has.
     """
-    packet = packet.strip(b"\0 \t\r\n").removeprefix(_PREFIX)
-    if not packet:
+    packet = packet.removeprefix(_PREFIX).strip(b" \t\r\n")
+    if not packet.strip(b"\0 \t\r\n"):
         return Packet({})
+    # Padding, but for the half or the quarter of a character that "<" is.
+    if not packet.startswith((b"\0<", b"\0\0\0<", b"\0\0\xfe\xff")):
+        packet = packet.lstrip(b"\0 \t\r\n").removeprefix(_PREFIX)
     if len(packet) > MAX_TEXT:
         return Packet({}, f"it has more than {MAX_TEXT:,} bytes")
     tree = _Tree()
@@ -89,9 +92,9 @@ def _to_utf8(packet: bytes) -> bytes:
     elif head[:1] == b"\0" or head[1:2] == b"\0":
         encoding = _wide(head, "utf-16")
     elif packet[:3] == b"\xef\xbb\xbf":
-        return packet[3:]
+        return packet[3:].rstrip(b"\0")
     else:
-        return packet
+        return packet.rstrip(b"\0 \t\r\n")
     # What was stripped may have been half a character.
     size = 4 if encoding.startswith("utf-32") else 2
     return packet.ljust(-(-len(packet) // size) * size, b"\0").decode(encoding).strip("\0\ufeff \t\r\n").encode()
