@@ -196,11 +196,13 @@ def _check_certificate(
     if "signingCredential.expired" in failures:
         since, until = (day[:10] for day in dates)
         signed = _time_of(store)[:10]
-        stamped = "by a time stamp that nobody vouches for" if signed else "without a time stamp"
+        stamped = "a time stamp that nobody vouches for" if signed else "no time stamp"
         if since and signed and signed < since:
             return _Certificate("not_yet_valid", told=f"whose certificate was not yet valid then (it is since {since})")
         when = f" on {until}" if until else ""
-        return _Certificate("expired", told=f"whose certificate expired{when}, and {stamped} says when it signed")
+        return _Certificate(
+            "expired", told=f"whose certificate expired{when}, with {stamped} to show that it signed before"
+        )
     if "signingCredential.invalid" in failures:
         told = "whose certificate is not for signing content, by its usages or its form"
         return _Certificate("wrong_usage", told=told)
@@ -209,11 +211,12 @@ def _check_certificate(
     if UNTRUSTED in failures:
         return _Certificate("unknown", told="whom no trust list vouches for")
     name = str((store.get("validation_results") or {}).get("trustListUri") or "")
-    found = trust.find(name)
+    # A signer who is listed by itself is found without the name of the list.
+    found = trust.find(name) if name else next((item for item in trust.lists if item.allowed), None)
     if found is None:
         return _Certificate("unknown", told="whom no trust list vouches for")
     late = f", of which a newer one has been due since {found.next_update}" if found.overdue() else ""
-    return _Certificate("trusted", name, f"whom the {found.dated} vouches for{late}")
+    return _Certificate("trusted", found.name, f"whom the {found.dated} vouches for{late}")
 
 
 def _time_of(store: Mapping[str, Any]) -> str:
@@ -331,7 +334,9 @@ def _tell(
         detail += "so anyone could have written that" if told else "so they prove nothing"
     elif certificate.trusted:
         detail = f"Content credentials signed{when} by {name}, {certificate.told}, {said}"
-        if ai is not None and not ai.trusted:
+        if codes:
+            detail += f"; they break the rules of C2PA ({listed}), so anyone could have made them"
+        elif ai is not None and not ai.trusted:
             detail += ", but that part comes from somebody else, so anyone could have written it"
     else:
         detail = f"Content credentials signed{when} in the name of {name}, {certificate.told}, {said}"

@@ -25,7 +25,7 @@ MEANINGS: Mapping[str, tuple[Verdict | None, str]] = {
 
 _WORDS = {"aigc": "1", "ai": "1", "true": "1", "ai-generated": "1", "ai generated": "1"}
 """What some write there instead of 1."""
-_OTHERS = {"contentproducer", "produceid", "contentpropagator", "propagateid", "propagator", "producer", "propatorid"}
+_OTHERS = {"contentproducer", "produceid", "contentpropagator", "propagateid"}
 # A kind of code, the company's Unified Social Credit Identifier (GB 32100-2015), and a number of its own.
 _CODE = re.compile(r"\d{4}([0-9A-HJ-NPQRTUWXY]{18})\w{0,16}")
 

@@ -5,6 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 SOFTWARE_FIELDS = frozenset(
     {
@@ -26,9 +27,9 @@ _DID = (
 )
 _AFTER = (
     r"image|images|pro|ultra|fast|flash|turbo|max|mini|preview|dev|schnell|lite|ai|api|generator|generation|exp|"
-    r"experimental|beta|alpha|model|plus|standard|hd|xl|kontext|medium|large|web|app|quality|imagine|ii|iii"
+    r"experimental|beta|alpha|model|plus|standard|hd|xl|kontext|medium|large|web|app|quality|imagine|edit|g\d|ii|iii"
 )
-_REST = rf"(?:[\s,:/_-]+(?:v?\d[\w.-]*|{_AFTER})|[\s]*\([^()]{{0,60}}\)|(?<=[a-z])v?\d[\w.]*)*"
+_REST = rf"(?:[\s,:/_-]+(?:v?\d[\w.-]*|{_AFTER})|\s*\([^()]{{0,60}}\)|\s*\[[^\[\]]{{0,60}}\]|(?<=[a-z])v?\d[\w.]*)*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ class _Entry:
     name: str
     company: str
     common: frozenset[str]
+    after: frozenset[str]
     writes_a1111: bool
+    edits: bool
 
 
 def find_name(text: str) -> Name | None:
@@ -62,9 +65,11 @@ def find_name(text: str) -> Name | None:
         return None
     word = matched["name"]
     entry = entries[word]
+    if word in entry.after and matched["did"] is None:
+        return None
     # With what it did, or a version, a common word is no longer anything else.
     alone = matched["did"] is None and matched.end("name") == matched.end() and matched.start("name") == 0
-    edited = matched["did"] in ("edited", "enhanced", "modified")
+    edited = matched["did"] in ("edited", "enhanced", "modified") or entry.edits
     return Name(entry.name, entry.company, alone and word in entry.common, entry.writes_a1111, edited)
 
 
@@ -77,7 +82,7 @@ def find_in_credit(text: str) -> Name | None:
 def company_of(name: str) -> str:
     """Return the company behind a generator, or an empty text where that is not known."""
     found = find_name(name)
-    return found.company if found else ""
+    return found.company if found else _companies().get(name, "")
 
 
 def all_names() -> list[tuple[str, str, tuple[str, ...]]]:
@@ -90,11 +95,16 @@ def _normal(text: str) -> str:
 
 
 @cache
-def _read() -> list[dict[str, list[str] | str]]:
-    table: list[dict[str, list[str] | str]] = tomllib.loads(
-        files("pyrite.evidence").joinpath("names.toml").read_text("utf-8")
-    )["generator"]
+def _read() -> list[dict[str, Any]]:
+    table: list[dict[str, Any]] = tomllib.loads(files("pyrite.evidence").joinpath("names.toml").read_text("utf-8"))[
+        "generator"
+    ]
     return table
+
+
+@cache
+def _companies() -> dict[str, str]:
+    return {name: company for name, company, _ in all_names()}
 
 
 @cache
@@ -106,7 +116,9 @@ def _table() -> tuple[dict[str, _Entry], re.Pattern[str]]:
             str(entry["name"]),
             str(entry.get("company", "")),
             frozenset(entry.get("common", ())),
+            frozenset(entry.get("after", ())),
             entry.get("form") == "a1111",
+            bool(entry.get("edits")),
         )
         companies |= {made.company.lower()} - {""}
         entries |= dict.fromkeys(entry["words"], made)

@@ -27,7 +27,9 @@ def read_json(text: str) -> Any:
     if text[:1] not in ("{", "[", '"'):
         return None
     try:
-        return json.loads(text)
+        found = json.loads(text)
+        # Some write JSON into JSON, as a string.
+        return json.loads(found) if isinstance(found, str) and found[:1] in ("{", "[") else found
     except (ValueError, RecursionError):
         return _read_literal(text)
 

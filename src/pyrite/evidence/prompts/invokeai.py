@@ -12,6 +12,7 @@ PROGRAM = "InvokeAI"
 
 _GENERATES = re.compile(r"(?:\w+_)?(?:denoise|denoise_latents|t2l|l2l|txt2img|img2img|inpaint|text_to_image)(?:_\w+)?")
 """By its type, a node that makes an image out of noise or words."""
+_MODE = re.compile(r"(?:\w+_)?(?:txt2img|img2img|inpaint|outpaint)")
 _MAX_NODES = 10_000
 # What was to be kept away from, before there was a second prompt.
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
@@ -19,12 +20,16 @@ _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 def read_metadata(value: Any) -> Made | None:
     """Read `invokeai_metadata`: one object with prompts, seed and model."""
-    if not isinstance(value, dict) or not {"positive_prompt", "seed"} <= value.keys():
+    if not isinstance(value, dict):
+        return None
+    mode = value.get("generation_mode")
+    generated = isinstance(mode, str) and _MODE.fullmatch(mode[:100]) and "app_version" in value
+    if not generated and not {"positive_prompt", "seed"} <= value.keys():
         return None
     model = value.get("model")
     if isinstance(model, dict):
         model = model.get("model_name", model.get("name"))
-    return Made(PROGRAM, asked(model, value["positive_prompt"], value.get("negative_prompt"), value["seed"]))
+    return Made(PROGRAM, asked(model, value.get("positive_prompt"), value.get("negative_prompt"), value.get("seed")))
 
 
 def read_graph(value: Any) -> Made | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pyrite.evidence.prompts.values import Made, asked
 
-_FOOOCUS = re.compile(r"(Ruined)?Fooocus(?:[- ](MRE))?\b.*", re.IGNORECASE)
+_FOOOCUS = re.compile(r"(Ruined)?Fooocus\b(?:.*\b(MRE)\b)?", re.IGNORECASE)
 _NOVELAI = ({"uc", "sampler"}, {"signed_hash"}, {"request_type"}, {"uncond_scale"}, {"noise_schedule"})
 
 
@@ -14,7 +14,7 @@ def read_fooocus(value: Any) -> Made | None:
     if not isinstance(value, dict):
         return None
     written = value.get("software", value.get("version"))
-    named = _FOOOCUS.fullmatch(written[:100]) if isinstance(written, str) else None
+    named = _FOOOCUS.match(written[:100]) if isinstance(written, str) else None
     low = {key.lower().replace(" ", "_"): item for key, item in list(value.items())[:200] if isinstance(key, str)}
     if not named and not {"base_model", "sampler", "prompt", "seed"} <= low.keys():
         return None
@@ -50,9 +50,11 @@ def read_draw_things(value: Any) -> Made | None:
 
 def read_tensor_art(value: Any) -> Made | None:
     """Read the `generation_data` of Tensor.Art."""
-    if not isinstance(value, dict) or not {"prompt", "samplerName", "cfgScale"} <= value.keys():
+    if not isinstance(value, dict) or "prompt" not in value:
         return None
     model = value.get("baseModel")
+    if not {"samplerName", "cfgScale"} <= value.keys() and not (isinstance(model, dict) and "seed" in value):
+        return None
     models = value.get("models")
     first = models[0] if isinstance(models, list) and models and isinstance(models[0], dict) else {}
     name = model.get("label", model.get("modelFileName")) if isinstance(model, dict) else first.get("label")

@@ -47,7 +47,7 @@ FORMS: tuple[Form, ...] = (
         lambda name, text, value, texts: json_forms.read_draw_things(value),
     ),
     Form(
-        "Tensor.Art", "JSON with `samplerName` and `cfgScale`, as in `generation_data`",
+        "Tensor.Art", "JSON with `samplerName` and `cfgScale`, or `baseModel`, as in `generation_data`",
         lambda name, text, value, texts: json_forms.read_tensor_art(value),
     ),
     Form(
@@ -59,7 +59,7 @@ FORMS: tuple[Form, ...] = (
         lambda name, text, value, texts: json_forms.read_easy_diffusion(value),
     ),
     Form(
-        "InvokeAI", "`invokeai_metadata`: JSON with `positive_prompt` and `seed`",
+        "InvokeAI", "`invokeai_metadata`: JSON with `positive_prompt` and `seed`, or a `generation_mode`",
         lambda name, text, value, texts: invokeai.read_metadata(value),
     ),
     Form(

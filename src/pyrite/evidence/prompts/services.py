@@ -16,9 +16,7 @@ def read_midjourney(text: str) -> Made | None:
     """Read a prompt, with or without options, and the job that it was."""
     prompt, found, job = text.rpartition("Job ID: ")
     matched = _JOB.fullmatch(found + job.strip()[:50])
-    if not matched or not prompt.strip():
-        return None
-    return Made("Midjourney", {**asked(None, prompt), "job": matched[1]})
+    return Made("Midjourney", {**asked(None, prompt), "job": matched[1]}) if matched else None
 
 
 def read_grok(name: str, text: str, texts: Mapping[str, str]) -> Made | None:
