@@ -7,6 +7,7 @@ from metadata_files import encode, exif
 from PIL import ExifTags
 
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
+EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
 
@@ -113,3 +114,21 @@ def text(key: str, body: str | bytes, *, packed: bool = False) -> tuple[bytes, b
     if packed:
         return b"zTXt", key.encode() + b"\0\0" + zlib.compress(raw)
     return b"tEXt", key.encode() + b"\0" + raw
+
+
+def extended(inner: bytes, *, size: int = 100, backwards: bool = False) -> list[tuple[int, bytes]]:
+    """Return the segments of a packet that goes on in others."""
+    name = b"0123456789ABCDEF0123456789ABCDEF"
+    parts = [
+        (
+            0xE1,
+            b"http://ns.adobe.com/xmp/extension/\0"
+            + name
+            + len(inner).to_bytes(4)
+            + at.to_bytes(4)
+            + inner[at : at + size],
+        )
+        for at in range(0, len(inner), size)
+    ]
+    note = description('xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="' + name.decode() + '"')
+    return [(0xE1, XMP_NAME + packet(note)), *(parts[::-1] if backwards else parts)]

@@ -8,6 +8,7 @@ from containers import (
     XMP_NAME,
     description,
     exif_block,
+    extended,
     gif_with,
     iptc,
     itxt,
@@ -36,7 +37,6 @@ def escaped(words: str) -> str:
     return words.replace("\n", "&#xA;").replace('"', "&quot;")
 
 
-EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 DESCRIBED = packet(description(f'dc:description="{escaped(SETTINGS)}"'))
 ALTERNATIVES = (
     "<dc:description><rdf:Alt><rdf:li xml:lang='de'>eine Ente</rdf:li>"
@@ -142,24 +142,6 @@ def test_utf_8_in_a_chunk_for_latin_1() -> None:
         assert only(png_with(chunk)).data["prompt"] == "一只鸭子，在湖边，水彩画"
     latin = SETTINGS.replace("a duck", "un canard très étonné").encode("latin-1")
     assert only(png_with(text("parameters", latin))).data["prompt"] == "un canard très étonné, by a lake"
-
-
-def extended(inner: bytes, *, size: int = 100, backwards: bool = False) -> list[tuple[int, bytes]]:
-    """Return the segments of a packet that goes on in others."""
-    name = b"0123456789ABCDEF0123456789ABCDEF"
-    parts = [
-        (
-            0xE1,
-            b"http://ns.adobe.com/xmp/extension/\0"
-            + name
-            + len(inner).to_bytes(4)
-            + at.to_bytes(4)
-            + inner[at : at + size],
-        )
-        for at in range(0, len(inner), size)
-    ]
-    note = description('xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="' + name.decode() + '"')
-    return [(0xE1, XMP_NAME + packet(note)), *(parts[::-1] if backwards else parts)]
 
 
 @pytest.mark.parametrize("backwards", [False, True])

@@ -8,7 +8,7 @@ from typing import Any
 from pyrite.evidence.metadata import Field, Metadata
 from pyrite.evidence.names import SOFTWARE_FIELDS, find_name
 from pyrite.evidence.prompts import a1111, invokeai, json_forms, services
-from pyrite.evidence.prompts.comfyui import read_comfyui
+from pyrite.evidence.prompts.comfyui import PROGRAM, read_comfyui
 from pyrite.evidence.prompts.values import Made, asked
 from pyrite.evidence.values import read_json
 
@@ -104,10 +104,14 @@ def find_programs(metadata: Metadata) -> Iterator[tuple[str, Made]]:
     for item in metadata.fields[:_MAX_TEXTS]:
         texts.setdefault(item.place, {}).setdefault(item.name, item.text)
     writer = _find_writer(metadata)
+    graphs: set[str] = set()
     for place, named in texts.items():
         for made in _read_groups(named, metadata.size):
+            graphs |= {place} if made.program == PROGRAM else set()
             yield place, made
     for item in metadata.fields[:_MAX_TEXTS]:
+        if item.place in graphs and item.name.lower() in ("prompt", "workflow"):
+            continue  # They were read together, and may be large.
         for name, text, value in _unwrap(item):
             readings = (form.read(name, text, value, texts[item.place]) for form in FORMS)
             found = next((reading for reading in readings if reading is not None), None)
