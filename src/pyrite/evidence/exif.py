@@ -32,6 +32,7 @@ TEXTS = tuple(tag.name for tag in (*_MAIN, *_PHOTO) if tag not in (Base.DateTime
 
 _CHARSETS = {b"ASCII": "utf-8", b"UNICODE": "utf-16", b"JIS": "iso2022_jp", b"": "utf-8"}
 _MAX_MAKER_NOTE = 200
+_MAX_THUMBNAIL = 200_000
 _SAMPLE = 2_000
 
 
@@ -182,3 +183,18 @@ def merge(blocks: Sequence[Mapping[str, Any]]) -> dict[str, str | float]:
             if value is not None and value != "":
                 values.setdefault(name, value)
     return values
+
+
+def find_thumbnail(block: bytes) -> bytes | None:
+    """Return the JPEG that the second directory of EXIF holds, if it does."""
+    try:
+        exif = PillowImage.Exif()
+        exif.load(block)
+        small = exif.get_ifd(ExifTags.IFD.IFD1)
+        start, size = small.get(Base.JpegIFOffset), small.get(Base.JpegIFByteCount)
+    except Exception:  # Pillow raises nearly anything on damaged EXIF.
+        return None
+    if not isinstance(start, int) or not isinstance(size, int) or not 0 < size <= _MAX_THUMBNAIL:
+        return None
+    found = block[start : start + size] if start > 0 else b""
+    return found if found.startswith(b"\xff\xd8") else None

@@ -48,6 +48,8 @@ class Metadata:
     """By tag."""
     gps: Mapping[str, object] = field(default_factory=dict)
     """By tag, as Pillow gives it."""
+    thumbnail: bytes = b""
+    """A small JPEG of the image, as cameras write it; empty where there is none."""
     xmp: Mapping[str, object] = field(default_factory=dict)
     """By `namespace name`; see `Packet`."""
     damage: tuple[tuple[str, str], ...] = ()
@@ -91,6 +93,7 @@ def read_metadata(image: Image) -> Metadata:
         fields=tuple(_fields(image, blocks, values, properties)),
         exif=values,
         gps=gps,
+        thumbnail=next((small for block in blocks.exif if (small := _thumbnail(block, image))), b""),
         xmp=properties,
         damage=tuple(damage),
         credentials=blocks.credentials,
@@ -112,6 +115,11 @@ def _load(block: bytes, image: Image, damage: list[tuple[str, str]]) -> dict[str
         except ValueError:
             return {}
     return tags
+
+
+def _thumbnail(block: bytes, image: Image) -> bytes:
+    # The second directory of a TIFF is another page.
+    return b"" if image.format == "TIFF" else exif_.find_thumbnail(block) or b""
 
 
 def _fields(

@@ -6,6 +6,7 @@ from pyrite.evidence.camera import read_camera
 from pyrite.evidence.credentials import read_credentials
 from pyrite.evidence.damage import read_damage
 from pyrite.evidence.generator import read_generator
+from pyrite.evidence.history import read_history
 from pyrite.evidence.metadata import Metadata, read_metadata
 from pyrite.evidence.trust import Trust
 from pyrite.evidence.values import plain
@@ -36,6 +37,7 @@ def read_evidence(image: Image, trust: Trust | None = None) -> list[Evidence]:
         "generator": lambda: read_generator(metadata),
         "watermarks": lambda: read_watermarks(image),
         "camera": lambda: read_camera(metadata),
+        "history": lambda: read_history(image, metadata),
         "damage": lambda: read_damage(metadata),
     }
     for name, read in readers.items():

@@ -15,7 +15,7 @@ _PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 """What a JPEG has before its packet, and some programs write elsewhere too."""
 _CONTAINERS = {_RDF + "Alt", _RDF + "Bag", _RDF + "Seq"}
 _MAX_DEPTH = 100
-_MAX_ELEMENTS = 100_000
+_MAX_ELEMENTS = 50_000
 
 
 @dataclass(slots=True)
@@ -64,15 +64,12 @@ def read_packet(packet: bytes) -> Packet:
 
 def first(value: object) -> str:
     """Return the text that stands for a value: that of a structure's `rdf:value`, or of the first item that has one."""
-    for _ in range(_MAX_DEPTH):
-        if isinstance(value, str):
-            return value.strip()
-        if isinstance(value, dict):
-            value = value.get(_RDF + "value", "")
-        elif isinstance(value, list):
-            value = next((item for item in value if first(item)), "") if value else ""
-        else:
-            break
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, dict):
+        return first(value.get(_RDF + "value", ""))
+    if isinstance(value, list):
+        return next((text for item in value if (text := first(item))), "")
     return ""
 
 
