@@ -190,7 +190,7 @@ def _begin(source: str, out: str, bundle: Bundle, settings: Settings) -> Manifes
         bundle=bundle.info.name,
         bundle_version=bundle.info.version,
         bundle_sha256=bundle_hash,
-        settings=msgspec.json.decode(msgspec.json.encode(settings)),
+        settings=settings.record(),
         settings_sha256=settings_hash,
         shards=listing.shards,
         inputs=listing.inputs,

@@ -2,13 +2,13 @@
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
 from pyrite.bundle import Bundle
-from pyrite.evidence import Trust
+from pyrite.evidence import Trust, describe_trust
 from pyrite.image import Limits
 from pyrite.scale.keeping import Rules
 
@@ -39,6 +39,11 @@ class Settings:
     """Whether images get a perceptual hash, and are grouped by it."""
     rules: Rules | None = None
     """What becomes of an image by its verdict."""
+
+    def record(self) -> dict[str, object]:
+        """Return all of it for a manifest: of trust lists what they are called and from when, not their certificates."""
+        plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(replace(self, trust=Trust())))
+        return plain | {"trust": describe_trust(self.trust)}
 
     def fingerprint(self) -> str:
         """Return a hash of all of it."""
