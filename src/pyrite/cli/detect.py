@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyrite.cli.shared import (
+    TRUST,
     BundlesOption,
     EvidenceOption,
     MaxBytesOption,
     MaxFprOption,
     MaxPixelsOption,
     TrustAnchorsOption,
-    read_bytes,
+    TrustOption,
+    read_trust,
     stderr,
     stdout,
 )
@@ -49,6 +51,7 @@ def detect(
     max_fpr: MaxFprOption = None,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 3 if an image gets this verdict.")] = None,
     evidence: EvidenceOption = True,
+    trust: TrustOption = TRUST,
     trust_anchors: TrustAnchorsOption = None,
     max_bytes: MaxBytesOption = 100_000_000,
     max_pixels: MaxPixelsOption = 150_000_000,
@@ -78,7 +81,7 @@ def detect(
         bundles=bundles or (),
         max_fpr=max_fpr,
         evidence=evidence,
-        trust_anchors=read_bytes(trust_anchors) if trust_anchors else None,
+        trust=read_trust(trust, trust_anchors),
         limits=limits,
     )
     for reader in missing_readers() if evidence else ():

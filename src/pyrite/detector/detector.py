@@ -14,7 +14,7 @@ from pyrite.detector.panel import Opinion, judge, unreadable
 from pyrite.detector.reader import Prepared, Reader, Unreadable
 from pyrite.detector.stream import stream
 from pyrite.errors import BundleError, PyriteError
-from pyrite.evidence import check_trust_anchors
+from pyrite.evidence import Trust
 from pyrite.image import Limits, Source
 from pyrite.results import Detection, Model
 from pyrite.runtime import AUTO, Session
@@ -43,7 +43,7 @@ class Detector:
         bundles: Sequence[Bundle | str | Path] = (),
         max_fpr: float | None = None,
         evidence: bool = True,
-        trust_anchors: bytes | None = None,
+        trust: Trust | None = None,
         limits: Limits = Limits(),
         threads: int | None = None,
         device: str = AUTO,
@@ -56,24 +56,22 @@ class Detector:
             max_fpr: The share of real images that may be called AI; by default, the bundle's own, or the smallest of
                 several.
             evidence: Whether to read what files say of themselves; without it, the pixels decide alone.
-            trust_anchors: Certificates (PEM) of authorities whose signatures count as verified.
+            trust: Whose signatures count as verified; by default, the lists that come with Pyrite.
             limits: What one image may cost.
             threads: For the model; by default, as many as there are CPUs for this process.
             device: What the models run on: `auto`, or one of `runtime.DEVICES`.
 
         Raises:
             BundleError: A bundle cannot be used.
-            PyriteError: `max_fpr` is out of range, or smaller than the calibration can resolve; or `trust_anchors`
-                holds no certificates; or both `bundle` and `bundles` are given; or the device is not to be had.
+            PyriteError: `max_fpr` is out of range, or smaller than the calibration can resolve; or both `bundle` and
+                `bundles` are given; or the device is not to be had.
         """
-        if trust_anchors is not None:
-            check_trust_anchors(trust_anchors)
         if bundle is not None and bundles:
             raise PyriteError("Give a bundle or several bundles, not both.")
         chosen = bundles or (DEFAULT if bundle is None else bundle,)
         self.bundles = tuple(one if isinstance(one, Bundle) else load_bundle(one) for one in chosen)
         infos = [one.info for one in self.bundles]
-        self.reader = Reader(Reader.views_of(infos), evidence, trust_anchors, limits)
+        self.reader = Reader(Reader.views_of(infos), evidence, trust, limits)
         self.model = Model("+".join(info.name for info in infos), "+".join(info.version for info in infos))
         self.policy = self.policy_for(max_fpr)
         self._members = [_Member(one, threads, device) for one in self.bundles]

@@ -85,7 +85,7 @@ def test_the_sampler_that_made_the_saved_image_counts_and_not_the_first_that_is_
     )
     assert found.data == {
         "generator": "ComfyUI", "place": "PNG text", "model": "duck.safetensors", "prompt": "a duck",
-        "negative_prompt": "blurry", "seed": 7, "models": ["duck.safetensors", "goose.safetensors"],
+        "negative_prompt": "blurry", "seed": 7, "models": ["duck.safetensors", "goose.safetensors"], "extent": "whole",
     }  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def test_a_sampler_with_a_guider(guider: tuple[str, dict[str, Any]], negative: s
     )
     assert found.data == {
         "generator": "ComfyUI", "place": "PNG text", "model": "flux.safetensors", "prompt": "a duck", "seed": 7,
-        **({"negative_prompt": negative} if negative else {}),
+        "extent": "whole", **({"negative_prompt": negative} if negative else {}),
     }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ def test_automatic1111(data: bytes) -> None:
         "prompt": "a duck, by a lake",
         "negative_prompt": "blurry",
         "seed": 4183556137,
+        "extent": "whole",
     }
 
 
@@ -55,7 +56,11 @@ def test_text_after_the_pixels_counts() -> None:
         (', Note: "never closed, Seed: 1, Model: c', {}),
         (", App: SD.Next, Version: 1a2b3c4", {"generator": "SD.Next"}),
         (', App: "SD.Next, dev"', {"generator": "SD.Next, dev"}),
-        (", Version: f2.0.1v1.10.1", {}),
+        (", Version: f2.0.1v1.10.1", {"generator": "Forge"}),
+        (", Version: v1.10.1-2-gabc1234", {}),
+        (", Version: krita-ai 1.38", {"generator": "Krita AI Diffusion"}),
+        (", Version: ComfyUI", {"generator": "ComfyUI"}),
+        (", Version: Duckworks 3", {"generator": "Duckworks"}),
         (", Version: Fooocus v2.5.0", {"generator": "Fooocus"}),
     ],
 )
@@ -68,6 +73,7 @@ def test_what_plugins_add_to_automatic1111_changes_nothing(more: str, changed: d
         "prompt": "a duck, by a lake",
         "negative_prompt": "blurry",
         "seed": 4183556137,
+        "extent": "whole",
         **changed,
     }
 
