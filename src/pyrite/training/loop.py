@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.bundle.calibration import calibrated_loss
-from pyrite.datasets import in_chunks
+from pyrite.datasets import Canvases, in_chunks
 from pyrite.errors import Interrupted, TrainingError
 from pyrite.prefetch import prefetch
 from pyrite.recipe import Recipe
@@ -57,6 +57,8 @@ class Examples:
     """(n,), 0 for real and 1 for AI."""
     train: NDArray[np.intp]
     validation: NDArray[np.intp]
+    canvases: Canvases | None = None
+    """What training takes random crops from, instead of `pixels`."""
 
 
 def fit(
@@ -203,7 +205,8 @@ def _train_epoch(
     """Run the rest of an epoch, or as much of it as there is time for."""
     began = time.perf_counter() - state.seconds
     first, pace_from = state.step, time.perf_counter()
-    batches = train_batches(examples.pixels, examples.labels, examples.train, recipe, state.epoch, state.step, place)
+    source = examples.pixels if examples.canvases is None else examples.canvases
+    batches = train_batches(source, examples.labels, examples.train, recipe, state.epoch, state.step, place)
     batch = batch_size(len(examples.train), recipe)
     for images, labels in prefetch(batches):
         loss, accuracy = train_step(images, labels)
