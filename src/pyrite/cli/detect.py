@@ -88,7 +88,7 @@ def detect(
         stderr.print(reader, style="dim")
     files = find_files(_with_lists(paths), recursive=recursive)
     counts: Counter[str] = Counter()
-    with _page(html, limits) as add:
+    with _page(html, limits, evidence) as add:
 
         def detections() -> Iterator[Detection]:
             for detection in detector.detect_many(files):
@@ -120,11 +120,11 @@ def _with_lists(paths: list[str]) -> Iterator[str]:
 
 
 @contextmanager
-def _page(path: Path | None, limits: "Limits") -> Iterator[Callable[[Detection], None]]:
+def _page(path: Path | None, limits: "Limits", evidence: bool) -> Iterator[Callable[[Detection], None]]:
     if path is None:
         yield lambda detection: None
         return
     from pyrite.rendering.html import html_page
 
-    with html_page(path, limits) as add:
+    with html_page(path, limits, evidence=evidence) as add:
         yield add

@@ -39,7 +39,7 @@ export function sharesOf(logits, model, max_fpr) {
   const { calibration } = model;
   const policy = { ...model.policy, max_fpr };
   for (const logit of logits) {
-    const [verdict] = decide(pReal(calibration, logit), pAi(calibration, logit), true, policy);
+    const [verdict] = decide(pReal(calibration, logit), pAi(calibration, logit), policy);
     shares[verdict] += 1 / logits.length;
   }
   return shares;
@@ -47,24 +47,24 @@ export function sharesOf(logits, model, max_fpr) {
 
 /** Return the budget from which on a larger one finds no more: all scores that it adds are unlike AI images as well. */
 export function largestUseful(model) {
-  const { calibration } = model;
   const { real } = borders(model, LARGEST);
-  const first = calibration.ai_logits.find((logit) => logit > real);
-  return first === undefined ? 0 : pReal(calibration, first);
+  const like = pooled(model.calibration.ai).filter((logit) => logit >= real);
+  return like.length ? pReal(model.calibration, Math.min(...like)) : Infinity;
 }
+
+/** Return the logits of all groups of a class. */
+export const pooled = (groups) => Object.values(groups).flat();
 
 /**
  * Return the logits between which the verdict by pixels is uncertain: `real` up to the first, `ai` from the second,
- * where those do not cross.
+ * where those do not cross. Each group must agree.
  */
-export function borders(model, max_fpr) {
-  const { real_logits, ai_logits } = model.calibration;
-  const n = real_logits.length;
-  const m = ai_logits.length;
-  const above = real_logits.findIndex((_, i) => (n - i) / (n + 1) <= max_fpr);
-  const below = ai_logits.findLastIndex((_, i) => (1 + i) / (m + 1) <= model.policy.max_fnr);
-  return {
-    ai: above < 0 ? Infinity : real_logits[above],
-    real: below < 0 ? -Infinity : ai_logits[below],
-  };
+export function borders({ calibration, policy }, max_fpr) {
+  const ai = Object.values(calibration.real).map(
+    (kept) => kept.find((_, i) => (kept.length - i) / (kept.length + 1) <= max_fpr) ?? Infinity,
+  );
+  const real = Object.values(calibration.ai).map(
+    (kept) => kept.findLast((_, i) => (1 + i) / (kept.length + 1) <= policy.max_fnr) ?? -Infinity,
+  );
+  return { ai: ai.length ? Math.max(...ai) : Infinity, real: real.length ? Math.min(...real) : -Infinity };
 }

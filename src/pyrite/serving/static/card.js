@@ -1,14 +1,14 @@
 // One image: what it looks like, what was decided, and why.
-import { drawChart } from "./chart.js";
-import { inScope } from "./decision.js";
+import { drawChart, hasChart } from "./chart.js";
+import { budgetLine, isScored } from "./decision.js";
 import { h, mark, say, show, visible } from "./dom.js";
 import { drawLedger, generatorsOf } from "./ledger.js";
+import { drawUnjudged, isUnjudged } from "./unjudged.js";
 
 export const OUTCOMES = { ai: "AI", uncertain: "Uncertain", real: "Real", error: "Unreadable" };
 const STATES = { waiting: "Waiting", sending: "Sending", judging: "Judging" };
 // The file's own fault: the same bytes would be refused again.
 const LASTING = new Set(["empty", "corrupt", "unsupported_format", "too_many_bytes", "too_many_pixels"]);
-const WITHOUT_SCORE = new Set(["verified", "asserted", "out_of_scope"]);
 
 let count = 0;
 
@@ -22,15 +22,14 @@ export function percent(p) {
   return `${value.toFixed(1)}%`;
 }
 
-/** Return a verdict with its mark, and the probability where there is one. */
+/** Return a verdict with its mark, and the probability where there is one that does not contradict it. */
 export function drawVerdict(found) {
   const outcome = outcomeOf(found);
-  const score = found.probability;
-  const alone = WITHOUT_SCORE.has(found.reason);
+  const { verdict, probability } = found;
+  const odds = budgetLine(verdict, probability) ?? [h("b", {}, percent(probability)), " AI"];
   return [
     h("span", { class: "stamp" }, mark(outcome), OUTCOMES[outcome]),
-    score !== null &&
-      h("span", { class: alone ? "odds aside" : "odds" }, h("b", {}, percent(score)), alone ? " AI by the pixels alone" : " AI"),
+    probability !== null && h("span", { class: "odds" }, odds),
   ];
 }
 
@@ -49,18 +48,18 @@ export function drawThumbnail(thumbnail, found, url = thumbnail?.url) {
   return h("span", { class: "blank" }, found?.error ? mark("error") : (found?.format ?? "…"));
 }
 
-/** Return where the score lies among the calibration's; nothing where the score decides nothing. */
-export function drawPlace(found, model) {
-  if (found.logit === null || !model) return [];
-  if (!inScope(model.scope, found.width, found.height)) {
-    return [h("p", { class: "fine" }, "The model was not made for images of this size: neither their score nor what moved it tells anything.")];
-  }
-  const label =
-    `The score among those of the calibration images. As high as this or higher: ${percent(found.p_real)} of the real ` +
-    `images. As low or lower: ${percent(found.p_ai)} of the AI images.`;
-  return [
-    h("figure", { class: "place" }, drawChart(model, found.max_fpr, [found.logit], label), h("figcaption", {}, label)),
-  ];
+/** Return where the score lies among the calibration's; of an image that nothing judged, what was looked at. */
+export function drawPlace(found, model, heading = "h4") {
+  if (isUnjudged(found)) return drawUnjudged(found, heading);
+  if (!model || !isScored(found.reason)) return [];
+  const of = (groups) => (hasChart(model) && Object.keys(groups).length > 1 ? " of any one group" : "");
+  const label = [
+    hasChart(model) ? "The score among those of the calibration images." : "The scores of several models, merged so that the budget holds.",
+    found.p_real !== null && `As high as this or higher: ${percent(found.p_real)} of the real images${of(model.calibration.real)}.`,
+    found.p_ai !== null && `As low or lower: ${percent(found.p_ai)} of the AI images${of(model.calibration.ai)}.`,
+  ].filter(Boolean).join(" ");
+  const chart = hasChart(model) && drawChart(model, found.max_fpr, [found.logit], label);
+  return [h("figure", { class: "place" }, chart, h("figcaption", {}, label))];
 }
 
 /** Return the facts of a file. */
@@ -202,6 +201,7 @@ export class Card {
     const found = entry.view;
     const part = this.#parts;
     part.place.replaceChildren(...drawPlace(found, entry.model));
+    show(part.explain, found.probability !== null && !entry.map);
     part.ledger.replaceChildren(...drawLedger(found.evidence), drawFacts(found, entry.file));
   }
 }

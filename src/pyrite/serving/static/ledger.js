@@ -85,7 +85,7 @@ export function drawLedger(evidence, heading = "h4") {
 function drawItem(item) {
   const [can, cannot] = powers(item) ?? [];
   const says = { ai: "for AI", real: "for real" }[item.says] ?? "takes no side";
-  const { prompt, negative_prompt, ...rest } = item.data ?? {};
+  const { prompt, negative_prompt, ...rest } = item.kind === "pixels" ? nameOf(item.data) : (item.data ?? {});
   return h(
     "li",
     {},
@@ -98,6 +98,9 @@ function drawItem(item) {
     can && h("p", { class: "power" }, h("b", {}, "Cannot "), cannot),
   );
 }
+
+/** Of an opinion of the pixels, its sentence tells what the numbers mean. */
+const nameOf = ({ bundle, version }) => ({ bundle: `${bundle} ${version}` });
 
 function quote(title, text) {
   return h("figure", { class: "prompt" }, h("figcaption", {}, title), h("blockquote", {}, unbroken(text)));

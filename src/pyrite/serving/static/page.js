@@ -1,9 +1,9 @@
 // The page: it holds the images and what was said of them, and puts the parts together.
 import { drawModel } from "./about.js";
-import { asPercent, budgets, describeBudget, largestUseful, sharesOf } from "./budget.js";
+import { asPercent, budgets, describeBudget, largestUseful, pooled, sharesOf } from "./budget.js";
 import { Card, outcomeOf, OUTCOMES } from "./card.js";
-import { borderOfAi, drawChart } from "./chart.js";
-import { decideAgain, inScope } from "./decision.js";
+import { borderOfAi, drawChart, hasChart } from "./chart.js";
+import { decideAgain, isScored } from "./decision.js";
 import { h, mark, plural, say, show, visible } from "./dom.js";
 import { drawExplanation } from "./explanation.js";
 import { listen } from "./files.js";
@@ -35,7 +35,8 @@ const queue = new Queue({
   },
   async model(found) {
     // Behind the same address there may be another model by now.
-    const same = !found.model || (found.model.name === model.name && found.model.version === model.version);
+    const of = (key) => (model.bundles ?? [model]).map((bundle) => bundle[key]).join("+");
+    const same = !found.model || (found.model.name === of("name") && found.model.version === of("version"));
     if (!same) model = await getJson("v1/model").catch(() => model);
     return model;
   },
@@ -112,13 +113,11 @@ function askForKey() {
 }
 
 function describeServer() {
-  const { scope } = model;
-  const number = (value) => value.toLocaleString("en");
-  const sides = scope.min_side === scope.max_side ? number(scope.min_side) : `${number(scope.min_side)} to ${number(scope.max_side)}`;
+  const sides = new Set((model.bundles ?? [model]).map(({ scope }) => sizesOf(scope)));
   say(
     $("scope"),
-    `The model was made for images of ${sides} pixels a side. Of others, only what their files say is judged. ` +
-      `Up to ${number(Math.floor(limits.max_bytes / 1e5) / 10)} MB each.`,
+    `The model was made for images of ${[...sides].join(" pixels a side, or of ")} pixels a side. Of others, only what their files say is judged. ` +
+      `Up to ${(Math.floor(limits.max_bytes / 1e5) / 10).toLocaleString("en")} MB each.`,
   );
   say($("about-button"), `Model: ${visible(model.name)} ${visible(model.version)}`);
   show($("about-button"), true);
@@ -129,7 +128,15 @@ function describeServer() {
   // Of another server, the nearest that it has.
   slider.value = rates.reduce((best, rate, i) => (Math.abs(rate - budget) < Math.abs(rates[best] - budget) ? i : best), 0);
   show($("board"), true);
+  show($("budget"), limits.max_fpr.smallest < 1); // Else no real images have calibrated it, and there is none to keep.
   setBudget();
+}
+
+/** Return the sizes in words; see `Scope.sizes` in decision.py. */
+function sizesOf({ min_side, max_side }) {
+  const [least, most] = [min_side, max_side].map((side) => side?.toLocaleString("en"));
+  if (!most) return `${least} or more`;
+  return least === most ? least : `${least} to ${most}`;
 }
 
 // ---- The error budget
@@ -145,21 +152,30 @@ function setBudget() {
   $("slider").setAttribute("aria-valuetext", `${asPercent(budget)}. ${meaning}.`);
   say($("rate"), asPercent(budget));
   say($("meaning"), `${meaning},`);
-  const { real_logits, ai_logits } = model.calibration;
-  [real_logits, ai_logits].forEach((logits, i) => {
-    const shares = Object.values(sharesOf(logits, model, budget));
-    shares.forEach((share, j) => say($("shares").rows[i + 1].cells[j + 1], Math.round(1000 * share).toLocaleString("en")));
-  });
-  const useful = largestUseful(model);
-  const enough = `A budget above ${asPercent(useful)} finds no more with this model, and makes more images uncertain.`;
-  say($("tradeoff"), `By the pixels, AI begins at a probability of ${borderOfAi(model, budget)}. ${budget > useful ? enough : ""}`);
+  if (show($("more"), hasChart(model))) describeTradeoff();
   refresh();
 }
 
+/** Say what the budget does to the images of the calibration. */
+function describeTradeoff() {
+  [model.calibration.real, model.calibration.ai].map(pooled).forEach((logits, i) => {
+    const row = $("shares").rows[i + 1];
+    const shares = Object.values(sharesOf(logits, model, budget));
+    if (show(row, logits.length)) shares.forEach((share, j) => say(row.cells[j + 1], Math.round(1000 * share).toLocaleString("en")));
+  });
+  const border = borderOfAi(model, budget);
+  const useful = largestUseful(model);
+  say($("tradeoff"), [
+    border && `By the pixels, AI begins at a probability of ${border}: that is the line that your budget draws.`,
+    budget > useful && `A budget above ${asPercent(useful)} finds no more with this model, and makes more images uncertain.`,
+  ].filter(Boolean).join(" "));
+}
+
 function drawBudgetChart() {
+  if (!hasChart(model)) return;
   const marks = cards
     .map(({ entry }) => entry.view)
-    .filter((found) => found && found.logit !== null && inScope(model.scope, found.width, found.height))
+    .filter((found) => found && isScored(found.reason))
     .map((found) => found.logit);
   const label = "The scores of the real and AI images that calibrated the model, with the borders of the verdicts" +
     (marks.length ? `, and of ${plural(marks.length, "image")} here.` : ".");
@@ -351,6 +367,9 @@ function arrange() {
     visibleCards += show(card.element, fits && words.every((word) => textOf(entry).includes(word)));
   }
   show($("none"), cards.length > 0 && visibleCards === 0);
+  const without = cards.filter(({ entry, card }) => entry.view?.probability === null && !card.element.hidden).length;
+  const which = without === 1 ? "1 image has no probability and comes" : `${without.toLocaleString("en")} images have no probability and come`;
+  if (show($("unsorted"), without > 0 && tools.sort.value.endsWith("likely"))) say($("unsorted"), `${which} last.`);
   const focused = document.activeElement;
   let place = list.firstElementChild;
   for (const { card } of cards.toSorted(ORDERS[tools.sort.value])) {
@@ -362,7 +381,7 @@ function arrange() {
 }
 
 function textOf({ name, view }) {
-  const said = view ? [view.explanation, ...view.evidence.flatMap((item) => [item.kind, item.detail, JSON.stringify(item.data)])] : [];
+  const said = view ? [view.explanation, ...view.evidence.flatMap(({ kind, detail, data }) => [kind, detail, kind === "pixels" ? data.bundle : JSON.stringify(data)])] : [];
   return [name, ...said].join("\n").toLowerCase();
 }
 

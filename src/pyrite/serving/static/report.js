@@ -53,7 +53,7 @@ async function drawEntry({ view, file, name, model, thumbnail, map }) {
         h(
           "div",
           { class: "body" },
-          h("div", { class: "looks" }, drawPlace(view, model), map && h("div", { class: "explained" }, copyMap(map))),
+          h("div", { class: "looks" }, drawPlace(view, model, "h3"), map && h("div", { class: "explained" }, copyMap(map))),
           h("div", { class: "ledger" }, drawLedger(view.evidence, "h3"), drawFacts(view, file)),
         ),
     ),
