@@ -174,12 +174,15 @@ def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
     if recipe.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(model.trainable_variables)
+    of_logits = {"from_logits": True, "label_smoothing": recipe.label_smoothing, "dtype": model.outputs[0].dtype}
     model.compile(
         optimizer,
-        keras.losses.BinaryCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing, dtype=model.outputs[0].dtype
-        ),
-        metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
+        keras.losses.BinaryCrossentropy(**of_logits),
+        metrics=[
+            # The loss once more: Keras adds up what it minimises in float32, whatever that was computed in.
+            keras.metrics.BinaryCrossentropy("crossentropy", **of_logits),
+            keras.metrics.BinaryAccuracy("accuracy", threshold=0.0),
+        ],
     )
 
 
@@ -187,7 +190,7 @@ def _train_alone(model: Any) -> TrainStep:
     def train(images: NDArray[np.uint8], labels: NDArray[np.float32]) -> tuple[float, float]:
         model.reset_metrics()
         logs = model.train_on_batch(images, labels, return_dict=True)
-        return float(logs["loss"]), float(logs["accuracy"])
+        return float(logs["crossentropy"]), float(logs["accuracy"])
 
     return train
 
