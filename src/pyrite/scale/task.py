@@ -41,7 +41,7 @@ class Settings:
     """What becomes of an image by its verdict."""
 
     def record(self) -> dict[str, object]:
-        """Return all of it for a manifest: of trust lists what they are called and from when, not their certificates."""
+        """Return all of it for a manifest, and of trust lists what they are called instead of their certificates."""
         plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(replace(self, trust=Trust())))
         return plain | {"trust": describe_trust(self.trust)}
 

@@ -78,7 +78,7 @@ FORMS: tuple[Form, ...] = (
     Form(
         "AUTOMATIC1111, Forge, SD.Next, Krita AI Diffusion, ArtBot, Civitai, ComfyUI's image savers and others",
         "a line with `Steps:` and at least two other settings; who wrote it, by `App`, `Version` or `Software`",
-        lambda name, text, value, texts: a1111.read_a1111(text),
+        lambda name, text, value, texts: None if isinstance(value, dict) else a1111.read_a1111(text),
     ),
     Form("Midjourney", "`Job ID:` and a UUID", lambda name, text, value, texts: services.read_midjourney(text)),
     Form("Grok", "`Signature:` and its base64", lambda name, text, value, texts: services.read_grok(name, text, texts)),
