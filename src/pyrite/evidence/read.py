@@ -14,6 +14,12 @@ from pyrite.evidence.watermarks import read_watermarks
 from pyrite.image import Image
 from pyrite.results import Evidence, Strength
 
+NO_PROVENANCE = (
+    "No provenance found. That proves nothing: most services remove it. "
+    "The original file, or an earlier copy of the image, may still have it."
+)
+"""What there is to say of a file without any evidence."""
+
 
 def read_evidence(image: Image, trust: Trust | None = None) -> list[Evidence]:
     """Return all that the file says of its origin; a reader that fails gives a finding that says so.
