@@ -49,6 +49,7 @@ def find_blocks(image: Image) -> Blocks:
             _take_info(image, blocks)
         case _:
             _take_info(image, blocks)
+    blocks.texts += read_samsung(data)
     return blocks
 
 
@@ -94,7 +95,6 @@ def _read_jpeg(data: bytes, blocks: Blocks) -> None:
     blocks.xmp += [b"".join(part for _, part in sorted(parts.items())) for parts in rest.values()]
     if photoshop:
         blocks.iptc += find_iptc(b"".join(photoshop))
-    blocks.texts += read_samsung(data)
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:

@@ -20,7 +20,7 @@ PLACES: Mapping[str, str] = {
     "IPTC data": "JPEG (APP13), PNG (profiles in text chunks), TIFF",
     "comment": "JPEG (COM) and GIF",
     "hidden text": "the lowest bits of the pixels of PNG and lossless WebP",
-    "Samsung trailer": "after the end of JPEG and PNG",
+    "Samsung trailer": "after the end of any file",
 }
 """Where texts are read, and in which files."""
 

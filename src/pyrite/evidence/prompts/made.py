@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pyrite.evidence.metadata import Field, Metadata
-from pyrite.evidence.names import SOFTWARE_FIELDS, find_name
+from pyrite.evidence.names import SOFTWARE_FIELDS, find_name, key_of
 from pyrite.evidence.prompts import a1111, invokeai, json_forms, services
 from pyrite.evidence.prompts.comfyui import PROGRAM, read_comfyui
 from pyrite.evidence.prompts.values import Made, asked
@@ -125,7 +125,7 @@ def _find_writer(metadata: Metadata) -> str | None:
     for item in metadata.fields:
         if item.name == "fooocus_scheme":
             return "Fooocus"
-        if item.name in SOFTWARE_FIELDS and (found := find_name(item.text)) and found.writes_a1111:
+        if key_of(item.name) in SOFTWARE_FIELDS and (found := find_name(item.text)) and found.writes_a1111:
             return found.name
     return None
 
