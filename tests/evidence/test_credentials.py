@@ -346,8 +346,8 @@ def test_without_the_package_credentials_are_reported_as_unread(monkeypatch: pyt
 def test_of_credentials_that_cannot_be_read_their_words_still_count_as_asserted() -> None:
     for source_type, says in (("trainedAlgorithmicMedia", Verdict.AI), ("digitalCapture", None)):
         signed = bytearray(sign(encode(), source_type=source_type))
-        at = signed.index(b"c2pa.claim.v2")
-        signed[at : at + 13] = b"c2pa.nothing!"
+        at = signed.index(b"jumdc2cl")
+        signed[at : at + 8] = b"jumdxxxx"
         found = read(bytes(signed))
         assert (found.says, found.strength) == (says, Strength.ASSERTED)
         assert found.detail.startswith("The file's content credentials could not be read: ")
