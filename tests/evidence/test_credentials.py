@@ -341,3 +341,16 @@ def test_without_the_package_credentials_are_reported_as_unread(monkeypatch: pyt
     assert (found.kind, found.says, found.data) == ("reader", None, {"unread": "credentials"})
     assert "pip install 'pyrite[credentials]'" in found.detail
     assert read_evidence(plain) == []
+
+
+def test_of_credentials_that_cannot_be_read_their_words_still_count_as_asserted() -> None:
+    for source_type, says in (("trainedAlgorithmicMedia", Verdict.AI), ("digitalCapture", None)):
+        signed = bytearray(sign(encode(), source_type=source_type))
+        at = signed.index(b"jumdc2cl")
+        signed[at : at + 8] = b"jumdxxxx"
+        found = read(bytes(signed))
+        assert (found.says, found.strength) == (says, Strength.ASSERTED)
+        assert found.detail.startswith("The file's content credentials could not be read: ")
+        if says:
+            assert found.detail.endswith("that the image was made with AI, which anyone could have written.")
+            assert found.data == {"extent": "whole", "digital_source_types": [source_type]}

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import read_rows
 
 from pyrite.bundle import load_bundle
 from pyrite.errors import TrainingError
@@ -25,6 +24,7 @@ from pyrite.training.backend import copy_model, load_keras
 from pyrite.training.batches import steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, load_checkpoint
 from pyrite.training.distributed import ALONE, Place, read_place
+from runs import read_rows
 
 _MACHINE = """
 import os, signal, sys

@@ -1,11 +1,12 @@
 """What a file says of itself: content credentials, traces of generators, marks in its pixels, a camera's notes."""
 
 from pyrite.evidence.credentials import missing_readers
-from pyrite.evidence.read import read_evidence
+from pyrite.evidence.read import NO_PROVENANCE, read_evidence, read_file_evidence
 from pyrite.evidence.trust import Trust, TrustList, describe_trust, load_trust, trust_of
 from pyrite.evidence.trust_update import UPDATED, update_list
 
 __all__ = [
+    "NO_PROVENANCE",
     "UPDATED",
     "Trust",
     "TrustList",
@@ -13,6 +14,7 @@ __all__ = [
     "load_trust",
     "missing_readers",
     "read_evidence",
+    "read_file_evidence",
     "trust_of",
     "update_list",
 ]

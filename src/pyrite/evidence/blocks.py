@@ -16,6 +16,8 @@ class Blocks:
     """Each a row of datasets (IIM)."""
     texts: list[tuple[str, str, str]] = field(default_factory=list)
     """Place, keyword and text."""
+    unread: list[tuple[str, str]] = field(default_factory=list)
+    """What is there and was not read, and why."""
     credentials: bool = False
     """Whether there is a place for content credentials, whatever is in it."""
 

@@ -21,6 +21,8 @@ _JPEG_XMP_REST = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _EXIF = b"Exif\0\0"
 _MAX_XMP = 4_000_000
+_JXL_BOXES = b"\0\0\0\x0cJXL \r\n\x87\n"
+_BROTLI_NAMES = {b"Exif": "EXIF", b"xml ": "XMP"}
 _GIF_XMP = b"\x0bXMP DataXMP"
 _GIF_XMP_END = bytes((1, *range(255, -1, -1)))
 _MAX_COMMENTS = 64
@@ -47,8 +49,11 @@ def find_blocks(image: Image) -> Blocks:
         case "AVIF" | "HEIF":
             blocks.credentials = any(name == b"uuid" and data[at : at + 16] == _UUID for name, at in _boxes(data))
             _take_info(image, blocks)
+        case "JXL":
+            _read_jxl(data, blocks)
         case _:
             _take_info(image, blocks)
+    blocks.texts += read_samsung(data)
     return blocks
 
 
@@ -94,7 +99,6 @@ def _read_jpeg(data: bytes, blocks: Blocks) -> None:
     blocks.xmp += [b"".join(part for _, part in sorted(parts.items())) for parts in rest.values()]
     if photoshop:
         blocks.iptc += find_iptc(b"".join(photoshop))
-    blocks.texts += read_samsung(data)
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -147,6 +151,28 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, int]]:
         if size < 8:
             return
         at += size
+
+
+def is_jxl(data: bytes) -> bool:
+    """Say whether a file is JPEG XL: boxes, or a stream of pixels alone, which has room for nothing else."""
+    return data.startswith((_JXL_BOXES, b"\xff\x0a"))
+
+
+def _read_jxl(data: bytes, blocks: Blocks) -> None:
+    """Take the boxes of JPEG XL (ISO/IEC 18181-2)."""
+    if not data.startswith(_JXL_BOXES):
+        return
+    boxes = list(_boxes(data))
+    for (name, start), (_, after) in zip(boxes, [*boxes[1:], (b"", len(data) + 8)], strict=True):
+        # A box ends where the header of the next begins, which has 8 bytes, or 16 where it is long.
+        body = data[start : max(start, after - 8)]
+        if name == b"Exif":
+            blocks.add_exif(body[4 + int.from_bytes(body[:4]) :])
+        elif name == b"xml ":
+            blocks.xmp.append(body)
+        elif name == b"brob" and body[:4] in (b"Exif", b"xml "):
+            blocks.unread.append((_BROTLI_NAMES[body[:4]], "it is compressed with Brotli, which is not read here"))
+        blocks.credentials |= name == b"jumb"
 
 
 def _read_gif(data: bytes, blocks: Blocks) -> None:

@@ -26,7 +26,7 @@ from pyrite.evidence.manifest import (
     program_of,
 )
 from pyrite.evidence.metadata import Metadata
-from pyrite.evidence.source_types import TERMS
+from pyrite.evidence.source_types import AI_EXTENTS, TERMS, read_term
 from pyrite.evidence.trust import ListKind, Trust
 from pyrite.evidence.values import plain, tidy
 from pyrite.image import Image
@@ -42,6 +42,8 @@ _DID = {
     Extent.PART: "changed with AI",
     Extent.UNKNOWN: "made or changed with AI",
 }
+_ADDRESS = re.compile(rb"digitalSourceType.{0,4}(https?://[\w./-]{1,60}/digitalsourcetype/\w{1,60})", re.DOTALL)
+"""A digital source type as it stands in the bytes of a manifest (CBOR): its key, the length of a text, and the text."""
 _MAX_SHOWN = 5
 """Changes that a sentence names."""
 
@@ -96,10 +98,20 @@ def read_credentials(image: Image, metadata: Metadata, trust: Trust | None = Non
     except c2pa.C2paError.ManifestNotFound:
         return _read_remote(metadata)
     except (c2pa.C2paError, ValueError, RecursionError) as error:
-        remote = _read_remote(metadata)
-        reason = plain(str(error), 200)
-        return remote or [_say("credentials", None, f"The file's content credentials could not be read: {reason}")]
+        return _read_remote(metadata) or [_read_damaged(image.data or b"", plain(str(error), 200))]
     return [_judge(*found, trust)]
+
+
+def _read_damaged(data: bytes, reason: str) -> Evidence:
+    """Report credentials that the library cannot read, and what a look at their bytes shows all the same."""
+    detail = f"The file's content credentials could not be read: {reason}"
+    at = data.find(b"jumb")
+    terms = dict.fromkeys(read_term(found.decode()) for found in _ADDRESS.findall(data, at)) if at >= 0 else {}
+    extent = next((AI_EXTENTS[term] for term in terms if term in AI_EXTENTS), None)
+    if extent is None:
+        return _say("credentials", None, detail)
+    detail = f"{detail}. They hold the words that the image was {_DID[extent]}, which anyone could have written"
+    return _say("credentials", Verdict.AI, f"{detail}.", extent=extent, digital_source_types=list(terms))
 
 
 def _read_remote(metadata: Metadata) -> list[Evidence]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from pyrite.evidence.labels import MEANINGS, meaning_of, producer_of, read_label
 from pyrite.evidence.metadata import Metadata
-from pyrite.evidence.names import CREDIT_FIELDS, SOFTWARE_FIELDS, company_of, find_in_credit, find_name
+from pyrite.evidence.names import CREDIT_FIELDS, SOFTWARE_FIELDS, company_of, find_in_credit, find_name, key_of
 from pyrite.evidence.prompts import find_programs
 from pyrite.evidence.source_types import AI_EXTENTS, TERMS, read_term
 from pyrite.evidence.values import plain, read_json, read_object, tidy
@@ -112,9 +112,11 @@ def _find_ai_properties(metadata: Metadata) -> Iterator[_Found]:
 def _find_names(metadata: Metadata) -> Iterator[_Found]:
     """Find generators in the fields that name the program or the source, as the whole of what they say."""
     for item in metadata.fields:
-        if item.name in SOFTWARE_FIELDS:
+        field_ = key_of(item.name)
+        # An author is no program, though XMP calls one a creator.
+        if field_ in SOFTWARE_FIELDS and (item.place, field_) != ("XMP", "creator"):
             name, key = find_name(item.text), "software"
-        elif item.name in CREDIT_FIELDS and (item.place, item.name) != ("PNG text", "Source"):  # There it is a device.
+        elif field_ in CREDIT_FIELDS and (item.place, field_) != ("PNG text", "source"):  # There it is a device.
             name, key = find_in_credit(item.text), "credit"
         else:
             continue

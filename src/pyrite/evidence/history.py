@@ -115,7 +115,7 @@ def _gps_time(gps: Mapping[str, object]) -> datetime | None:
 
 
 def _compare_thumbnail(image: Image, packed: bytes) -> Iterator[Evidence]:
-    if not packed:
+    if not packed or min(image.width, image.height) < _GRID:
         return
     try:
         with PillowImage.open(io.BytesIO(packed), formats=["JPEG"]) as small:

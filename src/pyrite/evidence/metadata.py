@@ -15,12 +15,12 @@ from pyrite.image import Image
 
 PLACES: Mapping[str, str] = {
     "PNG text": "PNG: tEXt, zTXt and iTXt chunks, before and after the pixels",
-    "EXIF data": "JPEG (every APP1), PNG (eXIf, and profiles in text chunks), WebP, TIFF, HEIC, AVIF",
-    "XMP": "JPEG (with Extended XMP), PNG, WebP, GIF, TIFF, HEIC, AVIF",
+    "EXIF data": "JPEG (every APP1), PNG (eXIf, and profiles in text chunks), WebP, TIFF, HEIC, AVIF, JPEG XL",
+    "XMP": "JPEG (with Extended XMP), PNG, WebP, GIF, TIFF, HEIC, AVIF, JPEG XL",
     "IPTC data": "JPEG (APP13), PNG (profiles in text chunks), TIFF",
     "comment": "JPEG (COM) and GIF",
     "hidden text": "the lowest bits of the pixels of PNG and lossless WebP",
-    "Samsung trailer": "after the end of JPEG and PNG",
+    "Samsung trailer": "after the end of any file",
 }
 """Where texts are read, and in which files."""
 
@@ -76,7 +76,7 @@ class Metadata:
 def read_metadata(image: Image) -> Metadata:
     """Read everything; damage is kept as such, and nothing of it raises."""
     blocks = find_blocks(image)
-    damage: list[tuple[str, str]] = []
+    damage = blocks.unread
     loaded = [tags for block in blocks.exif if (tags := _load(block, image, damage))]
     values = exif_.merge(loaded)
     for tags in loaded:

@@ -9,14 +9,14 @@ from typing import Any
 
 SOFTWARE_FIELDS = frozenset(
     {
-        "Software", "software", "ProcessingSoftware", "HostComputer", "CreatorTool", "Creator Tool", "Creator",
-        "Generator", "generator", "Program", "Application", "Tool", "tool", "Created with", "Created With",
-        "OriginatingProgram", "AISystemUsed", "Agent", "softwareAgent",
+        "agent", "aigenerator", "aimodel", "aisystemused", "application", "createdby", "createdwith", "creator",
+        "creatortool", "generatedby", "generatedwith", "generator", "hostcomputer", "originatingprogram",
+        "processingsoftware", "program", "software", "softwareagent", "tool",
     }
 )  # fmt: skip
-"""Names of the fields that are for programs alone, in EXIF, XMP, IPTC data and texts of PNG."""
+"""Names of the fields that are for programs alone, in EXIF, XMP, IPTC data and texts of PNG; see `key_of`."""
 
-CREDIT_FIELDS = frozenset({"Credit", "Source", "credit", "source", "Make", "Credit Line", "CreditLine"})
+CREDIT_FIELDS = frozenset({"credit", "creditline", "make", "source"})
 """Names of the fields for where an image comes from, where a common word may be a person or a camera."""
 
 _MAX = 200
@@ -71,6 +71,11 @@ def find_name(text: str) -> Name | None:
     alone = matched["did"] is None and matched.end("name") == matched.end() and matched.start("name") == 0
     edited = matched["did"] in ("edited", "enhanced", "modified") or entry.edits
     return Name(entry.name, entry.company, alone and word in entry.common, entry.writes_a1111, edited)
+
+
+def key_of(field: str) -> str:
+    """Return a field's name without what writers vary: capitals, spaces, dashes and underlines."""
+    return re.sub(r"[\s_-]", "", field[:100]).lower()
 
 
 def find_in_credit(text: str) -> Name | None:

@@ -7,7 +7,6 @@ from contextlib import suppress
 
 from pyrite.evidence.blocks import Blocks, decode
 from pyrite.evidence.iptc import find_iptc
-from pyrite.evidence.samsung import read_samsung
 from pyrite.evidence.values import MAX_TEXT
 
 _MAX_PARTS = 100_000
@@ -15,6 +14,8 @@ _MAX_TEXTS = 1_000
 _MAX_TOTAL = 16_000_000
 """Bytes that the texts of one file may unpack to."""
 _XMP = "XML:com.adobe.xmp"
+_PACKETS = (b"<?xpacket", b"<x:xmpmeta", b"<x:xapmeta", b"<rdf:RDF")
+"""How XMP begins, whatever the text is called."""
 _RAW = "Raw profile type "
 _JPEG_NAMES = (b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0")
 
@@ -64,13 +65,12 @@ def read_png(data: bytes, blocks: Blocks) -> None:
         elif name in (b"tEXt", b"zTXt", b"iTXt") and left > 0 and len(blocks.texts) < _MAX_TEXTS:
             key, text = _read_text(name, data[at : at + min(size, 4 * MAX_TEXT)])
             left -= len(text) + 1
-            if key == _XMP:
+            if key == _XMP or text.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_PACKETS):
                 blocks.xmp.append(text)
             elif key.startswith(_RAW):
                 _take_profile(key.removeprefix(_RAW).lower(), text, blocks)
             elif key:
                 blocks.texts.append(("PNG text", key, decode(text)))
-    blocks.texts += read_samsung(data)
 
 
 def _read_text(name: bytes, body: bytes) -> tuple[str, bytes]:

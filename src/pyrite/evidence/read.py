@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from pyrite.evidence.camera import read_camera
+from pyrite.evidence.container import is_jxl
 from pyrite.evidence.credentials import read_credentials
 from pyrite.evidence.damage import read_damage
 from pyrite.evidence.generator import read_generator
@@ -13,6 +16,27 @@ from pyrite.evidence.values import plain
 from pyrite.evidence.watermarks import read_watermarks
 from pyrite.image import Image
 from pyrite.results import Evidence, Strength
+
+NO_PROVENANCE = (
+    "No provenance found. That proves nothing: most services remove it. "
+    "The original file, or an earlier copy of the image, may still have it."
+)
+"""What there is to say of a file without any evidence."""
+
+
+def read_file_evidence(data: bytes, trust: Trust | None = None) -> list[Evidence]:
+    """Return all that a file says of its origin in a format whose pixels are not decoded here: JPEG XL.
+
+    Marks in pixels, and what needs them for comparison, are not looked for.
+
+    Args:
+        data: The file's bytes; of any other format, nothing is read.
+        trust: As `read_evidence` has it.
+    """
+    if not is_jxl(data):
+        return []
+    pixels = np.empty((0, 0, 3), np.uint8)
+    return read_evidence(Image(pixels, (0, 0, 0, 0), 0, 0, "JXL", None, data, {}, frames=1), trust)
 
 
 def read_evidence(image: Image, trust: Trust | None = None) -> list[Evidence]:

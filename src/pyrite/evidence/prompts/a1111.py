@@ -40,6 +40,8 @@ _MAX_LINES = 50
 # A key and its value, up to the next comma. A value with commas is in quotes, and a quote in it has a backslash.
 _PAIR = re.compile(r'([^:,]*)(?::\s*("(?:[^"\\]|\\.?)*+"(?=\s*(?:,|$))|[^,]*)[^,]*)?(?:,|$)')
 _NEGATIVE = re.compile(r"\bnegative prompt:", re.IGNORECASE)
+# A line break that was escaped once too often.
+_ESCAPED = re.compile(r"\\n(?=Negative prompt:|Steps:)", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d{1,20}(?:\.\d{1,20})?")
 _OTHERS = {
     "cfg scale": _NUMBER,
@@ -67,6 +69,8 @@ def read_a1111(text: str) -> Made | None:
     at = text.find("teps:")
     if at < 1 or text[at - 1] not in "sS":
         return None
+    if "\n" not in text:
+        text = _ESCAPED.sub("\n", text)
     found = _find_line(text) or _find_within(text)
     if found is None:
         return None
@@ -82,7 +86,13 @@ def _find_line(text: str) -> tuple[str, dict[str, str]] | None:
     for at in range(len(lines) - 1, max(-1, len(lines) - 1 - _MAX_LINES), -1):
         pairs = _read_pairs(lines[at])
         if _are_settings(pairs):
-            return "\n".join(lines[:at]), pairs
+            # Plugins write before the settings too, but what has no colon is the prompt, on the same line.
+            first = lines[at].partition("teps:")[0][:-1]
+            return (
+                None
+                if _NEGATIVE.search(first) or (first.strip() and ":" not in first)
+                else ("\n".join(lines[:at]), pairs)
+            )
     return None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pyrite.evidence.metadata import Field, Metadata
-from pyrite.evidence.names import SOFTWARE_FIELDS, find_name
+from pyrite.evidence.names import SOFTWARE_FIELDS, find_name, key_of
 from pyrite.evidence.prompts import a1111, invokeai, json_forms, services
 from pyrite.evidence.prompts.comfyui import PROGRAM, read_comfyui
 from pyrite.evidence.prompts.values import Made, asked
@@ -78,7 +78,7 @@ FORMS: tuple[Form, ...] = (
     Form(
         "AUTOMATIC1111, Forge, SD.Next, Krita AI Diffusion, ArtBot, Civitai, ComfyUI's image savers and others",
         "a line with `Steps:` and at least two other settings; who wrote it, by `App`, `Version` or `Software`",
-        lambda name, text, value, texts: a1111.read_a1111(text),
+        lambda name, text, value, texts: None if isinstance(value, dict) else a1111.read_a1111(text),
     ),
     Form("Midjourney", "`Job ID:` and a UUID", lambda name, text, value, texts: services.read_midjourney(text)),
     Form("Grok", "`Signature:` and its base64", lambda name, text, value, texts: services.read_grok(name, text, texts)),
@@ -125,7 +125,7 @@ def _find_writer(metadata: Metadata) -> str | None:
     for item in metadata.fields:
         if item.name == "fooocus_scheme":
             return "Fooocus"
-        if item.name in SOFTWARE_FIELDS and (found := find_name(item.text)) and found.writes_a1111:
+        if key_of(item.name) in SOFTWARE_FIELDS and (found := find_name(item.text)) and found.writes_a1111:
             return found.name
     return None
 
