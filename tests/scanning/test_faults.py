@@ -13,9 +13,12 @@ import pytest
 from corpora import COMMAND, PICTURES, read_rows
 
 from pyrite.bundle import Bundle
+from pyrite.provenance import JUDGING, installed_versions
+from pyrite.results import Model
 from pyrite.scanning import ScanSettings, scan
 from pyrite.scanning.isolated import IsolatedDetector
-from pyrite.scanning.task import Task, packages
+from pyrite.scanning.shipping import send
+from pyrite.scanning.task import Task
 from pyrite.scanning.worker import Worker
 
 # Put into the process that decodes, and into no other: what a broken decoder does at some files.
@@ -23,8 +26,8 @@ SABOTAGE = """
 import sys
 if "pyrite.scanning.isolated" in sys.orig_argv:
     import os, signal, time
-    import pyrite.detector as detector
-    inner = detector.open_image
+    import pyrite.detector.reader as reader
+    inner = reader.open_image
     def open_image(source, *args, **kwargs):
         name = os.path.basename(source) if isinstance(source, str) else ""
         if "hang" in name:
@@ -44,7 +47,7 @@ if "pyrite.scanning.isolated" in sys.orig_argv:
         if "greedy" in name:
             bytearray(20_000_000_000)
         return inner(source, *args, **kwargs)
-    detector.open_image = open_image
+    reader.open_image = open_image
 """
 
 
@@ -62,6 +65,18 @@ def fill(folder: Path, *names: str) -> Path:
     return folder
 
 
+def make_task(out: Path, bundle: Bundle, settings: ScanSettings, packages: dict[str, str]) -> Task:
+    return Task(
+        out=str(out),
+        bundles=send([bundle]),
+        model=Model(bundle.info.name, bundle.info.version),
+        policy=bundle.info.policy,
+        settings=settings,
+        packages=packages,
+        run="this",
+    )
+
+
 def judge(source: Path, out: Path, bundle: Bundle, **settings: Any) -> list[dict[str, Any]]:
     scan(str(source), out, bundle, settings=ScanSettings(**settings), engine="local")
     return read_rows(out)
@@ -71,9 +86,9 @@ def judge(source: Path, out: Path, bundle: Bundle, **settings: Any) -> list[dict
 @pytest.mark.parametrize(
     ("name", "code", "sentence"),
     [
-        ("2-hang.png", "timed_out", "takes longer than 2 seconds"),
-        ("2-crash.png", "crashed", "ends the process that does so (SIGSEGV)"),
-        ("2-leave.png", "crashed", "ends the process that does so (code 3)"),
+        ("2-hang.png", "timed_out", "took more than 2 seconds"),
+        ("2-crash.png", "crashed", "crashed the decoder (SIGSEGV)"),
+        ("2-leave.png", "crashed", "crashed the decoder (code 3)"),
     ],
 )
 def test_a_decoder_that_hangs_or_crashes_costs_one_image(
@@ -116,7 +131,7 @@ def test_a_decoder_that_others_end_costs_nothing(bundle: Bundle, tmp_path: Path)
 
 
 def test_a_bundle_that_cannot_be_run_is_no_fault_of_the_images(bundle: Bundle, tmp_path: Path) -> None:
-    decoder = IsolatedDetector(bundle, ScanSettings(max_fpr=1e-9))
+    decoder = IsolatedDetector(send([bundle]), ScanSettings(max_fpr=1e-9))
     with pytest.raises(Exception, match="max_fpr must be"):
         decoder.judge([str(fill(tmp_path / "source", "0.png") / "0.png")])
 
@@ -127,7 +142,7 @@ def test_a_shard_that_kills_its_workers_is_given_up_with_a_row_for_each_input(
     settings = ScanSettings(shard_size=20)
     scan(str(corpus), tmp_path / "out", bundle, settings=settings, engine="local")
     (tmp_path / "out/detections/part-00000001.parquet").unlink()
-    task = Task(out=str(tmp_path / "out"), bundle=bundle, settings=settings, packages=packages(), run="this")
+    task = make_task(tmp_path / "out", bundle, settings, installed_versions(JUDGING))
     attempts = tmp_path / "out/attempts/this/00000001"
     attempts.mkdir(parents=True)
     for number in range(3):
@@ -144,7 +159,7 @@ def test_a_shard_that_kills_its_workers_is_given_up_with_a_row_for_each_input(
 def test_a_worker_with_other_packages_stops_the_scan(corpus: Path, bundle: Bundle, tmp_path: Path) -> None:
     scan(str(corpus), tmp_path / "out", bundle, engine="local")
     (tmp_path / "out/detections/part-00000000.parquet").unlink()
-    task = Task(out=str(tmp_path / "out"), bundle=bundle, settings=ScanSettings(), packages={"pillow": "1"}, run="this")
+    task = make_task(tmp_path / "out", bundle, ScanSettings(), {"pillow": "1"})
     worker = Worker(task)
     assert worker.judge(0).problem.startswith("A worker has other packages than the scan was begun with: no ")
     worker.close()

@@ -81,21 +81,21 @@ def test_the_share_stays_within_0_and_1_and_within_its_interval() -> None:
 
 def test_rates_come_from_the_report_at_its_error_budget(bundle: Bundle) -> None:
     with_report = replace(bundle, files={**bundle.files, "report.json": report()})
-    assert read_rates(with_report, 0.05) == Rates(real=100, real_called_ai=10, ai=100, ai_called_ai=80)
+    assert read_rates([with_report], 0.05) == Rates(real=100, real_called_ai=10, ai=100, ai_called_ai=80)
 
 
 @pytest.mark.parametrize(
     ("data", "why"),
     [
         (None, "has no report.json"),
-        (b"{}", "is not understood"),
+        (b"{}", "is not a report"),
         (report(max_fpr=0.01), "measured at --max-fpr 0.01"),
         (report(real_ai=81), "tell no share"),
     ],
 )
 def test_without_rates_there_is_a_reason(bundle: Bundle, data: bytes | None, why: str) -> None:
     files = {**bundle.files} | ({"report.json": data} if data else {})
-    found = read_rates(replace(bundle, files=files), 0.05)
+    found = read_rates([replace(bundle, files=files)], 0.05)
     assert isinstance(found, str)
     assert why in found
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle.preprocess import Preprocess
+from pyrite.bundle import BundleInfo, Preprocess
+from pyrite.detector import Reader, View
 from pyrite.image import Box
 
 SLOW, DEADLY, LONG = "red", "blue", "lime"
@@ -19,8 +20,8 @@ class Hostile:
     preprocess: Preprocess
 
     @property
-    def size(self) -> tuple[int, int]:
-        return self.preprocess.size
+    def enough(self) -> tuple[int, int] | None:
+        return self.preprocess.enough
 
     def apply(self, pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
         colour = tuple(pixels[0, 0])
@@ -31,3 +32,8 @@ class Hostile:
         if colour == (0, 255, 0):
             time.sleep(1)
         return self.preprocess.apply(pixels, box)
+
+
+def hostile_reader(info: BundleInfo) -> Reader:
+    """Return what reads images for this bundle, and is harmed by some."""
+    return Reader((View(info.scope, Hostile(info.preprocess)),))  # type: ignore[arg-type]

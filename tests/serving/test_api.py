@@ -10,7 +10,6 @@ from typing import Any
 from unittest.mock import Mock
 
 import jsonschema_rs
-import msgspec
 import pytest
 from asking import FORM, HERE, PNG, form, part, picture
 from PIL import Image
@@ -68,8 +67,20 @@ def test_large_files_go_by_disk_and_come_to_the_same(client: TestClient) -> None
 
 def test_the_bundle_tells_enough_to_decide_again(client: TestClient, bundle: Bundle) -> None:
     found = client.get("/v1/model").json()
-    assert list(found) == ["name", "version", "licence", "scope", "policy", "calibration", "training", "card"]
-    assert found["calibration"] == json.loads(msgspec.json.encode(bundle.info.calibration))
+    assert list(found) == [
+        "name",
+        "version",
+        "licence",
+        "scope",
+        "policy",
+        "calibration",
+        "training",
+        "card",
+        "bundles",
+    ]
+    assert found["calibration"]["real"] == {"all": list(bundle.info.calibration.real["all"])}
+    [only] = found["bundles"]
+    assert only == {name: found[name] for name in only}
     assert found["policy"] == {"max_fpr": 0.05, "max_fnr": 0.05}
     assert found["card"] == "# Card\n"
 

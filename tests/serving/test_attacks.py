@@ -15,17 +15,21 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import psutil
 import pytest
 from asking import BOUNDARY, FORM, PNG, Answer, Server, command_line, eventually, form, part, picture
-from hostile import SLOW, Hostile
+from hostile import SLOW, hostile_reader
 from PIL import Image, PngImagePlugin
 
+from pyrite.bundle import Bundle
+from pyrite.detector import Reader
 from pyrite.serving import uploads
-from pyrite.serving.decoders import Plan
+from pyrite.serving.decoders import Decoders
 from pyrite.serving.uploads import upload_folder
 
 HEAD = b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\n"
@@ -33,12 +37,13 @@ Serve = Callable[..., AbstractContextManager[Server]]
 
 
 @pytest.fixture
-def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
+def hostile(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let red images never come to an end, and blue ones end their process."""
-    monkeypatch.setattr(
-        "pyrite.serving.service.Plan",
-        lambda preprocess, limits, anchors: Plan(Hostile(preprocess), limits, anchors),  # type: ignore[arg-type]
-    )
+
+    def decoders(reader: Reader, **more: Any) -> Decoders:
+        return Decoders(replace(reader, views=hostile_reader(bundle.info).views), **more)
+
+    monkeypatch.setattr("pyrite.serving.service.Decoders", decoders)
 
 
 def bomb(side: int) -> bytes:
@@ -211,7 +216,7 @@ def test_a_full_queue_answers_at_once(serve: Serve, hostile: None) -> None:
                 assert (response.status, response.headers["X-Request-ID"]) == (503, "mine")
                 response.read()
             for one in waiting:
-                assert one.result().json()["detections"][0]["error"]["code"] == "too_slow"
+                assert one.result().json()["detections"][0]["error"]["code"] == "timed_out"
             kept.request("POST", "/v1/detect", picture(), PNG)
             assert kept.getresponse().status == 200
             assert kept.sock is sock
@@ -222,7 +227,7 @@ def test_an_image_that_takes_long_to_decode_holds_up_no_explanation(serve: Serve
     with serve(decode_seconds=1.0) as server:
         began = time.monotonic()
         answer = server.ask("POST", "/v1/explain", picture(SLOW) + bytes(100_000), PNG)
-        assert (answer.status, answer.code) == (422, "too_slow")
+        assert (answer.status, answer.code) == (422, "timed_out")
         assert time.monotonic() - began < 10
 
 
@@ -292,7 +297,7 @@ def test_an_upload_that_is_too_slow_for_its_disk_leaves_nothing(serve: Serve, mo
     whole = uploads._append
     monkeypatch.setattr("pyrite.serving.uploads._append", append)
     with serve(upload_seconds=1.0) as server:
-        assert server.ask("POST", "/v1/detect", picture() + bytes(3_000_000), PNG).code == "too_slow"
+        assert server.ask("POST", "/v1/detect", picture() + bytes(3_000_000), PNG).code == "timed_out"
         time.sleep(1)
         assert not list(Path(tempfile.gettempdir()).glob(f"pyrite-uploads-{os.getpid()}-*/*"))
 

@@ -11,15 +11,14 @@ from pathlib import Path
 import msgspec
 import pytest
 from asking import eventually, picture
-from hostile import DEADLY, LONG, SLOW, Hostile
+from hostile import DEADLY, LONG, SLOW, hostile_reader
 
 from pyrite.bundle import Bundle
 from pyrite.decision import Policy
-from pyrite.detector import Detector, Prepared, Unreadable, prepare
+from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import BundleError
-from pyrite.image import Limits
 from pyrite.results import Failure
-from pyrite.serving.decoders import SMALL, Decoders, Plan
+from pyrite.serving.decoders import SMALL, Decoders
 from pyrite.serving.scoring import Scorer
 
 
@@ -34,8 +33,7 @@ def decode(
         lost += 1
 
     async def work() -> list[Prepared | Unreadable]:
-        plan = Plan(Hostile(bundle.info.preprocess), Limits(), None)  # type: ignore[arg-type]
-        decoders = Decoders(plan, workers=1, seconds=seconds, killed=count)
+        decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=seconds, killed=count)
         await decoders.warm()
         task = asyncio.create_task(decoders.work())
         try:
@@ -53,18 +51,21 @@ def decode(
 def test_files_are_decoded_in_their_order_as_the_detector_does(bundle: Bundle) -> None:
     sources = [picture(colour) for colour in ("white", "black", "grey")] * 20 + [b"no image"]
     found, lost = decode(bundle, sources)
-    expected = [prepare(source, bundle.info.preprocess, path=f"{i}.png") for i, source in enumerate(sources)]
+    reader = Detector(bundle).reader
+    expected = [reader.read(source, path=f"{i}.png") for i, source in enumerate(sources)]
     assert lost == 0
     for one, other in zip(found, expected, strict=True):
         assert one.path == other.path
         if isinstance(one, Prepared) and isinstance(other, Prepared):
             assert (one.sha256, one.width, one.evidence) == (other.sha256, other.width, other.evidence)
-            assert (one.model_input == other.model_input).all()
+            [mine], [theirs] = one.inputs, other.inputs
+            assert mine is not None
+            assert (mine == theirs).all()
         else:
             assert one == other
 
 
-@pytest.mark.parametrize(("colour", "code"), [(SLOW, "too_slow"), (DEADLY, "crashed")])
+@pytest.mark.parametrize(("colour", "code"), [(SLOW, "timed_out"), (DEADLY, "crashed")])
 @pytest.mark.parametrize("padding", [0, SMALL])
 def test_a_bad_image_fails_alone(bundle: Bundle, colour: str, code: str, padding: int) -> None:
     sources = [picture("white"), picture(colour) + bytes(padding), picture("black"), picture("grey")]
@@ -77,8 +78,7 @@ def test_a_bad_image_fails_alone(bundle: Bundle, colour: str, code: str, padding
 
 def test_slow_images_do_not_keep_small_ones_waiting(bundle: Bundle) -> None:
     async def work() -> tuple[float, bool]:
-        plan = Plan(Hostile(bundle.info.preprocess), Limits(), None)  # type: ignore[arg-type]
-        decoders = Decoders(plan, workers=1, seconds=60, killed=lambda: None)
+        decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=60, killed=lambda: None)
         await decoders.warm()
         task = asyncio.create_task(decoders.work())
         try:
@@ -102,8 +102,7 @@ def test_slow_images_do_not_keep_small_ones_waiting(bundle: Bundle) -> None:
 
 def test_a_job_that_nobody_waits_for_gives_its_process_back(bundle: Bundle) -> None:
     async def work() -> Prepared | Unreadable:
-        plan = Plan(Hostile(bundle.info.preprocess), Limits(), None)  # type: ignore[arg-type]
-        decoders = Decoders(plan, workers=1, seconds=60, killed=lambda: None)
+        decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=60, killed=lambda: None)
         await decoders.warm()
         task = asyncio.create_task(decoders.work())
         try:
@@ -124,8 +123,7 @@ def test_a_job_that_nobody_waits_for_gives_its_process_back(bundle: Bundle) -> N
 @pytest.mark.parametrize("padding", [0, SMALL])
 def test_processes_that_somebody_else_ends_are_replaced(bundle: Bundle, how: int, colour: str, padding: int) -> None:
     async def work() -> list[Prepared | Unreadable]:
-        plan = Plan(Hostile(bundle.info.preprocess), Limits(), None)  # type: ignore[arg-type]
-        decoders = Decoders(plan, workers=1, seconds=30, killed=lambda: None)
+        decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=30, killed=lambda: None)
         await decoders.warm()
         task = asyncio.create_task(decoders.work())
         try:
@@ -149,14 +147,12 @@ def test_processes_that_somebody_else_ends_are_replaced(bundle: Bundle, how: int
 STUCK = """
 import asyncio, multiprocessing, sys
 from asking import picture
-from hostile import SLOW, Hostile
+from hostile import SLOW, hostile_reader
 from pyrite.bundle import load_bundle
-from pyrite.image import Limits
-from pyrite.serving.decoders import SMALL, Decoders, Plan
+from pyrite.serving.decoders import SMALL, Decoders
 
 async def work():
-    plan = Plan(Hostile(load_bundle(sys.argv[1]).info.preprocess), Limits(), None)
-    decoders = Decoders(plan, workers=1, seconds=600, killed=lambda: None)
+    decoders = Decoders(hostile_reader(load_bundle(sys.argv[1]).info), workers=1, seconds=600, killed=lambda: None)
     await decoders.warm()
     decoders.submit(picture(SLOW) + bytes(SMALL), None)
     work = asyncio.create_task(decoders.work())
@@ -207,7 +203,7 @@ def score(detector: Detector, found: Sequence[Prepared | Unreadable]) -> tuple[l
 def test_what_waits_is_scored_together_and_comes_to_the_same(bundle: Bundle) -> None:
     detector = Detector(bundle)
     sources = [picture(colour) for colour in ("white", "black", "grey", "red", "yellow", "green")]
-    found = [prepare(source, bundle.info.preprocess) for source in sources]
+    found = [detector.reader.read(source) for source in sources]
     found.append(Unreadable("x", Failure("empty", "The file is empty.")))
     results, sizes = score(detector, found)
     assert sizes == [4, 3]
@@ -225,13 +221,13 @@ def test_an_image_that_the_model_fails_on_fails_alone(bundle: Bundle, monkeypatc
 
     monkeypatch.setattr(Detector, "score", fails)
     sources = [picture("white"), picture("white", 40), picture("black")]
-    results, _ = score(detector, [prepare(source, bundle.info.preprocess) for source in sources])
+    results, _ = score(detector, [detector.reader.read(source) for source in sources])
     assert [isinstance(one, BundleError) for one in results] == [False, True, False]
 
 
 def test_each_image_is_judged_by_its_own_budget(bundle: Bundle) -> None:
     detector = Detector(bundle)
-    found = prepare(picture("#767676"), bundle.info.preprocess)  # logit -0.95: p_real 0.1, p_ai 0.01
+    found = detector.reader.read(picture("#767676"))  # logit -0.95: p_real 0.1, p_ai 0.01
     strict, lax = detector.policy_for(None), detector.policy_for(0.2)
     assert [one.verdict for one in detector.score([found, found], [strict, lax])] == ["real", "uncertain"]
     assert msgspec.structs.replace(strict, max_fpr=0.2) == lax

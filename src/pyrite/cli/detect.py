@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyrite.cli.shared import (
-    BundleOption,
+    TRUST,
+    BundlesOption,
     EvidenceOption,
     MaxBytesOption,
     MaxFprOption,
     MaxPixelsOption,
     TrustAnchorsOption,
-    read_bytes,
+    TrustOption,
+    read_trust,
     stderr,
     stdout,
 )
@@ -37,7 +39,7 @@ def detect(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH…", help="Images, with -r folders of them, or - for a list on stdin.")
     ],
-    bundle: BundleOption = None,
+    bundles: BundlesOption = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go through folders.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence under each image.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
@@ -49,6 +51,7 @@ def detect(
     max_fpr: MaxFprOption = None,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 3 if an image gets this verdict.")] = None,
     evidence: EvidenceOption = True,
+    trust: TrustOption = TRUST,
     trust_anchors: TrustAnchorsOption = None,
     max_bytes: MaxBytesOption = 100_000_000,
     max_pixels: MaxPixelsOption = 150_000_000,
@@ -61,7 +64,6 @@ def detect(
 
     Example: `pyrite detect photo.jpg -v`
     """
-    from pyrite.bundle import DEFAULT
     from pyrite.detector import Detector
     from pyrite.evidence import missing_readers
     from pyrite.image import Limits
@@ -76,10 +78,10 @@ def detect(
         raise typer.BadParameter("Choose one of --json, --jsonl and --csv.")
     limits = Limits(max_bytes, max_pixels)
     detector = Detector(
-        bundle or DEFAULT,
+        bundles=bundles or (),
         max_fpr=max_fpr,
         evidence=evidence,
-        trust_anchors=read_bytes(trust_anchors) if trust_anchors else None,
+        trust=read_trust(trust, trust_anchors),
         limits=limits,
     )
     for reader in missing_readers() if evidence else ():

@@ -5,24 +5,25 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import BundleOption, stderr, stdout
+from pyrite.cli.shared import BundlesOption, stderr, stdout
 from pyrite.errors import PyriteError
 
 
 def explain(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image.")],
     out: Annotated[Path, typer.Option(metavar="PNG", help="Where the picture goes: a file that ends with .png.")],
-    bundle: BundleOption = None,
+    bundles: BundlesOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Show what moved an image's score, and whether that can be trusted.
 
     The picture has a map of the parts that speak for ai and for real, if it does better than random ones (otherwise it
-    says that it does not), and the image's spectrum beside the average one of each class.
+    says that it does not), and the image's spectrum beside the average one of each class. Of several bundles, the first
+    that was made for such an image is explained.
 
     Example: `pyrite explain photo.jpg --out photo-explained.png`
     """
-    from pyrite.bundle import DEFAULT
+    from pyrite.detector import Detector
     from pyrite.explanation import check_out, describe
     from pyrite.explanation import explain as run
     from pyrite.rendering.progress import progress_bar
@@ -33,7 +34,7 @@ def explain(
     except PyriteError as error:
         raise typer.BadParameter(str(error)) from None
     with progress_bar(stderr, "Scoring") as advance:
-        found = run(image, bundle or DEFAULT, out=out, progress=advance)
+        found = run(image, Detector(bundles=bundles or ()), out=out, progress=advance)
     if as_json:
         print(found.to_json().decode(), end="")
         return

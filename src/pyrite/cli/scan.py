@@ -7,13 +7,16 @@ from typing import Annotated
 import typer
 
 from pyrite.cli.shared import (
-    BundleOption,
+    TRUST,
+    BundlesOption,
     EvidenceOption,
     MaxBytesOption,
     MaxFprOption,
     MaxPixelsOption,
     TrustAnchorsOption,
+    TrustOption,
     read_bytes,
+    read_trust,
     stderr,
     stdout,
 )
@@ -36,7 +39,7 @@ def scan(
         ),
     ],
     out: Annotated[str, typer.Option(metavar="DIR", help="Where the table goes: a new folder, or that of this scan.")],
-    bundle: BundleOption = None,
+    bundles: BundlesOption = None,
     engine: Annotated[Engine, typer.Option(help="Ray, or this process alone.")] = Engine.RAY,
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster to run on. This machine without it.")
@@ -55,6 +58,7 @@ def scan(
     ] = None,
     max_fpr: MaxFprOption = None,
     evidence: EvidenceOption = True,
+    trust: TrustOption = TRUST,
     trust_anchors: TrustAnchorsOption = None,
     max_bytes: MaxBytesOption = 100_000_000,
     max_pixels: MaxPixelsOption = 150_000_000,
@@ -69,7 +73,6 @@ def scan(
 
     Example: `pyrite scan s3://corpus/images --out s3://corpus/verdicts --keep-policy policy.toml`
     """
-    from pyrite.bundle import DEFAULT
     from pyrite.image import Limits
     from pyrite.scanning import ScanSettings
     from pyrite.scanning import scan as run
@@ -79,7 +82,7 @@ def scan(
     settings = ScanSettings(
         max_fpr=max_fpr,
         evidence=evidence,
-        trust_anchors=read_bytes(trust_anchors) if trust_anchors else None,
+        trust=read_trust(trust, trust_anchors),
         limits=Limits(max_bytes, max_pixels),
         timeout=timeout,
         batch_size=batch_size,
@@ -90,7 +93,7 @@ def scan(
     try:
         with ScanDisplay(stderr, progress) as display:
             found = run(
-                source, out, bundle or DEFAULT, settings=settings, engine=engine.value, address=address,
+                source, out, bundles=bundles or (), settings=settings, engine=engine.value, address=address,
                 workers=workers, watch=display,
             )  # fmt: skip
     except KeyboardInterrupt:

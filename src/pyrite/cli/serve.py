@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import BundleOption, MaxFprOption, stderr, stdout
+from pyrite.cli.shared import BundlesOption, MaxFprOption, stderr, stdout
 
 
 def serve(
     settings: Annotated[Path | None, typer.Option("--settings", metavar="FILE", help="Settings, in TOML.")] = None,
     host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="127.0.0.1 without it: this machine.")] = None,
     port: Annotated[int | None, typer.Option(metavar="N", help="8000 without it; 0 takes a free one.")] = None,
-    bundle: BundleOption = None,
+    bundles: BundlesOption = None,
     max_fpr: MaxFprOption = None,
     changes: Annotated[
         list[str] | None,
@@ -35,9 +35,8 @@ def serve(
         key, digest = make_key()
         stdout.print(f"Key, for whoever asks: {key}\nHash, for the setting api_keys: {digest}")
         return
-    chosen = load_settings(
-        settings, changes or (), host=host, port=port, bundle=str(bundle) if bundle else None, max_fpr=max_fpr
-    )
+    several = [str(bundle) for bundle in bundles or ()] or None
+    chosen = load_settings(settings, changes or (), host=host, port=port, bundles=several, max_fpr=max_fpr)
     if is_open(chosen):
         stderr.print("Anyone who reaches this address can use it. Set api_keys, or put it behind a proxy.", style="dim")
     run(chosen, ready=lambda url: stdout.print(f"Serving at {url}"))

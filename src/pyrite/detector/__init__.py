@@ -1,7 +1,8 @@
 """From images to detections: one file is read once, and each bundle that has it in scope judges it."""
 
 from pyrite.detector.detector import Detector
+from pyrite.detector.lost import crashed, timed_out
 from pyrite.detector.panel import unreadable
 from pyrite.detector.reader import Prepared, Reader, Unreadable, View
 
-__all__ = ["Detector", "Prepared", "Reader", "Unreadable", "View", "unreadable"]
+__all__ = ["Detector", "Prepared", "Reader", "Unreadable", "View", "crashed", "timed_out", "unreadable"]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from rich.console import Console
 from rich.text import Text
 
+from pyrite.evidence import NO_PROVENANCE
 from pyrite.results import Detection, Reason, Strength, Verdict
 
 _STYLES = {Verdict.AI: "bold red", Verdict.REAL: "bold green", Verdict.UNCERTAIN: "bold yellow"}
@@ -84,6 +85,8 @@ def printable(text: str) -> str:
 
 def evidence_lines(detection: Detection) -> Iterator[Text]:
     """Yield one indented line for each piece of evidence that the first line does not tell already."""
+    if not detection.error and all(item.kind in ("pixels", "frames") for item in detection.evidence):
+        yield Text(" " * 18 + NO_PROVENANCE, style="dim")
     for item in detection.evidence:
         if item.detail == detection.explanation and detection.reason is not Reason.PIXELS:
             continue

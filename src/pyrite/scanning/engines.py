@@ -6,15 +6,17 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from pyrite.errors import ScanError
 from pyrite.runtime import available_cpus
+from pyrite.scanning.shipping import put
 from pyrite.scanning.task import Done, Task
 from pyrite.scanning.worker import Worker
 
 _BLOCKS = 20_000  # that Ray keeps account of
-_STORE = 100_000_000  # bytes for Ray's objects: the bundle, and a few numbers for each shard
+_STORE = 100_000_000  # bytes for Ray's objects: a few numbers for each shard
 
 
 def run_here(task: Task, shards: Sequence[int]) -> Iterator[Done]:
@@ -55,7 +57,10 @@ def run_on_ray(
     own = not ray.is_initialized()
     try:
         if own:
-            _connect(task, address, workers)
+            _connect(address, workers)
+        if address or not own:
+            # Other machines may not have the bundles.
+            task = replace(task, bundles=tuple(map(put, task.bundles)))
         size = workers or int(ray.cluster_resources().get("CPU", 1))
         context = DataContext.get_current()
         context.enable_progress_bars = False
@@ -81,16 +86,15 @@ def run_on_ray(
             ray.shutdown()
 
 
-def _connect(task: Task, address: str | None, workers: int | None) -> None:
+def _connect(address: str | None, workers: int | None) -> None:
     import ray
 
     if address:
         _knock(address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if not address:
-        store = _STORE + 2 * sum(len(data) for bundle in task.bundles for data in bundle.files.values())
         cpus = workers or available_cpus()
-        options |= {"num_cpus": cpus, "object_store_memory": store, "include_dashboard": False}
+        options |= {"num_cpus": cpus, "object_store_memory": _STORE, "include_dashboard": False}
     try:
         with _silent():
             ray.init(address=address or "local", **options)

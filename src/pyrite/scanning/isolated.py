@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyrite.bundle import Bundle
-from pyrite.detector import Detector
+from pyrite.detector import Detector, crashed, timed_out
 from pyrite.errors import ScanError
 from pyrite.image import Image
 from pyrite.results import Detection, Failure
 from pyrite.scanning.near_duplicates import perceptual_hash
+from pyrite.scanning.shipping import Parcel, receive
 from pyrite.scanning.task import ScanSettings
 
 _START = 300  # seconds to load a bundle
@@ -41,10 +41,9 @@ class _Ended:
 class IsolatedDetector:
     """A process that judges batches, and is started again whenever one ends it."""
 
-    def __init__(self, bundles: Sequence[Bundle], settings: ScanSettings) -> None:
+    def __init__(self, bundles: Sequence[Parcel], settings: ScanSettings) -> None:
         """Remember what to start; that is done with the first batch."""
-        self._begin = pickle.dumps((bundles, settings))
-        self._timeout = settings.timeout
+        self._bundles, self._settings = tuple(bundles), settings
         self._process: subprocess.Popen[bytes] | None = None
 
     def judge(self, sources: Sequence[str | bytes]) -> list[Judged | Failure]:
@@ -86,17 +85,16 @@ class IsolatedDetector:
     def _ask(self, sources: Sequence[str | bytes]) -> list[Judged] | _Ended:
         process = self._process or self._start()
         try:
-            found: list[Judged] = self._exchange(process, sources)
+            found: list[Judged] = self._exchange(process, list(sources))
         except (OSError, EOFError, pickle.UnpicklingError):
             code = self._reap()
             if code == -signal.SIGALRM:
-                sentence = f"Decoding it takes longer than {self._timeout:g} seconds."
-                return _Ended(Failure("timed_out", sentence), late=True)
-            how = signal.Signals(-code).name if code < 0 else f"code {code}"
-            return _Ended(Failure("crashed", f"Decoding it ends the process that does so ({how})."), late=False)
+                return _Ended(timed_out(self._settings.timeout), late=True)
+            return _Ended(crashed(signal.Signals(-code).name if code < 0 else f"code {code}"), late=False)
         return found
 
     def _start(self) -> subprocess.Popen[bytes]:
+        self._bundles = tuple(map(receive, self._bundles))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pyrite.scanning.isolated"],
             stdin=subprocess.PIPE,
@@ -104,7 +102,7 @@ class IsolatedDetector:
             stderr=subprocess.DEVNULL,
         )
         try:
-            ready = self._exchange(self._process, None)
+            ready = self._exchange(self._process, (self._bundles, self._settings))
         except (OSError, EOFError, pickle.UnpicklingError):
             raise ScanError(f"The process that decodes ended as it was started, with {self._reap()}.") from None
         if isinstance(ready, Exception):
@@ -112,10 +110,10 @@ class IsolatedDetector:
             raise ready
         return self._process
 
-    def _exchange(self, process: subprocess.Popen[bytes], sources: Sequence[str | bytes] | None) -> Any:
+    def _exchange(self, process: subprocess.Popen[bytes], request: object) -> Any:
         assert process.stdin
         assert process.stdout
-        process.stdin.write(self._begin if sources is None else pickle.dumps(list(sources)))
+        process.stdin.write(pickle.dumps(request))
         process.stdin.flush()
         return pickle.load(process.stdout)
 
@@ -142,10 +140,10 @@ def _serve() -> None:
     try:
         _limit_memory(settings.memory)
         detector = Detector(
-            bundles=bundles,
+            bundles=[bundle.open() for bundle in bundles],
             max_fpr=settings.max_fpr,
             evidence=settings.evidence,
-            trust_anchors=settings.trust_anchors,
+            trust=settings.trust,
             limits=settings.limits,
             threads=1,
         )

@@ -59,6 +59,11 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     otherwise: Action
     rules: tuple[Rule, ...]
 
+    @property
+    def need_probability(self) -> bool:
+        """Whether any of them asks for a probability."""
+        return any(rule.min_probability is not None or rule.max_probability is not None for rule in self.rules)
+
     def apply(self, found: Detection) -> tuple[Action, str]:
         """Return what becomes of an image, and why."""
         for number, rule in enumerate(self.rules, start=1):

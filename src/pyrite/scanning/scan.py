@@ -17,14 +17,16 @@ from pyrite.bundle import Bundle
 from pyrite.detector import Detector
 from pyrite.errors import ScanError, require
 from pyrite.provenance import JUDGING, installed_versions
+from pyrite.results import Model
 from pyrite.scanning.engines import run_here, run_on_ray
 from pyrite.scanning.listing import find_inputs, write_listing
 from pyrite.scanning.near_duplicates import write_copies
 from pyrite.scanning.remote import is_url, join, list_names, read, remove, remove_partial, write
 from pyrite.scanning.sample import make_sheet
+from pyrite.scanning.shipping import as_folders, bundles_sha256, send
 from pyrite.scanning.summary import Summary, summarize
 from pyrite.scanning.table import FOLDER
-from pyrite.scanning.task import Done, ScanSettings, Task, bundles_sha256, packages_differ
+from pyrite.scanning.task import Done, ScanSettings, Task, packages_differ
 from pyrite.scanning.worker import ATTEMPTS, LISTING
 from pyrite.writing import PARTIAL, locked
 
@@ -110,18 +112,24 @@ def scan(
     out = out if is_url(out) else str(Path(out).absolute())
     _check(settings, workers)
     # Whatever is wrong with these is better said now than by a worker.
-    detector = Detector(
-        bundle, bundles=bundles, max_fpr=settings.max_fpr, trust_anchors=settings.trust_anchors, threads=1
-    )
-    with _claimed(out):
-        manifest = _begin(source, out, detector, settings)
+    detector = Detector(bundle, bundles=bundles, max_fpr=settings.max_fpr, trust=settings.trust, threads=1)
+    if (
+        settings.rules
+        and settings.rules.need_probability
+        and not any(bundle.info.calibration.slope is not None for bundle in detector.bundles)
+    ):
+        raise ScanError(f"A rule of the policy needs a probability, which {detector.model.name} never gives.")
+    loaded, model, policy = detector.bundles, detector.model, detector.policy
+    del detector  # And what its models take of the memory, which the workers need.
+    with as_folders(loaded) as folders, _claimed(out):
+        manifest = _begin(source, out, bundles_sha256(folders), model, settings)
         done = _done(out)
         waiting = [shard for shard in range(manifest.shards) if shard not in done]
         task = Task(
             out=out,
-            bundles=detector.bundles,
-            model=detector.model,
-            policy=detector.policy,
+            bundles=send(folders),
+            model=model,
+            policy=policy,
             settings=settings,
             packages=manifest.packages,
             run=uuid4().hex,
@@ -139,7 +147,7 @@ def scan(
             for folder in (out, join(out, FOLDER)):
                 remove_partial(folder)
         copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
-        summary = summarize(out, manifest.shards, detector.bundles, detector.policy.max_fpr, copies)
+        summary = summarize(out, manifest.shards, folders, policy.max_fpr, copies)
         write(join(out, SUMMARY), summary.to_json())
         page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
         write(join(out, SHEET), page.encode("utf-8", "replace"))
@@ -180,11 +188,10 @@ def _check(settings: ScanSettings, workers: int | None) -> None:
             raise ScanError(f"{name} must be a number greater than 0, not {value:g}.")
 
 
-def _begin(source: str, out: str, detector: Detector, settings: ScanSettings) -> ScanManifest:
+def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSettings) -> ScanManifest:
     """Return the manifest of the scan in `out`: that of an earlier run, or one of a new listing."""
     source = source if is_url(source) else str(Path(source).absolute())
-    bundle_hash, settings_hash = bundles_sha256(detector.bundles), settings.fingerprint()
-    wanted = {"source": source, "bundle_sha256": bundle_hash, "settings_sha256": settings_hash}
+    wanted = {"source": source, "bundle_sha256": bundles, "settings_sha256": settings.fingerprint()}
     names = set(list_names(out))
     if MANIFEST in names:
         manifest = _read_manifest(join(out, MANIFEST))
@@ -199,11 +206,11 @@ def _begin(source: str, out: str, detector: Detector, settings: ScanSettings) ->
     listing = write_listing(find_inputs(source), join(out, LISTING), settings.shard_size)
     manifest = ScanManifest(
         source=source,
-        bundle=detector.model.name,
-        bundle_version=detector.model.version,
-        bundle_sha256=bundle_hash,
-        settings=msgspec.json.decode(msgspec.json.encode(settings)),
-        settings_sha256=settings_hash,
+        bundle_sha256=bundles,
+        settings_sha256=wanted["settings_sha256"],
+        bundle=model.name,
+        bundle_version=model.version,
+        settings=settings.record(),
         shards=listing.shards,
         inputs=listing.inputs,
         listing_sha256=listing.sha256,

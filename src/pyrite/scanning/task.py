@@ -1,17 +1,17 @@
 """What is to be done with each shard: the same on every worker, and the same after a restart."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from pyrite.bundle import Bundle
 from pyrite.decision import Policy
+from pyrite.evidence import Trust, describe_trust
 from pyrite.image import Limits
 from pyrite.provenance import JUDGING, installed_versions
 from pyrite.results import Model
 from pyrite.scanning.rules import Rules
+from pyrite.scanning.shipping import Parcel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class ScanSettings:
     """As in `Detector`."""
     evidence: bool = True
     """As in `Detector`."""
-    trust_anchors: bytes | None = field(default=None, repr=False)
+    trust: Trust = field(default_factory=Trust.default, repr=False)
     """As in `Detector`."""
     limits: Limits = field(default_factory=Limits)
     """What one image may cost."""
@@ -39,6 +39,11 @@ class ScanSettings:
     rules: Rules | None = None
     """What becomes of an image by its verdict."""
 
+    def record(self) -> dict[str, object]:
+        """Return all of it for a manifest: of trust lists their names and dates, not their certificates."""
+        plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(replace(self, trust=Trust())))
+        return plain | {"trust": describe_trust(self.trust)}
+
     def fingerprint(self) -> str:
         """Return a hash of all of it."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
@@ -50,7 +55,8 @@ class Task:
 
     out: str
     """A folder or URL."""
-    bundles: tuple[Bundle, ...]
+    bundles: tuple[Parcel, ...]
+    """At least one."""
     model: Model
     """What all of them are called; see `Detector`."""
     policy: Policy
@@ -80,8 +86,3 @@ def packages_differ(wanted: dict[str, str]) -> str:
     here = installed_versions(JUDGING)
     names = [name for name in JUDGING if wanted.get(name) != here.get(name)]
     return ", ".join(f"{name} {wanted[name]}" if name in wanted else f"no {name}" for name in names)
-
-
-def bundles_sha256(bundles: Sequence[Bundle]) -> str:
-    """Return one hash for all of these bundles: their manifests have those of their files."""
-    return hashlib.sha256(msgspec.json.encode([bundle.info for bundle in bundles], order="sorted")).hexdigest()

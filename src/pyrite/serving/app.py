@@ -17,7 +17,7 @@ from pyrite.serving.middleware import GONE, Frame, Gate
 from pyrite.serving.openapi import DESCRIPTION, answer, errors, give_examples, images, picture, security, text
 from pyrite.serving.reference import reference_page
 from pyrite.serving.refusal import JSON, Refusal, code_of, error_body
-from pyrite.serving.schemas import Bounds, Budget, Card, components
+from pyrite.serving.schemas import Bounds, Budget, BundleCard, Card, components
 from pyrite.serving.service import Service
 from pyrite.serving.settings import ServerSettings
 from pyrite.serving.uploads import UploadBounds, receive
@@ -80,7 +80,6 @@ def _routes(service: Service) -> "ASGIApp":
 
     settings, detector = service.settings, service.detector
     bounds = UploadBounds(settings.max_bytes, settings.max_request_bytes, settings.max_files, settings.upload_seconds)
-    model = {"name": detector.bundle.info.name, "version": detector.bundle.info.version}
     card, limits = _card(service), _limits(service)
 
     @asynccontextmanager
@@ -109,7 +108,7 @@ def _routes(service: Service) -> "ASGIApp":
             return self.endpoint
 
     app.router.route_class = Route
-    smallest = detector.bundle.info.calibration.smallest_p_real
+    smallest = detector.smallest_max_fpr
 
     @app.post(
         "/v1/detect",
@@ -128,7 +127,7 @@ def _routes(service: Service) -> "ASGIApp":
             detections = await _while_connected(request, service.detect(uploads, policy))
         content = {
             "detections": detections,
-            "model": model,
+            "model": detector.model,
             "max_fpr": policy.max_fpr,
             "request_id": request.state.request_id,
         }
@@ -160,12 +159,12 @@ def _routes(service: Service) -> "ASGIApp":
 
     @app.get(
         "/v1/model",
-        summary="The bundle that judges",
+        summary="What judges",
         operation_id="model",
         responses={**answer("Its card, and what decides.", "Card"), **errors(*_ERRORS)},
     )
     async def show_model(_: Request) -> Response:
-        """Tell what judges here, with the calibration that decides for any error budget."""
+        """Tell which bundles judge here, with the calibration that decides for any error budget."""
         return Response(card, media_type=JSON)
 
     @app.get(
@@ -312,18 +311,30 @@ async def _while_connected(request: "Request", work: Coroutine[Any, Any, _Result
 
 
 def _card(service: Service) -> bytes:
-    bundle = service.detector.bundle
-    info = bundle.info
+    detector = service.detector
+    bundles = [
+        BundleCard(
+            name=bundle.info.name,
+            version=bundle.info.version,
+            licence=bundle.info.licence,
+            scope=bundle.info.scope,
+            training=bundle.info.training,
+            card=bundle.files.get("card.md", b"").decode("utf-8", "replace"),
+        )
+        for bundle in detector.bundles
+    ]
+    first = bundles[0]
     return msgspec.json.encode(
         Card(
-            name=info.name,
-            version=info.version,
-            licence=info.licence,
-            scope=info.scope,
-            policy=service.detector.policy,
-            calibration=info.calibration,
-            training=info.training,
-            card=bundle.files.get("card.md", b"").decode("utf-8", "replace"),
+            name=detector.model.name,
+            version=detector.model.version,
+            licence=first.licence,
+            scope=first.scope,
+            policy=detector.policy,
+            calibration=detector.bundles[0].info.calibration,
+            training=first.training,
+            card=first.card,
+            bundles=bundles,
         )
     )
 
@@ -337,7 +348,7 @@ def _limits(service: Service) -> bytes:
             max_files=settings.max_files,
             max_request_bytes=settings.max_request_bytes,
             max_fpr=Budget(
-                smallest=service.detector.bundle.info.calibration.smallest_p_real,
+                smallest=service.detector.smallest_max_fpr,
                 default=service.detector.policy.max_fpr,
             ),
             timeout_seconds=settings.request_seconds,

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pyrite.detector import Prepared, Reader, Unreadable
+from pyrite.detector import Prepared, Reader, Unreadable, crashed, timed_out
 from pyrite.results import Failure
 
 if TYPE_CHECKING:
@@ -147,9 +147,7 @@ class Lost(Exception):  # noqa: N818 - told by what came of it
 
     def failure(self, seconds: float) -> Failure:
         """Return what to say of the image, which had so many seconds."""
-        if self.slow:
-            return Failure("too_slow", f"Reading this image took more than the {seconds:g} seconds that it may take.")
-        return Failure("crashed", "Reading this image ended the process that read it. It is damaged, or made to harm.")
+        return timed_out(seconds) if self.slow else crashed()
 
 
 class Pool:

@@ -15,10 +15,10 @@ from pyrite.serving.decoders import this_reader
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be explained, and with which bundle."""
+    """What is to be explained, and with which bundles."""
 
-    bundle: str
-    model_sha256: str
+    bundles: tuple[tuple[str, str], ...]
+    """Where each lies, and its model's SHA-256."""
     source: bytes | Path
     path: str | None
     max_fpr: float
@@ -36,9 +36,9 @@ def explain(asked: Asked) -> Explained | Unreadable:
     """Explain an image, in a process of a `Pool`.
 
     Raises:
-        BundleError: The bundle is not what it was when the server started.
+        BundleError: A bundle is not what it was when the server started.
     """
-    detector = _open(asked.bundle, asked.model_sha256)
+    detector = _open(asked.bundles)
     try:
         found = run(asked.source, detector, policy=detector.policy_for(asked.max_fpr))
     except ImageError as error:
@@ -55,9 +55,11 @@ def explain(asked: Asked) -> Explained | Unreadable:
 
 
 @cache
-def _open(bundle: str, model_sha256: str) -> Detector:
+def _open(bundles: tuple[tuple[str, str], ...]) -> Detector:
     reader = this_reader()
-    detector = Detector(bundle, trust_anchors=reader.trust_anchors, limits=reader.limits, threads=1)
-    if detector.bundle.model_sha256 != model_sha256:
-        raise BundleError(f"The bundle {bundle} has changed since the server was started. Start it again.")
+    folders = [folder for folder, _ in bundles]
+    detector = Detector(bundles=folders, trust=reader.trust, limits=reader.limits, threads=1)
+    for bundle, (folder, model_sha256) in zip(detector.bundles, bundles, strict=True):
+        if bundle.model_sha256 != model_sha256:
+            raise BundleError(f"The bundle {folder} has changed since the server was started. Start it again.")
     return detector

@@ -14,7 +14,7 @@ _ERRORS = {
     400: ("malformed_body", "The form cannot be read, or was cut short; or this is no HTTP (`bad_request`)."),
     401: ("unauthorized", "An API key is needed, and none or a wrong one came."),
     403: ("cross_origin", "A page of an origin that may not ask sent this."),
-    408: ("too_slow", "The body did not come in time."),
+    408: ("timed_out", "The body did not come in time."),
     413: ("too_large", "The body is too large (`too_large`), or has too many files (`too_many_files`)."),
     415: ("unsupported_media_type", "The body is neither a form nor an image, or is packed."),
     421: ("misdirected_request", "The name in the header Host is none that this server answers for."),
@@ -192,6 +192,20 @@ EXAMPLES: dict[str, Any] = {
         "calibration": {"slope": 0.8, "intercept": -0.1, "real": {"all": [-6.1, -2.3]}, "ai": {"all": [1.9, 7.4]}},
         "training": None,
         "card": "# default 1",
+        "bundles": [
+            {
+                "name": "default",
+                "version": "1",
+                "licence": "Apache-2.0",
+                "scope": {
+                    "min_side": 32,
+                    "max_side": 32,
+                    "description": "Images like those of CIFAKE.",
+                },
+                "training": None,
+                "card": "# default 1",
+            }
+        ],
     },
     "Bounds": {
         "max_bytes": 25_000_000,

@@ -21,8 +21,19 @@ class Detections(msgspec.Struct, kw_only=True):
     request_id: str
 
 
+class BundleCard(msgspec.Struct, kw_only=True):
+    """One of the bundles that judge."""
+
+    name: str
+    version: str
+    licence: str
+    scope: Scope
+    training: TrainingInfo | None
+    card: str
+
+
 class Card(msgspec.Struct, kw_only=True):
-    """The bundle that judges, with all that is needed to decide again for another error budget."""
+    """What judges, with all that is needed to decide again for another error budget."""
 
     name: str
     version: str
@@ -32,6 +43,7 @@ class Card(msgspec.Struct, kw_only=True):
     calibration: Calibration
     training: TrainingInfo | None
     card: str
+    bundles: list[BundleCard]
 
 
 class Budget(msgspec.Struct, kw_only=True):
@@ -125,7 +137,7 @@ DESCRIPTIONS = {
     },
     "Model": {"name": "Of the bundle; of several, all with + between.", "version": "As the name."},
     "Failure": {
-        "code": "Stable: `unsupported_format`, `corrupt`, `too_many_pixels`, `too_slow` and so on.",
+        "code": "Stable: `unsupported_format`, `corrupt`, `too_many_pixels`, `timed_out` and so on.",
         "message": "One sentence for a person.",
     },
     "ExplanationResponse": {
@@ -138,7 +150,7 @@ DESCRIPTIONS = {
         "spectrum": "Of the image as the model sees it, in 16 bands.",
         "spectra": "Of training images of both classes; null where the bundle keeps none.",
         "input_size": "Height and width of what the model sees.",
-        "region": "The part of the image that the map is of: left, top, right, bottom, in pixels.",
+        "region": "What the model sees of the image, and the map shows: left, top, right, bottom, in its pixels.",
         "scored": "How many images the model scored for this.",
         "picture": "PNG, in base64.",
         "request_id": "Also in the header X-Request-ID.",
@@ -149,15 +161,24 @@ DESCRIPTIONS = {
         "random_deletion": "The same in random orders.",
         "random_insertion": "The same in random orders.",
     },
-    "Card": {
+    "BundleCard": {
         "name": "Of the bundle.",
         "version": "Of the bundle.",
+        "licence": "Of the bundle.",
+        "scope": "Which images its model was made for.",
+        "training": "What trained its model; null where the bundle does not say.",
+        "card": "Its card in Markdown; empty where it has none.",
+    },
+    "Card": {
+        "name": "Of the bundle; of several, all with + between. What follows is the first's, but for `policy`.",
+        "version": "As the name.",
         "licence": "Of the bundle.",
         "scope": "Which images the model was made for.",
         "policy": "The error budgets of this server's verdicts, where a request names none.",
         "calibration": "What turns a logit into a probability and two p-values.",
         "training": "What trained the model; null where the bundle does not say.",
         "card": "The bundle's card in Markdown; empty where it has none.",
+        "bundles": "All that judge, in their order; at least one.",
     },
     "Bounds": {
         "max_bytes": "Of one file.",
@@ -178,8 +199,8 @@ DESCRIPTIONS = {
         "max_fnr": "The share of AI images that may be called real.",
     },
     "Calibration": {
-        "slope": "What a logit is multiplied by, before the logistic function makes a probability of it; or null.",
-        "intercept": "What is added to that; or null.",
+        "slope": "What a logit is multiplied by, before the logistic function gives a probability; null for none.",
+        "intercept": "What is added to that; null for none.",
         "real": "Logits of the real calibration images by group, ascending; `p_real` is the largest over the groups.",
         "ai": "The same of the AI calibration images, for `p_ai`.",
     },

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from pyrite.bundle import DEFAULT
 from pyrite.decision import Policy
 from pyrite.detector import Detector, Prepared, Unreadable
-from pyrite.errors import SettingsError
+from pyrite.errors import PyriteError, SettingsError
+from pyrite.evidence import Trust, load_trust
 from pyrite.image import Limits
 from pyrite.rendering.text import outcome
 from pyrite.results import Detection
@@ -76,9 +76,10 @@ class Service:
         self.settings = settings
         self.limits = Limits(settings.max_bytes, settings.max_pixels)
         self.detector = Detector(
-            settings.bundle or DEFAULT,
+            settings.bundle,
+            bundles=settings.bundles,
             max_fpr=settings.max_fpr,
-            trust_anchors=_read(settings.trust_anchors) if settings.trust_anchors else None,
+            trust=_load_trust(settings),
             limits=self.limits,
             threads=settings.threads,
         )
@@ -152,8 +153,8 @@ class Service:
             Refusal: The image cannot be read, there is no room for it now, or it takes too long.
             PyriteError: The model fails.
         """
-        bundle = self.detector.bundle
-        asked = Asked(str(bundle.path), bundle.model_sha256, upload.source, upload.name, policy.max_fpr)
+        bundles = tuple((str(bundle.path), bundle.model_sha256) for bundle in self.detector.bundles)
+        asked = Asked(bundles, upload.source, upload.name, policy.max_fpr)
         with self.explanations.take():
             found: Prepared | Explained | Unreadable
             try:
@@ -187,8 +188,8 @@ class Service:
         return detection
 
 
-def _read(path: str) -> bytes:
+def _load_trust(settings: ServerSettings) -> Trust:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise SettingsError(f"The trust anchors {path} cannot be read: {error.strerror}.") from error
+        return load_trust(settings.trust, settings.trust_anchors)
+    except PyriteError as error:
+        raise SettingsError(f"The trust lists cannot be used: {error}") from error

@@ -15,6 +15,7 @@ from pyrite.errors import SettingsError
 
 PREFIX = "PYRITE_SERVE_"
 """Of the environment variable of each setting, followed by its name in capitals."""
+_BUNDLES = {"bundle", "bundles"}
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
@@ -29,8 +30,10 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     bundle: str | None = None
+    bundles: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
     max_fpr: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
-    trust_anchors: str | None = None
+    trust: tuple[str, ...] = ("c2pa", "interim")
+    trust_anchors: tuple[str, ...] = ()
     max_bytes: Count = 25_000_000
     max_pixels: Count = 50_000_000
     max_files: Count = 100
@@ -53,6 +56,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.bundle is not None and self.bundles:
+            raise ValueError("bundle is for one and bundles for several: set one of them")
         if self.queue < self.max_files:
             raise ValueError(f"queue must be at least max_files ({self.max_files}), or no such request could be taken")
         if self.max_request_bytes < self.max_bytes:
@@ -90,19 +95,26 @@ def load_settings(
     Raises:
         SettingsError: A name is unknown (the nearest is named), or a value is not valid.
     """
-    table: dict[str, object] = dict(_read(Path(file))) if file is not None else {}
+    variables: dict[str, object] = {}
     for variable, text in environment.items():
         if variable.startswith(PREFIX):
             name = variable.removeprefix(PREFIX).lower()
             _check_name(name, f"The environment variable {variable}")
-            table[name] = _value(name, text)
+            variables[name] = _value(name, text)
+    changed: dict[str, object] = {}
     for change in changes:
         name, separator, text = change.partition("=")
         if not separator:
             raise SettingsError(f"{change!r} is not KEY=VALUE.")
         _check_name(name.strip(), f"{change!r}")
-        table[name.strip()] = _value(name.strip(), text.strip())
-    table |= {name: value for name, value in flags.items() if value is not None}
+        changed[name.strip()] = _value(name.strip(), text.strip())
+    given = {name: value for name, value in flags.items() if value is not None}
+    table: dict[str, object] = {}
+    for layer in (_read(Path(file)) if file is not None else {}, variables, changed, given):
+        if _BUNDLES & layer.keys():
+            # Whoever names one bundle means that one instead of several, and the other way round.
+            table = {name: value for name, value in table.items() if name not in _BUNDLES}
+        table |= layer
     try:
         return msgspec.convert(table, ServerSettings)
     except msgspec.ValidationError as error:

@@ -158,7 +158,7 @@ async def receive(
             sentence = f"The body did not come within {bounds.seconds:g} seconds."
             if this.gave_way:
                 sentence = "The body came so slowly that it had to give way to others."
-            raise Refusal(408, "too_slow", sentence) from None
+            raise Refusal(408, "timed_out", sentence) from None
         finally:
             coming.discard(this)
         if not store.files:

@@ -15,7 +15,9 @@ import { makeThumbnail } from "./thumbnail.js";
 
 const $ = (id) => document.getElementById(id);
 const tools = $("tools").elements;
+const pick = document.querySelector("[data-for=pick]");
 const cards = []; // In the order added.
+const cardOf = new WeakMap(); // By its element.
 const shown = new Set(Object.keys(OUTCOMES));
 let model = null;
 let limits = null;
@@ -144,10 +146,10 @@ function sizesOf({ min_side, max_side }) {
 
 function setBudget() {
   budget = rates[$("slider").value];
-  for (const { entry, card } of cards) {
+  for (const { entry } of cards) {
     if (!entry.detection) continue;
     entry.view = decideAgain(entry.detection, entry.model ?? model, budget);
-    card.update();
+    entry.card.update();
   }
   const meaning = describeBudget(budget);
   $("slider").setAttribute("aria-valuetext", `${asPercent(budget)}. ${meaning}.`);
@@ -190,11 +192,9 @@ function take(files) {
     const entry = { file, name, order: ordered++, state: "waiting", sent: 0 };
     const card = new Card(entry, { remove, retry, explain });
     entry.card = card;
-    cards.push({ entry, card });
-    makeThumbnail(file).then((thumbnail) => {
-      if (entry.removed) forget(thumbnail);
-      else card.setThumbnail(thumbnail);
-    });
+    cards.push(card);
+    cardOf.set(card.element, card);
+    near.observe(card.element);
     return entry;
   });
   $("cards").append(...added.map((entry) => entry.card.element));
@@ -203,16 +203,32 @@ function take(files) {
   refresh();
 }
 
+// Only cards in the window, or one window away from it, need their pictures.
+const near = new IntersectionObserver(
+  (changes) => {
+    const came = changes.filter((change) => change.isIntersecting).reverse(); // The last asked for is made first.
+    for (const { target } of came) pictureOf(cardOf.get(target).entry);
+  },
+  { rootMargin: "100%" },
+);
+
+/** Return the small picture of an entry; it is made when it is first asked for, and put on the card. */
+function pictureOf(entry) {
+  near.unobserve(entry.card.element);
+  return (entry.picture ??= makeThumbnail(entry).then((thumbnail) => {
+    if (entry.removed) forget(thumbnail);
+    else entry.card.setThumbnail(thumbnail);
+    return thumbnail;
+  }));
+}
+
 function remove(card) {
-  const at = cards.findIndex((item) => item.card === card);
   discard(card.entry);
   const next = card.element.nextElementSibling ?? card.element.previousElementSibling;
-  const [neighbour] = next ? cards.filter((item) => item.card.element === next) : [];
-  cards.splice(at, 1);
+  cards.splice(cards.indexOf(card), 1);
   card.element.remove();
   // The focus would be lost with what had it.
-  if (neighbour) neighbour.card.focus();
-  else document.querySelector("[data-for=pick]").focus();
+  (next ? cardOf.get(next) : pick).focus();
   refresh();
 }
 
@@ -242,7 +258,7 @@ $("clear").addEventListener("click", () => {
   $("cards").replaceChildren();
   $("tools").reset();
   document.body.classList.remove("filled");
-  document.querySelector("[data-for=pick]").focus();
+  pick.focus();
   refresh();
 });
 
@@ -258,7 +274,7 @@ function explain(card) {
     if (entry.removed) return;
     try {
       const found = await postFile(`v1/explain?max_fpr=${budget}`, entry.file, { patience: limits.timeout_seconds + 60, signal: entry.explaining.signal });
-      entry.map = (await drawExplanation(found, entry.thumbnail)).filter(Boolean);
+      entry.map = (await drawExplanation(found, await pictureOf(entry))).filter(Boolean);
       box.replaceChildren(h("h4", {}, "What moved the score"), ...entry.map);
       if (found.picture) {
         const save = () => download(fromBase64(found.picture), `${baseName(entry.name)}-explained.png`);
@@ -363,9 +379,9 @@ function arrange() {
   const list = $("cards");
   const words = tools.find.value.toLowerCase().split(/\s+/).filter(Boolean);
   let visibleCards = 0;
-  for (const { entry, card } of cards) {
+  for (const { entry, element } of cards) {
     const fits = !entry.view || shown.has(outcomeOf(entry.view));
-    visibleCards += show(card.element, fits && words.every((word) => textOf(entry).includes(word)));
+    visibleCards += show(element, fits && words.every((word) => textOf(entry).includes(word)));
   }
   show($("none"), cards.length > 0 && visibleCards === 0);
   const without = cards.filter(({ entry, card }) => entry.view?.probability === null && !card.element.hidden).length;
@@ -373,9 +389,9 @@ function arrange() {
   say($("unsorted"), `Last, because without a probability: ${plural(without, "image")}.`);
   const focused = document.activeElement;
   let place = list.firstElementChild;
-  for (const { card } of cards.toSorted(ORDERS[tools.sort.value])) {
-    if (card.element === place) place = place.nextElementSibling;
-    else list.insertBefore(card.element, place);
+  for (const { element } of cards.toSorted(ORDERS[tools.sort.value])) {
+    if (element === place) place = place.nextElementSibling;
+    else list.insertBefore(element, place);
   }
   if (focused !== document.activeElement) focused.focus({ preventScroll: true });
   say($("export-note"), `Export ${plural(chosen().length, "image")}, as shown:`);
@@ -389,8 +405,7 @@ function textOf({ name, view }) {
 /** Return the judged entries that the filter shows, in the order shown. */
 function chosen() {
   const order = [...$("cards").children].filter((element) => !element.hidden);
-  const byElement = new Map(cards.map(({ entry, card }) => [card.element, entry]));
-  return order.map((element) => byElement.get(element)).filter((entry) => entry.view);
+  return order.map((element) => cardOf.get(element).entry).filter((entry) => entry.view);
 }
 
 let news = "";
@@ -426,7 +441,9 @@ function download(content, name, type) {
 const EXPORTS = {
   json: (entries) => [toJson(entries.map(({ view }) => view)), "application/json"],
   csv: (entries) => [toCsv(entries.map(({ view }) => view)), "text/csv"],
-  async html(entries) {
+  async html(entries, progress) {
+    let drawn = 0;
+    await Promise.all(entries.map((entry) => pictureOf(entry).then(() => progress(++drawn / entries.length))));
     const made = new Date().toISOString().slice(0, 16).replace("T", " ");
     const lines = [
       `Judged by ${visible(model.name)} ${visible(model.version)}. ${describeBudget(budget)}, if they are like those that calibrated the model.`,
@@ -437,10 +454,15 @@ const EXPORTS = {
 };
 
 for (const button of document.querySelectorAll("[data-export]")) {
+  const name = button.textContent;
   button.addEventListener("click", async () => {
+    if (button.getAttribute("aria-disabled")) return;
+    button.setAttribute("aria-disabled", "true");
     const kind = button.dataset.export;
-    const [content, type] = await EXPORTS[kind](chosen());
+    const [content, type] = await EXPORTS[kind](chosen(), (done) => say(button, `${name} ${Math.floor(100 * done)}%`));
     download(content, `pyrite-${new Date().toISOString().slice(0, 10)}.${kind}`, type);
+    say(button, name);
+    button.removeAttribute("aria-disabled");
   });
 }
 
