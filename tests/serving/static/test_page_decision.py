@@ -261,7 +261,7 @@ def test_what_a_budget_means_is_counted_as_python_counts_it(page: "Page", models
 
 
 def test_what_a_budget_means_where_only_real_images_calibrated(page: "Page") -> None:
-    model = {"calibration": CALIBRATIONS["real alone"], "policy": Policy()}
+    model = {"calibration": CALIBRATIONS["real alone"], "policy": Policy(), "bundles": [{}]}
     real = pooled(model["calibration"].real)
     for rate in RATES:
         theirs = run(page, "budget", "return own.sharesOf(real, model, rate)", real=real, model=model, rate=rate)
@@ -271,8 +271,8 @@ def test_what_a_budget_means_where_only_real_images_calibrated(page: "Page") -> 
     body = "return [own.largestUseful(model), own.borders(model, 0.05).real].map(String)"
     assert run(page, "budget", body, model=model) == ["Infinity", "-Infinity"]
     assert run(page, "chart", "return own.borderOfAi(model, 0.05)", model=model) is None
-    body = "return [own.hasChart(model), own.hasChart(nothing), own.hasChart({ ...model, bundles: [model, model] })]"
-    nothing = {"calibration": CALIBRATIONS["nothing"], "policy": Policy()}
+    body = "return [model, nothing, { ...model, bundles: [model, model] }].map(own.hasChart)"
+    nothing = {**model, "calibration": CALIBRATIONS["nothing"]}
     assert run(page, "chart", body, model=model, nothing=nothing) == [True, False, False]
     drawn = run(page, "chart", "return own.drawChart(model, 0.05, [1], '').outerHTML", model=model)
     assert "NaN" not in drawn
@@ -326,12 +326,17 @@ def test_a_model_s_card_is_drawn_as_elements(page: "Page") -> None:
     card = bundle.files["card.md"].decode() + "\n- <img src=x>\n"
     info = json.loads(msgspec.json.encode(bundle.info))
     body = "return own.drawModel(model).map((part) => part.outerHTML ?? part).join('')"
-    drawn = run(page, "about", body, model={**info, "card": card})
+    alone = {**info, "card": card}
+    drawn = run(page, "about", body, model={**info, "bundles": [alone]})
+    both = run(page, "about", body, model={**info, "bundles": [alone, {**alone, "name": "another", "card": ""}]})
     assert "<dd>2,000 real images and 2,000 AI images</dd>" in drawn
     assert "<h3>By object</h3><table><tr><td></td><th>images</th><th>accuracy</th>" in drawn
     assert "<tr><th>airplane</th><td>968</td>" in drawn
     assert "<li>&lt;img src=x&gt;</li>" in drawn
     assert not re.search(r"\||`|# |---", drawn)
+    # Of several, each has its own, and they have no calibration in common.
+    assert re.findall("<h3>([a-z]+) 1</h3>", both) == ["default", "another"]
+    assert "Calibrated on" not in both
 
 
 HOSTILE = '=1+1,"a"\n\'"><img src=x onerror=alert(1)>'

@@ -1,20 +1,19 @@
 // What the model is, as its bundle's card tells.
 import { pooled } from "./budget.js";
-import { h, plural, visible } from "./dom.js";
+import { h, plural, terms, visible } from "./dom.js";
 
-/** Return a model's facts and its card as elements. */
-export function drawModel({ scope, licence, calibration, card, bundles = [] }) {
-  const others = bundles.slice(1).map(({ name, version, scope }) => `${name} ${version}: ${scope.description}`);
-  const facts = [
-    ["Made for", scope.description],
-    ["Licence", licence],
-    ["Calibrated on", describeCalibration(calibration)],
-    ...others.map((other) => ["With it", other]),
-  ];
-  return [
-    h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, visible(value))))),
-    ...card.trim().split(/\n\s*\n/).map(drawBlock),
-  ];
+/** Return the facts and the card of each bundle of a model as elements. */
+export function drawModel({ bundles, calibration }) {
+  const alone = bundles.length === 1;
+  return bundles.flatMap(({ name, version, scope, licence, card }) => {
+    const facts = [["Made for", scope.description], ["Licence", licence]];
+    if (alone) facts.push(["Calibrated on", describeCalibration(calibration)]);
+    return [
+      !alone && h("h3", {}, visible(`${name} ${version}`)),
+      terms(facts.map(([name, told]) => [name, visible(told)]), "facts"),
+      ...card.trim().split(/\n\s*\n/).map(drawBlock),
+    ].filter(Boolean);
+  });
 }
 
 function describeCalibration({ real, ai }) {

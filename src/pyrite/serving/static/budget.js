@@ -16,21 +16,16 @@ export function budgets({ smallest, default: usual }) {
   return [...rates].sort((a, b) => a - b);
 }
 
-/** Return a rate as a count of images: [10, 1000] for one in a hundred. */
-export function asCount(rate) {
-  let of = 1000;
-  while (of < 1e6 && Math.abs(rate * of - Math.round(rate * of)) > 0.01) of *= 10;
-  return [Math.round(rate * of), of];
-}
-
 /** Return a rate as a percentage of as many places as it needs. */
 export function asPercent(rate) {
   return `${(100 * rate).toLocaleString("en", { maximumSignificantDigits: 2 })}%`;
 }
 
+/** Return a rate as a count of images. */
 export function describeBudget(rate) {
-  const [count, of] = asCount(rate);
-  return `Of ${of.toLocaleString("en")} real photos at most about ${count.toLocaleString("en")} would be called AI`;
+  let of = 1000;
+  while (of < 1e6 && Math.abs(rate * of - Math.round(rate * of)) > 0.01) of *= 10;
+  return `Of ${of.toLocaleString("en")} real photos at most about ${Math.round(rate * of).toLocaleString("en")} would be called AI`;
 }
 
 /** Return which shares of these logits get each verdict, by the pixels. */

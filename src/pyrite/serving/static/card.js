@@ -1,7 +1,7 @@
 // One image: what it looks like, what was decided, and why.
 import { drawChart, hasChart } from "./chart.js";
 import { budgetLine, isScored } from "./decision.js";
-import { h, mark, say, show, visible } from "./dom.js";
+import { h, mark, say, show, terms, visible } from "./dom.js";
 import { drawLedger, generatorsOf } from "./ledger.js";
 import { drawUnjudged, isUnjudged } from "./unjudged.js";
 
@@ -30,7 +30,7 @@ function drawVerdict(found) {
   return [h("span", { class: "stamp" }, mark(outcome), OUTCOMES[outcome]), odds && h("span", { class: "odds" }, odds)];
 }
 
-/** Return the short notes under a verdict: generators that the file names, and how much is verified or asserted. */
+/** Return the short notes under a verdict: generators, and how much is verified or asserted. */
 function drawChips(found) {
   const chips = generatorsOf(found.evidence).map((text) => h("li", { class: "chip made" }, text));
   for (const strength of ["verified", "asserted"]) {
@@ -50,18 +50,16 @@ function drawPlace(found, model) {
   if (isUnjudged(found)) return drawUnjudged(found);
   if (!model || !isScored(found.reason)) return [];
   const charted = hasChart(model);
-  const among = (p, which, noun, groups) =>
-    p !== null && `${which}: ${percent(p)} of the ${noun} images${charted && Object.keys(groups).length > 1 ? " of any one group" : ""}.`;
+  const among = (p, which, noun) => p !== null && ` ${which}: at most ${percent(p)} of the ${noun} images.`;
   const label = [
-    charted ? "The score among those of the calibration images." : "Of several models' scores, merged so that the budget holds.",
-    among(found.p_real, "As high as this or higher", "real", model.calibration.real),
-    among(found.p_ai, "As low or lower", "AI", model.calibration.ai),
-  ].filter(Boolean).join(" ");
+    charted ? "The score among those of the calibration images." : "Several models' scores, merged so that the budget holds.",
+    among(found.p_real, "As high as this or higher", "real"),
+    among(found.p_ai, "As low or lower", "AI"),
+  ].filter(Boolean).join("");
   const chart = charted && drawChart(model, found.max_fpr, [found.logit], label);
   return [h("figure", { class: "place" }, chart, h("figcaption", {}, label))];
 }
 
-/** Return the facts of a file. */
 function drawFacts(found, file) {
   const facts = [
     ["Format", found.format],
@@ -71,11 +69,7 @@ function drawFacts(found, file) {
     ["SHA-256", found.sha256],
     ["Judged by", found.model && `${found.model.name} ${found.model.version}`],
   ];
-  return h(
-    "dl",
-    { class: "facts" },
-    facts.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, visible(String(value))))),
-  );
+  return terms(facts.filter(([, value]) => value).map(([name, value]) => [name, visible(String(value))]), "facts");
 }
 
 /** A card on the page, for an entry of the queue. */

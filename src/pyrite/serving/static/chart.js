@@ -9,7 +9,7 @@ const BINS = 64;
 const TICKS = [0.5, 0.01, 0.99, 0.1, 0.9, 0.001, 0.999]; // The first go before the others, where there is little room.
 
 /** Say whether a chart can be drawn: of one bundle that is calibrated. Several have no scale in common. */
-export const hasChart = ({ bundles = [], calibration }) => bundles.length < 2 && pooled(calibration.real).length > 0;
+export const hasChart = ({ bundles, calibration }) => bundles.length < 2 && pooled(calibration.real).length > 0;
 
 /**
  * Draw both classes of the calibration, real below the line and AI above, the borders of the verdicts, and logits as marks;
@@ -24,20 +24,13 @@ export function drawChart(model, max_fpr, marks, label) {
   const [left, right] = [Math.min(border.real, border.ai), Math.max(border.real, border.ai)].map(at);
   const base = TOP + 8;
   const bottom = 2 * TOP + 16;
-  const bars = (logits, direction, kind) => {
+  const bars = (logits, kind, way) => {
     const counts = new Array(BINS).fill(0);
     for (const logit of logits) counts[Math.min(BINS - 1, Math.floor((x(logit) / WIDTH) * BINS))]++;
-    const highest = Math.max(...counts);
     const step = WIDTH / BINS;
-    return counts.map((count, i) => {
-      const height = (count / highest) * TOP;
-      return (
-        count > 0 &&
-        s("rect", {
-          x: i * step + 0.5, width: step - 1, height, y: direction > 0 ? base - 2 - height : base + 2, class: kind,
-        })
-      );
-    });
+    const unit = (way * TOP) / Math.max(...counts);
+    const d = counts.map((count, i) => count && `M${i * step + 0.5},${base + 2 * way}h${step - 1}v${count * unit}h${1 - step}z`);
+    return s("path", { class: kind, d: d.filter(Boolean).join("") });
   };
   const band = (from, to, kind) =>
     to > from && s("rect", { x: from, y: 0, width: to - from, height: bottom, class: `band ${kind}` });
@@ -49,8 +42,8 @@ export function drawChart(model, max_fpr, marks, label) {
     band(0, left, "real"),
     band(left, right, "uncertain"),
     band(right, WIDTH, "ai"),
-    bars(ai, 1, "ai"),
-    bars(real, -1, "real"),
+    bars(ai, "ai", -1),
+    bars(real, "real", 1),
     s("line", { x1: 0, x2: WIDTH, y1: base, y2: base, class: "axis" }),
     edge(left),
     edge(right),
@@ -72,7 +65,7 @@ function spread(places) {
   return kept;
 }
 
-/** Return the functions from logits to places on the axis, which leaves the rarest at its ends, and from probabilities to logits. */
+/** Return the functions from logits to places on the axis, whose ends have the rarest, and from probabilities to logits. */
 function makeScale({ slope, intercept }, classes) {
   const ends = classes.filter((kept) => kept.length).map((kept) => kept.sort((a, b) => a - b)).flatMap((kept) => [
     kept[Math.floor(0.005 * (kept.length - 1))],
@@ -87,7 +80,7 @@ function makeScale({ slope, intercept }, classes) {
   };
 }
 
-/** Return the probability from which a model calls images AI, as a text; `null` where there is none. */
+/** Return the probability from which images are called AI, as a text; `null` where there is none. */
 export function borderOfAi(model, max_fpr) {
   const { real, ai } = borders(model, max_fpr);
   const p = probability(model.calibration, Math.max(real, ai));

@@ -8,17 +8,16 @@ export function probability({ slope, intercept }, logit) {
   return Math.exp(-(x > 0 ? Math.log1p(Math.exp(-x)) : -x + Math.log1p(Math.exp(x))));
 }
 
-/** Return how usual a logit is among real images: the share with one at least as high, the largest over groups. */
+// How usual a logit is among real, and among AI images: the largest p-value over their groups.
+
 export function pReal({ real }, logit) {
   return largest(real, (kept) => (1 + kept.length - countBelow(kept, logit)) / (kept.length + 1));
 }
 
-/** Return how usual a logit is among AI images: the share with one at most as high, the largest over groups. */
 export function pAi({ ai }, logit) {
   return largest(ai, (kept) => (1 + countBelow(kept, logit, true)) / (kept.length + 1));
 }
 
-/** `null` without any group. */
 function largest(groups, share) {
   const shares = Object.values(groups).map(share);
   return shares.length ? Math.max(...shares) : null;
@@ -36,10 +35,10 @@ function countBelow(values, limit, inclusive = false) {
   return low;
 }
 
-/** Say whether the score had a part in a verdict of this reason; else it decides nothing, and is not shown. */
+/** Say whether the score had a part in a verdict of this reason; else it is not shown. */
 export const isScored = (reason) => ["pixels", "borderline", "unlike_both"].includes(reason);
 
-/** Return the verdict by the pixels of an image in scope, and its reason; see `decide` in decision.py. */
+/** Return the verdict by the pixels of an image in scope, and its reason. */
 export function decide(p_real, p_ai, policy) {
   if (p_real === null && p_ai === null) return ["uncertain", "uncalibrated"];
   const [unlikeReal, unlikeAi] = [(p_real ?? 1) <= policy.max_fpr, (p_ai ?? 1) <= policy.max_fnr]; // Rates are below 1.
@@ -49,7 +48,7 @@ export function decide(p_real, p_ai, policy) {
   return ["uncertain", "borderline"];
 }
 
-/** Return the sentence that tells why, where `isScored`; see `explain` in decision.py. */
+/** Return the sentence that tells why, where `isScored`. */
 export function explain(verdict, reason, p_real, p_ai) {
   if (reason === "unlike_both") return "The model cannot tell: hardly any image of either kind scores like this.";
   if (reason === "pixels") {
@@ -72,13 +71,13 @@ function roundHalfEven(x) {
   return x - below === 0.5 ? below + (below % 2) : Math.round(x);
 }
 
-/** Return what is said in place of a probability that contradicts its verdict; see `budget_line` in text.py. */
+/** Return what is said in place of a probability that contradicts its verdict, as text.py does. */
 export function budgetLine(verdict, p) {
   const side = { ai: p < 0.5 && "above", real: p > 0.5 && "below" }[verdict];
   return p !== null && side ? `${side} the line that your budget draws` : null;
 }
 
-/** Return a detection as the server would have made it with another budget, which changes only what scores decide. */
+/** Return a detection as the server would have made it with another budget. */
 export function decideAgain(found, model, max_fpr) {
   const policy = { ...model.policy, max_fpr };
   const evidence = found.evidence.map((item) => {

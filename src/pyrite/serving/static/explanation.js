@@ -18,7 +18,7 @@ export async function drawExplanation(found, thumbnail) {
   const asGood = scores.filter((score) => score >= own).length;
   const conclusion = found.better_than_random
     ? `The map does better than each of ${count} random orders, so it is shown.`
-    : `The map is no better than random (${asGood} of ${count} random orders do as well), so it is not shown.`;
+    : `Of ${count} random orders, ${asGood} do as well.`;
   return [
     found.better_than_random ? await drawMap(found, thumbnail) : h("p", { class: "nomap" }, "No map is shown: it is no better than random."),
     h("p", { class: "conclusion" }, conclusion),
@@ -42,7 +42,7 @@ function among(values) {
   return `${figure(mean)} ± ${figure(Math.sqrt(variance))} in random order`;
 }
 
-/** Draw the map's score, which is insertion less deletion, among those of random orders. */
+/** Draw insertion less deletion, of the map and of random orders. */
 function drawScores(own, scores) {
   const low = Math.min(own, ...scores);
   const span = Math.max(own, ...scores) - low || 1;
@@ -53,8 +53,8 @@ function drawScores(own, scores) {
     s("line", { x1: 0, x2: 320, y1: 12, y2: 12, class: "axis" }),
     scores.map((value) => s("circle", { cx: x(value), cy: 12, r: 4, class: "random" })),
     s("circle", { cx: x(own), cy: 12, r: 6, class: "dot" }),
-    s("text", { x: 0, y: 36, class: "tick start" }, "○ random orders"),
-    s("text", { x: 320, y: 36, class: "tick end" }, "● the map, better to the right"),
+    s("text", { y: 36 }, "○ random orders"),
+    s("text", { x: 320, y: 36, class: "end" }, "● the map, better to the right"),
   );
 }
 
@@ -70,13 +70,7 @@ async function drawMap(found, thumbnail) {
     { class: "map" },
     canvas,
     h("div", { class: "legend", "aria-hidden": "true" }),
-    h(
-      "figcaption",
-      {},
-      h("span", {}, `−${figure(largest)}, to real`),
-      h("span", {}, "0"),
-      h("span", {}, `to AI, +${figure(largest)}`),
-    ),
+    h("figcaption", {}, [`−${figure(largest)}, to real`, "0", `to AI, +${figure(largest)}`].map((text) => h("span", {}, text))),
   );
 }
 
@@ -92,7 +86,7 @@ function describe(moved) {
   return strongest(1, "AI") + strongest(-1, "real");
 }
 
-/** Draw the image in grey, and over the part of it that the map is of, the map, smoothed between the centres of its cells. */
+/** Draw the image in grey, and the smoothed map over the part that it is of. */
 async function paint(canvas, { moved, region, detection: { width, height } }, largest, thumbnail) {
   const scale = LONGEST / Math.max(width, height);
   [canvas.width, canvas.height] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));

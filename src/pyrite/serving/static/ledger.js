@@ -1,5 +1,5 @@
 // What a file and its pixels say of its origin, in three groups by how far that can be trusted.
-import { h, visible } from "./dom.js";
+import { h, terms, visible } from "./dom.js";
 
 const GROUPS = {
   verified: {
@@ -29,6 +29,8 @@ const NAMES = {
   reader: "Something unread",
 };
 
+const FORGED = "prove it: this can be added to any image, changed, or removed.";
+
 /** What each kind of evidence can show, and what it cannot. */
 const POWERS = {
   pixels: [
@@ -36,14 +38,8 @@ const POWERS = {
     "prove anything of one image, or hold for images unlike those: other generators, cameras or sizes, screenshots, edits.",
   ],
   frames: ["which of several frames the verdict is about.", "tell anything of the others."],
-  generator: [
-    "what was written into the file, mostly by the program that made it.",
-    "prove it: the note can be added to any image, changed, or removed.",
-  ],
-  source_type: [
-    "what was declared as the image's origin.",
-    "prove it: the declaration can be added to any image, changed, or removed.",
-  ],
+  generator: ["what was written into the file, mostly by the program that made it.", FORGED],
+  source_type: ["what was declared as the image's origin.", FORGED],
   camera: [
     "which camera and settings the file names.",
     "make an image real: the note can be copied into any file, and stays when a photo is edited.",
@@ -111,13 +107,8 @@ function unbroken(text) {
 }
 
 function drawData(data) {
-  return h(
-    "dl",
-    {},
-    Object.entries(data)
-      .filter(([, value]) => value !== null)
-      .map(([name, value]) => h("div", {}, h("dt", {}, visible(name.replaceAll("_", " "))), h("dd", {}, drawValue(name, value)))),
-  );
+  const known = Object.entries(data).filter(([, value]) => value !== null);
+  return terms(known.map(([name, value]) => [visible(name.replaceAll("_", " ")), drawValue(name, value)]));
 }
 
 function drawValue(name, value) {

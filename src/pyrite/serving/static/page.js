@@ -37,8 +37,8 @@ const queue = new Queue({
   },
   async model(found) {
     // Behind the same address there may be another model by now.
-    const own = (key) => bundles().map((bundle) => bundle[key]).join("+");
-    if (found.model && (found.model.name !== own("name") || found.model.version !== own("version"))) model = await getJson("v1/model").catch(() => model);
+    const same = !found.model || (found.model.name === model.name && found.model.version === model.version);
+    if (!same) model = await getJson("v1/model").catch(() => model);
     return model;
   },
   status(state, error) {
@@ -71,7 +71,7 @@ async function load() {
   return true;
 }
 
-/** Say why nothing is sent, and how much waits for that; to be called again when that changes. */
+/** Say why nothing is sent, and how much waits for that. */
 function tellTrouble() {
   const { state, code, wait } = trouble;
   const left = `${plural(queue.unfinished, "image")} ${queue.unfinished === 1 ? "waits" : "wait"}`;
@@ -115,7 +115,7 @@ function askForKey() {
 }
 
 function describeServer() {
-  const sides = new Set(bundles().map(({ scope }) => sizesOf(scope)));
+  const sides = new Set(model.bundles.map(({ scope }) => sizesOf(scope)));
   say(
     $("scope"),
     `Made for images of ${[...sides].join(", or of ")} pixels a side. Of others, only what their files say is judged. ` +
@@ -133,8 +133,6 @@ function describeServer() {
   show($("budget"), limits.max_fpr.smallest < 1); // Else no real images have calibrated it, and there is none to keep.
   setBudget();
 }
-
-const bundles = () => model.bundles ?? [model];
 
 function sizesOf({ min_side, max_side }) {
   const [least, most] = [min_side, max_side].map((side) => side?.toLocaleString("en"));
@@ -159,7 +157,6 @@ function setBudget() {
   refresh();
 }
 
-/** Say what the budget does to the images of the calibration. */
 function describeTradeoff() {
   [model.calibration.real, model.calibration.ai].map(pooled).forEach((logits, i) => {
     const row = $("shares").rows[i + 1];
@@ -168,20 +165,17 @@ function describeTradeoff() {
   });
   const border = borderOfAi(model, budget);
   const useful = largestUseful(model);
-  say($("tradeoff"), [
-    border && `By the pixels, AI begins at a probability of ${border}: the line that your budget draws.`,
-    budget > useful && `A budget above ${asPercent(useful)} finds no more, and makes more images uncertain.`,
-  ].filter(Boolean).join(" "));
+  const line = border ? `By the pixels, AI begins at a probability of ${border}: the line that your budget draws. ` : "";
+  const more = budget > useful ? `A budget above ${asPercent(useful)} finds no more, and makes more images uncertain.` : "";
+  say($("tradeoff"), line + more);
 }
 
 function drawBudgetChart() {
   if (!hasChart(model)) return;
   const marks = cards
-    .map(({ entry }) => entry.view)
-    .filter((found) => found && isScored(found.reason))
-    .map((found) => found.logit);
-  const label = "The scores of the real and AI images that calibrated the model, with the borders of the verdicts" +
-    (marks.length ? `, and of ${plural(marks.length, "image")} here.` : ".");
+    .filter(({ entry }) => isScored(entry.view?.reason))
+    .map(({ entry }) => entry.view.logit);
+  const label = `The scores that calibrated the model, with the borders of the verdicts, and of ${plural(marks.length, "image")} here.`;
   $("chart").replaceChildren(drawChart(model, budget, marks, label));
 }
 
@@ -212,7 +206,7 @@ const near = new IntersectionObserver(
   { rootMargin: "100%" },
 );
 
-/** Return the small picture of an entry; it is made when it is first asked for, and put on the card. */
+/** Return the picture of an entry, made when it is first asked for. */
 function pictureOf(entry) {
   near.unobserve(entry.card.element);
   return (entry.picture ??= makeThumbnail(entry).then((thumbnail) => {
@@ -384,7 +378,7 @@ function arrange() {
     visibleCards += show(element, fits && words.every((word) => textOf(entry).includes(word)));
   }
   show($("none"), cards.length > 0 && visibleCards === 0);
-  const without = cards.filter(({ entry, card }) => entry.view?.probability === null && !card.element.hidden).length;
+  const without = cards.filter(({ entry, element }) => entry.view?.probability === null && !element.hidden).length;
   show($("unsorted"), without > 0 && tools.sort.value.endsWith("likely"));
   say($("unsorted"), `Last, because without a probability: ${plural(without, "image")}.`);
   const focused = document.activeElement;
@@ -445,8 +439,9 @@ const EXPORTS = {
     let drawn = 0;
     await Promise.all(entries.map((entry) => pictureOf(entry).then(() => progress(++drawn / entries.length))));
     const made = new Date().toISOString().slice(0, 16).replace("T", " ");
+    const kept = limits.max_fpr.smallest < 1 ? ` ${describeBudget(budget)}, if they are like those that calibrated the model.` : "";
     const lines = [
-      `Judged by ${visible(model.name)} ${visible(model.version)}. ${describeBudget(budget)}, if they are like those that calibrated the model.`,
+      `Judged by ${visible(model.name)} ${visible(model.version)}.${kept}`,
       `A verdict is an estimate with an error rate, not a proof. Made ${made} UTC.`,
     ];
     return [await makeReport(entries, plural(entries.length, "image"), lines), "text/html"];

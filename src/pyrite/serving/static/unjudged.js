@@ -1,5 +1,5 @@
-// Of an image that no bundle here is made for: what was looked at, and what one can do next. As unjudged.py has it.
-import { h } from "./dom.js";
+// Of an image that no bundle here is made for, as unjudged.py has it.
+import { h, terms } from "./dom.js";
 
 export const NEXT_STEPS = [
   "Use a bundle for images of this size: the one that comes with Pyrite knows only images of 32 pixels a side.",
@@ -24,13 +24,11 @@ export function lookedAt({ evidence, reason }) {
   };
 }
 
-/** Return it as elements. */
 export function drawUnjudged(found) {
   const part = (title, content) => h("section", {}, h("h4", {}, title), content);
-  const rows = Object.entries(lookedAt(found)).map(([name, told]) => h("div", {}, h("dt", {}, name), h("dd", {}, told)));
   const steps = h("ul", { class: "steps" }, NEXT_STEPS.map((step) => h("li", {}, step)));
   return [
-    part("What was looked at", h("dl", {}, rows)),
+    part("What was looked at", terms(Object.entries(lookedAt(found)))),
     found.reason === "out_of_scope" && part("What you can do next", steps),
   ].filter(Boolean);
 }
