@@ -48,8 +48,8 @@ def test_the_folder_holds_what_it_should(unbroken: Run) -> None:
 def test_progress_is_told_per_stage_step_and_epoch(unbroken: Run) -> None:
     stages = [event.name for event in unbroken.events if isinstance(event, Stage)]
     assert list(dict.fromkeys(stages)) == [
-        "Building the network", "Decoding", "Exporting", "Calibrating", "Judging (test split)", "Measuring shortcuts (test split)",
-        "Writing the bundle and the report",
+        "Building the network", "Decoding", "Exporting", "Calibrating", "Judging (test split)",
+        "Measuring shortcuts (test split)", "Writing the bundle and the report",
     ]  # fmt: skip
     steps = [event for event in unbroken.events if isinstance(event, Step)]
     count = steps[0].steps

@@ -18,7 +18,6 @@ from pyrite.detector import Detector, Reader, Unreadable
 from pyrite.errors import BundleError, ExportError
 from pyrite.results import Verdict
 
-
 TOLERANCE = 1e-3
 """Of a logit, for rounding; relative to logits beyond 1."""
 
