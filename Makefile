@@ -12,7 +12,7 @@ help:
 	@echo "make test     the whole test suite"
 	@echo "make check    lint, formatting and types, as CI has them"
 	@echo "make format   mend what can be mended of these"
-	@echo "make docs     write docs/cli.md anew from the command line"
+	@echo "make docs     write docs/cli.md and docs/evidence.md anew from the code"
 	@echo "make lock     write requirements.lock anew from pyproject.toml, with the newest versions"
 	@echo "make install  only set up .venv"
 	@echo "make clean    remove .venv, ./demo and all caches"
@@ -60,6 +60,7 @@ format: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/typer pyrite.cli.main utils docs --name pyrite --title "The command line" --output docs/cli.md
+	$(BIN)/python -m pyrite.evidence.reference > docs/evidence.md
 
 # In an environment of its own, so that a lock that does not install can be mended.
 lock:

@@ -236,7 +236,7 @@ def test_a_reader_that_has_had_enough_ends_it_quietly(saved: Path, images: Path,
 
 def test_verbose_shows_the_evidence_under_each_image(run: Run, saved: Path, images: Path) -> None:
     _, out, _ = run("detect", images / "bright.png", "--bundle", saved, "-v")
-    assert out.splitlines()[1].split()[:2] == ["inferred", "pixels:"]
+    assert out.splitlines()[2].split()[:2] == ["inferred", "pixels:"]
 
 
 def test_csv_and_a_page_can_be_had_at_once(run: Run, saved: Path, images: Path, tmp_path: Path) -> None:
@@ -255,7 +255,45 @@ def test_limits_can_be_set(run: Run, saved: Path, images: Path) -> None:
 def test_trust_anchors_must_be_there(run: Run, saved: Path, images: Path) -> None:
     code, _, err = run("detect", images / "bright.png", "--bundle", saved, "--trust-anchors", images / "no.pem")
     assert code == 1
-    assert "no.pem cannot be read" in err
+    assert "no.pem is no trust list (c2pa, interim, none), and there is no such file." in err.replace("\n", " ")
+
+
+def test_trust_lists_are_shown(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PYRITE_TRUST", str(tmp_path))
+    code, out, _ = run("trust", "show")
+    assert code == 0
+    assert "c2pa: C2PA trust list, 30 certificates, for signers" in out
+    assert "issued 2026-08-05, next update due 2027-08-05" in out
+    assert "c2pa-tsa: C2PA list of time-stamp authorities, 22 certificates, for times" in out
+    assert run("trust", "show", "--trust", "none")[1] == "No trust list: no signature counts as verified.\n"
+    code, out, _ = run("trust", "show", "--trust", "interim", "--json")
+    assert [(item["name"], item["certificates"]) for item in json.loads(out)] == [("interim", 104)]
+
+
+def test_a_newer_trust_list_is_brought_and_an_overdue_one_is_told(
+    run: Run, saved: Path, images: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from pyrite.evidence import Trust
+
+    monkeypatch.setenv("PYRITE_TRUST", str(tmp_path / "kept"))
+    scheme = {"ListIssueDateTime": "2024-01-02T00:00:00Z", "NextUpdate": "2025-01-02T00:00:00Z"}
+    (tmp_path / "list.pem").write_text(Trust.default().lists[0].anchors)
+    (tmp_path / "list.json").write_text(json.dumps({"LoTE": {"ListAndSchemeInformation": scheme}}))
+    code, out, _ = run("trust", "update", "c2pa", "--from", tmp_path / "list.pem")
+    assert code == 0
+    assert out.startswith("c2pa: 30 certificates, issued 2024-01-02, kept in ")
+    code, _, err = run("detect", images / "bright.png", "--bundle", saved)
+    assert code == 0
+    assert "A newer C2PA trust list has been due since 2025-01-02. Bring it with: pyrite trust update" in err
+    assert run("trust", "update", "--from", tmp_path / "list.pem")[0] == 2
+    code, _, err = run("trust", "update", "c2pa", "--from", tmp_path / "list.json")
+    assert code == 1
+    assert "must be certificates in PEM form, and has none" in err.replace("\n", " ")
+
+
+def test_a_file_without_provenance_is_told_as_that(run: Run, saved: Path, images: Path) -> None:
+    _, out, _ = run("detect", images / "bright.png", "--bundle", saved, "-v")
+    assert "No provenance found. That proves nothing: most services remove it." in out
 
 
 def test_a_path_that_no_file_can_have_is_a_result(run: Run, saved: Path, images: Path) -> None:

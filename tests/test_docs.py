@@ -18,9 +18,20 @@ import pyrite
 from pyrite.auditing import Audit
 from pyrite.auditing.audit import ImageSpectra, NearPair
 from pyrite.auditing.copies import Copies
-from pyrite.bundle import MANIFEST, OPTIONAL, REQUIRED, BundleInfo, DataInfo, Quantization, TrainingInfo
-from pyrite.bundle.calibration import Calibration
-from pyrite.bundle.preprocess import Preprocess
+from pyrite.bundle import (
+    MANIFEST,
+    OPTIONAL,
+    REQUIRED,
+    BundleInfo,
+    Calibration,
+    Crops,
+    DataInfo,
+    ModelOrigin,
+    Quantization,
+    Resize,
+    ShorterSide,
+    TrainingInfo,
+)
 from pyrite.cli import app
 from pyrite.decision import Policy, Scope
 from pyrite.evaluation import Report
@@ -144,7 +155,10 @@ def names_of(struct: type) -> list[str]:
             "bundle.md",
             (
                 BundleInfo,
-                Preprocess,
+                Resize,
+                ShorterSide,
+                Crops,
+                ModelOrigin,
                 Scope,
                 Calibration,
                 Policy,

@@ -25,9 +25,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from pyrite.detector import Detector
 from pyrite.errors import ImageError
+from pyrite.evidence import read_evidence
 from pyrite.image import Limits, open_image
 from pyrite.results import Reason
 
+PROVENANCE = Path(__file__).parents[2] / "shared" / "data" / "provenance"
 LIMITS = Limits(max_bytes=4_000_000, max_pixels=2_000_000)
 SECONDS = 20  # for one file; each takes a fraction of one, unless the machine has other work
 MEGABYTES = 400
@@ -122,9 +124,39 @@ def good_files():
         "xmp in webp": encode(PHOTO, "WEBP", xmp=XMP),
         "xmp in heic": encode_heif(PHOTO, quality=50, xmp=XMP),
     }
+    files |= files_with_words()
     if features.check("avif"):
         files["avif"] = encode(PHOTO, "AVIF", exif=exif_of(), xmp=XMP)
     return files
+
+
+def files_with_words():
+    """Return files with settings, or what counts as such, in places of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent / "evidence")
+        import containers as made
+    settings, block = SETTINGS.encode(), exif_of(x9286=COMMENT).tobytes()
+    written = SETTINGS.replace("\n", "&#xA;").replace('"', "&quot;")
+    packet = made.packet(made.description(f'dc:description="{written}"'))
+    profile = made.text("Raw profile type exif", made.raw_profile("exif", block), packed=True)
+    hidden = PHOTO.resize((64, 256)).convert("RGBA")
+    bits = np.unpackbits(np.frombuffer(b"stealth_pnginfo" + struct.pack(">I", 8 * len(settings)) + settings, np.uint8))
+    pixels = np.array(hidden).swapaxes(0, 1).reshape(-1, 4)
+    pixels[: len(bits), 3] = 254 + bits
+    hidden = PillowImage.fromarray(np.ascontiguousarray(pixels.reshape(64, 256, 4).swapaxes(0, 1)))
+    label = json.dumps({"AIGC": {"Label": "1", "ContentProducer": "001191110102MACQD9K64010000"}})
+    return {
+        "settings in a gif": made.gif_with(settings),
+        "settings in a jpeg's words": made.jpeg_with((0xFE, settings)),
+        "settings in iptc": made.jpeg_with((0xED, made.photoshop(made.iptc(d120=SETTINGS)))),
+        "settings in a profile": made.png_with(profile),
+        "settings in a long packet": made.jpeg_with(*made.extended(packet)),
+        "settings of samsung": made.jpeg_with(trailer=made.samsung("PEg_Info", '{"genAIType": 1}')),
+        "settings under a label": made.png_with(made.text("Comment", label)),
+        "settings in pixels": encode(hidden, "PNG"),
+        "settings in pixels of webp": encode(hidden, "WEBP", lossless=True, exact=True),
+        "marked": (Path(__file__).parent / "evidence" / "watermarks" / "sdxl.png").read_bytes(),
+    }
 
 
 def signed_files():
@@ -408,6 +440,10 @@ def carried():
         "exif": (comment[6:], in_png(b"eXIf")),
         "exif of a jpeg": (comment, lambda body: encode(PHOTO, "JPEG", exif=body[:65_000])),
         "graph in exif": (exif_of_comfyui().tobytes(), lambda body: encode(PHOTO, "WEBP", exif=body)),
+        "settings of a label": (
+            b'{"AIGC": {"Label": "1", "ContentProducer": "001191110102MACQD9K64010000"}}',
+            in_png(b"iTXt", b"a\0\0\0\0\0"),
+        ),
     }
     if SIGNED:
         signed = SIGNED["signed PNG"]
@@ -544,6 +580,33 @@ def test_the_hostile_files_are_the_same_each_time(hostile):
     again = dict(mutate("png", GOOD["png"]))
     assert again == {name: hostile[name] for name in again}
     assert len(set(again.values())) > len(MUTATIONS) - 2
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not PROVENANCE.is_dir(), reason=f"{PROVENANCE} is not there")
+def test_a_thousand_mutants_of_files_with_provenance():
+    paths = [
+        path for path in sorted(PROVENANCE.glob("cases/*.*")) if find_spec("pillow_heif") or path.suffix != ".heic"
+    ]
+    rounds = -(-1000 // (len(paths) * len(MUTATIONS)))
+    judged = 0
+    for path in paths:
+        for turn in range(rounds):
+            for title, data in mutate(f"{path.name} {turn}", path.read_bytes()):
+                try:
+                    image = open_image(data, LIMITS, at_least=(32, 32))
+                except ImageError:
+                    continue
+                start = time.process_time()
+                found = read_evidence(image)
+                assert time.process_time() - start < 1, title
+                msgspec.json.encode(found)
+                assert {item.data["unread"] for item in found if item.kind == "reader"} <= {"EXIF", "XMP"}, title
+                # Nobody vouches for any of them, whatever was done to it.
+                assert all(item.strength != "verified" for item in found), title
+                judged += 1
+    assert rounds * len(paths) * len(MUTATIONS) >= 1000
+    assert judged > 300
 
 
 def test_damaged_metadata_reaches_its_readers(bundle):

@@ -4,6 +4,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pyrite.bundle import Crops, Resize, ShorterSide
 from pyrite.errors import RecipeError
 from pyrite.recipe import Recipe, dump_recipe, load_recipe, make_recipe, shipped_recipes
 
@@ -11,9 +12,9 @@ MINIMAL = {"name": "a", "architecture": "tiny"}
 
 
 def test_shipped_recipes_load() -> None:
-    assert shipped_recipes() == ("default", "resnet50", "tiny")
+    assert shipped_recipes() == ("crops", "default", "resnet50", "tiny")
     architectures = {name: load_recipe(name).architecture for name in shipped_recipes()}
-    assert architectures == {"default": "compact", "resnet50": "resnet50", "tiny": "tiny"}
+    assert architectures == {"crops": "tiny", "default": "compact", "resnet50": "resnet50", "tiny": "tiny"}
 
 
 def test_resnet50_is_what_was_published() -> None:
@@ -121,9 +122,63 @@ def test_a_dump_loads_to_the_same(licence: str, tmp_path: Path) -> None:
     assert load_recipe(tmp_path / "r.toml") == recipe
 
 
+@pytest.mark.parametrize(
+    ("name", "sha256"),
+    [
+        ("default", "4bb92a4ac49bb66716485ecb5a5608602b9f6b27eaeb3570772f42a5c8c561f3"),
+        ("resnet50", "ebfe95c1d8872723cb75f6bc718447d81fb2164bb2a255b42ff75b1a21e23382"),
+        ("tiny", "cf7ef3494ca3edc575986a296fb9bda6ce885e7dd6e345385a49424f23b361a9"),
+    ],
+)
+def test_the_hashes_of_older_recipes_stay(name: str, sha256: str) -> None:
+    assert load_recipe(name).sha256() == sha256
+
+
+def test_geometries() -> None:
+    assert load_recipe("tiny").preprocess == Resize(height=32, width=32)
+    assert load_recipe("tiny", ["filter=lanczos"]).preprocess == Resize(height=32, width=32, filter="lanczos")
+    shorter = load_recipe("tiny", ["geometry=shorter_side", "shorter_side=40", "height=36", "filter=bicubic"])
+    assert shorter.preprocess == ShorterSide(height=36, width=32, shorter_side=40, filter="bicubic")
+    crops = load_recipe("crops", ["height=64", "crops=9", "top_share=0.25"])
+    assert crops.preprocess == Crops(height=64, width=96, most=9, top_share=0.25)
+    assert (crops.canvas_side, load_recipe("crops", ["canvas=100"]).canvas_side) == (384, 100)
+    assert load_recipe("tiny").canvas_side is None
+    assert load_recipe("tiny", ["geometry=crops"]).sha256() != load_recipe("tiny").sha256()
+
+
+def test_a_crops_recipe_dumps_to_the_same(tmp_path: Path) -> None:
+    for recipe in (load_recipe("crops"), load_recipe("tiny", ["geometry=shorter_side", "shorter_side=40"])):
+        (tmp_path / "r.toml").write_text(dump_recipe(recipe), "utf-8")
+        assert load_recipe(tmp_path / "r.toml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["geometry=crop"], "recipe's geometry is not valid: Invalid enum value 'crop'. Use 'resize' or"),
+        (["geometry=crops", "filter=lanczos"], "filter means nothing to the geometry 'crops': leave it out, or set"),
+        (["crops=4"], "crops means nothing to the geometry 'resize': leave it out, or set geometry to 'crops'."),
+        (["top_share=0.5"], "top_share means nothing to the geometry 'resize'"),
+        (["canvas=128"], "canvas means nothing to the geometry 'resize'"),
+        (["shorter_side=40"], "shorter_side means nothing to the geometry 'resize'"),
+        (["geometry=crops", "shorter_side=40"], "shorter_side means nothing to the geometry 'crops'"),
+        (["geometry=shorter_side"], "The geometry 'shorter_side' needs shorter_side, the pixels"),
+        (["geometry=shorter_side", "shorter_side=30"], "must be at least the model's height and width, 32, not 30."),
+        (["geometry=crops", "canvas=31"], "canvas must be at least a crop's height and width, 32, not 31."),
+        (["geometry=crops", "crops=0"], "recipe's crops is not valid: Expected `int` >= 1."),
+        (["geometry=crops", "top_share=1.5"], "recipe's top_share is not valid"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings: list[str], words: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("tiny", settings)
+    assert words in str(caught.value)
+
+
 def test_a_dump_holds_every_setting() -> None:
-    recipe = load_recipe("tiny", ["limit=5"])
-    assert list(tomllib.loads(dump_recipe(recipe))) == list(Recipe.__struct_fields__)
+    recipe = load_recipe("crops", ["limit=5", "canvas=200"])
+    missing = [name for name in Recipe.__struct_fields__ if name not in tomllib.loads(dump_recipe(recipe))]
+    assert missing == ["shorter_side"]  # TOML has nothing for what is not set.
 
 
 def test_the_hash_is_of_the_settings_alone(tmp_path: Path) -> None:
@@ -153,5 +208,7 @@ def test_a_bad_file_is_refused(content: bytes | None, words: str, tmp_path: Path
 
 
 def test_an_unknown_name_lists_those_there_are() -> None:
-    with pytest.raises(RecipeError, match=r"no recipe 'resnet18'. There are default, resnet50, tiny; or give the path"):
+    with pytest.raises(
+        RecipeError, match=r"no recipe 'resnet18'. There are crops, default, resnet50, tiny; or give the path"
+    ):
         load_recipe("resnet18")

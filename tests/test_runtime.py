@@ -1,8 +1,13 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
+import onnxruntime
 import pytest
 
 from pyrite.errors import BundleError, PyriteError
-from pyrite.runtime import Session
+from pyrite.runtime import DEVICES, Session, available_cpus, cpu_quota
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), np.uint8)
 EXPECTED = (RANDOM.mean((1, 2, 3)) - 127.5) * 0.1
@@ -73,3 +78,94 @@ def test_a_model_that_mixes_images_is_refused(build_model):
 def test_threads_must_be_positive(model, threads):
     with pytest.raises(PyriteError, match="threads"):
         Session(model, threads)
+
+
+def cgroups(root: Path, groups: str, **files: str) -> Path:
+    """Write what Linux says of a process's control groups below `root`; files are named by `path__name`."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(groups)
+    for name, content in files.items():
+        path = root / "sys/fs/cgroup" / name.replace("__", "/").replace("cpu_max", "cpu.max").replace("cfs", "cpu.cfs")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "quota"),
+    [
+        ("0::/\n", {"cpu_max": "max 100000\n"}, None),
+        ("0::/\n", {"cpu_max": "150000 100000\n"}, 1.5),
+        ("0::/\n", {}, None),
+        # A service of systemd, whose slice is limited more than it is itself.
+        ("0::/a/b\n", {"a__b__cpu_max": "400000 100000\n", "a__cpu_max": "50000 100000\n"}, 0.5),
+        ("0::/a/b\n", {"a__b__cpu_max": "max 100000\n", "a__cpu_max": "max 100000\n"}, None),
+        # A container that sees its own group as the root, though it is told its path outside.
+        ("0::/docker/ab\n", {"cpu_max": "200000 100000\n"}, 2.0),
+        ("3:cpu:/\n0::/\n", {"cpu__cfs_quota_us": "300000\n", "cpu__cfs_period_us": "100000\n"}, 3.0),
+        ("3:cpu:/\n2:memory:/x\n", {"cpu__cfs_quota_us": "-1\n", "cpu__cfs_period_us": "100000\n"}, None),
+        ("3:cpu:/d\n", {"cpu__cfs_quota_us": "100000\n", "cpu__cfs_period_us": "50000\n"}, 2.0),
+        ("0::/\n", {"cpu_max": "what is this\n"}, None),
+    ],
+)
+def test_the_quota_of_control_groups_is_honoured(
+    tmp_path: Path, groups: str, files: dict[str, str], quota: float | None
+) -> None:
+    assert cpu_quota(cgroups(tmp_path, groups, **files)) == quota
+
+
+def test_where_there_are_no_control_groups_there_is_no_quota(tmp_path: Path) -> None:
+    assert cpu_quota(tmp_path) is None
+
+
+@pytest.mark.parametrize(("quota", "cpus"), [(None, 4), (2.5, 3), (0.2, 1), (64.0, 4)])
+def test_cpus_are_those_of_affinity_and_quota(monkeypatch: pytest.MonkeyPatch, quota: float | None, cpus: int) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr("pyrite.runtime.cpu_quota", lambda: quota)
+    assert available_cpus() == cpus
+
+
+def test_a_model_that_takes_a_single_image_is_run_one_by_one(build_model: Callable[..., bytes]) -> None:
+    alone = Session(build_model(shape=(1, 32, 32, 3)))
+    assert alone.logits(RANDOM) == pytest.approx(EXPECTED, abs=1e-4)
+    assert alone.logits(RANDOM[:0]).shape == (0,)
+
+
+def test_a_model_is_mapped_from_where_it_lies(model: bytes, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(model)
+    assert Session(tmp_path / "m.onnx").logits(RANDOM).tolist() == Session(model).logits(RANDOM).tolist()
+    with pytest.raises(BundleError, match="cannot be loaded"):
+        Session(tmp_path / "gone.onnx")
+
+
+def test_without_anything_faster_it_runs_on_the_cpu(model: bytes) -> None:
+    assert Session(model, device="auto").device == Session(model).device == "cpu"
+
+
+@pytest.mark.parametrize("device", sorted(set(DEVICES) - {"cpu"}))
+def test_a_device_that_is_not_to_be_had_is_told_with_what_to_install(
+    model: bytes, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(PyriteError, match=rf"cannot use {device}. Install {re.escape(DEVICES[device][1])}"):
+        Session(model, device=device)
+
+
+def test_an_unknown_device_is_told_with_those_there_are(model: bytes) -> None:
+    with pytest.raises(PyriteError, match=r"no device 'gpu'. There are auto, cpu, cuda"):
+        Session(model, device="gpu")
+
+
+def test_a_device_that_cannot_start_is_no_silent_cpu(model: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime falls back to the CPU where CUDA's libraries are missing."""
+    start = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        "onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(
+        "onnxruntime.InferenceSession",
+        lambda model, options, providers: start(model, options, providers=["CPUExecutionProvider"]),
+    )
+    with pytest.raises(PyriteError, match="is its driver installed"):
+        Session(model, device="cuda")
+    assert Session(model, device="auto").device == "cpu"

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, get_args, get_type_hints
 
 import msgspec
 
-from pyrite.bundle.preprocess import Side
+from pyrite.bundle.preprocess import Crops, Filter, Preprocess, Resize, ShorterSide, Side
 from pyrite.datasets import Fractions, Protocol
 from pyrite.decision import Policy, Rate
 from pyrite.errors import RecipeError
@@ -31,7 +31,21 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     weights: str = "none"
     """Starting weights: `none` (random), `imagenet`, or a file of Keras weights."""
     height: Side = 32
+    """Of a model input, in pixels."""
     width: Side = 32
+    geometry: Literal["resize", "shorter_side", "crops"] = "resize"
+    """How an image becomes model inputs: see `bundle.preprocess`. Trained with `crops`, a network sees random ones."""
+    filter: Filter = "bilinear"
+    """What `resize` and `shorter_side` resize with."""
+    shorter_side: Side | None = None
+    """Of `shorter_side`: the pixels that an image's shorter side is resized to, before the centre is cut out."""
+    crops: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
+    """Of `crops`: how many an image is judged by, at most."""
+    top_share: Share = 1.0
+    """Of `crops`: an image's logit is the mean of this share of its crops, those with the highest: 0 is the maximum."""
+    canvas: Side | None = None
+    """Of `crops`: the side of the square that is kept of each image, which training crops are drawn from; by default,
+    four times the longer side of a crop."""
     protocol: Protocol = "pooled"
     """How the data is split: `pooled` (all images) or `official` (the dataset's own test folder)."""
     fractions: Fractions = (0.7, 0.2, 0.1)
@@ -68,6 +82,23 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The same for AI images that it may call real."""
     licence: Annotated[str, msgspec.Meta(min_length=1)] = "unspecified"
     """Of the trained bundle; its training data may restrict it."""
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """The geometry that a bundle of this recipe has."""
+        match self.geometry:
+            case "resize":
+                return Resize(height=self.height, width=self.width, filter=self.filter)
+            case "shorter_side":
+                side = self.shorter_side or max(self.height, self.width)
+                return ShorterSide(height=self.height, width=self.width, shorter_side=side, filter=self.filter)
+            case "crops":
+                return Crops(height=self.height, width=self.width, most=self.crops, top_share=self.top_share)
+
+    @property
+    def canvas_side(self) -> int | None:
+        """The side in pixels of what is kept of each image for random crops; `None` where none are drawn."""
+        return (self.canvas or 4 * max(self.height, self.width)) if self.geometry == "crops" else None
 
     def sha256(self) -> str:
         """Return the hash of every setting that is not at its default, whatever the file looked like.
@@ -124,6 +155,7 @@ def make_recipe(table: Mapping[str, object]) -> Recipe:
             raise RecipeError(f"{key} must be a finite number, not {getattr(recipe, key)}.")
     if not (min(recipe.fractions) > 0 and abs(sum(recipe.fractions) - 1) <= 1e-6):
         raise RecipeError(f"fractions must be three shares above 0 that sum to 1, not {list(recipe.fractions)}.")
+    _check_geometry(recipe)
     try:
         recipe.sha256()
     except UnicodeEncodeError:  # An argument or a path in another encoding.
@@ -139,6 +171,43 @@ def dump_recipe(recipe: Recipe) -> str:
             # JSON's strings, numbers, booleans and arrays of numbers are TOML's, but for a bare DEL.
             lines.append(f"{key} = {msgspec.json.encode(value).decode()}\n".replace("\x7f", "\\u007f"))
     return "".join(lines)
+
+
+_SETTINGS_OF = {
+    "filter": ("resize", "shorter_side"),
+    "shorter_side": ("shorter_side",),
+    "crops": ("crops",),
+    "top_share": ("crops",),
+    "canvas": ("crops",),
+}
+"""Which geometries a setting means something to."""
+
+
+def _check_geometry(recipe: Recipe) -> None:
+    """Refuse settings that do not go together.
+
+    Raises:
+        RecipeError: they do not.
+    """
+    defaults = {field.name: field.default for field in msgspec.structs.fields(recipe)}
+    for key, geometries in _SETTINGS_OF.items():
+        if getattr(recipe, key) != defaults[key] and recipe.geometry not in geometries:
+            wanted = " or ".join(repr(geometry) for geometry in geometries)
+            raise RecipeError(
+                f"{key} means nothing to the geometry {recipe.geometry!r}: leave it out, or set geometry to {wanted}."
+            )
+    longer = max(recipe.height, recipe.width)
+    if recipe.geometry == "shorter_side":
+        if recipe.shorter_side is None:
+            raise RecipeError(
+                "The geometry 'shorter_side' needs shorter_side, the pixels that an image's shorter side is resized to."
+            )
+        if recipe.shorter_side < longer:
+            raise RecipeError(
+                f"shorter_side must be at least the model's height and width, {longer}, not {recipe.shorter_side}."
+            )
+    if recipe.canvas is not None and recipe.canvas < longer:
+        raise RecipeError(f"canvas must be at least a crop's height and width, {longer}, not {recipe.canvas}.")
 
 
 def _explain(error: str) -> str:

@@ -45,6 +45,17 @@ class Strength(StrEnum):
     """Concluded from the pixels."""
 
 
+class Extent(StrEnum):
+    """How much of an image a trained model made, where a file says so; under `extent` in the data of evidence."""
+
+    WHOLE = "whole"
+    """All of it: the image was made with AI."""
+    PART = "part"
+    """A part: the image was changed with AI."""
+    UNKNOWN = "unknown"
+    """It does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One finding."""

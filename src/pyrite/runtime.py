@@ -1,6 +1,8 @@
 """Running a model: the only place that knows ONNX Runtime."""
 
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,62 @@ from numpy.typing import NDArray
 
 from pyrite.errors import BundleError, PyriteError
 
+DEVICES: Mapping[str, tuple[str, str]] = {
+    "cpu": ("CPUExecutionProvider", "onnxruntime"),
+    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "tensorrt": ("TensorrtExecutionProvider", "onnxruntime-gpu"),
+    "coreml": ("CoreMLExecutionProvider", "onnxruntime (on macOS)"),
+    "directml": ("DmlExecutionProvider", "onnxruntime-directml"),
+    "openvino": ("OpenVINOExecutionProvider", "onnxruntime-openvino"),
+}
+"""ONNX Runtime's provider for each device, and the package that brings it."""
+AUTO = "auto"
+"""The first of `cuda` and `directml` that works here, else `cpu`; others take long to start, or are less exact."""
+_AUTOMATIC = ("cuda", "directml", "cpu")
+
 
 def available_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return how many CPUs this process may use: those it may run on, or as many as its cgroup's quota amounts to."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return count if quota is None else max(1, min(count, math.ceil(quota)))
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """Return how many CPUs' time the control groups of this process grant it, or `None` without a limit.
+
+    Each group above its own may limit it as well. A container may see its own group as the root of all. See
+    https://docs.kernel.org/admin-guide/cgroup-v2.html (`cpu.max`) and
+    https://docs.kernel.org/scheduler/sched-bwc.html (version 1).
+
+    Args:
+        root: Where `proc` and `sys` are.
+    """
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    limits: list[float | None] = []
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / controllers
+        group = mount / path.lstrip("/")
+        limits += [_quota_of(folder) for folder in (group, *group.parents) if folder.is_relative_to(mount)]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _quota_of(folder: Path) -> float | None:
+    """Return the limit of one control group, of either version."""
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return float(quota) / float(period) if float(quota) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):  # There is none, or it is `max`.
+        return None
 
 
 class Session:
@@ -22,18 +74,23 @@ class Session:
 
     size: tuple[int | None, int | None]
     """Height and width that the model takes; `None` where it takes any."""
+    device: str
+    """What it runs on, one of `DEVICES`."""
 
-    def __init__(self, model: bytes | Path, threads: int | None = None, *, one_by_one: bool = False) -> None:
+    def __init__(
+        self, model: bytes | Path, threads: int | None = None, *, one_by_one: bool = False, device: str = "cpu"
+    ) -> None:
         """Load a model.
 
         Args:
             model: The content of an ONNX file, or where it lies: it is mapped from there.
             threads: For one batch; by default, as many as there are CPUs for this process.
             one_by_one: Whether to score one input at a time in any case, as is done where the model takes no more.
+            device: One of `DEVICES`, or `AUTO`.
 
         Raises:
             BundleError: The model cannot be loaded, or its input or output is not what a bundle needs.
-            PyriteError: `threads` is less than 1.
+            PyriteError: `threads` is less than 1, or the device is not to be had.
         """
         if threads is not None and threads < 1:
             raise PyriteError(f"threads must be at least 1, not {threads}.")
@@ -43,12 +100,7 @@ class Session:
         # Threads that wait in a loop for more to score take the CPUs from those that decode the next images.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime's errors share no other base.
-            raise BundleError(f"The model cannot be loaded as ONNX: {error}") from error
+        self.device, self._session = _open(model if isinstance(model, bytes) else str(model), options, device)
         self._input, self.size, alone = _check_input(self._session.get_inputs())
         self._one_by_one = one_by_one or alone
         self._output = _check_output(self._session.get_outputs())
@@ -65,6 +117,8 @@ class Session:
         Raises:
             BundleError: The model fails, or gives something else.
         """
+        if not len(batch):
+            return np.empty(0, np.float32)
         if self._one_by_one and len(batch) > 1:
             return np.concatenate([self.logits(batch[i : i + 1]) for i in range(len(batch))])
         try:
@@ -77,6 +131,36 @@ class Session:
             raise BundleError("The model gave a logit that is infinite or not a number.")
         logits: NDArray[np.float32] = output.reshape(-1)
         return logits
+
+
+def _open(
+    model: bytes | str, options: onnxruntime.SessionOptions, device: str
+) -> tuple[str, onnxruntime.InferenceSession]:
+    """Return a session on a device, and which that is."""
+    if device not in (AUTO, *DEVICES):
+        raise PyriteError(f"There is no device {device!r}. There are {', '.join((AUTO, *DEVICES))}.")
+    here = onnxruntime.get_available_providers()
+    for name in _AUTOMATIC if device == AUTO else (device,):
+        provider, package = DEVICES[name]
+        if provider not in here:
+            if device == AUTO:
+                continue
+            raise PyriteError(
+                f"This ONNX Runtime cannot use {name}. Install {package} in place of onnxruntime; "
+                "only one package of that kind can be installed at a time."
+            )
+        try:
+            session = onnxruntime.InferenceSession(model, options, providers=[provider])
+        except Exception as error:  # ONNX Runtime's errors share no other base.
+            if device == AUTO and name != "cpu":
+                continue
+            raise BundleError(f"The model cannot be loaded as ONNX: {error}") from error
+        # Where a driver is missing, ONNX Runtime takes the CPU without a word.
+        if provider in session.get_providers():
+            return name, session
+        if device != AUTO:
+            raise PyriteError(f"ONNX Runtime has support for {name}, and cannot start it: is its driver installed?")
+    raise AssertionError("ONNX Runtime without a CPU")
 
 
 def _check_input(inputs: list[onnxruntime.NodeArg]) -> tuple[str, tuple[int | None, int | None], bool]:

@@ -7,10 +7,25 @@ import zipfile
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import onnx
 import pytest
 
-from pyrite.bundle import DataInfo, TrainingInfo, load_bundle, save_bundle
+from pyrite.bundle import (
+    Calibration,
+    Crops,
+    DataInfo,
+    ModelOrigin,
+    ShorterSide,
+    TrainingInfo,
+    load_bundle,
+    save_bundle,
+)
+from pyrite.decision import Scope
+from pyrite.detector import Detector
 from pyrite.errors import BundleError
+
+PIXELS = np.full((32, 32, 3), 200, np.uint8)
 
 
 @pytest.fixture
@@ -271,3 +286,145 @@ def test_saving_refuses_what_loading_would_and_leaves_nothing(bundle, tmp_path):
     with pytest.raises(BundleError, match="cannot be written"):
         save_bundle(tmp_path / "file" / "b", bundle.info, bundle.files)
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def as_format_1(folder):
+    def edit(content):
+        kept = content["calibration"]
+        content["format"] = 1
+        content["calibration"] = {
+            "slope": kept["slope"],
+            "intercept": kept["intercept"],
+            "real_logits": kept["real"]["all"],
+            "ai_logits": kept["ai"]["all"],
+        }
+        for key in ("knows", "one_by_one", "origin"):
+            del content[key]
+        del content["preprocess"]["draft"]
+
+    change(folder, edit)
+
+
+def test_format_1_is_read_as_what_it_meant(bundle, folder):
+    as_format_1(folder)
+    assert load_bundle(folder).info == bundle.info
+
+
+@pytest.mark.parametrize(
+    ("edit", "parts"),
+    [
+        (lambda content: content["calibration"].update(real_logits=[2, 1]), ["ascending", "$.calibration"]),
+        (lambda content: content.update(knows=[]), ["`knows`"]),
+        (lambda content: content["preprocess"].update(geometry="crops"), ["geometry"]),
+    ],
+)
+def test_format_1_is_as_strict_as_it_was(folder, edit, parts):
+    as_format_1(folder)
+    change(folder, edit)
+    refused(folder, *parts)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"preprocess": ShorterSide(shorter_side=440, height=384, width=384)},
+        {"preprocess": Crops(height=96, width=96, top_share=0.25)},
+        {"scope": Scope(min_side=96, max_side=None, description="photographs")},
+        {"calibration": Calibration(real={"phone": (-1.0, 2.0), "film": (0.0,)})},
+        {"calibration": Calibration()},
+        {"knows": ("Stable Diffusion 1.4",), "one_by_one": True},
+        {"origin": ModelOrigin(source="https://example.org/model.onnx", sha256="ab", allows="free", threshold=0.4)},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_what_format_2_can_say_survives(bundle, tmp_path, changes):
+    info = msgspec.structs.replace(bundle.info, **changes)
+    saved = save_bundle(tmp_path / "b", info, bundle.files)
+    assert load_bundle(tmp_path / "b") == saved
+    for name, value in changes.items():
+        assert getattr(saved.info, name) == value
+
+
+@pytest.fixture
+def on_disk(monkeypatch):
+    """Every model is a large one."""
+    monkeypatch.setattr("pyrite.bundle.bundle.LARGE", 100)
+
+
+def test_a_large_model_stays_on_disk_and_judges_the_same(bundle, on_disk, monkeypatch):
+    expected = Detector(bundle).detect(PIXELS)
+    monkeypatch.chdir(bundle.path.parent)
+    loaded = load_bundle(bundle.path.name)
+    assert "model.onnx" not in loaded.files
+    assert loaded.model_sha256 == bundle.model_sha256
+    assert loaded.read("model.onnx") == bundle.read("model.onnx")
+    assert Detector(loaded).detect(PIXELS) == expected
+    monkeypatch.chdir("/")
+    assert Detector(loaded).detect(PIXELS) == expected
+
+
+def test_a_large_model_that_was_changed_is_refused(folder, on_disk):
+    with (folder / "model.onnx").open("ab") as stream:
+        stream.write(b"x")
+    refused(folder, "model.onnx", "SHA-256 differs")
+
+
+def test_a_bundle_is_saved_from_files_where_they_lie(bundle, tmp_path, on_disk):
+    files = {name: bundle.path / name for name in bundle.files}
+    saved = save_bundle(tmp_path / "b", bundle.info, files)
+    assert saved == load_bundle(tmp_path / "b")
+    assert "model.onnx" not in saved.files
+
+
+def test_what_is_too_large_is_refused_before_it_is_written(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("pyrite.bundle.bundle.MAX_BYTES", 1000)
+    with pytest.raises(BundleError, match="larger than the limit of 1,000 bytes"):
+        save_bundle(tmp_path / "b", bundle.info, bundle.files)
+    assert not list(tmp_path.iterdir())
+
+
+def with_weights_outside(model, folder, location):
+    """Write a model whose numbers lie in another file, as `location` says; return that file's content."""
+    loaded = onnx.load_model_from_string(model)
+    content = b""
+    for tensor in loaded.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            data = onnx.numpy_helper.to_array(tensor).tobytes()
+            tensor.ClearField("float_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            for key, value in (("location", location), ("offset", len(content)), ("length", len(data))):
+                tensor.external_data.add(key=key, value=str(value))
+            content += data
+    (folder / "model.onnx").write_bytes(loaded.SerializeToString())
+    return content
+
+
+def test_weights_may_lie_beside_the_model(bundle, model, tmp_path):
+    (tmp_path / "model.onnx.data").write_bytes(with_weights_outside(model, tmp_path, "model.onnx.data"))
+    files = {
+        "model.onnx": tmp_path / "model.onnx",
+        "model.onnx.data": tmp_path / "model.onnx.data",
+        "golden.json": bundle.files["golden.json"],
+    }
+    save_bundle(tmp_path / "b", bundle.info, files)
+    loaded = load_bundle(tmp_path / "b")
+    assert set(loaded.files) == {"golden.json"}
+    assert Detector(loaded).detect(PIXELS).logit == Detector(bundle).detect(PIXELS).logit
+    refused(pack(tmp_path / "b", tmp_path / "b.zip"), "Unpack it")
+    (tmp_path / "b" / "model.onnx.data").write_bytes(b"other")
+    refused(tmp_path / "b", "model.onnx.data", "SHA-256 differs")
+
+
+@pytest.mark.parametrize("location", ["../secret", "{folder}/secret"])
+def test_weights_outside_of_the_bundle_are_not_read(bundle, model, tmp_path, location):
+    (tmp_path / "source").mkdir()
+    content = with_weights_outside(model, tmp_path / "source", location.format(folder=tmp_path))
+    (tmp_path / "secret").write_bytes(content)
+    files = {
+        "model.onnx": tmp_path / "source" / "model.onnx",
+        "model.onnx.data": tmp_path / "secret",
+        "golden.json": bundle.files["golden.json"],
+    }
+    save_bundle(tmp_path / "b", bundle.info, files)
+    with pytest.raises(BundleError, match=r"cannot be loaded.*([Ee]scapes|outside|absolute|not allowed)"):
+        Detector(load_bundle(tmp_path / "b"))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyrite.bundle.preprocess import Resize
+from pyrite.bundle.preprocess import Crops, Resize, ShorterSide
 from pyrite.datasets import Dataset, content_hashes, content_sha256, decode, make_toy, read_images
 from pyrite.datasets.decode import cache_folder
 from pyrite.errors import DatasetError
@@ -168,6 +168,101 @@ def test_workers_find_a_relative_source_and_cache_after_a_change_of_folder(many,
         assert len(list((tmp_path / name / "cache").glob("decoded-*"))) == 1
 
 
+# Crops, and what random ones are taken from
+
+
+def ramp(width, height):
+    """An image of which each pixel tells where it is."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x % 256, y % 256, 16 * (x // 256) + y // 256], -1).astype(np.uint8)
+
+
+@pytest.fixture
+def sizes(tmp_path):
+    """A PNG for each of some (width, height), on either side of a crop's and a canvas's."""
+    shapes = [(10, 12), (30, 12), (20, 20), (40, 40), (41, 40), (300, 500), (17, 600)]
+    rows = ["path,label"]
+    for i, (width, height) in enumerate(shapes):
+        Image.fromarray(ramp(width, height)).save(tmp_path / f"{i}.png")
+        rows.append(f"{i}.png,{'ai' if i % 2 else 'real'}")
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    (tmp_path / "m.csv").write_text("\n".join([*rows, "bad.png,real"]) + "\n")
+    return Dataset.open(tmp_path / "m.csv"), [ramp(*shape) for shape in shapes]
+
+
+def test_of_crops_the_middle_one_is_a_model_input_whatever_their_number(sizes, cache):
+    dataset, images = sizes
+    crops = Crops(height=16, width=20, most=1)
+    decoded = decode(dataset, Crops(height=16, width=20, most=9, top_share=0.5), canvas=40)
+    assert decoded.pixels.shape == (8, 16, 20, 3)
+    for i, pixels in enumerate(images):
+        np.testing.assert_array_equal(decoded.pixels[i], crops.apply(pixels)[0])
+    assert list(decoded.failures) == [7]
+    assert decode(dataset, crops).canvases is None
+    decode(dataset, Crops(height=16, width=20, most=3), canvas=40)
+    assert len(list(cache.iterdir())) == 2  # with canvases and without
+
+
+def test_a_canvas_is_the_image_or_a_square_of_it_mirrored_up_to_a_crop(sizes, cache):
+    dataset, images = sizes
+    crops = Crops(height=16, width=20)
+    canvases = decode(dataset, crops, canvas=40).canvases
+    assert canvases.pixels.shape == (8, 40, 40, 3)
+    assert canvases.extents.tolist() == [[16, 20], [16, 30], [20, 20], [40, 40], [40, 40], [40, 40], [40, 20], [0, 0]]
+    for i, pixels in enumerate(images):
+        height, width = canvases.extents[i]
+        kept = canvases.pixels[i, :height, :width]
+        if max(pixels.shape) <= 40:
+            np.testing.assert_array_equal(kept, crops.pad(pixels))
+        else:
+            x, y, high = kept[0, 0].astype(int)
+            left, top = x + 256 * (high // 16), y + 256 * (high % 16)
+            np.testing.assert_array_equal(kept, crops.pad(pixels[top : top + 40, left : left + 40]))
+        assert not canvases.pixels[i, height:].any()
+        assert not canvases.pixels[i, :, width:].any()
+
+
+def test_the_content_decides_where_a_canvas_lies(tmp_path, cache):
+    rows, places = ["path,label"], set()
+    for i in range(30):
+        stream = io.BytesIO()
+        Image.fromarray(ramp(250, 90)).save(stream, "PNG")
+        (tmp_path / f"{i}.png").write_bytes(stream.getvalue() + bytes([i]))  # other bytes, the same pixels
+        rows.append(f"{i}.png,real")
+    (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
+    crops = Crops(height=20, width=20)
+    canvases = decode(Dataset.open(tmp_path / "m.csv"), crops, canvas=60).canvases
+    places = {tuple(pixels[0, 0, :2].tolist()) for pixels in canvases.pixels}
+    assert len(places) > 25
+    assert max(x for x, _ in places) > 120
+    assert all(x <= 190 and y <= 30 for x, y in places)
+    # The same bytes elsewhere, under another name, after the cache is gone.
+    (tmp_path / "other").mkdir()
+    shutil.copy(tmp_path / "3.png", tmp_path / "other" / "x.png")
+    (tmp_path / "other" / "m.csv").write_text("path,label\nx.png,ai\n")
+    again = decode(Dataset.open(tmp_path / "other" / "m.csv"), crops, canvas=60).canvases
+    np.testing.assert_array_equal(again.pixels[0], canvases.pixels[3])
+
+
+def test_crops_of_a_canvas_lie_within_the_image_and_reach_its_corners(sizes, cache):
+    canvases = decode(sizes[0], Crops(height=16, width=20), canvas=40).canvases
+    indices = np.array([0, 1, 3, 6])
+    whole = [canvases.pixels[i, : canvases.extents[i][0], : canvases.extents[i][1]] for i in indices]
+    first = canvases.crop(indices, np.zeros((4, 2)), (16, 20))
+    last = canvases.crop(indices, np.full((4, 2), 1 - 2**-53), (16, 20))
+    for i, pixels in enumerate(whole):
+        np.testing.assert_array_equal(first[i], pixels[:16, :20])
+        np.testing.assert_array_equal(last[i], pixels[-16:, -20:])
+
+
+def test_shorter_side_is_decoded_as_it_is_applied(sizes, cache):
+    dataset, images = sizes
+    geometry = ShorterSide(height=16, width=16, shorter_side=18, filter="lanczos")
+    decoded = decode(dataset, geometry)
+    for i, pixels in enumerate(images):
+        np.testing.assert_array_equal(decoded.pixels[i], geometry.apply(pixels)[0])
+
+
 # The hash of a dataset's content
 
 
@@ -281,6 +376,17 @@ def test_an_altered_file_is_decoded_anew(toy, cache, packed):
     ]
 
 
+@pytest.mark.parametrize("name", ["canvases.npy", "extents.npy"])
+def test_a_cache_without_what_crops_are_taken_from_is_filled_again(toy, cache, name):
+    dataset, crops = Dataset.open(toy), Crops(height=8, width=8)
+    expected = np.array(decode(dataset, crops, canvas=16).canvases.pixels)
+    (folder,) = cache.iterdir()
+    (folder / name).unlink()
+    np.testing.assert_array_equal(decode(dataset, crops, canvas=16).canvases.pixels, expected)
+    (folder / name).write_bytes((folder / name).read_bytes()[:-1])
+    np.testing.assert_array_equal(decode(dataset, crops, canvas=16).canvases.pixels, expected)
+
+
 @pytest.mark.parametrize("damage", ["no index", "bad index", "other index", "no pixels", "short pixels", "no sides"])
 def test_a_damaged_cache_is_filled_again(toy, cache, damage):
     dataset = Dataset.open(toy)
@@ -350,6 +456,8 @@ def test_too_little_space_is_told_before_the_work(toy, cache, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
     with pytest.raises(DatasetError, match=r"needs 0\.0 GB in .*cache.*Point PYRITE_CACHE at a larger disk"):
         decode(Dataset.open(toy), SIZE)
+    with pytest.raises(DatasetError, match=r"needs 0\.1 GB in .*Point PYRITE_CACHE at a larger disk, or set a smaller"):
+        decode(Dataset.open(toy), Crops(height=32, width=32), canvas=700)
     assert list(cache.iterdir()) == []
 
 

@@ -253,8 +253,3 @@ def test_an_animation_is_judged_on_its_first_frame_and_says_so(bundle: Bundle) -
     assert [(item.kind, item.says, item.detail) for item in found.evidence[:-1]] == [
         ("frames", None, "Of its 3 frames, only number 1 was judged.")
     ]
-
-
-def test_trust_anchors_that_are_none_are_refused(bundle: Bundle) -> None:
-    with pytest.raises(PyriteError, match="certificate"):
-        Detector(bundle, trust_anchors=b"no certificate")

@@ -7,12 +7,18 @@ import json
 from typing import Any
 
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-OFFLINE = {"builder": {"thumbnail": {"enabled": False}}}
+OFFLINE = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": False}}
 
 
 @functools.cache
-def make_authority(name: str) -> tuple[bytes, bytes, bytes]:
-    """Return the PEM of a root certificate, of a signer's that it vouches for, and of the signer's key."""
+def make_authority(name: str, *, days: tuple[float, float] = (-1, 30), usage: str = "") -> tuple[bytes, bytes, bytes]:
+    """Return the PEM of a root certificate, of a signer's that it vouches for, and of the signer's key.
+
+    Args:
+        name: Of the organisation.
+        days: From now, since when and until when the signer's certificate is valid.
+        usage: The signer's extended key usage, as an object identifier; by default, e-mail protection.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,7 +37,7 @@ def make_authority(name: str) -> tuple[bytes, bytes, bytes]:
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
     certificates = []
     for common, key, ca in (("Root", keys[0], True), ("Signer", keys[1], False)):
-        usage = x509.KeyUsage(
+        key_usage = x509.KeyUsage(
             digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, content_commitment=False, key_encipherment=False,
             data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
         )  # fmt: skip
@@ -41,16 +47,19 @@ def make_authority(name: str) -> tuple[bytes, bytes, bytes]:
             .issuer_name(subject("Root"))
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=30))
+            .not_valid_before(now + datetime.timedelta(days=-1000 if ca else days[0]))
+            .not_valid_after(now + datetime.timedelta(days=1000 if ca else days[1]))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(usage, critical=True)
+            .add_extension(key_usage, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), critical=False)
         )
         if not ca:
             builder = builder.add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False
+                x509.ExtendedKeyUsage(
+                    [x509.ObjectIdentifier(usage) if usage else ExtendedKeyUsageOID.EMAIL_PROTECTION]
+                ),
+                critical=False,
             )
         certificates.append(builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     secret = keys[1].private_bytes(
@@ -74,6 +83,11 @@ def sign(
     authority: str = "Test Authority",
     remote_url: str | None = None,
     claim_version: int = 2,
+    listed: list[dict[str, Any]] | None = None,
+    assertions: tuple[tuple[str, dict[str, Any]], ...] = (),
+    signer: tuple[bytes, bytes, bytes] | None = None,
+    program: str = "pyrite tests",
+    usages: str = "",
 ) -> bytes:
     """Return the file with credentials.
 
@@ -91,10 +105,15 @@ def sign(
         authority: The name of the one who signs.
         remote_url: Where the manifest is instead of in the file.
         claim_version: Of the C2PA claim, 1 or 2.
+        listed: The actions as a manifest has them, instead of those above.
+        assertions: More of them, by label.
+        signer: As `make_authority` gives it, instead of that of `authority`.
+        program: What the claim names as its generator.
+        usages: Object identifiers of key usages that a signer may have, beside the usual ones.
     """
     import c2pa
 
-    _, certificate, secret = make_authority(authority)
+    _, certificate, secret = signer or make_authority(authority)
     first = describe(action, source_type)
     if action != "c2pa.created":
         first["parameters"] = {"ingredientIds": [f"part{i}" for i in range(len(ingredients))]}
@@ -103,23 +122,26 @@ def sign(
         actions["templates"] = [describe(*item) for item in templates]
     if complete is not None:
         actions["allActionsIncluded"] = complete
-    assertions: list[dict[str, Any]] = [{"label": "c2pa.actions.v2", "created": created, "data": actions}]
+    if listed is not None:
+        actions["actions"] = listed
+    all_assertions: list[dict[str, Any]] = [{"label": "c2pa.actions.v2", "created": created, "data": actions}]
+    all_assertions += [{"label": label, "created": created, "data": data} for label, data in assertions]
     if metadata is not None:
         properties = {
             "@context": {"Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"},
             "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPES + metadata,
         }
-        assertions.append({"label": "c2pa.metadata", "created": True, "data": properties})
+        all_assertions.append({"label": "c2pa.metadata", "created": True, "data": properties})
     manifest = {
         "claim_version": claim_version,
-        "claim_generator_info": [{"name": "pyrite tests", "version": "1"}],
+        "claim_generator_info": [{"name": program, "version": "1"}],
         "title": "image",
-        "assertions": assertions,
+        "assertions": all_assertions,
     }
     info = c2pa.C2paSignerInfo(alg=b"es256", sign_cert=certificate, private_key=secret, ta_url=None)
     out = io.BytesIO()
     with (
-        c2pa.Context.from_dict(OFFLINE) as context,
+        c2pa.Context.from_dict(OFFLINE | ({"trust": {"trust_config": usages}} if usages else {})) as context,
         c2pa.Signer.from_info(info) as signer,
         c2pa.Builder(json.dumps(manifest), context=context) as builder,
     ):

@@ -6,7 +6,7 @@ import pytest
 from metadata_files import Base, jpeg, only, tiff
 from PIL import ExifTags
 
-from pyrite.evidence import read_camera
+from pyrite.evidence import read_evidence
 from pyrite.image import open_image
 
 EXPOSURE = {Base.ExposureTime: 0.01, Base.FNumber: 8.0, Base.ISOSpeedRatings: 100}
@@ -27,7 +27,7 @@ def test_a_camera_is_context() -> None:
 
 @pytest.mark.parametrize("tags", [{Base.Make: "Canon"}, {Base.Make: "workflow:{}", Base.Model: "prompt:{}"}])
 def test_a_make_alone_is_no_camera(tags: dict[int, Any]) -> None:
-    assert read_camera(open_image(jpeg(tags))) == []
+    assert read_evidence(open_image(jpeg(tags))) == []
 
 
 def test_a_whole_exposure_is_context_without_a_camera() -> None:
@@ -40,4 +40,4 @@ def test_a_whole_exposure_is_context_without_a_camera() -> None:
 @pytest.mark.parametrize("missing", EXPOSURE)
 def test_a_part_of_an_exposure_alone_is_nothing(missing: int) -> None:
     photo = {tag: value for tag, value in EXPOSURE.items() if tag != missing}
-    assert read_camera(open_image(jpeg({Base.Software: "00WW"}, photo))) == []
+    assert read_evidence(open_image(jpeg({Base.Software: "00WW"}, photo))) == []

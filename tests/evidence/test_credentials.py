@@ -14,16 +14,16 @@ from authority import make_authority, sign
 from documented import check_documented
 from metadata_files import encode
 
-from pyrite.errors import PyriteError
-from pyrite.evidence import check_trust_anchors, missing_readers, read_credentials, read_evidence
+from pyrite.evidence import Trust, missing_readers, read_evidence, trust_of
 from pyrite.image import open_image
 from pyrite.results import Evidence, Strength, Verdict
 
-ROOT = make_authority("Test Authority")[0]
+ROOT = trust_of(make_authority("Test Authority")[0], "our own authority")
+NOBODY = Trust()
 
 
-def read(data: bytes, anchors: bytes | None = ROOT) -> Evidence:
-    [found] = read_credentials(open_image(data), trust_anchors=anchors)
+def read(data: bytes, trust: Trust = ROOT) -> Evidence:
+    [found] = read_evidence(open_image(data), trust)
     assert found.kind == "credentials"
     check_documented(found)
     return found
@@ -46,16 +46,25 @@ def test_a_trusted_signer_verifies_ai(source_type: str) -> None:
     assert found.data["signer"]["issuer"] == "Test Authority"
     assert found.data["claim_generator"] == "pyrite tests 1"
     assert found.data["digital_source_types"] == [source_type.rstrip("/")]
-    assert "Test Authority, who is on the trust list, say that this image comes from a trained model" in found.detail
+    told = "made" if source_type.startswith("trained") else "changed"
+    told = "made or changed" if source_type == "trainedAlgorithmicData" else told
+    assert (
+        f"Test Authority, whom the list of our own authority vouches for, say that this image was {told} with AI"
+        in (found.detail)
+    )
+    assert found.data["extent"] == {"made": "whole", "changed": "part"}.get(told, "unknown")
+    assert (found.data["content"], found.data["certificate"]) == ("matches", "trusted")
+    assert found.data["trust_list"]["name"] == "our own authority"
 
 
-@pytest.mark.parametrize("anchors", [None, make_authority("Stranger")[0]])
-def test_without_a_trust_list_that_knows_the_signer_ai_is_asserted(anchors: bytes | None) -> None:
-    found = read(sign(encode(), source_type="trainedAlgorithmicMedia"), anchors)
+@pytest.mark.parametrize("trust", [NOBODY, trust_of(make_authority("Stranger")[0]), Trust.default()])
+def test_without_a_trust_list_that_knows_the_signer_ai_is_asserted(trust: Trust) -> None:
+    found = read(sign(encode(), source_type="trainedAlgorithmicMedia"), trust)
     assert (found.says, found.strength) == (Verdict.AI, Strength.ASSERTED)
     assert found.data["valid"]
     assert not found.data["trusted"]
-    assert "no trust list vouches for it" in found.detail
+    assert "whom no trust list vouches for" in found.detail
+    assert (found.data["content"], found.data["certificate"]) == ("matches", "unknown")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +74,7 @@ def test_only_a_trusted_signer_says_real(source_type: str) -> None:
     signed = sign(encode(), source_type=source_type)
     found = read(signed)
     assert (found.says, found.strength) == (Verdict.REAL, Strength.VERIFIED)
-    untrusted = read(signed, None)
+    untrusted = read(signed, NOBODY)
     assert (untrusted.says, untrusted.strength) == (None, Strength.ASSERTED)
     assert "say that a camera took this image" in untrusted.detail
 
@@ -92,13 +101,25 @@ def test_every_container_is_read(name: str, mime: str) -> None:
     assert read(sign(plain, mime=mime, source_type="trainedAlgorithmicMedia")).says is Verdict.AI
 
 
-def test_a_changed_file_proves_nothing() -> None:
+def test_of_a_changed_file_it_is_told_what_it_was_signed_as() -> None:
     signed = bytearray(sign(encode(), source_type="trainedAlgorithmicMedia"))
     signed[-20] ^= 1
     found = read(bytes(signed))
-    assert (found.says, found.strength) == (None, Strength.ASSERTED)
+    assert (found.says, found.strength) == (Verdict.AI, Strength.ASSERTED)
     assert found.data["failures"][0]["code"] == "assertion.dataHash.mismatch"
+    assert found.data["content"] == "changed"
+    assert not found.data["trusted"]
+    assert found.detail.startswith("The file carries a manifest of an image that was made with AI")
+    assert "which no longer matches: the file was changed after signing" in found.detail
+
+
+def test_a_changed_photograph_proves_nothing() -> None:
+    signed = bytearray(sign(encode(), source_type="digitalCapture"))
+    signed[-20] ^= 1
+    found = read(bytes(signed))
+    assert (found.says, found.strength) == (None, Strength.ASSERTED)
     assert "changed after signing" in found.detail
+    assert "prove nothing" in found.detail
 
 
 def test_changed_credentials_prove_nothing() -> None:
@@ -109,11 +130,12 @@ def test_changed_credentials_prove_nothing() -> None:
     assert not found.data["valid"]
 
 
-def test_credentials_of_another_file_prove_nothing() -> None:
+def test_credentials_of_another_file_are_only_asserted() -> None:
     signed, other = sign(encode(), source_type="trainedAlgorithmicMedia"), encode(quality=30)
     start = signed.index(b"\xff\xeb")
     size = int.from_bytes(signed[start + 2 : start + 4]) + 2
-    assert read(other[:2] + signed[start : start + size] + other[2:]).says is None
+    moved = read(other[:2] + signed[start : start + size] + other[2:])
+    assert (moved.says, moved.strength, moved.data["content"]) == (Verdict.AI, Strength.ASSERTED, "changed")
 
 
 def test_bytes_after_the_image_are_not_read() -> None:
@@ -141,11 +163,20 @@ def test_a_strangers_ingredient_is_asserted_even_under_a_trusted_signature() -> 
     assert "but that part comes from somebody else" in found.detail
 
 
-def test_a_tampered_ingredient_proves_nothing() -> None:
+def test_a_tampered_ingredient_is_named_and_only_asserted() -> None:
     made = bytearray(sign(encode(), source_type="trainedAlgorithmicMedia"))
     made[-20] ^= 1
     found = read(sign(encode(), action="c2pa.opened", ingredients=(("parentOf", bytes(made)),)))
-    assert found.says is None
+    assert (found.says, found.strength) == (Verdict.AI, Strength.ASSERTED)
+    assert found.data["failing_ingredients"] == [{"title": "parentOf", "codes": ["assertion.dataHash.mismatch"]}]
+    assert "do not hold: “parentOf” (assertion.dataHash.mismatch)" in found.detail
+
+
+def test_an_ai_image_that_was_put_into_another_is_a_part() -> None:
+    made = sign(encode(), source_type="trainedAlgorithmicMedia")
+    found = read(sign(encode(), source_type="digitalCreation", ingredients=(("componentOf", made),)))
+    assert (found.says, found.strength, found.data["extent"]) == (Verdict.AI, Strength.VERIFIED, "part")
+    assert "an image that it was made of was changed with AI" in found.detail
 
 
 def test_what_was_only_an_input_is_no_part() -> None:
@@ -295,18 +326,11 @@ def test_damaged_credentials_never_raise_and_never_make_a_changed_image_real() -
         damaged = bytearray(signed)
         for _ in range(chance.choice((1, 5, 50))):
             damaged[start + 6 + chance.randrange(size - 6)] = chance.randrange(256)
-        for found in read_evidence(open_image(bytes(damaged)), trust_anchors=ROOT):
+        for found in read_evidence(open_image(bytes(damaged)), ROOT):
             assert (found.kind, found.says) == ("credentials", None)
 
 
-@pytest.mark.parametrize("pem", [b"", b"garbage", b"\xff\xfe", ROOT.replace(b"MII", b"MIJ", 1)])
-def test_what_are_not_certificates_are_refused(pem: bytes) -> None:
-    with pytest.raises(PyriteError, match="must be certificates in PEM form"):
-        check_trust_anchors(pem)
-
-
-def test_certificates_are_accepted() -> None:
-    check_trust_anchors(ROOT + make_authority("Stranger")[0])
+def test_nothing_is_missing_where_everything_is_installed() -> None:
     assert missing_readers() == []
 
 
@@ -317,3 +341,16 @@ def test_without_the_package_credentials_are_reported_as_unread(monkeypatch: pyt
     assert (found.kind, found.says, found.data) == ("reader", None, {"unread": "credentials"})
     assert "pip install 'pyrite[credentials]'" in found.detail
     assert read_evidence(plain) == []
+
+
+def test_of_credentials_that_cannot_be_read_their_words_still_count_as_asserted() -> None:
+    for source_type, says in (("trainedAlgorithmicMedia", Verdict.AI), ("digitalCapture", None)):
+        signed = bytearray(sign(encode(), source_type=source_type))
+        at = signed.index(b"jumdc2cl")
+        signed[at : at + 8] = b"jumdxxxx"
+        found = read(bytes(signed))
+        assert (found.says, found.strength) == (says, Strength.ASSERTED)
+        assert found.detail.startswith("The file's content credentials could not be read: ")
+        if says:
+            assert found.detail.endswith("that the image was made with AI, which anyone could have written.")
+            assert found.data == {"extent": "whole", "digital_source_types": [source_type]}

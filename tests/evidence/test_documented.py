@@ -7,13 +7,14 @@ import pytest
 from documented import PAGE, check_documented, read_documented
 
 import pyrite.evidence
+from pyrite.detector import panel
 from pyrite.results import Evidence, Strength
 
 
 def test_every_kind_has_its_keys_on_the_page() -> None:
     kinds = re.findall(r"`(\w+)`", PAGE.read_text("utf-8").partition("| kind | what it is |")[2].partition("\n\n")[0])
-    # The detector adds these, with no more than a sentence.
-    assert read_documented().keys() == set(kinds) - {"pixels", "frames"}
+    # The detector adds these two, the second with no more than a sentence.
+    assert read_documented().keys() == set(kinds) - {"frames"}
     assert all(read_documented().values())
 
 
@@ -23,7 +24,8 @@ def test_every_strength_is_on_the_page() -> None:
 
 
 def test_no_key_on_the_page_is_one_that_nothing_writes() -> None:
-    source = "".join(path.read_text("utf-8") for path in Path(pyrite.evidence.__file__).parent.glob("*.py"))
+    files = [*Path(pyrite.evidence.__file__).parent.rglob("*.py"), Path(panel.__file__)]
+    source = "".join(path.read_text("utf-8") for path in files)
     keys = {key for keys in read_documented().values() for key in keys}
     assert [key for key in keys if not re.search(rf'"{key}"|\b{key}=', source)] == []
 

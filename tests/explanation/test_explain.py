@@ -3,6 +3,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,17 +13,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import pyrite
-from pyrite.bundle import Bundle, save_bundle
+from pyrite.bundle import Bundle, Crops, save_bundle
 from pyrite.bundle.preprocess import Pixels
 from pyrite.cli import main
+from pyrite.decision import Scope
 from pyrite.detector import Detector
 from pyrite.errors import ImageError, PyriteError
 from pyrite.explanation import describe, explain
 from pyrite.publishing.golden import make_golden
-from pyrite.results import Reason, Verdict
+from pyrite.results import Verdict
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 Run = Callable[..., tuple[int, str, str]]
+
+
+def of_any_size(bundle: Bundle, **changes: object) -> Bundle:
+    """Return a bundle that has images of any size in scope."""
+    scope = Scope(min_side=1, max_side=None, description="images")
+    return replace(bundle, info=msgspec.structs.replace(bundle.info, scope=scope, **changes))
 
 
 @pytest.fixture
@@ -130,13 +138,34 @@ def test_an_image_is_turned_upright_first(to_corner: Bundle, checks: Pixels, tmp
     assert np.unravel_index(found.moved.argmax(), (8, 8)) == (0, 0)
 
 
-def test_a_large_image_is_brought_down_for_the_picture_alone(to_corner: Bundle, checks: Pixels) -> None:
-    large = np.zeros((40, 3000, 3), np.uint8)
-    found = explain(large, to_corner)
+def test_a_large_image_is_brought_down_for_the_picture_alone(to_corner: Bundle) -> None:
+    found = explain(np.zeros((40, 3000, 3), np.uint8), of_any_size(to_corner))
     assert found.pixels.shape == (27, 2048, 3)
     assert (found.detection.width, found.detection.height) == (3000, 40)
-    assert found.detection.reason is Reason.OUT_OF_SCOPE
-    assert found.detection.verdict is Verdict.UNCERTAIN
+    assert found.region == (0, 0, 3000, 40)
+
+
+def test_of_several_crops_the_one_that_speaks_most_is_explained(
+    to_corner: Bundle, checks: Pixels, tmp_path: Path
+) -> None:
+    pixels = np.full((64, 96, 3), 125, np.uint8)
+    pixels[32:, 32:64] = checks
+    crops = of_any_size(to_corner, preprocess=Crops(height=32, width=32))
+    found = explain(pixels, crops, out=tmp_path / "out.png")
+    assert found.region == (32, 32, 64, 64)
+    assert found.moved[:2, :2].sum() == pytest.approx(explain(checks, to_corner).moved[:2, :2].sum())
+    with Image.open(tmp_path / "out.png") as picture:
+        picture.load()
+
+
+def test_of_several_bundles_the_first_with_the_image_in_scope_is_explained(to_corner: Bundle, checks: Pixels) -> None:
+    scope = Scope(min_side=96, max_side=None, description="")
+    other = replace(to_corner, info=msgspec.structs.replace(to_corner.info, name="photos", scope=scope))
+    detector = Detector(bundles=[other, to_corner])
+    assert explain(checks, detector).model.name == to_corner.info.name
+    assert explain(np.zeros((100, 100, 3), np.uint8), detector).model.name == "photos"
+    with pytest.raises(PyriteError, match=r"no score to explain.*32|no score to explain.*16 to 64"):
+        explain(np.zeros((90, 90, 3), np.uint8), detector)
 
 
 def test_progress_ends_at_the_number_that_it_gave_from_the_start(to_corner: Bundle, checks: Pixels) -> None:
@@ -213,12 +242,12 @@ def test_json_has_every_figure(run: Run, saved: Path, picture: Path) -> None:
     assert (read["leans"], read["scored"], read["input_size"], read["spectra"]) == ("ai", 651, [32, 32], None)
 
 
-def test_an_image_out_of_scope_is_explained_and_stays_uncertain(run: Run, saved: Path, tmp_path: Path) -> None:
+def test_an_image_out_of_scope_has_no_score_to_explain(run: Run, saved: Path, tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 200, 3), np.uint8)).save(tmp_path / "large.png")
-    code, out, _ = run(tmp_path / "large.png", "--bundle", saved, "--out", tmp_path / "out.png")
-    assert code == 0
-    assert out.startswith("uncertain ")
-    assert "The model was made for images of 16 to 64 pixels a side and this one has 200 × 90" in out.splitlines()[0]
+    code, out, error = run(tmp_path / "large.png", "--bundle", saved, "--out", tmp_path / "out.png")
+    assert (code, out) == (1, "")
+    assert "There is no score to explain. The model was made for images of 16 to 64 pixels a side" in error
+    assert not (tmp_path / "out.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -281,7 +310,7 @@ def test_a_name_that_is_no_text_is_no_trouble(run: Run, saved: Path, picture: Pa
 @pytest.mark.skipif(not (SHARED / "fixtures").exists(), reason="../shared/data/fixtures is not here")
 @pytest.mark.parametrize("name", ["IMG_5195.HEIC", "landscape_5.jpg", "portrait_1.jpg", "Sony_HDR-HC3.jpg"])
 def test_a_photograph_is_shown_upright_at_its_own_size(name: str, to_corner: Bundle, tmp_path: Path) -> None:
-    found = explain(SHARED / "fixtures" / "camera" / name, to_corner, out=tmp_path / "out.png")
+    found = explain(SHARED / "fixtures" / "camera" / name, of_any_size(to_corner), out=tmp_path / "out.png")
     size = np.array([found.detection.height, found.detection.width])
     wanted = size * min(1, 2048 / size.max())
     np.testing.assert_allclose(found.pixels.shape[:2], wanted, atol=0.5)

@@ -123,6 +123,12 @@ def test_an_image_that_cannot_be_read_cannot_be_explained(client: TestClient) ->
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "unsupported_format")
 
 
+def test_an_image_that_nothing_judges_cannot_be_explained(client: TestClient) -> None:
+    error = client.post("/v1/explain", content=picture(side=640), headers=PNG)
+    assert (error.status_code, error.json()["error"]["code"]) == (422, "out_of_scope")
+    assert "There is no score to explain." in error.json()["error"]["message"]
+
+
 NO_FILE = part(b"x").replace(b'; filename="a.png"', b"")
 PACKED = {**PNG, "Content-Encoding": "gzip"}
 UNBOUND = {"Content-Type": "multipart/form-data"}

@@ -3,14 +3,18 @@ import hashlib
 import numpy as np
 import pytest
 
-from pyrite.datasets import in_chunks
+from pyrite.datasets import Canvases, in_chunks
 from pyrite.recipe import load_recipe
 from pyrite.training.batches import Batch, steps_per_epoch, train_batches
+from pyrite.training.distributed import ALONE, Place
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 4, 6, 3), np.uint8)
 LABELS = (np.arange(40) % 3 == 0).astype(np.int8)
 INDICES = np.arange(5, 35)
 PLAIN = ("batch_size=8", "height=4", "width=6", "horizontal_flip=false", "vertical_flip=false")
+EXTENTS = np.array([[4 + i % 6, 6 + i % 8] for i in range(40)], np.int32)
+CANVASES = np.stack([np.stack([np.full((14, 14), i), *np.mgrid[:14, :14]], -1) for i in range(40)]).astype(np.uint8)
+"""Each pixel tells of which image it is, and where."""
 
 ORDER = [[7, 9, 15, 16, 21, 26, 31, 33], [5, 8, 11, 13, 23, 28, 30, 34], [10, 12, 17, 18, 19, 22, 24, 25]]
 
@@ -22,6 +26,68 @@ def batches(*settings: str, epoch: int = 0, first_step: int = 0, indices: np.nda
 
 def which(images: np.ndarray) -> list[int]:
     return [int(np.flatnonzero((image == PIXELS).all((1, 2, 3)))[0]) for image in images]
+
+
+def crop_batches(
+    *settings: str, epoch: int = 0, first_step: int = 0, place: Place = ALONE, extents: np.ndarray = EXTENTS
+) -> list[Batch]:
+    recipe = load_recipe("tiny", [*PLAIN, "geometry=crops", *settings])
+    return list(train_batches(Canvases(CANVASES, extents), LABELS, INDICES, recipe, epoch, first_step, place))
+
+
+def where(crop: np.ndarray) -> tuple[int, int, int]:
+    """Return the image and the place, top and left, that a crop is of."""
+    [index] = {*crop[..., 0].ravel().tolist()}
+    top, left = crop[0, 0, 1:].tolist()
+    np.testing.assert_array_equal(crop, CANVASES[index, top : top + 4, left : left + 6])
+    return index, top, left
+
+
+def test_random_crops_are_windows_of_their_images_and_reach_all_of_them() -> None:
+    seen: dict[int, set[tuple[int, int]]] = {}
+    for epoch in range(200):
+        for images, labels in crop_batches(epoch=epoch):
+            assert images.shape == (8, 4, 6, 3)
+            for image, label in zip(images, labels[:, 0], strict=True):
+                index, top, left = where(image)
+                assert label == LABELS[index]
+                seen.setdefault(index, set()).add((top, left))
+    assert sorted(seen) == INDICES.tolist()
+    for index, places in seen.items():
+        height, width = EXTENTS[index]
+        room = {(top, left) for top in range(height - 3) for left in range(width - 5)}
+        assert places <= room
+        assert len(places) > 0.8 * min(len(room), 100)
+
+
+def test_random_crops_are_of_the_same_images_as_whole_ones_and_other_places_each_epoch() -> None:
+    first, second = crop_batches(), crop_batches(epoch=1)
+    assert [[where(image)[0] for image in images] for images, _ in first] == ORDER
+    places = [{where(image) for images, _ in epoch for image in images} for epoch in (first, second)]
+    assert len(places[0] & places[1]) < 5
+    digest = hashlib.sha256(b"".join(images.tobytes() for images, _ in first)).hexdigest()
+    assert digest == "2fd892542d2287846b6895bad12fde0f6c6916bb060909fd3587913b111e3f21"
+
+
+@pytest.mark.parametrize("settings", [(), ("horizontal_flip=true", "vertical_flip=true", "shift=1", "degrade=0.5")])
+def test_random_crops_are_the_same_after_a_resumption_and_on_several_machines(settings: tuple[str, ...]) -> None:
+    whole = crop_batches(*settings, epoch=3)
+    for (images, _), (wanted, _) in zip(crop_batches(*settings, epoch=3, first_step=1), whole[1:], strict=True):
+        np.testing.assert_array_equal(images, wanted)
+    shares = [crop_batches(*settings, epoch=3, place=Place(rank, 3)) for rank in range(3)]
+    for step, (wanted, labels) in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([share[step][0] for share in shares]), wanted)
+        np.testing.assert_array_equal(np.concatenate([share[step][1] for share in shares]), labels)
+
+
+def test_random_crops_are_turned_and_degraded_like_any_images() -> None:
+    plain, turned = crop_batches(), crop_batches("horizontal_flip=true", "vertical_flip=true")
+    kinds = set()
+    for (images, _), (others, _) in zip(plain, turned, strict=True):
+        for image, other in zip(images, others, strict=True):
+            kinds |= {(h, v) for h in (1, -1) for v in (1, -1) if np.array_equal(other, image[::v, ::h])}
+    assert len(kinds) == 4
+    assert all((a != b).any() for (a, _), (b, _) in zip(plain, crop_batches("degrade=1"), strict=True))
 
 
 def test_an_epoch_has_each_image_once_and_only_full_batches() -> None:

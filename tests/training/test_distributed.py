@@ -9,10 +9,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from runs import read_rows
 
 from pyrite.bundle import load_bundle
 from pyrite.errors import TrainingError
@@ -20,9 +20,11 @@ from pyrite.recipe import Recipe, load_recipe
 from pyrite.runtime import Session
 from pyrite.training import train
 from pyrite.training.architectures import build_model
+from pyrite.training.backend import copy_model, load_keras
 from pyrite.training.batches import steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, load_checkpoint
 from pyrite.training.distributed import ALONE, Place, read_place
+from runs import read_rows
 
 _MACHINE = """
 import os, signal, sys
@@ -43,9 +45,12 @@ except PyriteError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 print("no report" if report is None else "report")
 """
-SETTINGS = "epochs=3 batch_size=8"
-TOLERANCE = 1e-5
-"""Of a loss in nats. Sums over a batch are taken in another order, and steps carry what is lost in rounding along."""
+SHORT = "epochs=3 batch_size=8"
+# Not AdamW, which in float32 makes a step of usual length of a gradient that is nothing but rounding.
+SETTINGS = f"{SHORT} optimizer=sgd learning_rate=0.1"
+LOSSES = ("loss", "val_loss", "val_calibrated_loss")
+FACTOR = 10
+"""How many times further from one machine than its own other way of adding up two machines may be."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,56 @@ def run_machines(commands: Sequence[Sequence[str | Path]]) -> list[Machine]:
     return [Machine(process.returncode, *texts) for process, texts in zip(processes, said, strict=True)]
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a run came to."""
+
+    history: Sequence[EpochLog]
+    logits: np.ndarray
+    """Of the bundle, of some images."""
+
+
+def read_result(out: Path) -> Result:
+    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8)
+    logits = Session(load_bundle(out / "bundle").read("model.onnx")).logits(images)
+    return Result(read_rows(out / "history.csv"), logits)
+
+
+def differences(found: Result, wanted: Result) -> dict[str, float]:
+    """Return the largest difference of each kind of loss, in nats, and of the logits."""
+    assert [row.epoch for row in found.history] == [row.epoch for row in wanted.history]
+    assert [row.learning_rate for row in found.history] == [row.learning_rate for row in wanted.history]
+    pairs = list(zip(found.history, wanted.history, strict=True))
+    losses = {name: max(abs(getattr(one, name) - getattr(other, name)) for one, other in pairs) for name in LOSSES}
+    return {**losses, "logits": float(np.abs(found.logits - wanted.logits).max())}
+
+
+def in_halves(model: Any) -> Any:
+    """Return a copy of a model that computes one half of a batch after the other: other shapes, other sums.
+
+    Which kernels a processor takes, and so how they round, depends on the size of a batch; and normalisation adds up
+    what several machines do.
+    """
+    keras = load_keras()
+
+    def copy(layer: Any) -> Any:
+        kind, config = type(layer), layer.get_config()
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return kind.from_config({**config, "synchronized": True})
+        if isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout):  # Which draws for the whole batch.
+            return kind.from_config(config)
+
+        class Halved(kind):  # type: ignore[misc,valid-type]
+            def call(self, inputs: Any) -> Any:
+                middle = keras.ops.shape(inputs)[0] // 2
+                halves = [super(Halved, self).call(half) for half in (inputs[:middle], inputs[middle:])]
+                return keras.ops.concatenate(halves)
+
+        return Halved.from_config(config)
+
+    return copy_model(model, copy)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _keras_normalisation() -> Iterator[None]:
     """Let one machine normalise by the operations that several have to use: tests apart hold the fused one to them."""
@@ -91,11 +146,31 @@ def _keras_normalisation() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def alone(toy: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One machine's run; tests must not write to its folder."""
+def recipe() -> Recipe:
+    """Three epochs of about a dozen steps."""
+    return load_recipe("tiny", SETTINGS.split())
+
+
+@pytest.fixture(scope="module")
+def alone(toy: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """One machine's run."""
     out = tmp_path_factory.mktemp("runs") / "alone"
     train(toy, recipe, out)
-    return out
+    return read_result(out)
+
+
+@pytest.fixture(scope="module")
+def bounds(alone: Result, toy: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """How far several machines may be from one: some times as far as one is that adds up in another order.
+
+    At least as far as `FACTOR` roundings of a single value are, for processors where the halves come to the same.
+    """
+    out = tmp_path_factory.mktemp("runs") / "halves"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pyrite.training.architectures.fuse", in_halves)
+        train(toy, recipe, out)
+    found = differences(read_result(out), alone)
+    return {name: FACTOR * max(value, float(np.finfo(np.float32).eps)) for name, value in found.items()}
 
 
 def machine(
@@ -105,17 +180,8 @@ def machine(
     return [sys.executable, "-c", _MACHINE, data, out, settings, "resume" if resume else "", act]
 
 
-def assert_alike(found: Sequence[EpochLog], wanted: Sequence[EpochLog], tolerance: float = TOLERANCE) -> None:
-    assert [row.epoch for row in found] == [row.epoch for row in wanted]
-    for name in ("loss", "val_loss", "val_calibrated_loss", "learning_rate"):
-        values = [[getattr(row, name) for row in rows] for rows in (found, wanted)]
-        # Keras adds up the loss of a batch in float32, whatever it was computed in.
-        assert values[0] == pytest.approx(values[1], abs=max(tolerance, 1e-7) if name == "loss" else tolerance), name
-
-
-def logits(out: Path) -> np.ndarray:
-    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8)
-    return Session(load_bundle(out / "bundle").read("model.onnx")).logits(images)
+def assert_within(found: dict[str, float], bounds: dict[str, float]) -> None:
+    assert {name: value for name, value in found.items() if value > bounds[name]} == {}, (found, bounds)
 
 
 @pytest.mark.parametrize(
@@ -183,23 +249,23 @@ def test_machines_see_together_what_one_alone_would(size: int) -> None:
 
 
 def test_two_machines_compute_what_one_does_and_part_by_rounding_alone(toy: Path, tmp_path: Path) -> None:
-    settings = f"{SETTINGS} precision=float64"
+    settings = f"{SHORT} precision=float64"
     alone, *outs = (tmp_path / name for name in ("alone", "chief", "other"))
     train(toy, load_recipe("tiny", settings.split()), alone)
     for one in run_machines([machine(toy, out, settings) for out in outs]):
         assert one.code == 0, one.stderr
-    assert_alike(read_rows(outs[0] / "history.csv"), read_rows(alone / "history.csv"), 1e-12)
+    found = differences(read_result(outs[0]), read_result(alone))
+    assert max(found[name] for name in LOSSES) < 1e-12, found  # The bundles' logits are of float32.
 
 
-def test_two_machines_train_as_one(alone: Path, toy: Path, tmp_path: Path) -> None:
+def test_two_machines_train_as_one(alone: Result, bounds: dict[str, float], toy: Path, tmp_path: Path) -> None:
     pyrite = Path(sys.executable).with_name("pyrite")
     sets = [part for setting in SETTINGS.split() for part in ("--set", setting)]
     # Each has a folder of its own, as on machines that share no disk.
     outs = [tmp_path / "chief", tmp_path / "other"]
     chief, other = run_machines([[pyrite, "train", toy, "--recipe", "tiny", *sets, "--out", out] for out in outs])
     assert (chief.code, other.code) == (0, 0), chief.stderr + other.stderr
-    assert_alike(read_rows(outs[0] / "history.csv"), read_rows(alone / "history.csv"))
-    np.testing.assert_allclose(logits(outs[0]), logits(alone), atol=0.05)
+    assert_within(differences(read_result(outs[0]), alone), bounds)
     # The chief alone writes, and tells what came out.
     assert "Bundle: " in chief.stdout
     assert (other.stdout, outs[1].exists()) == ("", False)
@@ -209,7 +275,9 @@ def test_two_machines_train_as_one(alone: Path, toy: Path, tmp_path: Path) -> No
         assert "Traceback" not in said
 
 
-def test_what_is_lost_or_stopped_is_resumed(alone: Path, toy: Path, recipe: Recipe, tmp_path: Path) -> None:
+def test_what_is_lost_or_stopped_is_resumed(
+    alone: Result, bounds: dict[str, float], toy: Path, recipe: Recipe, tmp_path: Path
+) -> None:
     """A machine dies; then one is asked to stop; then one machine alone goes on to the end."""
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     chief, other = run_machines([machine(toy, out), machine(toy, elsewhere, act="2 4 SIGKILL")])
@@ -228,7 +296,7 @@ def test_what_is_lost_or_stopped_is_resumed(alone: Path, toy: Path, recipe: Reci
     assert (state.epoch, state.step) == (2, 2)
 
     train(toy, recipe, out, resume=True)
-    assert_alike(read_rows(out / "history.csv"), read_rows(alone / "history.csv"))
+    assert_within(differences(read_result(out), alone), bounds)
     assert not elsewhere.exists()
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from pyrite.bundle import load_bundle
-from pyrite.errors import ExportError
+from pyrite.errors import ExportError, RecipeError
 from pyrite.evaluation import evaluate
 from pyrite.recipe import load_recipe
 from pyrite.runtime import Session
 from pyrite.training.architectures import build_model
-from pyrite.training.export import check_parity, export_onnx, score
+from pyrite.training.export import MAX_WEIGHTS, check_parity, check_size, export_onnx
 from pyrite.training.loop import predict
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (600, 32, 32, 3), np.uint8)
@@ -32,9 +32,17 @@ def test_the_export_agrees_with_the_model() -> None:
     model = build_model(load_recipe("tiny"))
     session = Session(export_onnx(model))
     assert check_parity(model, session, PIXELS, INDICES) < 1e-4
-    logits = score(session, PIXELS, INDICES)
-    assert (logits.shape, logits.dtype) == ((599,), np.float64)
-    np.testing.assert_allclose(logits, predict(model, PIXELS, INDICES), atol=1e-4)
+    np.testing.assert_allclose(session.logits(PIXELS[INDICES]), predict(model, PIXELS, INDICES), atol=1e-4)
+
+
+def test_a_network_that_no_bundle_could_hold_is_refused() -> None:
+    class Huge:
+        def count_params(self) -> int:
+            return MAX_WEIGHTS // 4 + 1
+
+    check_size(build_model(load_recipe("tiny")))
+    with pytest.raises(RecipeError, match=r"has 1\.9 GB of weights, .* Choose a smaller height and width, or another"):
+        check_size(Huge())
 
 
 def test_an_export_that_differs_is_an_error(build_model: Callable[..., bytes]) -> None:

@@ -60,11 +60,10 @@ def test_validation_loss_is_kerass(noise: Examples, tmp_path: Path) -> None:
     recipe = recipe_with("epochs=1")
     model = build_model(recipe)
     [row] = fit(model, noise, recipe, START, tmp_path / "checkpoint.npz").history
-    loss, accuracy = model.evaluate(
-        noise.pixels[noise.validation], noise.labels[noise.validation, None].astype(np.float32), verbose=0
-    )
-    assert row.val_loss == pytest.approx(loss, rel=1e-5)
-    assert row.val_accuracy == pytest.approx(accuracy)
+    images, labels = noise.pixels[noise.validation], noise.labels[noise.validation, None].astype(np.float32)
+    wanted = model.evaluate(images, labels, verbose=0, return_dict=True)
+    assert row.val_loss == pytest.approx(wanted["loss"], rel=1e-5)
+    assert row.val_accuracy == pytest.approx(wanted["accuracy"])
 
 
 @pytest.mark.parametrize("where", ["training", "validation"])

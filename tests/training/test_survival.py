@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from runs import Run, assert_events_match, read_rows
 
 from pyrite.bundle import load_bundle
 from pyrite.datasets import make_toy
@@ -24,6 +23,7 @@ from pyrite.training import train
 from pyrite.training.checkpoint import EpochLog, State, load_checkpoint
 from pyrite.training.loop import Interrupted, Step
 from pyrite.training.train import Watch
+from runs import Run, assert_events_match, read_rows
 
 PYRITE = Path(sys.executable).with_name("pyrite")
 _KILLED = """
@@ -174,10 +174,11 @@ def test_curves_that_cannot_be_written_keep_the_checkpoint(
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(killed, out)
-    (out / "history.partial").mkdir()
+    (out / "history.csv").unlink()
+    (out / "history.csv").mkdir()  # Nothing that a file could take the place of.
     with pytest.raises(TrainingError) as caught:
         train(toy, recipe, out, resume=True)
-    assert "history.partial cannot be written" in str(caught.value)
+    assert "cannot be written" in str(caught.value)
     assert "The last checkpoint is kept: put that right, and go on with --resume." in str(caught.value)
 
 

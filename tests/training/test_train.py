@@ -15,7 +15,6 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
-from runs import Run, assert_events_match, read_rows
 
 from pyrite.bundle import load_bundle
 from pyrite.datasets import Dataset, content_hashes, make_toy, recognise, split
@@ -26,14 +25,16 @@ from pyrite.explanation import Spectra
 from pyrite.image import open_image
 from pyrite.publishing.golden import replay_golden
 from pyrite.publishing.preparation import Stage
+from pyrite.publishing.publish import publish
 from pyrite.recipe import Recipe, load_recipe
 from pyrite.spectrum import luma, radial_spectrum
 from pyrite.training import train
 from pyrite.training.checkpoint import load_checkpoint
 from pyrite.training.curves import write_tensorboard
 from pyrite.training.loop import Examples, Step
+from runs import Run, assert_events_match, read_rows
 
-run_module = sys.modules[train.__module__]
+run_module, publish_module = (sys.modules[verb.__module__] for verb in (train, publish))
 
 
 def test_the_folder_holds_what_it_should(unbroken: Run) -> None:
@@ -47,8 +48,8 @@ def test_the_folder_holds_what_it_should(unbroken: Run) -> None:
 def test_progress_is_told_per_stage_step_and_epoch(unbroken: Run) -> None:
     stages = [event.name for event in unbroken.events if isinstance(event, Stage)]
     assert list(dict.fromkeys(stages)) == [
-        "Building the network", "Decoding", "Exporting", "Judging (test split)", "Measuring shortcuts (test split)",
-        "Writing the bundle and the report",
+        "Building the network", "Decoding", "Exporting", "Calibrating", "Judging (test split)",
+        "Measuring shortcuts (test split)", "Writing the bundle and the report",
     ]  # fmt: skip
     steps = [event for event in unbroken.events if isinstance(event, Step)]
     count = steps[0].steps
@@ -132,21 +133,22 @@ def test_the_test_split_neither_trains_nor_chooses_nor_calibrates(
 ) -> None:
     used: list[int] = []
 
-    def note(name: str) -> None:
-        original = getattr(run_module, name)
+    def note(module: Any, name: str) -> None:
+        original = getattr(module, name)
 
-        def noted(*arguments: Any) -> Any:
+        def noted(*arguments: Any, **options: Any) -> Any:
             for argument in arguments:
                 if isinstance(argument, Examples):
                     used.extend([*argument.train, *argument.validation])
-                elif isinstance(argument, np.ndarray) and argument.ndim == 1:
+                elif isinstance(argument, np.ndarray) and argument.ndim == 1 and argument.dtype == np.intp:
                     used.extend(argument.tolist())
-            return original(*arguments)
+            return original(*arguments, **options)
 
-        monkeypatch.setattr(run_module, name, noted)
+        monkeypatch.setattr(module, name, noted)
 
-    for name in ("fit", "check_parity", "score"):
-        note(name)
+    for name in ("fit", "check_parity"):
+        note(run_module, name)
+    note(publish_module, "calibrate")
     recipe = load_recipe("tiny", ["epochs=1", f"protocol={protocol}"])
     train(toy, recipe, tmp_path / "out")
     dataset = Dataset.open(toy)
@@ -192,7 +194,7 @@ def test_the_scope_is_that_of_what_was_learnt_from(tmp_path: Path) -> None:
 def test_a_run_that_was_killed_as_it_began_can_begin_again(toy: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    for name in ("provenance.json", "recipe.partial"):
+    for name in ("provenance.json", ".partial-0123"):
         (out / name).write_text("{")
     train(toy, load_recipe("tiny", ["epochs=1"]), out)
     assert (out / "bundle").exists()

@@ -15,7 +15,6 @@ card.md          what the model is for, and what it is not (optional)
 ```
 """
 
-import difflib
 import hashlib
 import re
 import shutil
@@ -24,18 +23,13 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
 
 import msgspec
 
-from pyrite.bundle.calibration import ALL, Calibration
-from pyrite.bundle.preprocess import GEOMETRIES, Preprocess, Resize
-from pyrite.decision import Policy, Scope
+from pyrite.bundle.manifest import MANIFEST, BundleInfo, parse_manifest, suggest
 from pyrite.errors import BundleError
 from pyrite.writing import whole_folder
 
-FORMAT: Literal[2] = 2
-MANIFEST = "bundle.json"
 MODEL = "model.onnx"
 WEIGHTS = "model.onnx.data"
 REQUIRED = (MODEL, "golden.json")
@@ -49,122 +43,8 @@ LARGE = 64_000_000
 _MAX_ZIP = 256_000_000  # bytes of a zip's files, which are unpacked into memory
 _MAX_OTHERS = 64_000_000  # bytes of all files but the model, which are held in memory
 
-Text = Annotated[str, msgspec.Meta(min_length=1)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
 Content = bytes | Path
 """What a file holds, or where that lies."""
-
-
-class DataInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The data a model was trained, chosen and tested on, with the images in each split."""
-
-    name: Text
-    sha256: str
-    fingerprint: str
-    protocol: Literal["official", "pooled"]
-    fractions: tuple[float, float, float]
-    train: Count
-    validation: Count
-    test: Count
-
-
-class TrainingInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a model was trained: enough to do it again."""
-
-    recipe: Text
-    recipe_sha256: str
-    data: DataInfo
-    seed: int
-    command: str
-    commit: str | None
-    packages: dict[str, str]
-    epochs: Count
-    parity: float | None = None
-    """The largest difference of a logit between the trained network and model.onnx, over validation images."""
-
-
-class Quantization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a float32 network was brought to int8, and what that cost on the validation images."""
-
-    images: Count
-    """Training images that the ranges of the activations are of."""
-    float_accuracy: float
-    int8_accuracy: float
-    command: str
-
-
-class ModelOrigin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where a model came from that was not trained here."""
-
-    source: Text
-    """Its address: a URL, a repository, a package, a file."""
-    revision: str | None = None
-    """The commit or version of it."""
-    sha256: str
-    """Of the original file, in hexadecimal."""
-    authors: str | None = None
-    paper: str | None = None
-    allows: Literal["free", "non-commercial", "unclear"] = "unclear"
-    """What its licence allows, in a word."""
-    threshold: float | None = None
-    """The logit above which its authors call an image AI."""
-
-
-class BundleInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of bundle.json."""
-
-    format: Literal[2] = FORMAT
-    name: Text
-    version: Text
-    licence: Text
-    files: dict[str, str] = {}
-    """SHA-256 of each other file, in hexadecimal; `save_bundle` fills it in."""
-    preprocess: Preprocess
-    scope: Scope
-    calibration: Calibration
-    policy: Policy
-    knows: tuple[Text, ...] = ()
-    """The generators whose images trained the model, where that is known."""
-    one_by_one: bool = False
-    """Whether the model is given a single input at a time, since its answer depends on what else is in a batch."""
-    training: TrainingInfo | None = None
-    """Of a model that was trained here."""
-    origin: ModelOrigin | None = None
-    """Of a model that was not."""
-    quantization: Quantization | None = None
-    """Of a network that computes in int8."""
-
-
-class _Calibration1(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    slope: float
-    intercept: float
-    real_logits: tuple[float, ...]
-    ai_logits: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        self.grouped()  # What is wrong with the logits is wrong in either form.
-
-    def grouped(self) -> Calibration:
-        """Return what format 2 has of it."""
-        return Calibration(
-            slope=self.slope, intercept=self.intercept, real={ALL: self.real_logits}, ai={ALL: self.ai_logits}
-        )
-
-
-class _BundleInfo1(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of bundle.json in format 1, which had one geometry, and one group of either class."""
-
-    format: Literal[1]
-    name: Text
-    version: Text
-    licence: Text
-    files: dict[str, str] = {}
-    preprocess: Resize
-    scope: Scope
-    calibration: _Calibration1
-    policy: Policy
-    training: TrainingInfo | None = None
-    quantization: Quantization | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +98,7 @@ def read_info(folder: Path) -> BundleInfo:
         BundleError: There is no bundle, or bundle.json is not understood.
     """
     try:
-        return _parse((folder / MANIFEST).read_bytes(), folder)
+        return parse_manifest((folder / MANIFEST).read_bytes(), folder)
     except OSError as error:
         raise BundleError(f"There is no bundle at {folder}: {error.strerror}.") from error
 
@@ -242,11 +122,12 @@ def load_bundle(path: str | Path) -> Bundle:
             raise BundleError(f"There is no bundle at {path}.")
         manifest = files.pop(MANIFEST)
         assert isinstance(manifest, bytes)
-        info = _parse(manifest, path)
+        info = parse_manifest(manifest, path)
         _verify(info, files, path)
     except (OSError, ValueError) as error:
         raise BundleError(f"The bundle {path} cannot be read: {error}") from error
-    return Bundle(info, {name: content for name, content in files.items() if isinstance(content, bytes)}, path)
+    held = {name: content for name, content in files.items() if isinstance(content, bytes)}
+    return Bundle(info, held, path.absolute())
 
 
 def save_bundle(folder: str | Path, info: BundleInfo, files: Mapping[str, Content]) -> Bundle:
@@ -264,23 +145,21 @@ def save_bundle(folder: str | Path, info: BundleInfo, files: Mapping[str, Conten
     if folder.exists() or folder.is_symlink():
         raise BundleError(f"{folder} exists already. Name a new folder, or remove it first.")
     try:
-        info = msgspec.structs.replace(info, files={name: _sha256(content) for name, content in files.items()})
+        info = msgspec.structs.replace(info, files={name: _sha256(files[name]) for name in sorted(files)})
         manifest = msgspec.json.format(msgspec.json.encode(info)) + b"\n"
         _check_sizes({name: _size(content) for name, content in {MANIFEST: manifest, **files}.items()}, folder)
-        _verify(_parse(manifest, folder), files, folder)
+        _verify(parse_manifest(manifest, folder), files, folder)
         with whole_folder(folder) as draft:
             for name, content in {MANIFEST: manifest, **files}.items():
                 if isinstance(content, bytes):
                     (draft / name).write_bytes(content)
                 else:
                     shutil.copyfile(content, draft / name)
+        written = _read_folder(folder.absolute())
     except OSError as error:
         raise BundleError(f"The bundle cannot be written to {folder}: {error}") from error
-    sizes = {name: _size(content) for name, content in files.items()}
-    kept = {name: content for name, content in files.items() if not _stays_on_disk(name, sizes)}
-    return Bundle(
-        info, {name: c if isinstance(c, bytes) else (folder / name).read_bytes() for name, c in kept.items()}, folder
-    )
+    held = {name: content for name, content in written.items() if isinstance(content, bytes) and name != MANIFEST}
+    return Bundle(info, held, folder.absolute())
 
 
 def _read_folder(folder: Path) -> dict[str, Content]:
@@ -345,37 +224,11 @@ def _check_sizes(sizes: Mapping[str, int], path: Path) -> None:
         raise BundleError(f"{path} has more than {_MAX_OTHERS:,} bytes beside its model, the limit for a bundle.")
 
 
-class _Versioned(msgspec.Struct):
-    format: int
-
-
-def _parse(manifest: bytes, path: Path) -> BundleInfo:
-    try:
-        found = msgspec.json.decode(manifest, type=_Versioned).format
-        if found == 1:
-            return _from_format_1(msgspec.json.decode(manifest, type=_BundleInfo1))
-        if found != FORMAT:
-            raise BundleError(
-                f"{path} has bundle format {found}, and this Pyrite reads formats 1 to {FORMAT}. "
-                "Use another version of Pyrite, or export the bundle again."
-            )
-        return msgspec.json.decode(manifest, type=BundleInfo)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        unknown = re.search(r"unknown field `(.*?)`", str(error))
-        hint = _suggest(unknown[1], _KEYS) if unknown else ""
-        raise BundleError(f"{MANIFEST} in {path} is not valid: {error}.{hint}") from error
-
-
-def _from_format_1(old: _BundleInfo1) -> BundleInfo:
-    same = {name: getattr(old, name) for name in old.__struct_fields__ if name not in ("format", "calibration")}
-    return BundleInfo(**same, calibration=old.calibration.grouped())
-
-
 def _verify(info: BundleInfo, files: Mapping[str, Content], path: Path) -> None:
     known = (*REQUIRED, *OPTIONAL)
     for name in info.files:
         if name not in known:
-            raise BundleError(f"{path} lists {name!r}, which no bundle has.{_suggest(name, known)}")
+            raise BundleError(f"{path} lists {name!r}, which no bundle has.{suggest(name, known)}")
     for name in REQUIRED:
         if name not in info.files:
             raise BundleError(f"{path} lists no {name}, which every bundle needs.")
@@ -398,12 +251,3 @@ def _sha256(content: Content) -> str:
 
 def _size(content: Content) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
-
-
-def _suggest(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
-
-
-_STRUCTS = (BundleInfo, *GEOMETRIES, Scope, Calibration, Policy, TrainingInfo, DataInfo, Quantization, ModelOrigin)
-_KEYS = tuple(key for struct in _STRUCTS for key in struct.__struct_fields__)

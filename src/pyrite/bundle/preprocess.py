@@ -165,11 +165,14 @@ class Crops(_Geometry, frozen=True, kw_only=True, tag="crops"):
             (k, self.height, self.width, 3), uint8, in the order of `regions`, with k from 1 to `most`.
         """
         height, width = pixels.shape[:2]
-        regions = self.regions(width, height)
-        missing = max(0, self.height - height), max(0, self.width - width)
-        if any(missing):
-            pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), "symmetric")
+        regions, pixels = self.regions(width, height), self.pad(pixels)
         return np.stack([pixels[top : top + self.height, left : left + self.width] for left, top, _, _ in regions])
+
+    def pad(self, pixels: Pixels) -> Pixels:
+        """Return the pixels (height, width, 3), mirrored at their end where a side is shorter than a crop."""
+        missing = (max(0, ours - side) for ours, side in zip(self.size, pixels.shape[:2], strict=True))
+        margins = [*((0, pad) for pad in missing), (0, 0)]
+        return np.pad(pixels, margins, "symmetric") if np.any(margins) else pixels
 
     def merge(self, logits: ArrayLike) -> float:
         """Return the logit of the image from those of its crops (k,)."""

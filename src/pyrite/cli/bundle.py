@@ -59,7 +59,8 @@ def quantize(
 def verify(bundle: BundleArgument = None) -> None:
     """Check a bundle, file by file and by replay.
 
-    Its files must match their hashes, and its golden images get the scores that they got where it was made.
+    Its files must match their hashes, and its golden images get the scores that they got where it was made: by
+    themselves, and in batches, unless the bundle says that its model is run one by one.
 
     Example: `pyrite bundle verify run/bundle`
     """
@@ -73,6 +74,14 @@ def verify(bundle: BundleArgument = None) -> None:
         f"{check.vectors} golden images: the largest difference of a logit is {check.max_difference:.2g}, "
         f"{len(check.changed_inputs)} inputs and {len(check.changed_verdicts)} verdicts changed."
     )
+    if check.one_by_one:
+        stdout.print("Its model is given one input at a time.")
+    if check.depends_on_batch:
+        stdout.print(f"What else is in a batch changes a logit of its model by up to {check.batch_difference:.2g}.")
+        if not check.one_by_one:
+            raise PyriteError(
+                f"The answers of {loaded.path} depend on what else is in a batch, and it does not set one_by_one."
+            )
     if not check.passed:
         raise PyriteError(f"{loaded.path} does not say here what it said where it was made.")
 

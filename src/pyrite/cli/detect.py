@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyrite.cli.shared import (
+    TRUST,
     BundlesOption,
     EvidenceOption,
     MaxBytesOption,
     MaxFprOption,
     MaxPixelsOption,
     TrustAnchorsOption,
-    read_bytes,
+    TrustOption,
+    read_trust,
     stderr,
     stdout,
 )
@@ -49,6 +51,7 @@ def detect(
     max_fpr: MaxFprOption = None,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 3 if an image gets this verdict.")] = None,
     evidence: EvidenceOption = True,
+    trust: TrustOption = TRUST,
     trust_anchors: TrustAnchorsOption = None,
     max_bytes: MaxBytesOption = 100_000_000,
     max_pixels: MaxPixelsOption = 150_000_000,
@@ -78,14 +81,14 @@ def detect(
         bundles=bundles or (),
         max_fpr=max_fpr,
         evidence=evidence,
-        trust_anchors=read_bytes(trust_anchors) if trust_anchors else None,
+        trust=read_trust(trust, trust_anchors),
         limits=limits,
     )
     for reader in missing_readers() if evidence else ():
         stderr.print(reader, style="dim")
     files = find_files(_with_lists(paths), recursive=recursive)
     counts: Counter[str] = Counter()
-    with _page(html, limits) as add:
+    with _page(html, limits, evidence) as add:
 
         def detections() -> Iterator[Detection]:
             for detection in detector.detect_many(files):
@@ -117,11 +120,11 @@ def _with_lists(paths: list[str]) -> Iterator[str]:
 
 
 @contextmanager
-def _page(path: Path | None, limits: "Limits") -> Iterator[Callable[[Detection], None]]:
+def _page(path: Path | None, limits: "Limits", evidence: bool) -> Iterator[Callable[[Detection], None]]:
     if path is None:
         yield lambda detection: None
         return
     from pyrite.rendering.html import html_page
 
-    with html_page(path, limits) as add:
+    with html_page(path, limits, evidence=evidence) as add:
         yield add

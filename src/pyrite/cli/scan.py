@@ -7,13 +7,16 @@ from typing import Annotated
 import typer
 
 from pyrite.cli.shared import (
+    TRUST,
     BundlesOption,
     EvidenceOption,
     MaxBytesOption,
     MaxFprOption,
     MaxPixelsOption,
     TrustAnchorsOption,
+    TrustOption,
     read_bytes,
+    read_trust,
     stderr,
     stdout,
 )
@@ -55,6 +58,7 @@ def scan(
     ] = None,
     max_fpr: MaxFprOption = None,
     evidence: EvidenceOption = True,
+    trust: TrustOption = TRUST,
     trust_anchors: TrustAnchorsOption = None,
     max_bytes: MaxBytesOption = 100_000_000,
     max_pixels: MaxPixelsOption = 150_000_000,
@@ -78,7 +82,7 @@ def scan(
     settings = ScanSettings(
         max_fpr=max_fpr,
         evidence=evidence,
-        trust_anchors=read_bytes(trust_anchors) if trust_anchors else None,
+        trust=read_trust(trust, trust_anchors),
         limits=Limits(max_bytes, max_pixels),
         timeout=timeout,
         batch_size=batch_size,

@@ -11,6 +11,7 @@ from pyrite.errors import PyriteError
 if TYPE_CHECKING:
     from pyrite.datasets import Dataset
     from pyrite.evaluation import Report
+    from pyrite.evidence import Trust
 
 # Without markup and emoji: names of files and of data may look like them.
 stdout = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -49,12 +50,19 @@ MaxFprOption = Annotated[
 EvidenceOption = Annotated[
     bool, typer.Option("--evidence/--no-evidence", help="Read what files say of themselves, or only their pixels.")
 ]
-TrustAnchorsOption = Annotated[
-    Path | None,
+TrustOption = Annotated[
+    str,
     typer.Option(
-        "--trust-anchors", metavar="PEM", help="Certificates of authorities whose signatures count as verified."
+        "--trust",
+        metavar="LISTS",
+        help="Whose signatures count as verified: c2pa, interim, files of certificates, with commas between; or none.",
     ),
 ]
+TrustAnchorsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--trust-anchors", metavar="PEM", help="More authorities, as certificates. May be repeated."),
+]
+TRUST = "c2pa,interim"
 MaxBytesOption = Annotated[int, typer.Option("--max-bytes", metavar="N", min=1, help="Refuse larger files.")]
 MaxPixelsOption = Annotated[int, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")]
 
@@ -65,6 +73,19 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise PyriteError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def read_trust(lists: str, anchors: list[Path] | None) -> "Trust":
+    """Return the trust lists that --trust and --trust-anchors name, and tell of those that are overdue."""
+    from pyrite.evidence import load_trust
+
+    trust = load_trust([name.strip() for name in lists.split(",") if name.strip()], anchors or ())
+    for item in trust.overdue:
+        stderr.print(
+            f"A newer {item.title} has been due since {item.next_update}. Bring it with: pyrite trust update",
+            style="dim",
+        )
+    return trust
 
 
 def open_dataset(data: str, real: str | None, ai: str | None) -> "Dataset":

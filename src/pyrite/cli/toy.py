@@ -5,22 +5,27 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import stdout
+from pyrite.cli.shared import stderr, stdout
 
 
 def toy(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Where: a new folder.")],
     count: Annotated[int, typer.Option(metavar="N", min=40, help="How many images, half of each class.")] = 1500,
-    size: Annotated[int, typer.Option(metavar="PIXELS", min=16, help="Their height and width.")] = 32,
+    size: Annotated[
+        int, typer.Option(metavar="PIXELS", min=16, max=4096, help="Their height and width; above 64, of another kind.")
+    ] = 32,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same images.")] = 0,
 ) -> None:
     """Make a toy dataset to try things on.
 
-    Textures, and the same kind drawn by an upsampling generator, so that there is something to learn.
+    Textures, and the same kind drawn by an upsampling generator, so that there is something to learn. Above 64 pixels a
+    side, that leaves a faint pattern that is gone once an image is made smaller: try the recipe `crops` on it.
 
-    Example: `pyrite toy toy-data --count 2000`
+    Examples: `pyrite toy toy-data --count 2000` · `pyrite toy photos --size 512 --count 400`
     """
     from pyrite.datasets import make_toy
+    from pyrite.rendering.progress import progress_bar
 
-    make_toy(out, count=count, size=size, seed=seed)
+    with progress_bar(stderr, "Drawing") as progress:
+        make_toy(out, count=count, size=size, seed=seed, progress=progress)
     stdout.print(f"{count:,} images in {out}")

@@ -13,7 +13,8 @@ def train(
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run goes: a new folder, unless resuming.")],
     recipe: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="A shipped recipe (default, resnet50, tiny) or a .toml file.")
+        str,
+        typer.Option(metavar="NAME|FILE", help="A shipped recipe (crops, default, resnet50, tiny) or a .toml file."),
     ] = "resnet50",
     settings: Annotated[
         list[str] | None,

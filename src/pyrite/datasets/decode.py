@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import mmap
 import os
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,21 +19,23 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle.preprocess import Preprocess
+from pyrite.bundle.preprocess import Crops, Preprocess
+from pyrite.datasets.arrays import Canvases, cut_canvas
 from pyrite.datasets.dataset import Dataset
 from pyrite.datasets.storage import Storage
 from pyrite.errors import DatasetError, ImageError
 from pyrite.image import open_image
 from pyrite.results import Failure
 
-_Part = TypeVar("_Part")
+_Result = TypeVar("_Result")
+_Shapes = dict[str, tuple[int, ...]]
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
 Watch = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
+_PIXELS, _CANVASES, _SIDES, _EXTENTS = "pixels.npy", "canvases.npy", "sides.npy", "extents.npy"
 _CHUNK = 512
-_VALUES = 4_000_000  # in a batch, which a network's first layers make several times as many of
 _SERIAL_BELOW = 4096  # Starting worker processes costs more than decoding so few small images.
 _FORGOTTEN_AFTER = 3600.0  # seconds without a finished chunk: whoever was decoding there has died.
 _FORMAT = 4  # Part of the cache's key: raise it when decoding or preprocessing changes what it gives.
@@ -44,13 +46,15 @@ class Decoded:
     """Every image of a dataset, as a model takes it."""
 
     pixels: NDArray[np.uint8]
-    """(n, height, width, 3), memory-mapped; zeros where the file could not be read."""
+    """(n, height, width, 3), memory-mapped: of crops, the one in the middle; zeros where the file could not be read."""
     hashes: tuple[str, ...]
     """Each file's hexadecimal SHA-256; empty where its bytes could not be read."""
     failures: dict[int, Failure]
     """Why a file could not be read as an image, by its index."""
     sides: NDArray[np.int32]
     """(n, 2), each image's shorter and longer side in pixels before preprocessing; zeros where it was not read."""
+    canvases: Canvases | None = None
+    """What random crops are taken from, where that was asked for."""
 
 
 class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,6 +62,16 @@ class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     hashes: tuple[str, ...]
     failures: dict[int, Failure]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What decoding a chunk of a dataset gives beside pixels: see `Decoded` and `Canvases`."""
+
+    hashes: list[str]
+    failures: dict[int, Failure]
+    sides: list[tuple[int, int]]
+    extents: list[tuple[int, int]]
 
 
 def cache_folder() -> Path:
@@ -75,46 +89,35 @@ def cache_folder() -> Path:
         raise DatasetError("There is no home folder for decoded images. Set PYRITE_CACHE to a folder.") from error
 
 
-def decode(dataset: Dataset, preprocess: Preprocess, progress: Progress | None = None) -> Decoded:
+def decode(
+    dataset: Dataset, preprocess: Preprocess, progress: Progress | None = None, *, canvas: int | None = None
+) -> Decoded:
     """Read, decode and preprocess every image, or find the arrays of an earlier run.
+
+    Args:
+        dataset: the images.
+        preprocess: how one becomes a model input; of crops, whatever their number, the one in the middle does.
+        progress: called with how many are done.
+        canvas: of crops alone: keep as well so many pixels a side of each image, for random ones.
 
     Raises:
         DatasetError: the cache folder is full or cannot be written.
     """
-    folder = cache_folder() / f"decoded-{_key(dataset, preprocess)}"
-    shape = (len(dataset), preprocess.height, preprocess.width, 3)
-    decoded = _find(folder, shape)
+    if isinstance(preprocess, Crops):
+        preprocess = Crops(height=preprocess.height, width=preprocess.width, most=1)
+    folder = cache_folder() / f"decoded-{_key(dataset, preprocess, canvas)}"
+    shapes: _Shapes = {_PIXELS: (len(dataset), preprocess.height, preprocess.width, 3)}
+    if canvas:
+        shapes[_CANVASES] = (len(dataset), canvas, canvas, 3)
+    decoded = _find(folder, shapes)
     if decoded is None:
-        _fill(folder, dataset, preprocess, progress)
-        decoded = _find(folder, shape)
+        _fill(folder, dataset, preprocess, shapes, progress)
+        decoded = _find(folder, shapes)
     elif progress:
         progress(len(dataset), len(dataset))
     if decoded is None:
         raise DatasetError(f"The decoded images in {folder} are damaged. Delete that folder, and run this again.")
     return decoded
-
-
-def read_images(pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """Return some images of an array (n, height, width, 3) as one in memory.
-
-    Where the array is memory-mapped, all of them are asked for first. Else the system reads each when its turn comes,
-    with megabytes of what lies around it, and drops others for that where memory is short.
-    """
-    file: object = pixels.base
-    if isinstance(pixels, np.memmap) and isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_WILLNEED"):
-        size = pixels.nbytes // len(pixels)
-        for index in indices:
-            start = pixels.offset % mmap.ALLOCATIONGRANULARITY + int(index) * size
-            page = start - start % mmap.PAGESIZE
-            file.madvise(mmap.MADV_WILLNEED, page, start + size - page)
-    return np.array(pixels[indices])
-
-
-def in_chunks(pixels: NDArray[np.uint8], indices: NDArray[np.intp], most: int = 256) -> Iterator[NDArray[np.uint8]]:
-    """Yield some of the images (n, height, width, 3) in order, `most` at a time, or fewer where they are large."""
-    size = max(1, min(most, _VALUES // math.prod(pixels.shape[1:])))
-    for start in range(0, len(indices), size):
-        yield read_images(pixels, indices[start : start + size])
 
 
 def content_hashes(dataset: Dataset) -> tuple[str, ...]:
@@ -130,57 +133,63 @@ def content_sha256(dataset: Dataset, hashes: Sequence[str]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _key(dataset: Dataset, preprocess: Preprocess) -> str:
+def _key(dataset: Dataset, preprocess: Preprocess, canvas: int | None) -> str:
     # With pillow-heif come images that could not be read without it.
     readers = find_spec("pillow_heif") is not None
-    digest = hashlib.sha256(repr((_FORMAT, readers, dataset.fingerprint, preprocess)).encode())
+    digest = hashlib.sha256(repr((_FORMAT, readers, dataset.fingerprint, preprocess, canvas)).encode())
     for path in dataset.paths:
         digest.update(path.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()[:24]
 
 
-def _find(folder: Path, shape: tuple[int, ...]) -> Decoded | None:
+def _find(folder: Path, shapes: _Shapes) -> Decoded | None:
+    """Return what lies in a folder, if it is whole."""
     try:
         index = msgspec.json.decode((folder / "index.json").read_bytes(), type=_Index)
-        pixels = np.load(folder / "pixels.npy", mmap_mode="r")
-        sides = np.load(folder / "sides.npy")
+        sides, *extents = (np.load(folder / name) for name in (_SIDES, _EXTENTS)[: len(shapes)])
+        pixels, *canvases = (np.load(folder / name, mmap_mode="r") for name in shapes)
     except (OSError, ValueError, EOFError):
         return None
-    if pixels.shape != shape or len(index.hashes) != len(pixels) or sides.shape != (len(pixels), 2):
+    count = len(index.hashes)
+    if [array.shape for array in (pixels, *canvases)] != list(shapes.values()) or count != len(pixels):
         return None
-    return Decoded(pixels, index.hashes, index.failures, sides)
+    if any(array.shape != (count, 2) for array in (sides, *extents)):
+        return None
+    kept = Canvases(canvases[0], extents[0]) if canvases else None
+    return Decoded(pixels, index.hashes, index.failures, sides, kept)
 
 
-def _fill(folder: Path, dataset: Dataset, preprocess: Preprocess, progress: Progress | None) -> None:
+def _fill(folder: Path, dataset: Dataset, preprocess: Preprocess, shapes: _Shapes, progress: Progress | None) -> None:
     """Write the arrays beside their place and move them in whole, so that a killed run leaves no half cache."""
     cache = folder.parent
-    shape = (len(dataset), preprocess.height, preprocess.width, 3)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         _remove_forgotten(cache)
-        size = int(np.prod(shape, dtype=np.int64))
+        size = sum(math.prod(shape) for shape in shapes.values())
         if shutil.disk_usage(cache).free < size:
+            less = ", or set a smaller canvas" if _CANVASES in shapes else ""
             raise DatasetError(
                 f"Decoding needs {size / 1e9:.1f} GB in {cache}, more than is free there. "
-                "Point PYRITE_CACHE at a larger disk."
+                f"Point PYRITE_CACHE at a larger disk{less}."
             )
         work = Path(tempfile.mkdtemp(prefix="decoding-", dir=cache))
         try:
-            _reserve(work / "pixels.npy", shape)
-            hashes: list[str] = []
-            failures: dict[int, Failure] = {}
-            sides: list[tuple[int, int]] = []
-            for part, failed, of_part in in_parallel(_decode_chunk, dataset, work / "pixels.npy", preprocess):
-                failures |= {len(hashes) + i: failure for i, failure in failed.items()}
-                hashes += part
-                sides += of_part
+            for name, shape in shapes.items():
+                _reserve(work / name, shape)
+            parts: list[_Part] = []
+            for part in in_parallel(_decode_chunk, dataset, work, preprocess, _CANVASES in shapes):
+                parts.append(part)
                 os.utime(work)
                 if progress:
-                    progress(len(hashes), len(dataset))
-            np.save(work / "sides.npy", np.array(sides, np.int32).reshape(-1, 2))
-            index = _Index(hashes=tuple(hashes), failures=failures)
+                    progress(sum(len(part.hashes) for part in parts), len(dataset))
+            for name, pairs in ((_SIDES, [p.sides for p in parts]), (_EXTENTS, [p.extents for p in parts])):
+                np.save(work / name, np.array([*chain(*pairs)], np.int32).reshape(-1, 2))
+            index = _Index(
+                hashes=tuple(chain(*(part.hashes for part in parts))),
+                failures={i: failure for part in parts for i, failure in part.failures.items()},
+            )
             (work / "index.json").write_bytes(msgspec.json.encode(index))
-            if _find(folder, shape) is None:  # Another run may have been faster.
+            if _find(folder, shapes) is None:  # Another run may have been faster.
                 shutil.rmtree(folder, ignore_errors=True)
                 work.rename(folder)
         finally:
@@ -207,7 +216,7 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> None:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
-def in_parallel(work: Callable[..., _Part], dataset: Dataset, *arguments: object) -> Iterator[_Part]:
+def in_parallel(work: Callable[..., _Result], dataset: Dataset, *arguments: object) -> Iterator[_Result]:
     """Yield what `work` makes of each chunk of the dataset, in order.
 
     It is called in other processes with the storage, the first index, the chunk's paths, and `arguments`.
@@ -231,26 +240,29 @@ def _hash_chunk(storage: Storage, _start: int, names: Sequence[str]) -> list[str
 
 
 def _decode_chunk(
-    storage: Storage, start: int, names: Sequence[str], target: Path, preprocess: Preprocess
-) -> tuple[list[str], dict[int, Failure], list[tuple[int, int]]]:
-    """Fill a part of the array; return the hashes, the failures, and the sides."""
-    pixels = np.lib.format.open_memmap(target, "r+")
-    hashes = []
-    failures = {}
-    sides = [(0, 0)] * len(names)
+    storage: Storage, start: int, names: Sequence[str], work: Path, preprocess: Preprocess, with_canvases: bool
+) -> _Part:
+    """Fill a part of the arrays; return the rest."""
+    pixels = np.lib.format.open_memmap(work / _PIXELS, "r+")
+    canvases = np.lib.format.open_memmap(work / _CANVASES, "r+") if with_canvases else None
+    part = _Part([], {}, [(0, 0)] * len(names), [(0, 0)] * len(names))
     for i, name in enumerate(names):
         try:
             data = storage.read(name)
         except OSError as error:
-            hashes.append("")
-            failures[i] = Failure("unreadable", f"The file cannot be read: {error}")
+            part.hashes.append("")
+            part.failures[start + i] = Failure("unreadable", f"The file cannot be read: {error}")
             continue
-        hashes.append(hashlib.sha256(data).hexdigest())
+        part.hashes.append(hashlib.sha256(data).hexdigest())
         try:
             image = open_image(data, at_least=preprocess.enough)
         except ImageError as error:
-            failures[i] = Failure(error.code, str(error))
-        else:
-            (pixels[start + i],) = preprocess.apply(image.pixels, image.box)
-            sides[i] = (min(image.width, image.height), max(image.width, image.height))
-    return hashes, failures, sides
+            part.failures[start + i] = Failure(error.code, str(error))
+            continue
+        (pixels[start + i],) = preprocess.apply(image.pixels, image.box)
+        part.sides[i] = (min(image.width, image.height), max(image.width, image.height))
+        if canvases is not None and isinstance(preprocess, Crops):
+            kept = cut_canvas(image.pixels, part.hashes[i], canvases.shape[1], preprocess)
+            height, width = part.extents[i] = kept.shape[:2]
+            canvases[start + i, :height, :width] = kept
+    return part

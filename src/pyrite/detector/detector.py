@@ -14,10 +14,10 @@ from pyrite.detector.panel import Opinion, judge, unreadable
 from pyrite.detector.reader import Prepared, Reader, Unreadable
 from pyrite.detector.stream import stream
 from pyrite.errors import BundleError, PyriteError
-from pyrite.evidence import check_trust_anchors
+from pyrite.evidence import Trust
 from pyrite.image import Limits, Source
 from pyrite.results import Detection, Model
-from pyrite.runtime import Session
+from pyrite.runtime import AUTO, Session
 
 _INPUT_BYTES = (
     16_000_000  # of model inputs that are scored at a time: a network's first layers make several times as many
@@ -43,9 +43,10 @@ class Detector:
         bundles: Sequence[Bundle | str | Path] = (),
         max_fpr: float | None = None,
         evidence: bool = True,
-        trust_anchors: bytes | None = None,
+        trust: Trust | None = None,
         limits: Limits = Limits(),
         threads: int | None = None,
+        device: str = AUTO,
     ) -> None:
         """Load one bundle, or several.
 
@@ -55,26 +56,25 @@ class Detector:
             max_fpr: The share of real images that may be called AI; by default, the bundle's own, or the smallest of
                 several.
             evidence: Whether to read what files say of themselves; without it, the pixels decide alone.
-            trust_anchors: Certificates (PEM) of authorities whose signatures count as verified.
+            trust: Whose signatures count as verified; by default, the lists that come with Pyrite.
             limits: What one image may cost.
             threads: For the model; by default, as many as there are CPUs for this process.
+            device: What the models run on: `auto`, or one of `runtime.DEVICES`.
 
         Raises:
             BundleError: A bundle cannot be used.
-            PyriteError: `max_fpr` is out of range, or smaller than the calibration can resolve; or `trust_anchors`
-                holds no certificates; or both `bundle` and `bundles` are given.
+            PyriteError: `max_fpr` is out of range, or smaller than the calibration can resolve; or both `bundle` and
+                `bundles` are given; or the device is not to be had.
         """
-        if trust_anchors is not None:
-            check_trust_anchors(trust_anchors)
         if bundle is not None and bundles:
             raise PyriteError("Give a bundle or several bundles, not both.")
         chosen = bundles or (DEFAULT if bundle is None else bundle,)
         self.bundles = tuple(one if isinstance(one, Bundle) else load_bundle(one) for one in chosen)
         infos = [one.info for one in self.bundles]
-        self.reader = Reader(Reader.views_of(infos), evidence, trust_anchors, limits)
+        self.reader = Reader(Reader.views_of(infos), evidence, trust, limits)
         self.model = Model("+".join(info.name for info in infos), "+".join(info.version for info in infos))
         self.policy = self.policy_for(max_fpr)
-        self._members = [_Member(one, threads) for one in self.bundles]
+        self._members = [_Member(one, threads, device) for one in self.bundles]
 
     @property
     def bundle(self) -> Bundle:
@@ -86,6 +86,11 @@ class Detector:
         if len(self.bundles) > 1:
             raise PyriteError(f"This takes a single bundle, not the {len(self.bundles)} of {self.model.name}.")
         return self.bundles[0]
+
+    @property
+    def device(self) -> str:
+        """What the models run on: one of `runtime.DEVICES`."""
+        return self._members[0].device
 
     @property
     def gives_probability(self) -> bool:
@@ -188,10 +193,11 @@ class Detector:
 class _Member:
     """One bundle of a detector, with its model loaded."""
 
-    def __init__(self, bundle: Bundle, threads: int | None) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None, device: str) -> None:
         info = bundle.info
         self._info, self._model = info, Model(info.name, info.version)
-        self._session = Session(bundle.model, threads, one_by_one=info.one_by_one)
+        self._session = Session(bundle.model, threads, one_by_one=info.one_by_one, device=device)
+        self.device = self._session.device
         wanted = info.preprocess.size
         if any(side not in (None, ours) for side, ours in zip(self._session.size, wanted, strict=True)):
             raise BundleError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from pyrite.bundle import BundleInfo, Pixels, Preprocess
 from pyrite.decision import Scope
 from pyrite.errors import ImageError
-from pyrite.evidence import read_evidence
+from pyrite.evidence import Trust, read_evidence
 from pyrite.image import Image, Limits, Source, open_image
 from pyrite.results import Evidence, Failure
 
@@ -52,8 +52,8 @@ class Reader:
     """Of each bundle, in the detector's order."""
     evidence: bool = True
     """Whether to read what files say of themselves."""
-    trust_anchors: bytes | None = None
-    """Certificates (PEM) of authorities whose signatures count as verified."""
+    trust: Trust | None = None
+    """Whose signatures count as verified; `None` for the lists that come with Pyrite."""
     limits: Limits = field(default_factory=Limits)
     """What one image may cost."""
 
@@ -90,7 +90,7 @@ class Reader:
             height=image.height,
             frames=image.frames,
             frame=image.frame,
-            evidence=tuple(read_evidence(image, trust_anchors=self.trust_anchors)) if self.evidence else (),
+            evidence=tuple(read_evidence(image, self.trust)) if self.evidence else (),
             inputs=tuple(
                 view.preprocess.apply(image.pixels, image.box) if view in judging else None for view in self.views
             ),

@@ -1,15 +1,22 @@
-"""What a file says of itself: content credentials, traces of generators, and the camera's own notes."""
+"""What a file says of itself: content credentials, traces of generators, marks in its pixels, a camera's notes."""
 
-from pyrite.evidence.camera import read_camera
-from pyrite.evidence.credentials import check_trust_anchors, missing_readers, read_credentials
-from pyrite.evidence.generator import read_generator
-from pyrite.evidence.read import read_evidence
+from pyrite.evidence.compression import read_compression
+from pyrite.evidence.credentials import missing_readers
+from pyrite.evidence.read import NO_PROVENANCE, read_evidence, read_file_evidence
+from pyrite.evidence.trust import Trust, TrustList, describe_trust, load_trust, trust_of
+from pyrite.evidence.trust_update import UPDATED, update_list
 
 __all__ = [
-    "check_trust_anchors",
+    "NO_PROVENANCE",
+    "UPDATED",
+    "Trust",
+    "TrustList",
+    "describe_trust",
+    "load_trust",
     "missing_readers",
-    "read_camera",
-    "read_credentials",
+    "read_compression",
     "read_evidence",
-    "read_generator",
+    "read_file_evidence",
+    "trust_of",
+    "update_list",
 ]

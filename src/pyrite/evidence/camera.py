@@ -2,8 +2,8 @@
 
 import re
 
-from pyrite.evidence.fields import plain, read_exif, tidy
-from pyrite.image import Image
+from pyrite.evidence.metadata import Metadata
+from pyrite.evidence.values import plain, tidy
 from pyrite.results import Evidence, Strength
 
 _SETTINGS = {
@@ -17,12 +17,12 @@ _EXPOSURE = ("exposure_time", "f_number", "iso")
 _NAME = re.compile(r"[^{}\[\]\n]{1,80}")
 
 
-def read_camera(image: Image) -> list[Evidence]:
+def read_camera(metadata: Metadata) -> list[Evidence]:
     """Report the camera that EXIF names beside a setting of the exposure, or the whole exposure without a camera.
 
     A Make or Model alone is not a camera: generators write there as well.
     """
-    exif = read_exif(image)
+    exif = metadata.exif
     make, model = (exif.get(name) for name in ("Make", "Model"))
     names = [name for name in (make, model) if isinstance(name, str) and _NAME.fullmatch(name)]
     settings = {key: exif[name] for name, key in _SETTINGS.items() if name in exif}

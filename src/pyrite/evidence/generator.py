@@ -1,32 +1,21 @@
 """What generators write into their files: recognised by the exact field and form, never by a word in a text."""
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from pyrite.evidence.comfyui import read_comfyui
-from pyrite.evidence.fields import plain, read_exif, read_json, read_texts, read_xmp, tidy
-from pyrite.evidence.hidden import read_hidden
-from pyrite.evidence.settings import read_settings
-from pyrite.evidence.source_types import AI_TYPES, read_term
-from pyrite.image import Image
-from pyrite.results import Evidence, Strength, Verdict
+from pyrite.evidence.labels import MEANINGS, meaning_of, producer_of, read_label
+from pyrite.evidence.metadata import Metadata
+from pyrite.evidence.names import CREDIT_FIELDS, SOFTWARE_FIELDS, company_of, find_in_credit, find_name, key_of
+from pyrite.evidence.prompts import find_programs
+from pyrite.evidence.source_types import AI_EXTENTS, TERMS, read_term
+from pyrite.evidence.values import plain, read_json, read_object, tidy
+from pyrite.evidence.xmp import texts_of
+from pyrite.results import Evidence, Extent, Strength, Verdict
 
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/ "
-_XMP = "http://ns.adobe.com/xap/1.0/ "
-_AIGC = "http://www.tc260.org.cn/ns/AIGC/1.0/ AIGC"
-
-_SOFTWARE = re.compile(
-    r"(Adobe Firefly|Aphrodite AI|ChatGPT|(?:OpenAI )?DALL[·-]E|Draw Things|DreamStudio|Fooocus|Google Imagen|"
-    r"Ideogram AI|InvokeAI|Midjourney|NovelAI|OpenAI|RuinedFooocus|Stable Diffusion|reve\.com)"
-    r"(?:(?: Image)? v?\d[\w.]*)?"
-)
-# What the reference code of Black Forest Labs writes, and its relatives.
-_FLUX = re.compile(r"AI generated;(?:txt2img|img2img);(flux[\w.-]*)(?:;[\w.-]+)*")
-_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_GOOGLE = re.compile(r"(Made|Edited) with Google AI")
-_GROK = re.compile(r"Signature: [A-Za-z0-9+/]{64,}={0,2}")
+_ANYONE = "which anyone could have written"
+_UNNAMED = "an AI system that it does not name"
+_DID = {Extent.WHOLE: "made with AI", Extent.PART: "changed with AI", Extent.UNKNOWN: "made or changed with AI"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,134 +25,124 @@ class _Found:
     """Where it was written."""
     details: Mapping[str, object] = field(default_factory=dict)
     says: Verdict | None = Verdict.AI
-    did: str = "made"
-    """What it did to this image, if it surely did anything."""
+    extent: Extent | None = Extent.WHOLE
+    note: str = ""
+    """What is told instead of what the generator did."""
+    company: str | None = None
+    """Where the name does not tell."""
 
 
-def read_generator(image: Image) -> list[Evidence]:
-    """Report the generators that EXIF, XMP and PNG text name, and the digital source type of XMP."""
-    exif, texts, xmp = read_exif(image), read_texts(image), read_xmp(image)
-    strings = {name: value for name, value in exif.items() if isinstance(value, str)}
+def read_generator(metadata: Metadata) -> list[Evidence]:
+    """Report the generators that the file's texts name, and its digital source types."""
     found: dict[str, _Found] = {}
-    for item in _find(strings, texts, xmp, read_hidden(image)):
-        found.setdefault(item.generator, item)
-    return [_to_evidence(item) for item in found.values()] + _read_source_type(xmp)
+    for item in _find(metadata):
+        known = found.get(item.generator)
+        found[item.generator] = item if known is None else _join(known, item)
+    return [_to_evidence(item) for item in found.values()] + list(_read_source_types(metadata))
+
+
+def _join(first: _Found, second: _Found) -> _Found:
+    """Return what two texts say that name the same generator: that which says AI, and the details of both."""
+    if first.says is None and second.says is Verdict.AI:
+        first, second = second, first
+    told = {key: value for key, value in first.details.items() if value not in (None, "")}
+    return replace(first, details={**second.details, **told})
+
+
+def _find(metadata: Metadata) -> Iterator[_Found]:
+    for place, made in find_programs(metadata):
+        yield _Found(made.program, place, made.details, made.says, made.extent, made.note)
+    yield from _find_ai_properties(metadata)
+    yield from _find_names(metadata)
+    yield from _find_labels(metadata)
 
 
 def _to_evidence(item: _Found) -> Evidence:
-    data = tidy({"generator": plain(item.generator, 100), "place": item.place, **item.details})
+    name = plain(item.generator, 100) or "an unnamed service"
+    company = company_of(item.generator) if item.company is None else item.company
+    extent = item.extent if item.says is Verdict.AI else None
+    data = tidy({"generator": name, "company": company, "place": item.place, "extent": extent, **item.details})
+    by = name if not company or company.lower() in name.lower() else f"{name} ({company})"
     model = f" with the model {plain(data['model'], 100)}" if "model" in data else ""
-    did = item.did if item.says is Verdict.AI else "may have made or changed"
-    return Evidence(
-        kind="generator",
-        strength=Strength.ASSERTED,
-        says=item.says,
-        detail=f"The file's {item.place} says that {data['generator']} {did} this image{model}, "
-        "which anyone could have written.",
-        data=data,
-    )
+    if item.note:
+        detail = f"The file's {item.place} names {by}: {item.note}."
+    elif item.says is Verdict.AI:
+        did = _DID[item.extent or Extent.UNKNOWN]
+        detail = f"The file's {item.place} says that this image was {did} by {by}{model}, {_ANYONE}."
+    else:
+        detail = f"The file's {item.place} says that {by} may have made or changed this image{model}, {_ANYONE}."
+    return Evidence("generator", Strength.ASSERTED, item.says, detail, data)
 
 
-def _read_source_type(xmp: Mapping[str, str]) -> list[Evidence]:
-    address = xmp.get(_IPTC + "DigitalSourceType", xmp.get(_IPTC + "DigitalsourceType"))
-    if not address:
-        return []
-    term = plain(read_term(address), 100)
-    return [
-        Evidence(
+def _read_source_types(metadata: Metadata) -> Iterator[Evidence]:
+    terms: dict[str, str] = {}
+    for name, value in metadata.xmp.items():
+        if name.rpartition(" ")[2].lower() == "digitalsourcetype":
+            terms |= {read_term(text): "XMP" for text in texts_of(value)}
+    for item in metadata.fields:
+        if item.place != "XMP" and item.name.lower().replace(" ", "") == "digitalsourcetype":
+            terms.setdefault(read_term(item.text), item.place)
+    for address, place in terms.items():
+        term = plain(address, 100)
+        extent = AI_EXTENTS.get(term)
+        meaning = f"{TERMS[term]} ({term})" if term in TERMS else f"“{term}”, which is no known digital source type"
+        yield Evidence(
             kind="source_type",
             strength=Strength.ASSERTED,
-            says=Verdict.AI if term in AI_TYPES else None,
-            detail=f"The file's XMP gives {term} as its digital source type, which anyone could have written.",
-            data=tidy({"digital_source_type": term}),
+            says=Verdict.AI if extent else None,
+            detail=f"The file's {place} says that this image was {meaning}, {_ANYONE}."
+            if term in TERMS
+            else f"The file's {place} has the digital source type {meaning}.",
+            data=tidy({"digital_source_type": term, "extent": extent, "place": place}),
         )
-    ]
 
 
-def _find(
-    exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[str, str], hidden: Mapping[str, str]
-) -> Iterator[_Found]:
-    commented = {"parameters": exif.get("UserComment", "")}
-    for fields, place in ((texts, "PNG text"), (commented, "EXIF data"), (hidden, "hidden text")):
-        for program, asked in read_settings(fields):
-            yield _Found(program, place, asked)
-    yield from _find_comfyui(exif, texts)
-    yield from _find_ai_properties(xmp)
-    yield from _find_names(exif, texts, xmp)
-    yield from _find_labels(exif, texts, xmp)
-
-
-def _find_comfyui(exif: Mapping[str, str], texts: Mapping[str, str]) -> Iterator[_Found]:
-    # In PNG it has text chunks of its own; elsewhere it puts them into EXIF fields that belong to the camera.
-    tagged = (exif.get(name, "").partition(":") for name in ("Make", "Model", "ImageDescription", "UserComment"))
-    hidden = {key.lower(): rest for key, _, rest in tagged if key.lower() in ("prompt", "workflow")}
-    for fields, place in ((texts, "PNG text"), (hidden, "EXIF data")):
-        workflow = read_comfyui(fields.get("prompt", ""), fields.get("workflow", ""))
-        if workflow is not None:
-            yield _Found("ComfyUI", place, workflow.details, Verdict.AI if workflow.generates else None)
-
-
-def _find_ai_properties(xmp: Mapping[str, str]) -> Iterator[_Found]:
+def _find_ai_properties(metadata: Metadata) -> Iterator[_Found]:
     """Find the properties that IPTC has for generated images alone, whatever they name (version 2025.1)."""
     system, version, prompt, writer = (
-        xmp.get(_IPTC + name)
+        metadata.property(_IPTC + name)
         for name in ("AISystemUsed", "AISystemVersionUsed", "AIPromptInformation", "AIPromptWriterName")
     )
     if system or version or prompt or writer:
-        known = _SOFTWARE.fullmatch(system or "")
+        known = find_name(system)
         details = {"software": system, "version": version, "prompt": prompt, "prompt_writer": writer}
-        yield _Found(known[1] if known else system or "an AI system that it does not name", "XMP", details)
+        yield _Found(known.name if known else system or _UNNAMED, "XMP", details)
 
 
-def _find_names(exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[str, str]) -> Iterator[_Found]:
-    """Find generators in the fields that name the program, as the whole of what they say."""
-    for value, place in (
-        (texts.get("Software"), "PNG text"),
-        (exif.get("Software"), "EXIF data"),
-        (exif.get("Make"), "EXIF data"),
-        (xmp.get(_XMP + "CreatorTool"), "XMP"),
-    ):
-        if value and (name := _SOFTWARE.fullmatch(value)):
-            settings = read_json(xmp.get("http://ns.adobe.com/exif/1.0/ UserComment", ""))
-            known = settings if name[1] == "Draw Things" and isinstance(settings, dict) else {}
-            details = {"model": known.get("model"), "prompt": known.get("c"), "negative_prompt": known.get("uc")}
-            yield _Found(name[1], place, {"software": value, "seed": known.get("seed"), **details})
-    if flux := _FLUX.fullmatch(exif.get("Software", "")):
-        details = {"model": exif.get("Model", flux[1]), "prompt": exif.get("ImageDescription")}
-        yield _Found("FLUX", "EXIF data", {"software": exif["Software"], **details})
-    credit = _GOOGLE.fullmatch(xmp.get("http://ns.adobe.com/photoshop/1.0/ Credit", ""))
-    if credit:
-        yield _Found("Google AI", "XMP", {"credit": credit[0]}, did=credit[1].lower())
+def _find_names(metadata: Metadata) -> Iterator[_Found]:
+    """Find generators in the fields that name the program or the source, as the whole of what they say."""
+    for item in metadata.fields:
+        field_ = key_of(item.name)
+        # An author is no program, though XMP calls one a creator.
+        if field_ in SOFTWARE_FIELDS and (item.place, field_) != ("XMP", "creator"):
+            name, key = find_name(item.text), "software"
+        elif field_ in CREDIT_FIELDS and (item.place, field_) != ("PNG text", "source"):  # There it is a device.
+            name, key = find_in_credit(item.text), "credit"
+        else:
+            continue
+        if name is not None:
+            extent = Extent.PART if name.edited else Extent.WHOLE
+            yield _Found(name.name, item.place, {key: item.text}, extent=extent)
 
 
-def _find_labels(exif: Mapping[str, str], texts: Mapping[str, str], xmp: Mapping[str, str]) -> Iterator[_Found]:
-    """Find what services write beside or instead of a program's name."""
-    described = exif.get("ImageDescription", "")
-    for text, place in (
-        (texts.get("Description"), "PNG text"),
-        (described, "EXIF data"),
-        (xmp.get("http://purl.org/dc/elements/1.1/ description"), "XMP"),
-    ):
-        # A prompt with its options, and the job.
-        prompt, _, job = (text or "").rpartition(" Job ID: ")
-        if re.fullmatch(_UUID, job) and re.search(r" --[a-z]", prompt):
-            yield _Found("Midjourney", place, {"prompt": prompt, "job": job})
-    # Grok signs with a key that is not public, so that nobody else can check it.
-    if _GROK.fullmatch(described) and re.fullmatch(_UUID, exif.get("Artist", "")):
-        yield _Found("Grok", "EXIF data", {"image": exif["Artist"]})
-    # The label that Chinese law asks of generators, GB 45438-2025.
-    for label, place in (
-        (read_json(xmp.get(_AIGC, "")), "XMP"),
-        (read_json(texts.get("AIGC", "")), "PNG text"),
-        (_of(read_json(exif.get("UserComment", "")), "AIGC"), "EXIF data"),
-        (_of(read_json(described), "AIGC"), "EXIF data"),
-    ):
-        if isinstance(label, dict) and str(label.get("Label")) in ("1", "2", "3"):
-            surely = str(label["Label"]) == "1"
-            producer = plain(label.get("ContentProducer"), 100) or "an unnamed service"
-            yield _Found(producer, place, {"label": label}, Verdict.AI if surely else None)
-
-
-def _of(value: Any, key: str) -> dict[str, Any] | None:
-    inner = value.get(key) if isinstance(value, dict) else None
-    return inner if isinstance(inner, dict) else None
+def _find_labels(metadata: Metadata) -> Iterator[_Found]:
+    """Find what law and makers of phones have put into files, beside or instead of a program's name."""
+    for item in metadata.fields:
+        value = read_json(item.text)
+        if item.place == "Samsung trailer":
+            kind = read_object(value).get("genAIType")
+            if isinstance(kind, int) and kind > 0:
+                details = {"generative_edit": kind}
+                yield _Found("Samsung", item.place, details, extent=Extent.PART, company="Samsung")
+        elif (label := read_label(item.name, value)) is not None:
+            says, meaning = MEANINGS[meaning_of(label["Label"])]
+            producer, code = producer_of(label)
+            name = producer.name if producer else (found.name if (found := find_name(code)) else code)
+            yield _Found(
+                name or "an unnamed service",
+                item.place,
+                {"label": label, "label_meaning": meaning, "producer_code": code},
+                says,
+                note="" if says else f"it is labelled as {meaning}, by China's rules, {_ANYONE}",
+                company=producer.company if producer else None,
+            )

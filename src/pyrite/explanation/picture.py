@@ -23,6 +23,7 @@ from pyrite.explanation.drawing import (
     write,
 )
 from pyrite.explanation.values import Explanation, describe_faithfulness, describe_spectrum
+from pyrite.rendering.text import budget_line
 from pyrite.results import Verdict
 
 LARGEST = 2048
@@ -76,7 +77,9 @@ def _head(explanation: Explanation, width: int, size: float) -> Image.Image:
     found = explanation.detection
     by = f"by {explanation.model.name} {explanation.model.version}"
     score = f"The pixels' score, {by}, leans to {explanation.leans}. "
-    if found.probability is not None:
+    if line := budget_line(found.verdict, found.probability):
+        score = f"The pixels' score, {by}, is {line}. "
+    elif found.probability is not None:
         score = f"Probability of AI by the pixels alone, {by}: {found.probability:.1%}. "
     return stack(
         [write(f"Verdict: {found.verdict}", width, 1.8 * size, _COLOURS[found.verdict]),

@@ -19,20 +19,21 @@ _ENOUGH = (SIDE // 4, SIDE // 4)  # Images are opened at no less than 8 times wh
 
 def draw_thumbnail(pixels: NDArray[np.uint8]) -> bytes:
     """Return an image (height, width, 3), 0 to 255, as a PNG; larger ones are brought down to `SIDE`."""
-    return _encode(_shrink(pixels), "PNG")
+    return _encode(shrink(pixels), "PNG")
 
 
 def thumbnail_url(source: Source, limits: Limits) -> str | None:
     """Return a small picture of an image as a data URL; `None` where the image is gone or cannot be read."""
     try:
-        image = _shrink(open_image(source, limits, at_least=_ENOUGH).pixels)
+        image = shrink(open_image(source, limits, at_least=_ENOUGH).pixels)
     except ImageError:
         return None
     kind = "PNG" if max(image.size) <= _CRISP else "JPEG"
     return f"data:image/{kind.lower()};base64,{base64.b64encode(_encode(image, kind)).decode()}"
 
 
-def _shrink(pixels: NDArray[np.uint8]) -> PillowImage.Image:
+def shrink(pixels: NDArray[np.uint8]) -> PillowImage.Image:
+    """Return an image (height, width, 3), 0 to 255, brought down to `SIDE` where it is larger."""
     image = PillowImage.fromarray(pixels)
     image.thumbnail((SIDE, SIDE))
     return image

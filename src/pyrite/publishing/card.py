@@ -24,6 +24,7 @@ def write_card(info: BundleInfo, report: Report) -> str:
     return _template().render(
         info=info,
         preprocess=info.preprocess,
+        geometry=info.preprocess.__struct_config__.tag,
         training=info.training,
         quantization=info.quantization,
         report=report,

@@ -3,18 +3,23 @@
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from pyrite.bundle import Bundle, BundleInfo
 from pyrite.bundle.preprocess import Pixels
-from pyrite.detector import Detector, Prepared, Reader
+from pyrite.detector import Detector, Reader, Unreadable
 from pyrite.errors import BundleError, ExportError
 from pyrite.results import Verdict
+
+TOLERANCE = 1e-3
+"""Of a logit, for rounding; relative to logits beyond 1."""
 
 
 class _Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -40,11 +45,57 @@ class GoldenCheck:
     """Which vectors reach the model as other bytes than before."""
     changed_verdicts: tuple[int, ...]
     """Which vectors get another verdict than before."""
+    batch_difference: float
+    """The largest difference that it makes to a logit what else is in a batch; as `max_difference`."""
+    one_by_one: bool
+    """Whether the bundle says that its model is given a single input at a time."""
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """Whether the model's answer depends on what else is in a batch, by more than rounding."""
+        return self.batch_difference > TOLERANCE
 
     @property
     def passed(self) -> bool:
-        """Whether nothing changed but logits, and those by no more than 0.001."""
-        return self.max_difference <= 1e-3 and not self.changed_inputs and not self.changed_verdicts
+        """Whether nothing changed but logits, and those by no more than 0.001, also by what else is in a batch."""
+        alike = self.max_difference <= TOLERANCE and (self.one_by_one or not self.depends_on_batch)
+        return alike and not self.changed_inputs and not self.changed_verdicts
+
+
+def settle_batching(info: BundleInfo, model: bytes, images: Sequence[Pixels]) -> BundleInfo:
+    """Return what bundle.json says with `one_by_one` set, where the model's answer depends on what else is in a batch.
+
+    So it does where a model quantises activations by the range that they have in each batch, for one.
+
+    Args:
+        info: The rest of the bundle; it need not be calibrated.
+        model: The content of model.onnx.
+        images: As for `make_golden`.
+
+    Raises:
+        BundleError: The model cannot be used.
+        ExportError: An image cannot be judged.
+    """
+    detector = Detector(Bundle(info, {"model.onnx": model}), evidence=False)
+    difference = _batch_difference(detector, [_inputs(detector.reader, image) for image in images])
+    return msgspec.structs.replace(info, one_by_one=info.one_by_one or difference > TOLERANCE)
+
+
+def _batch_difference(detector: Detector, inputs: Sequence[Pixels]) -> float:
+    """Return the largest difference of a logit between inputs scored alone, three at a time, and all at once.
+
+    Args:
+        detector: One that scores in batches.
+        inputs: Of each image (k, height, width, 3).
+    """
+    together = np.concatenate(inputs)
+
+    def logits(size: int) -> NDArray[np.float32]:
+        return np.concatenate([detector.logits(together[i : i + size]) for i in range(0, len(together), size)])
+
+    alone = logits(1)
+    differences = [np.abs(logits(size) - alone) / np.maximum(1, np.abs(alone)) for size in (3, len(together))]
+    return float(np.max(differences))
 
 
 def make_golden(info: BundleInfo, model: bytes, images: Sequence[Pixels]) -> bytes:
@@ -70,7 +121,7 @@ def make_golden(info: BundleInfo, model: bytes, images: Sequence[Pixels]) -> byt
         vectors.append(
             _Vector(
                 png=png,
-                sha256=_input_sha256(detector.reader, png),
+                sha256=_sha256(_inputs(detector.reader, png)),
                 logit=found.logit,
                 probability=found.probability,
                 verdict=found.verdict,
@@ -87,12 +138,16 @@ def replay_golden(bundle: Bundle) -> GoldenCheck:
     """
     vectors, detector = _read(bundle), Detector(bundle)
     found = list(detector.detect_many(vector.png for vector in vectors))
-    differences, changed_inputs, changed_verdicts = [], [], []
+    # What is run one by one is scored in batches here all the same, to tell whether it needs to be.
+    alike = msgspec.structs.replace(bundle.info, one_by_one=False)
+    batched = Detector(replace(bundle, info=alike), evidence=False) if bundle.info.one_by_one else detector
+    differences, inputs, changed_inputs, changed_verdicts = [], [], [], []
     for i, (now, then) in enumerate(zip(found, vectors, strict=True)):
         if now.logit is None:
             raise BundleError(f"Image {i} of golden.json in the bundle {bundle.info.name} cannot be read.")
         differences.append(abs(now.logit - then.logit) / max(1, abs(then.logit)))
-        if _input_sha256(detector.reader, then.png) != then.sha256:
+        inputs.append(_inputs(detector.reader, then.png))
+        if _sha256(inputs[i]) != then.sha256:
             changed_inputs.append(i)
         if now.verdict != then.verdict:
             changed_verdicts.append(i)
@@ -101,6 +156,8 @@ def replay_golden(bundle: Bundle) -> GoldenCheck:
         max_difference=max(differences),
         changed_inputs=tuple(changed_inputs),
         changed_verdicts=tuple(changed_verdicts),
+        batch_difference=_batch_difference(batched, inputs),
+        one_by_one=bundle.info.one_by_one,
     )
 
 
@@ -134,7 +191,14 @@ def _to_png(pixels: Pixels) -> bytes:
     return stream.getvalue()
 
 
-def _input_sha256(reader: Reader, png: bytes) -> str:
-    found = reader.read(png)
-    inputs = found.inputs[0] if isinstance(found, Prepared) else None
-    return hashlib.sha256(b"" if inputs is None else inputs.tobytes()).hexdigest()
+def _inputs(reader: Reader, image: Pixels | bytes) -> Pixels:
+    """Return the model inputs of an image."""
+    found = reader.read(image)
+    if isinstance(found, Unreadable) or found.inputs[0] is None:
+        why = found.error.message if isinstance(found, Unreadable) else "It is out of scope."
+        raise ExportError(f"An image for golden.json cannot be judged: {why}")
+    return found.inputs[0]
+
+
+def _sha256(inputs: Pixels) -> str:
+    return hashlib.sha256(inputs.tobytes()).hexdigest()

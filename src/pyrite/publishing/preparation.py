@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyrite.bundle.preprocess import Preprocess, Resize
+from pyrite.bundle.preprocess import Preprocess
 from pyrite.datasets import Dataset, Decoded, Split, content_hashes, content_sha256, decode, split
 from pyrite.errors import DatasetError
 from pyrite.recipe import Recipe
@@ -52,8 +52,13 @@ def prepare_dataset(data: Dataset | str | Path, recipe: Recipe, watch: Callable[
     whole = data if isinstance(data, Dataset) else Dataset.open(data)
     whole = replace(whole, name=encodable(whole.name))
     dataset = whole if recipe.limit is None else whole.sample(recipe.limit, recipe.seed)
-    preprocess = Resize(height=recipe.height, width=recipe.width)
-    decoded = decode(dataset, preprocess, lambda done, total: watch(Stage("Decoding", done, total)))
+    preprocess = recipe.preprocess
+    decoded = decode(
+        dataset,
+        preprocess,
+        lambda done, total: watch(Stage("Decoding", done, total)),
+        canvas=recipe.canvas_side,
+    )
     held_out = _left_out_tests(whole, dataset) if recipe.protocol == "official" and whole is not dataset else ()
     parts = split(dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed, held_out)
     parts = _readable(parts, dataset, decoded)

@@ -1,24 +1,26 @@
-"""The last step of making a bundle: golden images, the report on the test split, the card, and all of it saved."""
+"""The last step of making a bundle: calibration, golden images, the report on the test split, the card."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from pyrite.bundle import Bundle, BundleInfo, save_bundle
-from pyrite.datasets import Dataset, Decoded
+from pyrite.bundle import Bundle, BundleInfo, Crops, Pixels, Preprocess, save_bundle
+from pyrite.datasets import Dataset
 from pyrite.errors import DatasetError, ImageError, TrainingError
 from pyrite.evaluation import Part, Report, measure
 from pyrite.explanation import measure_spectra
 from pyrite.image import open_image
+from pyrite.image.thumbnail import SIDE, shrink
+from pyrite.publishing.calibrate import calibrate
 from pyrite.publishing.card import write_card
-from pyrite.publishing.golden import make_golden
+from pyrite.publishing.golden import make_golden, settle_batching
 from pyrite.publishing.preparation import PreparedDataset, Stage
 
 _GOLDEN_PER_CLASS = 5
-_GOLDEN_SIDE = 128  # pixels, so that the bundle stays small
+_GOLDEN_PIXELS = 250_000  # of a golden image, at most, for large crops
 
 
 def publish(
@@ -30,20 +32,25 @@ def publish(
     *,
     watch: Callable[[Stage], None],
 ) -> Report:
-    """Measure a model on the test split, and write `bundle/` and `report/` into a folder.
+    """Calibrate a model, measure it on the test split, and write `bundle/` and `report/` into a folder.
 
     A model that was trained on degraded images is measured on such as well, since whoever trains for it wants to know.
+    One whose answer depends on what else is in a batch is run one by one from here on.
 
     Args:
         out: the folder, which has neither.
-        info: what bundle.json will say.
+        info: what bundle.json will say, but for the calibration.
         files: model.onnx, and what the bundle shall hold besides what is made here.
         material: what it was trained on.
         history: of the training; see `evaluation.measure`.
         watch: called with every stage.
     """
     dataset, decoded, parts = material.dataset, material.decoded, material.parts
-    golden = make_golden(info, files["model.onnx"], _golden_images(decoded, dataset, parts.validation))
+    model, examples = files["model.onnx"], _golden_images(material)
+    info = settle_batching(info, model, examples)
+    calibration = calibrate(info, model, dataset, parts.validation, seed=material.recipe.seed, watch=watch)
+    info = msgspec.structs.replace(info, calibration=calibration)
+    golden = make_golden(info, model, examples)
     spectra = measure_spectra(decoded.pixels, dataset.labels, parts.train)
     files = {**files, "golden.json": golden, "spectra.json": spectra}
     report = measure(
@@ -78,16 +85,26 @@ def written(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _golden_images(decoded: Decoded, dataset: Dataset, validation: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
-    chosen = [validation[dataset.labels[validation] == label][:_GOLDEN_PER_CLASS] for label in (0, 1)]
-    return [_golden_image(dataset, int(i), decoded) for i in np.concatenate(chosen)]
+def _golden_images(material: PreparedDataset) -> list[Pixels]:
+    """Return some validation images of each class, so small that the bundle stays small."""
+    labels, validation = material.dataset.labels, material.parts.validation
+    chosen = np.concatenate([validation[labels[validation] == label][:_GOLDEN_PER_CLASS] for label in (0, 1)])
+    return [_shrink(_read(material.dataset, int(i)), material.preprocess) for i in chosen]
 
 
-def _golden_image(dataset: Dataset, index: int, decoded: Decoded) -> NDArray[np.uint8]:
-    """Return an image at its own size, so that a replay goes through the resizing too, or small where it is large."""
-    if decoded.sides[index].max() > _GOLDEN_SIDE:
-        return np.array(decoded.pixels[index])
+def _read(dataset: Dataset, index: int) -> Pixels:
     try:
         return open_image(dataset.read(index)).pixels
     except (OSError, ImageError) as error:
         raise DatasetError(f"{dataset.paths[index]} could be read before, and now cannot: {error}") from error
+
+
+def _shrink(pixels: Pixels, preprocess: Preprocess) -> Pixels:
+    """Return a small image of which a replay goes through all of a geometry: resizing, or several crops."""
+    if isinstance(preprocess, Crops):
+        height, width = pixels.shape[:2]
+        across = min(width, max(SIDE, preprocess.width * 5 // 4))
+        down = min(height, max(SIDE, preprocess.height * 5 // 4), _GOLDEN_PIXELS // across)
+        top, left = (height - down) // 2, (width - across) // 2
+        return pixels[top : top + down, left : left + across]
+    return np.asarray(shrink(pixels))

@@ -2,7 +2,7 @@
 
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.bundle import Bundle, Quantization, load_bundle
-from pyrite.datasets import Dataset, in_chunks, read_images
+from pyrite.datasets import Dataset, in_chunks
 from pyrite.datasets.degrade import degrade_at_random
 from pyrite.errors import RecipeError, TrainingError, require
 from pyrite.evaluation import Report
 from pyrite.evaluation.stored import read_report
 from pyrite.graph import feed_bytes
 from pyrite.provenance import current_command
-from pyrite.publishing.calibrate import calibrate, measure_logits
+from pyrite.publishing.calibrate import measure_logits
 from pyrite.publishing.preparation import Stage, prepare_dataset
 from pyrite.publishing.publish import publish, written
 from pyrite.recipe import make_recipe
@@ -25,6 +25,7 @@ from pyrite.sources import encodable
 from pyrite.writing import whole_folder
 
 _IMAGES = 2048
+_BATCH = 64
 _KEPT = ("recipe.toml", "trained_on.bin")
 
 
@@ -69,7 +70,8 @@ def quantize(
         raise TrainingError(f"The bundle {bundle.info.name} was trained on other data than {material.dataset.name}.")
     parts = material.parts
     watch(Stage("Quantising"))
-    onnx = quantize_onnx(bundle.read("model.onnx"), _typical(material.decoded.pixels, parts.train, recipe.seed))
+    typical = _typical(material.decoded.pixels, parts.train, recipe.seed)
+    onnx = quantize_onnx(bundle.read("model.onnx"), typical)
     truth = material.dataset.labels[parts.validation] == 1
 
     def accuracy(of: Bundle) -> float:
@@ -78,7 +80,6 @@ def quantize(
 
     info = msgspec.structs.replace(
         bundle.info,
-        calibration=calibrate(bundle.info, onnx, material.dataset, parts.validation, seed=recipe.seed, watch=watch),
         quantization=Quantization(
             images=min(_IMAGES, len(parts.train)),
             float_accuracy=accuracy(bundle),
@@ -98,21 +99,24 @@ def quantize(
         )
 
 
-def _typical(pixels: NDArray[np.uint8], train: NDArray[np.intp], seed: int) -> NDArray[np.uint8]:
-    """Return some training images, every other one with a random history."""
+def _typical(pixels: NDArray[np.uint8], train: NDArray[np.intp], seed: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield some training images in batches, every other one with a random history."""
     rng = np.random.default_rng(seed)
-    images = read_images(pixels, np.sort(rng.choice(train, min(_IMAGES, len(train)), replace=False)))
-    for image in images[::2]:
-        image[:] = degrade_at_random(image, rng)
-    return images
+    chosen = np.sort(rng.choice(train, min(_IMAGES, len(train)), replace=False))
+    first = 0
+    for images in in_chunks(pixels, chosen, _BATCH):
+        for image in images[first % 2 :: 2]:
+            image[:] = degrade_at_random(image, rng)
+        first += len(images)
+        yield images
 
 
-def quantize_onnx(model: bytes, images: NDArray[np.uint8]) -> bytes:
+def quantize_onnx(model: bytes, batches: Iterable[NDArray[np.uint8]]) -> bytes:
     """Return a model that computes in int8.
 
     Args:
         model: float32, as `export_onnx` gives it.
-        images: (n, height, width, 3), 0 to 255, of the kind that it will see.
+        batches: Images (n, height, width, 3), 0 to 255, of the kind that it will see.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -120,7 +124,7 @@ def quantize_onnx(model: bytes, images: NDArray[np.uint8]) -> bytes:
 
     class Batches(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self, name: str) -> None:
-            self._batches = ({name: chunk} for chunk in in_chunks(images, np.arange(len(images)), 64))
+            self._batches = ({name: images} for images in batches)
 
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
             return next(self._batches, None)

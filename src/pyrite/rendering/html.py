@@ -12,14 +12,15 @@ import msgspec
 from pyrite.errors import PyriteError
 from pyrite.image import Limits
 from pyrite.image.thumbnail import thumbnail_url
-from pyrite.rendering.text import outcome
-from pyrite.results import Detection
+from pyrite.rendering.text import budget_line, outcome
+from pyrite.rendering.unjudged import NEXT_STEPS, is_unjudged, looked_at
+from pyrite.results import Detection, Evidence, Reason
 from pyrite.templates import page_environment, template_source
 from pyrite.writing import whole_file
 
 
 @contextmanager
-def html_page(path: Path, limits: Limits = Limits()) -> Iterator[Callable[[Detection], None]]:
+def html_page(path: Path, limits: Limits = Limits(), *, evidence: bool = True) -> Iterator[Callable[[Detection], None]]:
     """Give the function that adds a detection to a new page at `path`.
 
     The page appears when the block ends, however it ends: what was judged before an interruption is
@@ -28,6 +29,7 @@ def html_page(path: Path, limits: Limits = Limits()) -> Iterator[Callable[[Detec
     Args:
         path: of the page; one that is there is replaced.
         limits: what opening an image for its picture may cost.
+        evidence: whether what the files say of themselves was read.
 
     Raises:
         PyriteError: the page cannot be written.
@@ -56,8 +58,11 @@ def html_page(path: Path, limits: Limits = Limits()) -> Iterator[Callable[[Detec
                     row.render(
                         found=detection,
                         outcome=outcome(detection),
+                        line=budget_line(detection.verdict, detection.probability),
                         thumbnail=_picture(detection, limits),
-                        details=[_details(item.data) for item in detection.evidence],
+                        shown=[(item, _details(item.data)) for item in _shown(detection)],
+                        looked=looked_at(detection, evidence=evidence) if is_unjudged(detection) else {},
+                        steps=NEXT_STEPS if detection.reason is Reason.OUT_OF_SCOPE else (),
                     )
                 )
 
@@ -81,6 +86,12 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _picture(detection: Detection, limits: Limits) -> str | None:
     return None if detection.path is None or detection.error else thumbnail_url(detection.path, limits)
+
+
+def _shown(detection: Detection) -> list[Evidence]:
+    """Return the evidence, without what only tells once more that the image is out of scope."""
+    outside = detection.explanation if detection.reason is Reason.OUT_OF_SCOPE else None
+    return [item for item in detection.evidence if item.kind != "pixels" or item.detail != outside]
 
 
 def _details(data: object) -> str:

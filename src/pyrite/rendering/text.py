@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from rich.console import Console
 from rich.text import Text
 
+from pyrite.evidence import NO_PROVENANCE
 from pyrite.results import Detection, Reason, Strength, Verdict
 
 _STYLES = {Verdict.AI: "bold red", Verdict.REAL: "bold green", Verdict.UNCERTAIN: "bold yellow"}
@@ -24,15 +25,33 @@ def detection_line(detection: Detection) -> Text:
     path = printable(detection.path or "(no path)")
     if detection.error:
         return Text.assemble(("error     ", "bold magenta"), "     –  ", path, (f"  {detection.error.message}", "dim"))
-    why = "" if detection.reason is Reason.PIXELS else f"  {printable(detection.explanation)}"
-    score = "–" if detection.probability is None else f"{detection.probability:.1%}"
+    line = budget_line(detection.verdict, detection.probability)
+    why = line if detection.reason is Reason.PIXELS else detection.explanation
+    score = "–" if detection.probability is None or line else f"{detection.probability:.1%}"
     return Text.assemble(
         (f"{detection.verdict:<10}", _STYLES[detection.verdict]),
         f"{score:>6}  ",
         path,
         (f"  (one frame of {detection.frames:,})" if detection.frames and detection.frames > 1 else "", "dim"),
-        (why, "dim"),
+        (f"  {printable(why)}" if why else "", "dim"),
     )
+
+
+def budget_line(verdict: Verdict | str, probability: float | None) -> str | None:
+    """Return what is said of a score in place of a probability that contradicts its verdict; `None` where it does not.
+
+    The error budgets draw the line between verdicts, which need not be at one half: at a large budget, `ai` begins
+    below 50%. decision.js has the same for the page.
+
+    Args:
+        verdict: Of the detection.
+        probability: Of the detection, 0 to 1, or `None`.
+    """
+    if probability is not None and verdict == Verdict.AI and probability < 0.5:
+        return "above the line that your budget draws"
+    if probability is not None and verdict == Verdict.REAL and probability > 0.5:
+        return "below the line that your budget draws"
+    return None
 
 
 def summary_line(counts: Mapping[str, int], max_fpr: float | None) -> Text:
@@ -66,6 +85,8 @@ def printable(text: str) -> str:
 
 def evidence_lines(detection: Detection) -> Iterator[Text]:
     """Yield one indented line for each piece of evidence that the first line does not tell already."""
+    if not detection.error and all(item.kind in ("pixels", "frames") for item in detection.evidence):
+        yield Text(" " * 18 + NO_PROVENANCE, style="dim")
     for item in detection.evidence:
         if item.detail == detection.explanation and detection.reason is not Reason.PIXELS:
             continue

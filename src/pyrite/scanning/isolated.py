@@ -143,7 +143,7 @@ def _serve() -> None:
             bundles=[bundle.open() for bundle in bundles],
             max_fpr=settings.max_fpr,
             evidence=settings.evidence,
-            trust_anchors=settings.trust_anchors,
+            trust=settings.trust,
             limits=settings.limits,
             threads=1,
         )

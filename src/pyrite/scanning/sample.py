@@ -1,14 +1,17 @@
-"""A page of samples: of each verdict, the images that the model was the most and the least certain of."""
+"""A page of samples: of each verdict, the images that the model was the most and the least certain of.
+
+Images without a probability come after those, since nothing tells how certain the model was of them.
+"""
 
 import heapq
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pyrite.image import Limits
 from pyrite.image.thumbnail import thumbnail_url
-from pyrite.results import Failure
+from pyrite.rendering.text import budget_line
+from pyrite.results import Failure, Verdict
 from pyrite.scanning.listing import ListingReader
 from pyrite.scanning.reading import read_item
 from pyrite.scanning.remote import join
@@ -21,13 +24,12 @@ _COLUMNS = (
     "shard", "position", "partition", "path", "verdict", "probability", "explanation", "error_code", "error_message",
     "action", "action_reason",
 )  # fmt: skip
-_GROUPS = (
-    ("ai", "AI", True, "the most certain"),
-    ("ai", "AI", False, "the least certain"),
-    ("uncertain", "Uncertain", True, "the nearest to a verdict"),
-    ("uncertain", "Uncertain", False, "the farthest from one"),
-    ("real", "Real", False, "the least certain"),
-    ("real", "Real", True, "the most certain"),
+# The verdict, its name, and the samples of those that have a probability: whether the most certain come first, and how
+# they are called.
+_VERDICTS = (
+    (Verdict.AI, "AI", ((True, "the most certain"), (False, "the least certain"))),
+    (Verdict.UNCERTAIN, "Uncertain", ((True, "the nearest to a verdict"), (False, "the farthest from one"))),
+    (Verdict.REAL, "Real", ((False, "the least certain"), (True, "the most certain"))),
 )
 
 
@@ -36,6 +38,8 @@ class _Group:
     outcome: str
     heading: str
     samples: list[dict[str, Any]]
+    left: str = ""
+    """After their number: how many there are, where these are not all."""
 
 
 def make_sheet(out: str, shards: int, limits: Limits, *, title: str) -> str:
@@ -51,6 +55,7 @@ def make_sheet(out: str, shards: int, limits: Limits, *, title: str) -> str:
     groups = []
     for group in _choose(out, shards):
         for sample in group.samples:
+            sample["line"] = budget_line(sample["verdict"], sample["probability"])
             sample["thumbnail"] = None if sample["error_code"] else _thumbnail(listing, sample, limits)
         groups.append(group)
     pages = page_environment("pyrite.scanning", "pyrite.rendering")
@@ -61,23 +66,62 @@ def _choose(out: str, shards: int) -> Iterator[_Group]:
     """Yield the samples of each group in one pass over the table, some at a time; the first of equals stands."""
     import pyarrow.compute as pc
 
-    best: list[list[tuple[float, int, int, dict[str, Any]]]] = [[] for _ in _GROUPS]
-    errors: list[dict[str, Any]] = []
+    best: dict[tuple[Verdict, bool], list[dict[str, Any]]] = {
+        (verdict, most): [] for verdict in Verdict for most in (True, False)
+    }
+    without = {verdict: _Firsts() for verdict in Verdict}
+    errors = _Firsts()
     for table in read_table(out, range(shards), _COLUMNS):
-        unread = table.filter(pc.is_valid(table["error_code"]))
-        errors += unread.slice(0, _EACH - len(errors)).to_pylist()
-        for kept, (verdict, _, most, _) in zip(best, _GROUPS, strict=True):
-            rows = table.filter(pc.and_(pc.equal(table["verdict"], verdict), pc.is_null(table["error_code"])))
-            certainty = pc.abs(pc.subtract(rows["probability"], 0.5))
-            certainty = pc.fill_null(certainty if most else pc.negate(certainty), -math.inf)
-            rows = rows.append_column("certainty", certainty)
-            # A place is unique, so there are no equals to choose from.
-            chosen = pc.select_k_unstable(rows, _EACH, [("certainty", "descending"), ("position", "ascending")])
-            found = ((row["certainty"], -row["shard"], -row["position"], row) for row in rows.take(chosen).to_pylist())
-            kept[:] = heapq.nlargest(_EACH, [*kept, *found], key=lambda item: item[:3])
-    for kept, (verdict, name, _, which) in zip(best, _GROUPS, strict=True):
-        yield _Group(verdict, f"{name}: {which}", [item[3] for item in kept])
-    yield _Group("error", "Not read: the first", errors)
+        unread = pc.is_valid(table["error_code"])
+        errors.add(table.filter(unread))
+        table = table.filter(pc.invert(unread))
+        for verdict in Verdict:
+            rows = table.filter(pc.equal(table["verdict"], verdict))
+            without[verdict].add(rows.filter(pc.is_null(rows["probability"])))
+            rows = rows.filter(pc.is_valid(rows["probability"]))
+            certainty = _certainty(rows["probability"], verdict)
+            for most in (True, False):
+                ranked = rows.append_column("rank", certainty if most else pc.negate(certainty))
+                # A place is unique, so there are no equals to choose from.
+                chosen = pc.select_k_unstable(ranked, _EACH, [("rank", "descending"), ("position", "ascending")])
+                found = [*best[verdict, most], *ranked.take(chosen).to_pylist()]
+                best[verdict, most] = heapq.nlargest(
+                    _EACH, found, key=lambda row: (row["rank"], -row["shard"], -row["position"])
+                )
+    for verdict, name, kinds in _VERDICTS:
+        for most, which in kinds:
+            yield _Group(verdict, f"{name}: {which}", best[verdict, most])
+        yield without[verdict].group(verdict, f"{name}, without a probability")
+    yield errors.group("error", "Not read")
+
+
+def _certainty(probability: Any, verdict: Verdict) -> Any:
+    """Return how certain each verdict is, or how near to one: at a large budget, `ai` begins below one half."""
+    import pyarrow.compute as pc
+
+    match verdict:
+        case Verdict.AI:
+            return probability
+        case Verdict.REAL:
+            return pc.negate(probability)
+    return pc.abs(pc.subtract(probability, 0.5))
+
+
+class _Firsts:
+    """The first rows of a kind, and how many there are."""
+
+    def __init__(self) -> None:
+        self._count, self._rows = 0, list[dict[str, Any]]()
+
+    def add(self, rows: Any) -> None:
+        """Take more of them."""
+        self._count += len(rows)
+        self._rows += rows.slice(0, _EACH - len(self._rows)).to_pylist()
+
+    def group(self, outcome: str, heading: str) -> _Group:
+        """Return them, with the heading to say how many are left out."""
+        left = "" if self._count == len(self._rows) else f" of {self._count:,}"
+        return _Group(outcome, f"{heading}: the first", self._rows, left)
 
 
 def _thumbnail(listing: ListingReader, sample: dict[str, Any], limits: Limits) -> str | None:

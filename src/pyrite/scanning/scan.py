@@ -112,9 +112,7 @@ def scan(
     out = out if is_url(out) else str(Path(out).absolute())
     _check(settings, workers)
     # Whatever is wrong with these is better said now than by a worker.
-    detector = Detector(
-        bundle, bundles=bundles, max_fpr=settings.max_fpr, trust_anchors=settings.trust_anchors, threads=1
-    )
+    detector = Detector(bundle, bundles=bundles, max_fpr=settings.max_fpr, trust=settings.trust, threads=1)
     if (
         settings.rules
         and settings.rules.need_probability
@@ -212,7 +210,7 @@ def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSett
         settings_sha256=wanted["settings_sha256"],
         bundle=model.name,
         bundle_version=model.version,
-        settings=msgspec.json.decode(msgspec.json.encode(settings)),
+        settings=settings.record(),
         shards=listing.shards,
         inputs=listing.inputs,
         listing_sha256=listing.sha256,

@@ -1,11 +1,12 @@
 """What is to be done with each shard: the same on every worker, and the same after a restart."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from pyrite.decision import Policy
+from pyrite.evidence import Trust, describe_trust
 from pyrite.image import Limits
 from pyrite.provenance import JUDGING, installed_versions
 from pyrite.results import Model
@@ -21,7 +22,7 @@ class ScanSettings:
     """As in `Detector`."""
     evidence: bool = True
     """As in `Detector`."""
-    trust_anchors: bytes | None = field(default=None, repr=False)
+    trust: Trust = field(default_factory=Trust.default, repr=False)
     """As in `Detector`."""
     limits: Limits = field(default_factory=Limits)
     """What one image may cost."""
@@ -37,6 +38,11 @@ class ScanSettings:
     """Whether images get a perceptual hash, and are grouped by it."""
     rules: Rules | None = None
     """What becomes of an image by its verdict."""
+
+    def record(self) -> dict[str, object]:
+        """Return all of it for a manifest: of trust lists their names and dates, not their certificates."""
+        plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(replace(self, trust=Trust())))
+        return plain | {"trust": describe_trust(self.trust)}
 
     def fingerprint(self) -> str:
         """Return a hash of all of it."""

@@ -45,7 +45,7 @@ def explain(asked: Asked) -> Explained | Unreadable:
         return Unreadable(asked.path, Failure(error.code, str(error)))
     except BundleError:
         raise
-    except PyriteError as error:
+    except PyriteError as error:  # Nothing judges such an image, so there is no score to explain.
         return Unreadable(asked.path, Failure("out_of_scope", str(error)))
     picture = io.BytesIO()
     draw(found).save(picture, "PNG")
@@ -58,7 +58,7 @@ def explain(asked: Asked) -> Explained | Unreadable:
 def _open(bundles: tuple[tuple[str, str], ...]) -> Detector:
     reader = this_reader()
     folders = [folder for folder, _ in bundles]
-    detector = Detector(bundles=folders, trust_anchors=reader.trust_anchors, limits=reader.limits, threads=1)
+    detector = Detector(bundles=folders, trust=reader.trust, limits=reader.limits, threads=1)
     for bundle, (folder, model_sha256) in zip(detector.bundles, bundles, strict=True):
         if bundle.model_sha256 != model_sha256:
             raise BundleError(f"The bundle {folder} has changed since the server was started. Start it again.")

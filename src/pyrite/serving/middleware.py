@@ -25,8 +25,8 @@ OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/docs")
 """Paths that need no key, like those under /static/: they tell nothing of anyone's images."""
 
 _CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     b"content-security-policy": _CSP.encode(),

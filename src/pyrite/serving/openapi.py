@@ -142,7 +142,14 @@ _DETECTION = {
             "strength": "inferred",
             "says": "ai",
             "detail": "The pixels look AI-generated: at most 2 in 1,000 real images score as high.",
-            "data": {},
+            "data": {
+                "bundle": "default",
+                "version": "1",
+                "reason": "pixels",
+                "logit": 4.41,
+                "p_real": 0.002,
+                "p_ai": 0.61,
+            },
         }
     ],
     "model": {"name": "default", "version": "1"},

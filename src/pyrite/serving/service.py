@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pyrite.decision import Policy
 from pyrite.detector import Detector, Prepared, Unreadable
-from pyrite.errors import SettingsError
+from pyrite.errors import PyriteError, SettingsError
+from pyrite.evidence import Trust, load_trust
 from pyrite.image import Limits
 from pyrite.rendering.text import outcome
 from pyrite.results import Detection
@@ -78,7 +79,7 @@ class Service:
             settings.bundle,
             bundles=settings.bundles,
             max_fpr=settings.max_fpr,
-            trust_anchors=_read(settings.trust_anchors) if settings.trust_anchors else None,
+            trust=_load_trust(settings),
             limits=self.limits,
             threads=settings.threads,
         )
@@ -187,8 +188,8 @@ class Service:
         return detection
 
 
-def _read(path: str) -> bytes:
+def _load_trust(settings: ServerSettings) -> Trust:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise SettingsError(f"The trust anchors {path} cannot be read: {error.strerror}.") from error
+        return load_trust(settings.trust, settings.trust_anchors)
+    except PyriteError as error:
+        raise SettingsError(f"The trust lists cannot be used: {error}") from error

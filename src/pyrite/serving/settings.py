@@ -32,7 +32,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     bundle: str | None = None
     bundles: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
     max_fpr: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
-    trust_anchors: str | None = None
+    trust: tuple[str, ...] = ("c2pa", "interim")
+    trust_anchors: tuple[str, ...] = ()
     max_bytes: Count = 25_000_000
     max_pixels: Count = 50_000_000
     max_files: Count = 100

@@ -1,11 +1,11 @@
-"""Batches for training: shuffled, flipped, degraded, and the same for the same seed, epoch and step."""
+"""Batches for training: shuffled, cropped, flipped, degraded, and the same for the same seed, epoch and step."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.datasets import read_images
+from pyrite.datasets import Canvases, read_images
 from pyrite.datasets.degrade import degrade, history_at_random
 from pyrite.recipe import Recipe
 from pyrite.training.distributed import ALONE, Place
@@ -24,7 +24,7 @@ def batch_size(count: int, recipe: Recipe) -> int:
 
 
 def train_batches(
-    pixels: NDArray[np.uint8],
+    source: NDArray[np.uint8] | Canvases,
     labels: NDArray[np.int8],
     indices: NDArray[np.intp],
     recipe: Recipe,
@@ -39,7 +39,7 @@ def train_batches(
     machines see together what one alone would have.
 
     Args:
-        pixels: (n, height, width, 3), of the whole dataset.
+        source: model inputs (n, height, width, 3) of the whole dataset, or what random crops are taken from.
         labels: (n,), 0 or 1.
         indices: which images to train on.
         recipe: batch size, seed and augmentation.
@@ -57,7 +57,10 @@ def train_batches(
         rng = np.random.default_rng((recipe.seed, epoch, step))
         draw = rng.random((len(chosen), 2)) < 0.5
         share = place.share(len(chosen))
-        images = read_images(pixels, chosen[share])
+        if isinstance(source, Canvases):
+            images = source.crop(chosen[share], rng.random((len(chosen), 2))[share], (recipe.height, recipe.width))
+        else:
+            images = read_images(source, chosen[share])
         if recipe.horizontal_flip:
             images[draw[share, 0]] = images[draw[share, 0], :, ::-1]
         if recipe.vertical_flip:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.datasets import in_chunks
-from pyrite.errors import ExportError
+from pyrite.errors import ExportError, RecipeError
 from pyrite.graph import fold_constants
 from pyrite.runtime import Session
 from pyrite.training.backend import load_keras
@@ -19,8 +19,24 @@ MAX_DIFFERENCE = 1e-3
 """Of a logit, between the trained and the exported model; relative to those beyond 100, which float32 cannot
 hold to a fixed place: a network that has hardly begun to train may give some of a million."""
 _LARGE = 100
+MAX_WEIGHTS = 1_900_000_000
+"""Bytes of the weights in float32: a file of ONNX may have 2 GiB at most, the graph included."""
 _OPSET = 18
 _PARITY_IMAGES = 256
+
+
+def check_size(model: Any) -> None:
+    """Refuse a model that could be trained and not exported.
+
+    Raises:
+        RecipeError: it is too large.
+    """
+    size = 4 * model.count_params()
+    if size > MAX_WEIGHTS:
+        raise RecipeError(
+            f"The network has {size / 1e9:.1f} GB of weights, more than the {MAX_WEIGHTS / 1e9:.1f} GB that a bundle's "
+            "model can hold. Choose a smaller height and width, or another architecture."
+        )
 
 
 def export_onnx(model: Any) -> bytes:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.bundle.calibration import calibrated_loss
-from pyrite.datasets import in_chunks
+from pyrite.datasets import Canvases, in_chunks
 from pyrite.errors import Interrupted, TrainingError
 from pyrite.prefetch import prefetch
 from pyrite.recipe import Recipe
@@ -57,6 +57,8 @@ class Examples:
     """(n,), 0 for real and 1 for AI."""
     train: NDArray[np.intp]
     validation: NDArray[np.intp]
+    canvases: Canvases | None = None
+    """What training takes random crops from, instead of `pixels`."""
 
 
 def fit(
@@ -172,12 +174,15 @@ def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
     if recipe.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(model.trainable_variables)
+    of_logits = {"from_logits": True, "label_smoothing": recipe.label_smoothing, "dtype": model.outputs[0].dtype}
     model.compile(
         optimizer,
-        keras.losses.BinaryCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing, dtype=model.outputs[0].dtype
-        ),
-        metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
+        keras.losses.BinaryCrossentropy(**of_logits),
+        metrics=[
+            # The loss once more: Keras adds up what it minimises in float32, whatever that was computed in.
+            keras.metrics.BinaryCrossentropy("crossentropy", **of_logits),
+            keras.metrics.BinaryAccuracy("accuracy", threshold=0.0),
+        ],
     )
 
 
@@ -185,7 +190,7 @@ def _train_alone(model: Any) -> TrainStep:
     def train(images: NDArray[np.uint8], labels: NDArray[np.float32]) -> tuple[float, float]:
         model.reset_metrics()
         logs = model.train_on_batch(images, labels, return_dict=True)
-        return float(logs["loss"]), float(logs["accuracy"])
+        return float(logs["crossentropy"]), float(logs["accuracy"])
 
     return train
 
@@ -203,7 +208,8 @@ def _train_epoch(
     """Run the rest of an epoch, or as much of it as there is time for."""
     began = time.perf_counter() - state.seconds
     first, pace_from = state.step, time.perf_counter()
-    batches = train_batches(examples.pixels, examples.labels, examples.train, recipe, state.epoch, state.step, place)
+    source = examples.pixels if examples.canvases is None else examples.canvases
+    batches = train_batches(source, examples.labels, examples.train, recipe, state.epoch, state.step, place)
     batch = batch_size(len(examples.train), recipe)
     for images, labels in prefetch(batches):
         loss, accuracy = train_step(images, labels)

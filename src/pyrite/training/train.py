@@ -10,13 +10,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import BundleInfo, Calibration, DataInfo, TrainingInfo
-from pyrite.datasets import Dataset, Decoded, remember
+from pyrite.bundle import BundleInfo, Calibration, Crops, DataInfo, Preprocess, TrainingInfo
+from pyrite.datasets import Dataset, remember
 from pyrite.decision import Policy, Scope
 from pyrite.errors import TrainingError, require
 from pyrite.evaluation import Report
 from pyrite.provenance import current_command, package_versions, source_commit
-from pyrite.publishing.calibrate import calibrate
 from pyrite.publishing.preparation import PreparedDataset, Stage, prepare_dataset
 from pyrite.publishing.publish import publish, written
 from pyrite.recipe import Recipe, dump_recipe, load_recipe
@@ -27,11 +26,13 @@ from pyrite.training.batches import batch_size
 from pyrite.training.checkpoint import State
 from pyrite.training.curves import write_history, write_tensorboard
 from pyrite.training.distributed import Team, read_place
-from pyrite.training.export import check_parity, export_onnx
+from pyrite.training.export import check_parity, check_size, export_onnx
 from pyrite.training.loop import Examples, Step, fit
 from pyrite.writing import PARTIAL, locked, whole_file
 
 _PROVENANCE = "provenance.json"
+GENERATOR = "generator"
+"""The column of a dataset that says what made an AI image."""
 
 
 Watch = Callable[[Stage | Step | State], None]
@@ -86,6 +87,7 @@ def train(
         team = Team(place)
     watch(Stage("Building the network"))
     model = build_model(recipe)
+    check_size(model)
     material = prepare_dataset(data, recipe, watch)
 
     def observe(event: Step | State) -> None:
@@ -96,7 +98,7 @@ def train(
         watch(event)
 
     dataset, decoded, parts = material.dataset, material.decoded, material.parts
-    examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation)
+    examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation, decoded.canvases)
     start = State(data_sha256=material.sha256)
     if team:
         model = _join(team, model, recipe, material)
@@ -115,9 +117,12 @@ def train(
             version="1",
             licence=recipe.licence,
             preprocess=material.preprocess,
-            scope=_scope(decoded, np.concatenate([parts.train, parts.validation]), dataset.name),
+            scope=_scope(
+                material.preprocess, decoded.sides[np.concatenate([parts.train, parts.validation])], dataset.name
+            ),
             calibration=Calibration(),
             policy=Policy(max_fpr=recipe.max_fpr, max_fnr=recipe.max_fnr),
+            knows=_generators(dataset, parts.train),
             training=TrainingInfo(
                 recipe=recipe.name,
                 recipe_sha256=recipe.sha256(),
@@ -139,8 +144,6 @@ def train(
                 parity=parity,
             ),
         )
-        calibration = calibrate(info, onnx, dataset, parts.validation, seed=recipe.seed, watch=watch)
-        info = msgspec.structs.replace(info, calibration=calibration)
         files = {
             "model.onnx": onnx,
             "recipe.toml": dump_recipe(recipe).encode(),
@@ -221,7 +224,23 @@ def _claimed(out: Path, recipe: Recipe, resume: bool) -> Iterator[_Provenance]:
         yield provenance
 
 
-def _scope(decoded: Decoded, learnt_from: NDArray[np.intp], name: str) -> Scope:
-    shortest, longest = (int(value) for value in (decoded.sides[learnt_from].min(), decoded.sides[learnt_from].max()))
-    size = f"{shortest} pixels" if shortest == longest else f"{shortest} to {longest} pixels"
-    return Scope(min_side=shortest, max_side=longest, description=f"Images like those of {name}, {size} a side.")
+def _scope(preprocess: Preprocess, sides: NDArray[np.int32], name: str) -> Scope:
+    """Return which images a model is for, given the sides (n, 2) of those that it learnt from.
+
+    Resized, they look another way at another size, so it is for these sizes alone. Crops look alike in images of any
+    size that holds one. Smaller images are mirrored, which the model knows only if some of those it learnt from were: a
+    hundredth of them, lest one stray icon speaks for all.
+    """
+    shortest, longest = int(sides.min()), int(sides.max())
+    if isinstance(preprocess, Crops):
+        usual = int(np.sort(sides[:, 0])[len(sides) // 100])
+        scope = Scope(min_side=min(usual, max(preprocess.size)), max_side=None, description="")
+    else:
+        scope = Scope(min_side=shortest, max_side=longest, description="")
+    return msgspec.structs.replace(scope, description=f"Images like those of {name}, {scope.sizes} pixels a side.")
+
+
+def _generators(dataset: Dataset, train: NDArray[np.intp]) -> tuple[str, ...]:
+    """Return what made the AI images of the training split, where the data has a column that says so."""
+    column = next((values for name, values in dataset.slices.items() if name.lower() == GENERATOR), ())
+    return tuple(sorted({column[i].strip() for i in train if dataset.labels[i] == 1} - {""})) if column else ()

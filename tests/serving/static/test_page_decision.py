@@ -16,12 +16,14 @@ import msgspec
 import pytest
 from pictures import SETTINGS, camera, chessboard, picture
 
-from pyrite.bundle import DEFAULT, load_bundle
+from pyrite.bundle import DEFAULT, Bundle, load_bundle
 from pyrite.bundle.calibration import Calibration
-from pyrite.decision import Policy, Scope, decide, explain
+from pyrite.decision import Policy, Scope, decide, explain, is_scored
 from pyrite.detector import Detector
 from pyrite.rendering.formats import write_csv, write_json
-from pyrite.results import Detection, Evidence, Strength, Verdict
+from pyrite.rendering.text import budget_line
+from pyrite.rendering.unjudged import NEXT_STEPS, is_unjudged, looked_at
+from pyrite.results import Detection, Evidence, Reason, Strength, Verdict
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -29,21 +31,6 @@ if TYPE_CHECKING:
 Visiting = Callable[[], AbstractContextManager[Callable[..., "Page"]]]
 
 RATES = (0.01, 0.0123, 0.05, 0.1, 0.29, 0.3, 0.5, 0.99)
-FOUND = [
-    (),
-    (Evidence("generator", Strength.ASSERTED, Verdict.AI, "It says so."),),
-    (Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera."),),
-    (
-        Evidence("generator", Strength.ASSERTED, Verdict.AI, "It says so."),
-        Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera."),
-    ),
-    (
-        Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera."),
-        Evidence("credentials", Strength.VERIFIED, Verdict.AI, "A model."),
-    ),
-    (Evidence("camera", Strength.ASSERTED, None, "A camera."),),
-    (Evidence("pixels", Strength.INFERRED, Verdict.AI, "They look it."),),
-]
 
 
 def run(page: "Page", module: str, body: str, **values: Any) -> Any:
@@ -62,61 +49,88 @@ def page(visiting: Visiting, server: Any) -> Iterator["Page"]:
         yield visit(server)
 
 
-@pytest.fixture(scope="module")
-def calibration() -> Calibration:
-    """Uneven, with ties, as rounded logits have them."""
-    rng = random.Random(0)
-    real, ai = ([round(rng.gauss(mean, 2), 1) for _ in range(count)] for mean, count in ((-2, 997), (2, 1503)))
-    return Calibration(slope=0.83, intercept=-0.21, real_logits=tuple(sorted(real)), ai_logits=tuple(sorted(ai)))
+def kept(mean: float, count: int) -> tuple[float, ...]:
+    """Return logits with ties, as rounded ones have them."""
+    rng = random.Random(count)
+    return tuple(sorted(round(rng.gauss(mean, 2), 1) for _ in range(count)))
 
 
-@pytest.fixture(scope="module")
+CALIBRATIONS = {
+    "uneven": Calibration(slope=0.83, intercept=-0.21, real={"all": kept(-2, 997)}, ai={"all": kept(2, 1503)}),
+    # Of which one is too small for most budgets.
+    "groups": Calibration(
+        slope=1.2,
+        intercept=0.4,
+        real={"camera": kept(-2, 400), "phone": kept(-1, 333), "scan": kept(-3, 40)},
+        ai={"one": kept(2, 500), "another": kept(3, 70)},
+    ),
+    "real alone": Calibration(real={"camera": kept(-2, 400), "phone": kept(-1, 333)}),
+    "nothing": Calibration(),
+}
+
+
+def pooled(groups: dict[str, tuple[float, ...]]) -> list[float]:
+    return [logit for group in groups.values() for logit in group]
+
+
+def listed(values: Any) -> list[float] | None:
+    return None if values is None else values.tolist()
+
+
+@pytest.fixture(params=CALIBRATIONS.values(), ids=CALIBRATIONS)
+def calibration(request: pytest.FixtureRequest) -> Calibration:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
 def logits(calibration: Calibration) -> list[float]:
     rng = random.Random(1)
     ends = [-1e6, -800.0, -1e-300, -0.0, 0.0, 800.0, 1e6]
-    return [*ends, *calibration.real_logits[::3], *calibration.ai_logits[::3], *(rng.gauss(0, 4) for _ in range(3000))]
+    some = [*pooled(calibration.real)[::3], *pooled(calibration.ai)[::3]]
+    return [*ends, *some, *(rng.gauss(0, 4) for _ in range(3000))]
 
 
 def test_probabilities_and_p_values_are_those_of_python(
     page: "Page", calibration: Calibration, logits: list[float]
 ) -> None:
-    body = "return logits.map((x) => [own.probability, own.pReal, own.pAi].map((of) => of(calibration, x)))"
-    probabilities, p_real, p_ai = zip(*run(page, "decision", body, calibration=calibration, logits=logits), strict=True)
-    assert list(p_real) == calibration.p_real(logits).tolist()
-    assert list(p_ai) == calibration.p_ai(logits).tolist()
-    assert list(probabilities) == pytest.approx(calibration.probability(logits).tolist(), rel=1e-13, abs=0)
+    body = "return [own.probability, own.pReal, own.pAi].map((of) => logits.map((x) => of(calibration, x)))"
+    theirs = run(page, "decision", body, calibration=calibration, logits=logits)
+    nothing = [None] * len(logits)
+    probabilities = listed(calibration.probability(logits))
+    assert theirs[0] == (nothing if probabilities is None else pytest.approx(probabilities, rel=1e-13, abs=0))
+    assert theirs[1] == (listed(calibration.p_real(logits)) or nothing)
+    assert theirs[2] == (listed(calibration.p_ai(logits)) or nothing)
 
 
-def test_verdicts_reasons_and_sentences_are_those_of_python(
-    page: "Page", calibration: Calibration, logits: list[float]
-) -> None:
-    scope = Scope(min_side=32, max_side=2048, description="")
-    sizes = [(32, 2048), (31, 500), (40, 12345)]
-    values = list(zip(calibration.p_real(logits[::99]).tolist(), calibration.p_ai(logits[::99]).tolist(), strict=True))
-    # Where the shares in the sentences are rounded at a half, and where p-value and budget are the same.
-    values += [(p, p) for p in (0.0005, 0.0015, 0.0025, 0.0345, 0.01, 0.05, 0.3, 1.0)]
+def test_verdicts_reasons_and_sentences_are_those_of_python(page: "Page") -> None:
+    # Where the shares in the sentences are rounded at a half, where p-value and budget are the same, and without them.
+    some = (None, 0.0005, 0.0015, 0.0025, 0.0345, 0.01, 0.02, 0.05, 0.3, 0.7, 1.0)
+    values = [(p, q) for p in some for q in some]
     policies = [Policy(max_fpr=rate, max_fnr=other) for rate in RATES for other in (0.02, 0.05)]
     body = """
-        const results = [];
-        for (const policy of policies) for (const size of sizes) for (const evidence of found) {
-          for (const [p, q] of values) {
-            const [verdict, reason] = own.decide(p, q, own.inScope(scope, ...size), policy, evidence);
-            results.push([verdict, reason, own.explain(verdict, reason, p, q, scope, size, evidence)]);
-          }
-        }
-        return results;
+        return policies.flatMap((policy) => values.map(([p, q]) => {
+          const [verdict, reason] = own.decide(p, q, policy);
+          return [verdict, reason, own.isScored(reason) ? own.explain(verdict, reason, p, q) : null];
+        }));
     """
     expected = []
     for policy in policies:
-        for size in sizes:
-            for evidence in FOUND:
-                for p, q in values:
-                    verdict, reason = decide(p, q, scope.contains(*size), policy, evidence)
-                    expected.append([verdict, reason, explain(verdict, reason, p, q, scope, size, evidence)])
-    theirs = run(page, "decision", body, policies=policies, sizes=sizes, found=FOUND, values=values, scope=scope)
-    assert theirs == expected
-    assert {reason for _, reason, _ in expected} == {
-        "pixels", "borderline", "unlike_both", "out_of_scope", "verified", "asserted",
+        for p, q in values:
+            verdict, reason = decide(p, q, True, policy)
+            expected.append([verdict, reason, explain(verdict, reason, p, q, "") if is_scored(reason) else None])
+    assert run(page, "decision", body, policies=policies, values=values) == expected
+    assert {reason for _, reason, _ in expected} == {"pixels", "borderline", "unlike_both", "uncalibrated"}
+    reasons = list(Reason)
+    theirs = run(page, "decision", "return reasons.map((reason) => own.isScored(reason))", reasons=reasons)
+    assert theirs == [is_scored(reason) for reason in reasons]
+
+
+def test_no_verdict_stands_beside_a_probability_that_contradicts_it(page: "Page") -> None:
+    cases = [(verdict, p) for verdict in Verdict for p in (None, 0.0, 0.327, 0.4999, 0.5, 0.5001, 0.9, 1.0)]
+    theirs = run(page, "decision", "return cases.map(([verdict, p]) => own.budgetLine(verdict, p))", cases=cases)
+    assert theirs == [budget_line(verdict, p) for verdict, p in cases]
+    assert set(theirs) == {
+        None, "above the line that your budget draws", "below the line that your budget draws",
     }  # fmt: skip
 
 
@@ -134,28 +148,87 @@ def images() -> list[bytes]:
     ]
 
 
-@pytest.mark.parametrize("rate", [0.01, 0.03, 0.2, 0.6])
+def detectors_of(bundle: Bundle) -> dict[str, tuple[Bundle, ...]]:
+    """Return bundles of the same model with every kind of calibration, alone and as panels."""
+    info = bundle.info
+    changed = {
+        name: replace(bundle, info=msgspec.structs.replace(info, name=name, **changes))
+        for name, changes in {
+            "groups": {
+                "calibration": Calibration(
+                    slope=1.0,
+                    intercept=0.5,
+                    real={"a": info.calibration.real["all"], "b": tuple(i / 10 for i in range(-150, -30))},
+                    ai={"a": info.calibration.ai["all"], "b": tuple(i / 10 for i in range(-5, 30))},
+                )
+            },
+            "real": {"calibration": Calibration(real=info.calibration.real)},
+            "nothing": {"calibration": Calibration()},
+            "large": {
+                "scope": Scope(min_side=33, max_side=None, description="larger ones"),
+                "policy": Policy(max_fnr=0.02),
+            },
+        }.items()
+    }
+    alone = {name: (one,) for name, one in {"usual": bundle, **changed}.items()}
+    panels = {
+        "both": (bundle, changed["groups"]),
+        "some in scope": (bundle, changed["large"], changed["real"]),
+        "one calibrated": (changed["nothing"], bundle),
+    }
+    return {**alone, **panels}
+
+
+@pytest.mark.parametrize(
+    "kind", ["usual", "groups", "real", "nothing", "large", "both", "some in scope", "one calibrated"]
+)
+@pytest.mark.parametrize("rate", [0.02, 0.03, 0.2, 0.6])
 def test_another_budget_gives_what_the_detector_gives_with_it(
-    page: "Page", served_bundle: Path, images: list[bytes], rate: float
+    page: "Page", served_bundle: Path, images: list[bytes], kind: str, rate: float
 ) -> None:
-    bundle = load_bundle(served_bundle)
-    usual, other = Detector(bundle), Detector(bundle, max_fpr=rate)
-    before = [usual.detect(image, path="a.png") for image in images]
+    detector = Detector(bundles=detectors_of(load_bundle(served_bundle))[kind])
+    prepared = [detector.reader.read(image, path="a.png") for image in images]
+    before = detector.score(prepared)
+    model = {**msgspec.to_builtins(detector.bundles[0].info), "policy": detector.policy}
     again = run(
         page, "decision", "return before.map((found) => own.decideAgain(found, model, rate))",
-        before=before, model=bundle.info, rate=rate,
+        before=before, model=model, rate=rate,
     )  # fmt: skip
-    after = [other.detect(image, path="a.png") for image in images]
+    policy = msgspec.structs.replace(detector.policy, max_fpr=rate)
+    after = detector.score(prepared, [policy] * len(prepared))
     assert again == json.loads(msgspec.json.encode(after))
-    assert before != after
+    if rate == 0.6:
+        changed = [one.verdict for one in before] != [one.verdict for one in after]
+        assert changed == (kind not in ("nothing", "large"))
 
 
-@pytest.fixture(scope="module")
-def models(calibration: Calibration) -> list[dict[str, Any]]:
-    """One whose classes overlap, and one that tells them apart so well that a large budget finds no more."""
+def test_what_was_looked_at_is_told_as_in_python(page: "Page", served_bundle: Path, images: list[bytes]) -> None:
+    detectors = detectors_of(load_bundle(served_bundle))
+    found = [Detector(bundles=detectors[kind]).detect(image) for kind in ("usual", "some in scope") for image in images]
+    unread = Evidence("reader", Strength.INFERRED, None, "Something was not read.")
+    signed = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera.")
+    found += [replace(one, evidence=(unread, signed, *one.evidence)) for one in found]
+    found += [replace(one, reason=Reason.VERIFIED) for one in found]
+    theirs = run(
+        page, "unjudged", "return found.map((one) => (own.isUnjudged(one) ? own.lookedAt(one) : null))", found=found
+    )
+    assert theirs == [looked_at(one) if is_unjudged(one) else None for one in found]
+    told = {one["File"] for one in theirs if one}
+    assert any("No evidence found" in text for text in told)
+    assert any("rests on that" in text for text in told)
+    assert None in theirs
+    assert run(page, "unjudged", "return own.NEXT_STEPS") == list(NEXT_STEPS)
+    # What is told of the bundle that comes with Pyrite is so.
+    assert f"knows only images of {load_bundle(DEFAULT).info.scope.sizes} pixels a side" in NEXT_STEPS[0]
+
+
+@pytest.fixture
+def models() -> list[dict[str, Any]]:
+    """Two whose classes overlap, and one that tells them apart so well that a large budget finds no more."""
     info = load_bundle(DEFAULT).info
     return [
-        {"calibration": calibration, "policy": Policy()},
+        {"calibration": CALIBRATIONS["uneven"], "policy": Policy()},
+        {"calibration": CALIBRATIONS["groups"], "policy": Policy()},
         {"calibration": info.calibration, "policy": info.policy},
     ]
 
@@ -163,7 +236,9 @@ def models(calibration: Calibration) -> list[dict[str, Any]]:
 def count(model: dict[str, Any], logits: Sequence[float], rate: float) -> dict[str, float]:
     """Return which share of these logits gets each verdict."""
     calibration, policy = model["calibration"], Policy(max_fpr=rate, max_fnr=model["policy"].max_fnr)
-    p_values = zip(calibration.p_real(logits).tolist(), calibration.p_ai(logits).tolist(), strict=True)
+    nothing = [None] * len(logits)
+    p_real, p_ai = (listed(p) or nothing for p in (calibration.p_real(logits), calibration.p_ai(logits)))
+    p_values = zip(p_real, p_ai, strict=True)
     counts = Counter(str(decide(p, q, True, policy)[0]) for p, q in p_values)
     return {verdict: counts[verdict] / len(logits) for verdict in ("ai", "uncertain", "real")}
 
@@ -171,18 +246,37 @@ def count(model: dict[str, Any], logits: Sequence[float], rate: float) -> dict[s
 def test_what_a_budget_means_is_counted_as_python_counts_it(page: "Page", models: list[dict[str, Any]]) -> None:
     for model in models:
         calibration = model["calibration"]
-        classes = [calibration.real_logits, calibration.ai_logits]
+        classes = [pooled(calibration.real), pooled(calibration.ai)]
         given = {"smallest": calibration.smallest_p_real, "default": 0.0123}
         rates = [*run(page, "budget", "return own.budgets(given)", given=given), 0.5, 0.99]
         body = "return rates.map((rate) => classes.map((logits) => own.sharesOf(logits, model, rate)))"
         theirs = run(page, "budget", body, rates=rates, classes=classes, model=model)
         useful = run(page, "budget", "return own.largestUseful(model)", model=model)
-        most = max(count(model, calibration.ai_logits, rate)["ai"] for rate in rates)
+        most = max(count(model, classes[1], rate)["ai"] for rate in rates)
         for rate, shares in zip(rates, theirs, strict=True):
             real, ai = (count(model, logits, rate) for logits in classes)
             assert shares == [pytest.approx(real), pytest.approx(ai)]
             assert real["ai"] <= rate  # What is told in words.
             assert (ai["ai"] < most) == (rate < useful)
+
+
+def test_what_a_budget_means_where_only_real_images_calibrated(page: "Page") -> None:
+    model = {"calibration": CALIBRATIONS["real alone"], "policy": Policy(), "bundles": [{}]}
+    real = pooled(model["calibration"].real)
+    for rate in RATES:
+        theirs = run(page, "budget", "return own.sharesOf(real, model, rate)", real=real, model=model, rate=rate)
+        assert theirs == pytest.approx(count(model, real, rate))
+        assert theirs["real"] == 0
+    # A larger budget always finds more, and no score is so low that it would be called real.
+    body = "return [own.largestUseful(model), own.borders(model, 0.05).real].map(String)"
+    assert run(page, "budget", body, model=model) == ["Infinity", "-Infinity"]
+    assert run(page, "chart", "return own.borderOfAi(model, 0.05)", model=model) is None
+    body = "return [model, nothing, { ...model, bundles: [model, model] }].map(own.hasChart)"
+    nothing = {**model, "calibration": CALIBRATIONS["nothing"]}
+    assert run(page, "chart", body, model=model, nothing=nothing) == [True, False, False]
+    drawn = run(page, "chart", "return own.drawChart(model, 0.05, [1], '').outerHTML", model=model)
+    assert "NaN" not in drawn
+    assert "Infinity" not in drawn
 
 
 def test_borders_are_where_verdicts_change(page: "Page", models: list[dict[str, Any]]) -> None:
@@ -191,6 +285,9 @@ def test_borders_are_where_verdicts_change(page: "Page", models: list[dict[str, 
         for rate in RATES:
             # Just above the border of `ai`, images are unlike real ones; at it, they are not.
             borders = run(page, "budget", "return own.borders(model, rate)", model=model, rate=rate)
+            if borders["ai"] == float("inf"):  # A group is too small to resolve this budget.
+                assert calibration.p_real(1e9) > rate
+                continue
             assert calibration.p_real(borders["ai"]) > rate >= calibration.p_real(borders["ai"] + 1e-9)
             assert calibration.p_ai(borders["real"]) > policy.max_fnr >= calibration.p_ai(borders["real"] - 1e-9)
             # Where they cross, `ai` begins with what is like AI images as well.
@@ -229,12 +326,17 @@ def test_a_model_s_card_is_drawn_as_elements(page: "Page") -> None:
     card = bundle.files["card.md"].decode() + "\n- <img src=x>\n"
     info = json.loads(msgspec.json.encode(bundle.info))
     body = "return own.drawModel(model).map((part) => part.outerHTML ?? part).join('')"
-    drawn = run(page, "about", body, model={**info, "card": card})
+    alone = {**info, "card": card}
+    drawn = run(page, "about", body, model={**info, "bundles": [alone]})
+    both = run(page, "about", body, model={**info, "bundles": [alone, {**alone, "name": "another", "card": ""}]})
     assert "<dd>2,000 real images and 2,000 AI images</dd>" in drawn
     assert "<h3>By object</h3><table><tr><td></td><th>images</th><th>accuracy</th>" in drawn
     assert "<tr><th>airplane</th><td>968</td>" in drawn
     assert "<li>&lt;img src=x&gt;</li>" in drawn
     assert not re.search(r"\||`|# |---", drawn)
+    # Of several, each has its own, and they have no calibration in common.
+    assert re.findall("<h3>([a-z]+) 1</h3>", both) == ["default", "another"]
+    assert "Calibrated on" not in both
 
 
 HOSTILE = '=1+1,"a"\n\'"><img src=x onerror=alert(1)>'

@@ -19,6 +19,15 @@ const orders = {
   path: (a, b) => a.path.localeCompare(b.path) || a.order - b.order,
 };
 
+// Where the others are sorted by it, how many of those shown have none.
+function countUnsorted() {
+  const byIt = ["likely", "unlikely"].includes(tools.elements.sort.value);
+  const count = items.filter((item) => !item.element.hidden && item.probability === null).length;
+  const note = document.getElementById("unsorted");
+  note.hidden = !byIt || count === 0;
+  note.textContent = `Last, because without a probability: ${count.toLocaleString("en")} ${count === 1 ? "image" : "images"}.`;
+}
+
 function update() {
   const words = tools.elements.find.value.toLowerCase().split(/\s+/).filter(Boolean);
   let shown = 0;
@@ -30,10 +39,12 @@ function update() {
   const total = items.length === 1 ? "1 image" : `${items.length.toLocaleString("en")} images`;
   document.getElementById("count").textContent =
     shown === items.length ? total : `${shown.toLocaleString("en")} of ${total}`;
+  countUnsorted();
 }
 
 function sort() {
   list.append(...items.toSorted(orders[tools.elements.sort.value]).map((item) => item.element));
+  countUnsorted();
 }
 
 for (const box of tools.querySelectorAll("input[type=checkbox]")) {

@@ -1,18 +1,28 @@
 // What the model is, as its bundle's card tells.
-import { h, plural, visible } from "./dom.js";
+import { pooled } from "./budget.js";
+import { h, plural, terms, visible } from "./dom.js";
 
-/** Return a model's facts and its card as elements. */
-export function drawModel({ scope, licence, calibration, card }) {
-  const { real_logits, ai_logits } = calibration;
-  const facts = [
-    ["Made for", scope.description],
-    ["Licence", licence],
-    ["Calibrated on", `${plural(real_logits.length, "real image")} and ${plural(ai_logits.length, "AI image")}`],
-  ];
-  return [
-    h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, visible(value))))),
-    ...card.trim().split(/\n\s*\n/).map(drawBlock),
-  ];
+/** Return the facts and the card of each bundle of a model as elements. */
+export function drawModel({ bundles, calibration }) {
+  const alone = bundles.length === 1;
+  return bundles.flatMap(({ name, version, scope, licence, card }) => {
+    const facts = [["Made for", scope.description], ["Licence", licence]];
+    if (alone) facts.push(["Calibrated on", describeCalibration(calibration)]);
+    return [
+      !alone && h("h3", {}, visible(`${name} ${version}`)),
+      terms(facts.map(([name, told]) => [name, visible(told)]), "facts"),
+      ...card.trim().split(/\n\s*\n/).map(drawBlock),
+    ].filter(Boolean);
+  });
+}
+
+function describeCalibration({ real, ai }) {
+  const told = [["real image", real], ["AI image", ai]].flatMap(([noun, groups]) => {
+    const names = Object.keys(groups);
+    const among = names.length > 1 ? ` (${names.join(", ")})` : "";
+    return names.length ? plural(pooled(groups).length, noun) + among : [];
+  });
+  return told.join(" and ") || "no images, so that its score decides nothing";
 }
 
 /** Draw one of the kinds of Markdown that cards have: a heading, a list, a table or a paragraph. */

@@ -16,21 +16,16 @@ export function budgets({ smallest, default: usual }) {
   return [...rates].sort((a, b) => a - b);
 }
 
-/** Return a rate as a count of images: [10, 1000] for one in a hundred. */
-export function asCount(rate) {
-  let of = 1000;
-  while (of < 1e6 && Math.abs(rate * of - Math.round(rate * of)) > 0.01) of *= 10;
-  return [Math.round(rate * of), of];
-}
-
 /** Return a rate as a percentage of as many places as it needs. */
 export function asPercent(rate) {
   return `${(100 * rate).toLocaleString("en", { maximumSignificantDigits: 2 })}%`;
 }
 
+/** Return a rate as a count of images. */
 export function describeBudget(rate) {
-  const [count, of] = asCount(rate);
-  return `Of ${of.toLocaleString("en")} real photos at most about ${count.toLocaleString("en")} would be called AI`;
+  let of = 1000;
+  while (of < 1e6 && Math.abs(rate * of - Math.round(rate * of)) > 0.01) of *= 10;
+  return `Of ${of.toLocaleString("en")} real photos at most about ${Math.round(rate * of).toLocaleString("en")} would be called AI`;
 }
 
 /** Return which shares of these logits get each verdict, by the pixels. */
@@ -39,7 +34,7 @@ export function sharesOf(logits, model, max_fpr) {
   const { calibration } = model;
   const policy = { ...model.policy, max_fpr };
   for (const logit of logits) {
-    const [verdict] = decide(pReal(calibration, logit), pAi(calibration, logit), true, policy);
+    const [verdict] = decide(pReal(calibration, logit), pAi(calibration, logit), policy);
     shares[verdict] += 1 / logits.length;
   }
   return shares;
@@ -47,24 +42,24 @@ export function sharesOf(logits, model, max_fpr) {
 
 /** Return the budget from which on a larger one finds no more: all scores that it adds are unlike AI images as well. */
 export function largestUseful(model) {
-  const { calibration } = model;
   const { real } = borders(model, LARGEST);
-  const first = calibration.ai_logits.find((logit) => logit > real);
-  return first === undefined ? 0 : pReal(calibration, first);
+  const like = pooled(model.calibration.ai).filter((logit) => logit >= real);
+  return like.length ? pReal(model.calibration, Math.min(...like)) : Infinity;
 }
+
+/** Return the logits of all groups of a class. */
+export const pooled = (groups) => Object.values(groups).flat();
 
 /**
  * Return the logits between which the verdict by pixels is uncertain: `real` up to the first, `ai` from the second,
- * where those do not cross.
+ * where those do not cross. Each group must agree.
  */
-export function borders(model, max_fpr) {
-  const { real_logits, ai_logits } = model.calibration;
-  const n = real_logits.length;
-  const m = ai_logits.length;
-  const above = real_logits.findIndex((_, i) => (n - i) / (n + 1) <= max_fpr);
-  const below = ai_logits.findLastIndex((_, i) => (1 + i) / (m + 1) <= model.policy.max_fnr);
-  return {
-    ai: above < 0 ? Infinity : real_logits[above],
-    real: below < 0 ? -Infinity : ai_logits[below],
-  };
+export function borders({ calibration, policy }, max_fpr) {
+  const ai = Object.values(calibration.real).map(
+    (kept) => kept.find((_, i) => (kept.length - i) / (kept.length + 1) <= max_fpr) ?? Infinity,
+  );
+  const real = Object.values(calibration.ai).map(
+    (kept) => kept.findLast((_, i) => (1 + i) / (kept.length + 1) <= policy.max_fnr) ?? -Infinity,
+  );
+  return { ai: ai.length ? Math.max(...ai) : Infinity, real: real.length ? Math.min(...real) : -Infinity };
 }

@@ -1,14 +1,14 @@
 // One image: what it looks like, what was decided, and why.
-import { drawChart } from "./chart.js";
-import { inScope } from "./decision.js";
-import { h, mark, say, show, visible } from "./dom.js";
+import { drawChart, hasChart } from "./chart.js";
+import { budgetLine, isScored } from "./decision.js";
+import { h, mark, say, show, terms, visible } from "./dom.js";
 import { drawLedger, generatorsOf } from "./ledger.js";
+import { drawUnjudged, isUnjudged } from "./unjudged.js";
 
 export const OUTCOMES = { ai: "AI", uncertain: "Uncertain", real: "Real", error: "Unreadable" };
 const STATES = { waiting: "Waiting", sending: "Sending", judging: "Judging" };
 // The file's own fault: the same bytes would be refused again.
 const LASTING = new Set(["empty", "corrupt", "unsupported_format", "too_many_bytes", "too_many_pixels"]);
-const WITHOUT_SCORE = new Set(["verified", "asserted", "out_of_scope"]);
 
 let count = 0;
 
@@ -22,20 +22,16 @@ export function percent(p) {
   return `${value.toFixed(1)}%`;
 }
 
-/** Return a verdict with its mark, and the probability where there is one. */
-export function drawVerdict(found) {
+/** Return a verdict with its mark, and the probability where there is one that does not contradict it. */
+function drawVerdict(found) {
   const outcome = outcomeOf(found);
-  const score = found.probability;
-  const alone = WITHOUT_SCORE.has(found.reason);
-  return [
-    h("span", { class: "stamp" }, mark(outcome), OUTCOMES[outcome]),
-    score !== null &&
-      h("span", { class: alone ? "odds aside" : "odds" }, h("b", {}, percent(score)), alone ? " AI by the pixels alone" : " AI"),
-  ];
+  const { verdict, probability } = found;
+  const odds = probability !== null && (budgetLine(verdict, probability) ?? [h("b", {}, percent(probability)), " AI"]);
+  return [h("span", { class: "stamp" }, mark(outcome), OUTCOMES[outcome]), odds && h("span", { class: "odds" }, odds)];
 }
 
-/** Return the short notes under a verdict: generators that the file names, and how much is verified or asserted. */
-export function drawChips(found) {
+/** Return the short notes under a verdict: generators, and how much is verified or asserted. */
+function drawChips(found) {
   const chips = generatorsOf(found.evidence).map((text) => h("li", { class: "chip made" }, text));
   for (const strength of ["verified", "asserted"]) {
     const items = found.evidence.filter((item) => item.strength === strength).length;
@@ -44,27 +40,27 @@ export function drawChips(found) {
   return chips;
 }
 
-export function drawThumbnail(thumbnail, found, url = thumbnail?.url) {
-  if (thumbnail) return h("img", { src: url, alt: "", class: thumbnail.tiny ? "tiny" : null, width: thumbnail.width, height: thumbnail.height });
+function drawThumbnail(thumbnail, found) {
+  if (thumbnail) return h("img", { src: thumbnail.url, alt: "", class: thumbnail.tiny ? "tiny" : null, width: thumbnail.width, height: thumbnail.height });
   return h("span", { class: "blank" }, found?.error ? mark("error") : (found?.format ?? "…"));
 }
 
-/** Return where the score lies among the calibration's; nothing where the score decides nothing. */
-export function drawPlace(found, model) {
-  if (found.logit === null || !model) return [];
-  if (!inScope(model.scope, found.width, found.height)) {
-    return [h("p", { class: "fine" }, "The model was not made for images of this size: neither their score nor what moved it tells anything.")];
-  }
-  const label =
-    `The score among those of the calibration images. As high as this or higher: ${percent(found.p_real)} of the real ` +
-    `images. As low or lower: ${percent(found.p_ai)} of the AI images.`;
-  return [
-    h("figure", { class: "place" }, drawChart(model, found.max_fpr, [found.logit], label), h("figcaption", {}, label)),
-  ];
+/** Return where the score lies among the calibration's; of an image that nothing judged, what was looked at. */
+function drawPlace(found, model) {
+  if (isUnjudged(found)) return drawUnjudged(found);
+  if (!model || !isScored(found.reason)) return [];
+  const charted = hasChart(model);
+  const among = (p, which, noun) => p !== null && ` ${which}: at most ${percent(p)} of the ${noun} images.`;
+  const label = [
+    charted ? "The score among those of the calibration images." : "Several models' scores, merged so that the budget holds.",
+    among(found.p_real, "As high as this or higher", "real"),
+    among(found.p_ai, "As low or lower", "AI"),
+  ].filter(Boolean).join("");
+  const chart = charted && drawChart(model, found.max_fpr, [found.logit], label);
+  return [h("figure", { class: "place" }, chart, h("figcaption", {}, label))];
 }
 
-/** Return the facts of a file. */
-export function drawFacts(found, file) {
+function drawFacts(found, file) {
   const facts = [
     ["Format", found.format],
     ["Size", found.width && `${found.width.toLocaleString("en")} × ${found.height.toLocaleString("en")} pixels`],
@@ -73,11 +69,7 @@ export function drawFacts(found, file) {
     ["SHA-256", found.sha256],
     ["Judged by", found.model && `${found.model.name} ${found.model.version}`],
   ];
-  return h(
-    "dl",
-    { class: "facts" },
-    facts.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, visible(String(value))))),
-  );
+  return terms(facts.filter(([, value]) => value).map(([name, value]) => [name, visible(String(value))]), "facts");
 }
 
 /** A card on the page, for an entry of the queue. */
@@ -202,6 +194,7 @@ export class Card {
     const found = entry.view;
     const part = this.#parts;
     part.place.replaceChildren(...drawPlace(found, entry.model));
+    show(part.explain, found.probability !== null && !entry.map);
     part.ledger.replaceChildren(...drawLedger(found.evidence), drawFacts(found, entry.file));
   }
 }

@@ -1,22 +1,26 @@
 // What calibration.py and decision.py do, so that another error budget needs no other upload. A test holds both to
 // the same answers. `model` is the answer of v1/model throughout.
 
-/** Return the calibrated probability of AI, 0 to 1. */
-export function probability(calibration, logit) {
-  const x = calibration.slope * logit + calibration.intercept;
+/** Return the calibrated probability of AI, 0 to 1; `null` where none is calibrated. */
+export function probability({ slope, intercept }, logit) {
+  if (slope === null) return null;
+  const x = slope * logit + intercept;
   return Math.exp(-(x > 0 ? Math.log1p(Math.exp(-x)) : -x + Math.log1p(Math.exp(x))));
 }
 
-/** Return how usual a logit is among real images: the share with one at least as high. */
-export function pReal(calibration, logit) {
-  const kept = calibration.real_logits;
-  return (1 + kept.length - countBelow(kept, logit)) / (kept.length + 1);
+// How usual a logit is among real, and among AI images: the largest p-value over their groups.
+
+export function pReal({ real }, logit) {
+  return largest(real, (kept) => (1 + kept.length - countBelow(kept, logit)) / (kept.length + 1));
 }
 
-/** Return how usual a logit is among AI images: the share with one at most as high. */
-export function pAi(calibration, logit) {
-  const kept = calibration.ai_logits;
-  return (1 + countBelow(kept, logit, true)) / (kept.length + 1);
+export function pAi({ ai }, logit) {
+  return largest(ai, (kept) => (1 + countBelow(kept, logit, true)) / (kept.length + 1));
+}
+
+function largest(groups, share) {
+  const shares = Object.values(groups).map(share);
+  return shares.length ? Math.max(...shares) : null;
 }
 
 /** Count the values below a limit, or up to it, in an ascending array. */
@@ -31,46 +35,30 @@ function countBelow(values, limit, inclusive = false) {
   return low;
 }
 
-/** Say whether the model was made for images of this size. */
-export function inScope(scope, width, height) {
-  return scope.min_side <= Math.min(width, height) && Math.max(width, height) <= scope.max_side;
-}
+/** Say whether the score had a part in a verdict of this reason; else it is not shown. */
+export const isScored = (reason) => ["pixels", "borderline", "unlike_both"].includes(reason);
 
-/** Return the verdict and its reason; see `decide` in decision.py. */
-export function decide(p_real, p_ai, fits, policy, evidence = []) {
-  const said = (strength, says) => evidence.some((item) => item.strength === strength && item.says === says);
-  if (said("verified", "ai")) return ["ai", "verified"];
-  if (said("verified", "real")) return ["real", "verified"];
-  if (said("asserted", "ai")) return ["ai", "asserted"];
-  if (!fits) return ["uncertain", "out_of_scope"];
-  const unlikeReal = p_real <= policy.max_fpr;
-  const unlikeAi = p_ai <= policy.max_fnr;
+/** Return the verdict by the pixels of an image in scope, and its reason. */
+export function decide(p_real, p_ai, policy) {
+  if (p_real === null && p_ai === null) return ["uncertain", "uncalibrated"];
+  const [unlikeReal, unlikeAi] = [(p_real ?? 1) <= policy.max_fpr, (p_ai ?? 1) <= policy.max_fnr]; // Rates are below 1.
   if (unlikeReal && unlikeAi) return ["uncertain", "unlike_both"];
   if (unlikeReal) return ["ai", "pixels"];
   if (unlikeAi) return ["real", "pixels"];
   return ["uncertain", "borderline"];
 }
 
-/** Return the sentence that tells why; see `explain` in decision.py. */
-export function explain(verdict, reason, p_real, p_ai, scope, size, evidence = []) {
-  const number = (value) => value.toLocaleString("en");
+/** Return the sentence that tells why, where `isScored`. */
+export function explain(verdict, reason, p_real, p_ai) {
+  if (reason === "unlike_both") return "The model cannot tell: hardly any image of either kind scores like this.";
   if (reason === "pixels") {
     return verdict === "ai"
       ? `The pixels look AI-generated: ${share(p_real)} real images score as high.`
       : `The pixels look like a real image's: ${share(p_ai)} AI images score as low.`;
   }
-  if (reason === "borderline") {
-    return "The model cannot tell: real and AI images both score like this often enough.";
-  }
-  if (reason === "unlike_both") return "The model cannot tell: hardly any image of either kind scores like this.";
-  if (reason === "out_of_scope") {
-    const upTo = scope.min_side === scope.max_side ? "" : ` to ${number(scope.max_side)}`;
-    return (
-      `The model was made for images of ${number(scope.min_side)}${upTo} pixels a side and this one has ` +
-      `${number(size[0])} × ${number(size[1])}, so its score decides nothing.`
-    );
-  }
-  return evidence.find((item) => item.strength === reason && item.says === verdict).detail;
+  return p_ai === null
+    ? "The model cannot tell: it knows real images alone, and real ones score like this often enough."
+    : "The model cannot tell: real and AI images both score like this often enough.";
 }
 
 function share(p) {
@@ -83,20 +71,24 @@ function roundHalfEven(x) {
   return x - below === 0.5 ? below + (below % 2) : Math.round(x);
 }
 
+/** Return what is said in place of a probability that contradicts its verdict, as text.py does. */
+export function budgetLine(verdict, p) {
+  const side = { ai: p < 0.5 && "above", real: p > 0.5 && "below" }[verdict];
+  return p !== null && side ? `${side} the line that your budget draws` : null;
+}
+
 /** Return a detection as the server would have made it with another budget. */
 export function decideAgain(found, model, max_fpr) {
-  if (found.error) return { ...found, max_fpr };
-  const { scope } = model;
   const policy = { ...model.policy, max_fpr };
-  const size = [found.width, found.height];
-  const fits = inScope(scope, ...size);
-  const told = (verdict, reason, evidence) =>
-    explain(verdict, reason, found.p_real, found.p_ai, scope, size, evidence);
   const evidence = found.evidence.map((item) => {
-    if (item.kind !== "pixels" || item.strength !== "inferred") return item;
-    const [seen, why] = decide(found.p_real, found.p_ai, fits, policy);
-    return { ...item, says: seen === "uncertain" ? null : seen, detail: told(seen, why) };
+    if (item.kind !== "pixels" || !isScored(item.data.reason)) return item;
+    const { p_real, p_ai } = item.data;
+    const [seen, reason] = decide(p_real, p_ai, policy);
+    const says = seen === "uncertain" ? null : seen;
+    return { ...item, says, detail: explain(seen, reason, p_real, p_ai), data: { ...item.data, reason } };
   });
-  const [verdict, reason] = decide(found.p_real, found.p_ai, fits, policy, evidence);
-  return { ...found, verdict, reason, explanation: told(verdict, reason, evidence), max_fpr, evidence };
+  const again = { ...found, max_fpr, evidence };
+  if (!isScored(found.reason)) return again;
+  const [verdict, reason] = decide(found.p_real, found.p_ai, policy);
+  return { ...again, verdict, reason, explanation: explain(verdict, reason, found.p_real, found.p_ai) };
 }

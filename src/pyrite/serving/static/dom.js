@@ -14,12 +14,17 @@ export function s(tag, attributes = {}, ...children) {
 
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
+    if (value == null || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat().filter((child) => child != null && child !== false));
   return element;
+}
+
+/** Make a list of terms, of [name, what it is] each. */
+export function terms(rows, kind) {
+  return h("dl", { class: kind }, rows.map(([name, told]) => h("div", {}, h("dt", {}, name), h("dd", {}, told))));
 }
 
 /** Show or hide; says which. */

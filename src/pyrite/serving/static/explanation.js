@@ -3,7 +3,8 @@ import { h, s } from "./dom.js";
 
 const LONGEST = 448; // pixels
 const STRONGEST = 0.8; // How far the colour of the largest value covers the picture.
-const BLACK = 72; // It would swallow the colours, so it becomes a grey.
+const GREY = "#969696";
+const PALER = "#ffffff48"; // Black would swallow the colours.
 const AI = [213, 94, 0];
 const REAL = [0, 114, 178];
 
@@ -17,23 +18,22 @@ export async function drawExplanation(found, thumbnail) {
   const asGood = scores.filter((score) => score >= own).length;
   const conclusion = found.better_than_random
     ? `The map does better than each of ${count} random orders, so it is shown.`
-    : `The map is no better than random (${asGood} of ${count} random orders do as well), so it is not shown.`;
+    : `Of ${count} random orders, ${asGood} do as well.`;
   return [
-    found.better_than_random ? await drawMap(moved, thumbnail) : h("p", { class: "nomap" }, "No map is shown: it is no better than random."),
+    found.better_than_random ? await drawMap(found, thumbnail) : h("p", { class: "nomap" }, "No map is shown: it is no better than random."),
     h("p", { class: "conclusion" }, conclusion),
     drawScores(own, scores),
-    h("p", { class: "fine" }, `Deletion: ${figure(figures.deletion)} log-odds of ${towards}, ${among(figures.random_deletion)} (lower is better).`),
-    h("p", { class: "fine" }, `Insertion: ${figure(figures.insertion)} log-odds of ${towards}, ${among(figures.random_insertion)} (higher is better).`),
+    fine(`Deletion: ${figure(figures.deletion)} log-odds of ${towards}, ${among(figures.random_deletion)} (lower is better).`),
+    fine(`Insertion: ${figure(figures.insertion)} log-odds of ${towards}, ${among(figures.random_insertion)} (higher is better).`),
     found.better_than_random &&
-      h(
-        "p",
-        { class: "fine" },
+      fine(
         "Orange parts raise the score for AI, compared with the same part blurred; blue parts lower it. The map tells where " +
           "this model's score comes from. It does not tell which parts were generated or edited, and it proves nothing.",
       ),
   ];
 }
 
+const fine = (text) => h("p", { class: "fine" }, text);
 const figure = (value) => value.toFixed(2);
 
 function among(values) {
@@ -42,7 +42,7 @@ function among(values) {
   return `${figure(mean)} ± ${figure(Math.sqrt(variance))} in random order`;
 }
 
-/** Draw the map's score, which is insertion less deletion, among those of random orders. */
+/** Draw insertion less deletion, of the map and of random orders. */
 function drawScores(own, scores) {
   const low = Math.min(own, ...scores);
   const span = Math.max(own, ...scores) - low || 1;
@@ -53,58 +53,49 @@ function drawScores(own, scores) {
     s("line", { x1: 0, x2: 320, y1: 12, y2: 12, class: "axis" }),
     scores.map((value) => s("circle", { cx: x(value), cy: 12, r: 4, class: "random" })),
     s("circle", { cx: x(own), cy: 12, r: 6, class: "dot" }),
-    s("text", { x: 0, y: 36, class: "tick start" }, "○ random orders"),
-    s("text", { x: 320, y: 36, class: "tick end" }, "● the map, better to the right"),
+    s("text", { y: 36 }, "○ random orders"),
+    s("text", { x: 320, y: 36, class: "end" }, "● the map, better to the right"),
   );
 }
 
-async function drawMap(moved, thumbnail) {
-  const largest = Math.max(...moved.flat().map(Math.abs));
+async function drawMap(found, thumbnail) {
+  const { moved } = found;
+  const largest = Math.max(...moved.flat().map(Math.abs)) || 1;
   const label =
-    "A map over the image: orange where a part raises the score for AI, blue where it lowers it. " + describe(moved);
+    "A map over the image: orange where a part raises the score for AI, blue where it lowers it." + describe(moved);
   const canvas = h("canvas", { role: "img", "aria-label": label });
-  await paint(canvas, moved, largest || 1, thumbnail);
+  await paint(canvas, found, largest, thumbnail);
   return h(
     "figure",
     { class: "map" },
     canvas,
     h("div", { class: "legend", "aria-hidden": "true" }),
-    h(
-      "figcaption",
-      {},
-      h("span", {}, `−${figure(largest)}, to real`),
-      h("span", {}, "0"),
-      h("span", {}, `to AI, +${figure(largest)}`),
-    ),
+    h("figcaption", {}, [`−${figure(largest)}, to real`, "0", `to AI, +${figure(largest)}`].map((text) => h("span", {}, text))),
   );
 }
 
 /** Say in words where the map is strongest. */
 function describe(moved) {
-  const cells = moved.flatMap((row, i) => row.map((value, j) => ({ value, i, j })));
-  const place = ({ i, j }) => {
-    const third = (at, of, names) => names[Math.min(2, Math.floor((3 * at) / of))];
-    const words = [
-      third(i, moved.length, ["top", "middle", "bottom"]),
-      third(j, moved[0].length, ["left", "middle", "right"]),
-    ];
-    return words[0] === words[1] ? "middle" : words.join(" ");
+  const cells = moved.flatMap((row, i) => row.map((value, j) => [value, i / moved.length, j / row.length]));
+  const third = (at, ...names) => names[Math.floor(3 * at)];
+  const strongest = (sign, kind) => {
+    const [value, y, x] = cells.reduce((a, b) => (sign * b[0] > sign * a[0] ? b : a));
+    const place = new Set([third(y, "top", "middle", "bottom"), third(x, "left", "middle", "right")]);
+    return sign * value > 0 ? ` Most for ${kind}: ${[...place].join(" ")}.` : "";
   };
-  const most = cells.reduce((a, b) => (b.value > a.value ? b : a));
-  const least = cells.reduce((a, b) => (b.value < a.value ? b : a));
-  const told = [];
-  if (most.value > 0) told.push(`Most for AI: ${place(most)}.`);
-  if (least.value < 0) told.push(`Most for real: ${place(least)}.`);
-  return told.join(" ");
+  return strongest(1, "AI") + strongest(-1, "real");
 }
 
-async function paint(canvas, moved, largest, thumbnail) {
-  const ratio = thumbnail ? thumbnail.width / thumbnail.height : moved[0].length / moved.length;
-  canvas.width = Math.max(1, Math.round(ratio >= 1 ? LONGEST : LONGEST * ratio));
-  canvas.height = Math.max(1, Math.round(ratio >= 1 ? LONGEST / ratio : LONGEST));
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "#969696";
-  context.fillRect(0, 0, canvas.width, canvas.height);
+/** Draw the image in grey, and the smoothed map over the part that it is of. */
+async function paint(canvas, { moved, region, detection: { width, height } }, largest, thumbnail) {
+  const scale = LONGEST / Math.max(width, height);
+  [canvas.width, canvas.height] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
+  const context = canvas.getContext("2d");
+  const fill = (style, operation = "source-over") => {
+    Object.assign(context, { fillStyle: style, globalCompositeOperation: operation });
+    context.fillRect(0, 0, canvas.width, canvas.height);
+  };
+  fill(GREY);
   if (thumbnail) {
     const image = new Image();
     image.src = thumbnail.url;
@@ -112,32 +103,12 @@ async function paint(canvas, moved, largest, thumbnail) {
     context.imageSmoothingEnabled = !thumbnail.tiny;
     context.drawImage(image, 0, 0, canvas.width, canvas.height);
   }
-  const { width, height } = canvas;
-  const pixels = context.getImageData(0, 0, width, height);
-  const { data } = pixels;
-  for (let y = 0, at = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, at += 4) {
-      const luma = 0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2];
-      const grey = BLACK + (luma * (255 - BLACK)) / 255;
-      const value = between(moved, ((y + 0.5) / height) * moved.length - 0.5, ((x + 0.5) / width) * moved[0].length - 0.5);
-      const cover = STRONGEST * Math.min(1, Math.abs(value) / largest);
-      const colour = value > 0 ? AI : REAL;
-      for (let c = 0; c < 3; c++) data[at + c] = grey + (colour[c] - grey) * cover;
-      data[at + 3] = 255;
-    }
-  }
-  context.putImageData(pixels, 0, 0);
-}
-
-/** Return the value between the centres of four cells. */
-function between(grid, row, column) {
-  const clamp = (value, most) => Math.min(most, Math.max(0, value));
-  const r = clamp(row, grid.length - 1);
-  const c = clamp(column, grid[0].length - 1);
-  const [r0, c0] = [Math.floor(r), Math.floor(c)];
-  const [r1, c1] = [Math.min(grid.length - 1, r0 + 1), Math.min(grid[0].length - 1, c0 + 1)];
-  const [dr, dc] = [r - r0, c - c0];
-  return (
-    (grid[r0][c0] * (1 - dc) + grid[r0][c1] * dc) * (1 - dr) + (grid[r1][c0] * (1 - dc) + grid[r1][c1] * dc) * dr
-  );
+  fill(GREY, "saturation");
+  fill(PALER);
+  const cells = new OffscreenCanvas(moved[0].length, moved.length);
+  const colours = moved.flat().flatMap((value) => [...(value > 0 ? AI : REAL), (255 * STRONGEST * Math.abs(value)) / largest]);
+  cells.getContext("2d").putImageData(new ImageData(Uint8ClampedArray.from(colours), cells.width), 0, 0);
+  const [left, top, right, bottom] = region.map((at) => at * scale);
+  context.imageSmoothingEnabled = true;
+  context.drawImage(cells, left, top, right - left, bottom - top);
 }

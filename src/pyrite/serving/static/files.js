@@ -2,7 +2,7 @@
 
 const MOST = 10_000; // files of one drop; more is a job for `pyrite detect -r`
 
-/** Call `take(files)` with `[{file, name}]` whenever there are any, and `refuse(sentence)` where there is something else. */
+/** Call `take(files)` with `[{file, name}]` whenever there are any, and `refuse(sentence)` for anything else. */
 export function listen({ zone, pickers, take, refuse }) {
   const give = (files) => {
     if (files.length) take(files.slice(0, MOST));

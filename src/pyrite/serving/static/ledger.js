@@ -1,5 +1,5 @@
 // What a file and its pixels say of its origin, in three groups by how far that can be trusted.
-import { h, visible } from "./dom.js";
+import { h, terms, visible } from "./dom.js";
 
 const GROUPS = {
   verified: {
@@ -29,6 +29,8 @@ const NAMES = {
   reader: "Something unread",
 };
 
+const FORGED = "prove it: this can be added to any image, changed, or removed.";
+
 /** What each kind of evidence can show, and what it cannot. */
 const POWERS = {
   pixels: [
@@ -36,14 +38,8 @@ const POWERS = {
     "prove anything of one image, or hold for images unlike those: other generators, cameras or sizes, screenshots, edits.",
   ],
   frames: ["which of several frames the verdict is about.", "tell anything of the others."],
-  generator: [
-    "what was written into the file, mostly by the program that made it.",
-    "prove it: the note can be added to any image, changed, or removed.",
-  ],
-  source_type: [
-    "what was declared as the image's origin.",
-    "prove it: the declaration can be added to any image, changed, or removed.",
-  ],
+  generator: ["what was written into the file, mostly by the program that made it.", FORGED],
+  source_type: ["what was declared as the image's origin.", FORGED],
   camera: [
     "which camera and settings the file names.",
     "make an image real: the note can be copied into any file, and stays when a photo is edited.",
@@ -52,6 +48,7 @@ const POWERS = {
 };
 
 function powers(item) {
+  if (item.data?.reason === "out_of_scope") return [];
   if (item.kind !== "credentials") return POWERS[item.kind];
   if (item.data.remote_url) return ["where credentials are said to be kept.", "tell what they say: nothing was fetched."];
   if (item.data.valid === undefined) return ["that there are credentials.", "tell what they say: they could not be read."];
@@ -68,14 +65,14 @@ function powers(item) {
   ];
 }
 
-/** Return the groups, each with its evidence, as elements; `heading` is the tag of their titles. */
-export function drawLedger(evidence, heading = "h4") {
+/** Return the groups, each with its evidence, as elements. */
+export function drawLedger(evidence) {
   return Object.entries(GROUPS).map(([strength, group]) => {
     const items = evidence.filter((item) => item.strength === strength);
     return h(
       "section",
       { class: `group ${strength}${items.length ? "" : " empty"}` },
-      h(heading, {}, h("span", { class: "seal", "aria-hidden": "true" }), group.title),
+      h("h4", {}, h("span", { class: "seal", "aria-hidden": "true" }), group.title),
       h("p", { class: "means" }, items.length ? group.means : group.none),
       items.length > 0 && h("ul", {}, items.map(drawItem)),
     );
@@ -85,7 +82,8 @@ export function drawLedger(evidence, heading = "h4") {
 function drawItem(item) {
   const [can, cannot] = powers(item) ?? [];
   const says = { ai: "for AI", real: "for real" }[item.says] ?? "takes no side";
-  const { prompt, negative_prompt, ...rest } = item.data ?? {};
+  const { bundle, version } = item.data ?? {}; // Of pixels, the sentence tells what the numbers mean.
+  const { prompt, negative_prompt, ...rest } = item.kind === "pixels" ? { bundle: `${bundle} ${version}` } : (item.data ?? {});
   return h(
     "li",
     {},
@@ -109,13 +107,8 @@ function unbroken(text) {
 }
 
 function drawData(data) {
-  return h(
-    "dl",
-    {},
-    Object.entries(data)
-      .filter(([, value]) => value !== null)
-      .map(([name, value]) => h("div", {}, h("dt", {}, visible(name.replaceAll("_", " "))), h("dd", {}, drawValue(name, value)))),
-  );
+  const known = Object.entries(data).filter(([, value]) => value !== null);
+  return terms(known.map(([name, value]) => [visible(name.replaceAll("_", " ")), drawValue(name, value)]));
 }
 
 function drawValue(name, value) {

@@ -1,9 +1,9 @@
 // The page: it holds the images and what was said of them, and puts the parts together.
 import { drawModel } from "./about.js";
-import { asPercent, budgets, describeBudget, largestUseful, sharesOf } from "./budget.js";
+import { asPercent, budgets, describeBudget, largestUseful, pooled, sharesOf } from "./budget.js";
 import { Card, outcomeOf, OUTCOMES } from "./card.js";
-import { borderOfAi, drawChart } from "./chart.js";
-import { decideAgain, inScope } from "./decision.js";
+import { borderOfAi, drawChart, hasChart } from "./chart.js";
+import { decideAgain, isScored } from "./decision.js";
 import { h, mark, plural, say, show, visible } from "./dom.js";
 import { drawExplanation } from "./explanation.js";
 import { listen } from "./files.js";
@@ -15,7 +15,9 @@ import { makeThumbnail } from "./thumbnail.js";
 
 const $ = (id) => document.getElementById(id);
 const tools = $("tools").elements;
+const pick = document.querySelector("[data-for=pick]");
 const cards = []; // In the order added.
+const cardOf = new WeakMap(); // By its element.
 const shown = new Set(Object.keys(OUTCOMES));
 let model = null;
 let limits = null;
@@ -69,7 +71,7 @@ async function load() {
   return true;
 }
 
-/** Say why nothing is sent, and how much waits for that; to be called again when that changes. */
+/** Say why nothing is sent, and how much waits for that. */
 function tellTrouble() {
   const { state, code, wait } = trouble;
   const left = `${plural(queue.unfinished, "image")} ${queue.unfinished === 1 ? "waits" : "wait"}`;
@@ -84,9 +86,10 @@ function tellTrouble() {
 
 function notify(kind = "", ...content) {
   const notice = $("notice");
+  const said = `${kind}${content.join()}`;
   notice.className = `notice ${kind}`;
-  if (notice.dataset.said === `${kind}${content.join()}`) return;
-  notice.dataset.said = `${kind}${content.join()}`;
+  if (notice.dataset.said === said) return;
+  notice.dataset.said = said;
   notice.replaceChildren(...(kind ? [h("p", {}, content)] : []));
 }
 
@@ -112,13 +115,11 @@ function askForKey() {
 }
 
 function describeServer() {
-  const { scope } = model;
-  const number = (value) => value.toLocaleString("en");
-  const sides = scope.min_side === scope.max_side ? number(scope.min_side) : `${number(scope.min_side)} to ${number(scope.max_side)}`;
+  const sides = new Set(model.bundles.map(({ scope }) => sizesOf(scope)));
   say(
     $("scope"),
-    `The model was made for images of ${sides} pixels a side. Of others, only what their files say is judged. ` +
-      `Up to ${number(Math.floor(limits.max_bytes / 1e5) / 10)} MB each.`,
+    `Made for images of ${[...sides].join(", or of ")} pixels a side. Of others, only what their files say is judged. ` +
+      `Up to ${(Math.floor(limits.max_bytes / 1e5) / 10).toLocaleString("en")} MB each.`,
   );
   say($("about-button"), `Model: ${visible(model.name)} ${visible(model.version)}`);
   show($("about-button"), true);
@@ -129,40 +130,52 @@ function describeServer() {
   // Of another server, the nearest that it has.
   slider.value = rates.reduce((best, rate, i) => (Math.abs(rate - budget) < Math.abs(rates[best] - budget) ? i : best), 0);
   show($("board"), true);
+  show($("budget"), limits.max_fpr.smallest < 1); // Else no real images have calibrated it, and there is none to keep.
   setBudget();
+}
+
+function sizesOf({ min_side, max_side }) {
+  const [least, most] = [min_side, max_side].map((side) => side?.toLocaleString("en"));
+  if (!most) return `${least} or more`;
+  return least === most ? least : `${least} to ${most}`;
 }
 
 // ---- The error budget
 
 function setBudget() {
   budget = rates[$("slider").value];
-  for (const { entry, card } of cards) {
+  for (const { entry } of cards) {
     if (!entry.detection) continue;
     entry.view = decideAgain(entry.detection, entry.model ?? model, budget);
-    card.update();
+    entry.card.update();
   }
   const meaning = describeBudget(budget);
   $("slider").setAttribute("aria-valuetext", `${asPercent(budget)}. ${meaning}.`);
   say($("rate"), asPercent(budget));
   say($("meaning"), `${meaning},`);
-  const { real_logits, ai_logits } = model.calibration;
-  [real_logits, ai_logits].forEach((logits, i) => {
-    const shares = Object.values(sharesOf(logits, model, budget));
-    shares.forEach((share, j) => say($("shares").rows[i + 1].cells[j + 1], Math.round(1000 * share).toLocaleString("en")));
-  });
-  const useful = largestUseful(model);
-  const enough = `A budget above ${asPercent(useful)} finds no more with this model, and makes more images uncertain.`;
-  say($("tradeoff"), `By the pixels, AI begins at a probability of ${borderOfAi(model, budget)}. ${budget > useful ? enough : ""}`);
+  if (show($("more"), hasChart(model))) describeTradeoff();
   refresh();
 }
 
+function describeTradeoff() {
+  [model.calibration.real, model.calibration.ai].map(pooled).forEach((logits, i) => {
+    const row = $("shares").rows[i + 1];
+    const shares = Object.values(sharesOf(logits, model, budget));
+    if (show(row, logits.length)) shares.forEach((share, j) => say(row.cells[j + 1], Math.round(1000 * share).toLocaleString("en")));
+  });
+  const border = borderOfAi(model, budget);
+  const useful = largestUseful(model);
+  const line = border ? `By the pixels, AI begins at a probability of ${border}: the line that your budget draws. ` : "";
+  const more = budget > useful ? `A budget above ${asPercent(useful)} finds no more, and makes more images uncertain.` : "";
+  say($("tradeoff"), line + more);
+}
+
 function drawBudgetChart() {
+  if (!hasChart(model)) return;
   const marks = cards
-    .map(({ entry }) => entry.view)
-    .filter((found) => found && found.logit !== null && inScope(model.scope, found.width, found.height))
-    .map((found) => found.logit);
-  const label = "The scores of the real and AI images that calibrated the model, with the borders of the verdicts" +
-    (marks.length ? `, and of ${plural(marks.length, "image")} here.` : ".");
+    .filter(({ entry }) => isScored(entry.view?.reason))
+    .map(({ entry }) => entry.view.logit);
+  const label = `The scores that calibrated the model, with the borders of the verdicts, and of ${plural(marks.length, "image")} here.`;
   $("chart").replaceChildren(drawChart(model, budget, marks, label));
 }
 
@@ -173,11 +186,9 @@ function take(files) {
     const entry = { file, name, order: ordered++, state: "waiting", sent: 0 };
     const card = new Card(entry, { remove, retry, explain });
     entry.card = card;
-    cards.push({ entry, card });
-    makeThumbnail(file).then((thumbnail) => {
-      if (entry.removed) forget(thumbnail);
-      else card.setThumbnail(thumbnail);
-    });
+    cards.push(card);
+    cardOf.set(card.element, card);
+    near.observe(card.element);
     return entry;
   });
   $("cards").append(...added.map((entry) => entry.card.element));
@@ -186,16 +197,32 @@ function take(files) {
   refresh();
 }
 
+// Only cards in the window, or one window away from it, need their pictures.
+const near = new IntersectionObserver(
+  (changes) => {
+    const came = changes.filter((change) => change.isIntersecting).reverse(); // The last asked for is made first.
+    for (const { target } of came) pictureOf(cardOf.get(target).entry);
+  },
+  { rootMargin: "100%" },
+);
+
+/** Return the picture of an entry, made when it is first asked for. */
+function pictureOf(entry) {
+  near.unobserve(entry.card.element);
+  return (entry.picture ??= makeThumbnail(entry).then((thumbnail) => {
+    if (entry.removed) forget(thumbnail);
+    else entry.card.setThumbnail(thumbnail);
+    return thumbnail;
+  }));
+}
+
 function remove(card) {
-  const at = cards.findIndex((item) => item.card === card);
   discard(card.entry);
   const next = card.element.nextElementSibling ?? card.element.previousElementSibling;
-  const [neighbour] = next ? cards.filter((item) => item.card.element === next) : [];
-  cards.splice(at, 1);
+  cards.splice(cards.indexOf(card), 1);
   card.element.remove();
   // The focus would be lost with what had it.
-  if (neighbour) neighbour.card.focus();
-  else document.querySelector("[data-for=pick]").focus();
+  (next ? cardOf.get(next) : pick).focus();
   refresh();
 }
 
@@ -225,7 +252,7 @@ $("clear").addEventListener("click", () => {
   $("cards").replaceChildren();
   $("tools").reset();
   document.body.classList.remove("filled");
-  document.querySelector("[data-for=pick]").focus();
+  pick.focus();
   refresh();
 });
 
@@ -241,7 +268,7 @@ function explain(card) {
     if (entry.removed) return;
     try {
       const found = await postFile(`v1/explain?max_fpr=${budget}`, entry.file, { patience: limits.timeout_seconds + 60, signal: entry.explaining.signal });
-      entry.map = (await drawExplanation(found, entry.thumbnail)).filter(Boolean);
+      entry.map = (await drawExplanation(found, await pictureOf(entry))).filter(Boolean);
       box.replaceChildren(h("h4", {}, "What moved the score"), ...entry.map);
       if (found.picture) {
         const save = () => download(fromBase64(found.picture), `${baseName(entry.name)}-explained.png`);
@@ -346,31 +373,33 @@ function arrange() {
   const list = $("cards");
   const words = tools.find.value.toLowerCase().split(/\s+/).filter(Boolean);
   let visibleCards = 0;
-  for (const { entry, card } of cards) {
+  for (const { entry, element } of cards) {
     const fits = !entry.view || shown.has(outcomeOf(entry.view));
-    visibleCards += show(card.element, fits && words.every((word) => textOf(entry).includes(word)));
+    visibleCards += show(element, fits && words.every((word) => textOf(entry).includes(word)));
   }
   show($("none"), cards.length > 0 && visibleCards === 0);
+  const without = cards.filter(({ entry, element }) => entry.view?.probability === null && !element.hidden).length;
+  show($("unsorted"), without > 0 && tools.sort.value.endsWith("likely"));
+  say($("unsorted"), `Last, because without a probability: ${plural(without, "image")}.`);
   const focused = document.activeElement;
   let place = list.firstElementChild;
-  for (const { card } of cards.toSorted(ORDERS[tools.sort.value])) {
-    if (card.element === place) place = place.nextElementSibling;
-    else list.insertBefore(card.element, place);
+  for (const { element } of cards.toSorted(ORDERS[tools.sort.value])) {
+    if (element === place) place = place.nextElementSibling;
+    else list.insertBefore(element, place);
   }
   if (focused !== document.activeElement) focused.focus({ preventScroll: true });
   say($("export-note"), `Export ${plural(chosen().length, "image")}, as shown:`);
 }
 
 function textOf({ name, view }) {
-  const said = view ? [view.explanation, ...view.evidence.flatMap((item) => [item.kind, item.detail, JSON.stringify(item.data)])] : [];
+  const said = view ? [view.explanation, ...view.evidence.flatMap(({ kind, detail, data }) => [kind, detail, kind === "pixels" ? data.bundle : JSON.stringify(data)])] : [];
   return [name, ...said].join("\n").toLowerCase();
 }
 
 /** Return the judged entries that the filter shows, in the order shown. */
 function chosen() {
   const order = [...$("cards").children].filter((element) => !element.hidden);
-  const byElement = new Map(cards.map(({ entry, card }) => [card.element, entry]));
-  return order.map((element) => byElement.get(element)).filter((entry) => entry.view);
+  return order.map((element) => cardOf.get(element).entry).filter((entry) => entry.view);
 }
 
 let news = "";
@@ -406,10 +435,13 @@ function download(content, name, type) {
 const EXPORTS = {
   json: (entries) => [toJson(entries.map(({ view }) => view)), "application/json"],
   csv: (entries) => [toCsv(entries.map(({ view }) => view)), "text/csv"],
-  async html(entries) {
+  async html(entries, progress) {
+    let drawn = 0;
+    await Promise.all(entries.map((entry) => pictureOf(entry).then(() => progress(++drawn / entries.length))));
     const made = new Date().toISOString().slice(0, 16).replace("T", " ");
+    const kept = limits.max_fpr.smallest < 1 ? ` ${describeBudget(budget)}, if they are like those that calibrated the model.` : "";
     const lines = [
-      `Judged by ${visible(model.name)} ${visible(model.version)}. ${describeBudget(budget)}, if they are like those that calibrated the model.`,
+      `Judged by ${visible(model.name)} ${visible(model.version)}.${kept}`,
       `A verdict is an estimate with an error rate, not a proof. Made ${made} UTC.`,
     ];
     return [await makeReport(entries, plural(entries.length, "image"), lines), "text/html"];
@@ -417,10 +449,15 @@ const EXPORTS = {
 };
 
 for (const button of document.querySelectorAll("[data-export]")) {
+  const name = button.textContent;
   button.addEventListener("click", async () => {
+    if (button.getAttribute("aria-disabled")) return;
+    button.setAttribute("aria-disabled", "true");
     const kind = button.dataset.export;
-    const [content, type] = await EXPORTS[kind](chosen());
+    const [content, type] = await EXPORTS[kind](chosen(), (done) => say(button, `${name} ${Math.floor(100 * done)}%`));
     download(content, `pyrite-${new Date().toISOString().slice(0, 10)}.${kind}`, type);
+    say(button, name);
+    button.removeAttribute("aria-disabled");
   });
 }
 

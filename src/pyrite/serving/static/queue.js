@@ -18,8 +18,8 @@ export class Queue {
   #held = true;
 
   /**
-   * @param hooks `changed(entry)`; `model(entry)`: gives the model that judged it; `status(state, error)` with `well`,
-   *   `lost`, `busy` or `key`; `returned()`: the server is back, and what it answers may be new
+   * @param hooks `changed(entry)`; `model(entry)` gives what judged it; `status(state, error)`: `well`, `lost`, `busy`
+   *   or `key`; `returned()`: the server is back, and may be another
    */
   constructor(hooks) {
     this.hooks = hooks;
@@ -141,20 +141,15 @@ export class Queue {
 
 /** Return what stands for a file that got no verdict: the same fields as a detection. */
 function unread(entry, error) {
-  const nothing = Object.fromEntries(
-    ["sha256", "format", "width", "height", "frames"].map((name) => [name, null]),
-  );
+  const nothing = (...names) => Object.fromEntries(names.map((name) => [name, null]));
   return {
     path: entry.name,
-    ...nothing,
+    ...nothing("sha256", "format", "width", "height", "frames"),
     verdict: "uncertain",
-    probability: null,
-    logit: null,
+    ...nothing("probability", "logit"),
     reason: "unreadable",
     explanation: error.message,
-    p_real: null,
-    p_ai: null,
-    max_fpr: null,
+    ...nothing("p_real", "p_ai", "max_fpr"),
     evidence: [],
     model: null,
     error,

@@ -1,7 +1,6 @@
 // The cards as one page of their own: it has no script, and needs nothing else.
-import { drawChips, drawFacts, drawPlace, drawThumbnail, drawVerdict, outcomeOf } from "./card.js";
-import { h, visible } from "./dom.js";
-import { drawLedger } from "./ledger.js";
+import { Card } from "./card.js";
+import { h } from "./dom.js";
 
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
@@ -11,7 +10,15 @@ export async function makeReport(entries, title, lines) {
   const body = h(
     "body",
     { class: "report" },
-    h("main", {}, h("p", { class: "kicker" }, "Pyrite"), h("h1", {}, title), lines.map((line) => h("p", {}, line)), h("ol", { id: "cards", class: "cards" }, cards)),
+    h(
+      "main",
+      {},
+      h("p", { class: "kicker" }, "Pyrite"),
+      h("h1", {}, title),
+      lines.map((line) => h("p", {}, line)),
+      h("h2", { class: "visually-hidden" }, "Images"),
+      h("ol", { id: "cards", class: "cards" }, cards),
+    ),
   );
   // A document without a window, where pictures are not loaded: this page's policy is not for them.
   document.implementation.createHTMLDocument().documentElement.replaceChildren(body);
@@ -31,45 +38,26 @@ export async function makeReport(entries, title, lines) {
   return `<!doctype html>\n<html lang="en">\n<head>\n${head.join("\n")}\n</head>\n${body.outerHTML}\n</html>\n`;
 }
 
-async function drawEntry({ view, file, name, model, thumbnail, map }) {
-  const picture = drawThumbnail(thumbnail, view, null);
-  if (thumbnail) picture.dataset.src = await asDataUrl(thumbnail.blob);
-  return h(
-    "li",
-    { class: `card open ${outcomeOf(view)}` },
-    h(
-      "article",
-      {},
-      h("div", { class: "thumb" }, picture),
-      h(
-        "div",
-        { class: "what" },
-        h("h2", { class: "name" }, h("bdi", {}, visible(name))),
-        h("p", { class: "verdict" }, drawVerdict(view)),
-        h("p", { class: "why" }, visible(view.explanation)),
-        h("ul", { class: "chips" }, drawChips(view)),
-      ),
-      !view.error &&
-        h(
-          "div",
-          { class: "body" },
-          h("div", { class: "looks" }, drawPlace(view, model), map && h("div", { class: "explained" }, copyMap(map))),
-          h("div", { class: "ledger" }, drawLedger(view.evidence, "h3"), drawFacts(view, file)),
-        ),
-    ),
-  );
+/** Draw a card with all that it has, and without what only a script would bring to life. */
+async function drawEntry(entry) {
+  const card = new Card(entry, {});
+  if (entry.thumbnail) card.setThumbnail(entry.thumbnail);
+  card.toggle(true);
+  card.explanationBox.append(...(entry.map ?? []).map(copyMap));
+  for (const part of card.element.querySelectorAll(".acts, button, [hidden]")) part.remove();
+  for (const image of card.element.querySelectorAll(".thumb img")) {
+    image.removeAttribute("src");
+    image.dataset.src = await asDataUrl(entry.thumbnail.blob);
+  }
+  return card.element;
 }
 
-/** Copy a drawn explanation, with its canvas as a picture. */
-function copyMap(nodes) {
-  return nodes.map((node) => {
-    const copy = node.cloneNode(true);
-    const canvas = node.querySelector("canvas");
-    if (canvas) {
-      copy.querySelector("canvas").replaceWith(h("img", { "data-src": canvas.toDataURL(), alt: canvas.getAttribute("aria-label") }));
-    }
-    return copy;
-  });
+/** Copy a part of a drawn explanation, with its canvas as a picture. */
+function copyMap(node) {
+  const copy = node.cloneNode(true);
+  const canvas = node.querySelector("canvas");
+  if (canvas) copy.querySelector("canvas").replaceWith(h("img", { "data-src": canvas.toDataURL(), alt: canvas.getAttribute("aria-label") }));
+  return copy;
 }
 
 function asDataUrl(blob) {

@@ -4,13 +4,10 @@
 export class RequestError extends Error {
   constructor(kind, code, message, wait = 0) {
     super(message);
-    this.kind = kind;
-    this.code = code;
-    this.wait = wait; // seconds
+    Object.assign(this, { kind, code, wait }); // Seconds to wait.
   }
 }
 
-const STALLED = "The server did not answer in time.";
 const SILENT = "The server does not answer.";
 let key = "";
 
@@ -45,12 +42,8 @@ export async function isReady() {
 }
 
 /**
- * Post one file, and return the JSON of the answer.
- *
- * @param path below the page's own
- * @param file a File
- * @param options `patience`: seconds without a sign of life; `onprogress`: called with the share that is sent, 0 to 1;
- *   `signal`: ends it
+ * Post one file, and return the JSON of the answer. `patience`: seconds without a sign of life; `onprogress`: called with
+ * the share that is sent, 0 to 1; `signal`: ends it.
  */
 export function postFile(path, file, { patience, onprogress = () => {}, signal }) {
   return new Promise((resolve, reject) => {
@@ -71,7 +64,7 @@ export function postFile(path, file, { patience, onprogress = () => {}, signal }
       clearTimeout(timer);
       timer = setTimeout(() => {
         request.abort();
-        fail(new RequestError("lost", "no_answer", STALLED));
+        fail(new RequestError("lost", "no_answer", "The server did not answer in time."));
       }, patience * 1000);
     };
     request.upload.addEventListener("progress", (event) => {

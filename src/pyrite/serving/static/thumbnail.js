@@ -1,38 +1,46 @@
 // Small pictures of the files, made here: nothing is asked of the server for them.
 
-const SIDE = 320; // pixels, at most
-const TINY = 64; // Such images are kept as they are, and drawn with every pixel as a square.
 const TOO_LARGE = 64_000_000; // bytes that a browser should not be made to decode for a small picture
-const PARALLEL = 2;
+const PARALLEL = 2; // One is decoded while the other is encoded.
 
-let running = 0;
+// It encodes at once. The page would wait for idle time, of which it has none while it is used: a second a picture.
+const worker = new Worker(new URL("thumbnail-worker.js", import.meta.url));
 const waiting = [];
+const running = new Map(); // What takes the worker's answer, by its number.
+let count = 0;
+let broken = false;
 
-/** Return `{blob, url, width, height, tiny}`, or `null` where the browser cannot show such a file. */
-export async function makeThumbnail(file) {
-  if (file.size > TOO_LARGE || file.size === 0) return null;
-  if (running >= PARALLEL) await new Promise((go) => waiting.push(go));
-  running++;
-  try {
-    return await draw(file);
-  } catch {
-    return null;
-  } finally {
-    running--;
-    waiting.shift()?.();
-  }
+worker.addEventListener("message", ({ data: { id, made } }) => {
+  running.get(id)(made && { ...made, url: URL.createObjectURL(made.blob) });
+  running.delete(id);
+  pump();
+});
+worker.addEventListener("error", () => {
+  broken = true;
+  for (const give of running.values()) give(null);
+  running.clear();
+  pump();
+});
+
+/**
+ * Return `{blob, url, width, height, tiny}`, or `null` where the browser cannot show such a file or its entry was removed.
+ * What was asked for last is made first: that is what is looked at.
+ */
+export function makeThumbnail(entry) {
+  return new Promise((give) => {
+    waiting.push({ entry, give });
+    pump();
+  });
 }
 
-async function draw(file) {
-  const image = await createImageBitmap(file);
-  const scale = Math.min(1, SIDE / Math.max(image.width, image.height));
-  const canvas = new OffscreenCanvas(...[image.width, image.height].map((side) => Math.max(1, Math.round(side * scale))));
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(image, 0, 0, canvas.width, canvas.height);
-  const tiny = Math.max(image.width, image.height) <= TINY;
-  image.close();
-  const lossless = tiny || /png|gif|webp|svg/.test(file.type); // They may be transparent.
-  const blob = await canvas.convertToBlob({ type: lossless ? "image/png" : "image/jpeg", quality: 0.85 });
-  return { blob, url: URL.createObjectURL(blob), width: canvas.width, height: canvas.height, tiny };
+function pump() {
+  while (waiting.length && running.size < PARALLEL) {
+    const { entry, give } = waiting.pop();
+    const { file, removed } = entry;
+    if (broken || removed || file.size > TOO_LARGE || file.size === 0) give(null);
+    else {
+      running.set(++count, give);
+      worker.postMessage({ id: count, file });
+    }
+  }
 }

@@ -1,4 +1,4 @@
-"""Settings that programs hide in the lowest bits of a PNG's pixels ("stealth PNG info").
+"""Settings that programs hide in the lowest bits of the pixels of PNG and lossless WebP ("stealth PNG info").
 
 Down one column after the other, in the alpha channel or in red, green and blue: a signature of 15 letters, the
 number of bits that follow in 32 bits, and a text in UTF-8, which may be compressed with gzip.
@@ -8,13 +8,12 @@ Source: https://github.com/ashen-sensored/sd_webui_stealth_pnginfo
 import io
 import struct
 import zlib
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable
 
 from PIL import Image as PillowImage
 
-from pyrite.evidence.container import find_png_chunks
-from pyrite.evidence.fields import MAX_TEXT, read_json
+from pyrite.evidence.png import find_chunks, unpack_rows
+from pyrite.evidence.values import MAX_TEXT, read_json
 from pyrite.image import Image
 
 _START = b"stealth_"
@@ -34,16 +33,19 @@ _LOWEST = bytes(48 + value % 2 for value in range(256))
 
 
 def read_hidden(image: Image) -> dict[str, str]:
-    """Return the texts hidden in a PNG file by keyword; empty where there are none, or they are damaged.
+    """Return the texts hidden in a file by keyword; empty where there are none, or they are damaged.
 
-    Only a file whose first column begins as the signature does is decoded again. Of all others, no more than
-    64 rows are unpacked.
+    Only a PNG whose first column begins as the signature does is decoded again; of all others, no more than 64 rows
+    are unpacked. A lossless WebP is decoded again in any case.
     """
-    if image.format != "PNG" or image.data is None or not _may_hide(image.data):
+    data = image.data
+    if data is None or not (
+        (image.format == "PNG" and _may_hide(data)) or (image.format == "WEBP" and is_lossless_webp(data))
+    ):
         return {}
     try:
-        with PillowImage.open(io.BytesIO(image.data), formats=["PNG"]) as canvas:
-            text = _read_text(canvas)
+        with PillowImage.open(io.BytesIO(data), formats=[image.format]) as canvas:
+            text = _read_text(canvas) if max(canvas.size) <= _MAX_SIDE and _area(canvas) <= _MAX_PIXELS else ""
     except Exception:  # Pillow raises nearly anything on damaged files, and what is hidden may be damaged too.
         return {}
     fields = read_json(text)
@@ -53,33 +55,33 @@ def read_hidden(image: Image) -> dict[str, str]:
     return {"parameters": text} if text else {}
 
 
+def is_lossless_webp(data: bytes) -> bool:
+    """Say whether a WebP file keeps its pixels as they were, so that their lowest bits mean something."""
+    chunks = find_chunks(data, 12, min(8 + int.from_bytes(data[4:8], "little"), len(data)), "<4sI", 8, 2)
+    # An animation has its pixels deeper down, and is left out.
+    return next((name == b"VP8L" for name, _, _ in chunks if name in (b"VP8 ", b"VP8L", b"ANIM")), False)
+
+
+def _area(canvas: PillowImage.Image) -> int:
+    return canvas.width * canvas.height
+
+
 def _may_hide(data: bytes) -> bool:
     """Say whether the first column's lowest bits begin as a signature does, as far as the column goes."""
     width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     channels = _CHANNELS.get(colour)
     if depth != 8 or channels is None or interlaced or max(width, height) > _MAX_SIDE or width * height > _MAX_PIXELS:
         return False
-    column = _read_column(_unpack_rows(data, 1 + width * channels, min(height, 8 * len(_START))), channels)
+    size = 1 + width * channels
+    rows = unpack_rows(data, size, min(height, 8 * len(_START)))
+    column = _read_column((rows[at : at + 1 + channels] for at in range(0, len(rows) - size + 1, size)), channels)
     streams = [b"".join(pixel[:3] for pixel in column)]
     if channels == 4:
         streams.append(b"".join(pixel[3:] for pixel in column))
     return any(_START.startswith(_pack(samples)[: len(_START)]) for samples in streams)
 
 
-def _unpack_rows(data: bytes, size: int, count: int) -> Iterator[bytes]:
-    """Yield the first rows of a PNG file, each with its filter before it: `count` rows of `size` bytes at most."""
-    inflater, unpacked = zlib.decompressobj(), b""
-    with suppress(zlib.error):
-        for name, at, length in find_png_chunks(data):
-            if name == b"IDAT":
-                unpacked += inflater.decompress(data[at : at + length], size * count - len(unpacked))
-            if len(unpacked) == size * count:
-                break
-    for at in range(0, len(unpacked) - size + 1, size):
-        yield unpacked[at : at + size]
-
-
-def _read_column(rows: Iterator[bytes], channels: int) -> list[bytes]:
+def _read_column(rows: Iterable[bytes], channels: int) -> list[bytes]:
     """Undo the filters for the first pixel of each row: with none to its left, only the one above it matters.
 
     Source: Portable Network Graphics specification, section 9.

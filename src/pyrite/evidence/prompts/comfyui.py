@@ -3,10 +3,10 @@
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from pyrite.evidence.fields import read_json
+from pyrite.evidence.prompts.values import Made
+from pyrite.results import Verdict
 
 _Node = Mapping[str, Any]
 _Nodes = Mapping[str, _Node]
@@ -41,35 +41,70 @@ _MAX_MAKERS = 50
 """Generating nodes that are asked for a prompt."""
 _MAX_NAME = 100
 """Characters of a node's type."""
+_MARGIN = 100
+"""Pixels around the nodes in a picture of the editor."""
+_TOLERANCE = 0.03
+_BESIDE = frozenset(
+    {"extra", "extraMetadata", "extra_data", "extra_pnginfo", "workflow", "version", "client_id", "prompt"}
+)
+"""What services write beside the nodes of a graph."""
 
 
-@dataclass(frozen=True, slots=True)
-class Workflow:
-    """What a graph of nodes does."""
-
-    generates: bool
-    """Whether a node of it makes images; without one it may just have scaled or cropped a photograph."""
-    details: dict[str, object]
+PROGRAM = "ComfyUI"
 
 
-def read_comfyui(prompt: str, workflow: str) -> Workflow | None:
-    """Understand ComfyUI's two texts, or return `None` where neither is what ComfyUI writes.
+def read_comfyui(prompt: Any, workflow: Any, size: tuple[int, int] = (0, 0)) -> Made | None:
+    """Understand ComfyUI's two objects, or return `None` where neither is what ComfyUI writes.
 
     Args:
-        prompt: The graph that was run; JSON of node → class_type and inputs.
+        prompt: The graph that was run: node → class_type and inputs.
         workflow: The same as it stood in the editor; used where there is no `prompt`.
+        size: Width and height of the image, where known: a picture of the editor's canvas has the canvas's proportions.
     """
-    nodes = _read_nodes(read_json(prompt))
+    nodes = _read_nodes(prompt)
     if nodes:
         order = list(_walk(nodes))
         makers = [node["inputs"] for node in order if _generates(node["class_type"])]
-        return Workflow(bool(makers), _summarise(nodes, order, makers))
-    drawn = read_json(workflow)
-    listed = drawn.get("nodes") if isinstance(drawn, dict) else None
-    if not isinstance(listed, list) or "links" not in drawn:
+        return Made(PROGRAM, _summarise(nodes, order, makers), Verdict.AI if makers else None)
+    listed = workflow.get("nodes") if isinstance(workflow, dict) else None
+    if not isinstance(listed, list) or "links" not in workflow:
         return None
-    kinds = [node.get("type") for node in listed if isinstance(node, dict)]
-    return Workflow(any(_generates(kind) for kind in kinds if isinstance(kind, str)), {})
+    drawn = [node for node in listed if isinstance(node, dict)]
+    if _is_picture_of_editor(drawn, size):
+        note = "this is a picture of the workflow in its editor, not an image that it made"
+        return Made(PROGRAM, {}, None, note=note)
+    kinds = (node.get("type") for node in drawn)
+    generates = any(_generates(kind) for kind in kinds if isinstance(kind, str))
+    return Made(PROGRAM, {}, Verdict.AI if generates else None)
+
+
+def _is_picture_of_editor(nodes: list[dict[str, Any]], size: tuple[int, int]) -> bool:
+    """Say whether an image is as large as the nodes of a workflow take in the editor.
+
+    Extensions that save the editor's canvas draw all nodes with 100 pixels around them, once or several times as
+    large, and add the workflow alone; ComfyUI itself adds the prompt as well.
+    Source: workflowImage.js of pythongosssss/ComfyUI-Custom-Scripts.
+    """
+    places = [(_pair(node.get("pos")), _pair(node.get("size"))) for node in nodes]
+    known = [(at, extent) for at, extent in places if at and extent]
+    if len(known) < 2 or len(known) < len(nodes) or min(size) < 1:
+        return False
+    wide = max(at[0] + extent[0] for at, extent in known) - min(at[0] for at, _ in known) + 2 * _MARGIN
+    high = max(at[1] + extent[1] for at, extent in known) - min(at[1] for at, _ in known) + 2 * _MARGIN
+    across, down = size[0] / wide, size[1] / high
+    # The titles above the nodes are counted by some, and half a screen's pixels by others.
+    return 0.25 <= across <= 4 and abs(across / down - 1) <= _TOLERANCE
+
+
+def _pair(value: Any) -> tuple[float, float] | None:
+    """Return two numbers, which the editor writes as a list, or as an object with the keys 0 and 1."""
+    if isinstance(value, dict):
+        value = [value.get("0"), value.get("1")]
+    if not isinstance(value, list) or len(value) < 2:
+        return None
+    first, second = value[:2]
+    numbers = all(isinstance(item, int | float) and abs(item) < 1e6 for item in (first, second))
+    return (float(first), float(second)) if numbers else None
 
 
 def _generates(kind: str) -> bool:
@@ -77,15 +112,16 @@ def _generates(kind: str) -> bool:
 
 
 def _read_nodes(graph: Any) -> dict[str, dict[str, Any]]:
-    """Return the nodes of a graph, which is only one if all of it is nodes."""
+    """Return the nodes of a graph, which is only one if all of it is nodes, but for what services add."""
     if not isinstance(graph, dict):
         return {}
-    for node in graph.values():
+    nodes = {name: node for name, node in graph.items() if name not in _BESIDE}
+    for node in nodes.values():
         if not isinstance(node, dict):
             return {}
         if not isinstance(node.get("class_type"), str) or not isinstance(node.get("inputs"), dict):
             return {}
-    return graph
+    return nodes
 
 
 def _walk(nodes: _Nodes) -> Iterator[_Node]:

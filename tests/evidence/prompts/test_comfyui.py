@@ -1,11 +1,16 @@
 """ComfyUI's graphs of nodes, written as it writes them."""
 
+import io
 import json
 from typing import Any
 
 import pytest
 from metadata_files import NODES, Base, encode, exif, only, png
+from PIL import Image as PillowImage
+from PIL import PngImagePlugin
 
+from pyrite.evidence import read_evidence
+from pyrite.image import open_image
 from pyrite.results import Verdict
 
 SCALING = {
@@ -85,7 +90,7 @@ def test_the_sampler_that_made_the_saved_image_counts_and_not_the_first_that_is_
     )
     assert found.data == {
         "generator": "ComfyUI", "place": "PNG text", "model": "duck.safetensors", "prompt": "a duck",
-        "negative_prompt": "blurry", "seed": 7, "models": ["duck.safetensors", "goose.safetensors"],
+        "negative_prompt": "blurry", "seed": 7, "models": ["duck.safetensors", "goose.safetensors"], "extent": "whole",
     }  # fmt: skip
 
 
@@ -167,7 +172,7 @@ def test_a_sampler_with_a_guider(guider: tuple[str, dict[str, Any]], negative: s
     )
     assert found.data == {
         "generator": "ComfyUI", "place": "PNG text", "model": "flux.safetensors", "prompt": "a duck", "seed": 7,
-        **({"negative_prompt": negative} if negative else {}),
+        "extent": "whole", **({"negative_prompt": negative} if negative else {}),
     }  # fmt: skip
 
 
@@ -226,3 +231,30 @@ def test_an_upscaler_that_paints_anew_generates() -> None:
 def test_nodes_that_only_change_or_describe_an_image_do_not_generate(kind: str) -> None:
     assert only(graph(node=(kind, {"image": ("load", 0)}), load=("LoadImage", {"image": "a.jpg"}))).says is None
     assert only(png(workflow=json.dumps({"nodes": [{"type": kind}], "links": []}))).says is None
+
+
+def test_a_picture_of_the_editor_is_not_what_it_makes() -> None:
+    """Extensions that save the canvas draw all nodes, with 100 pixels around them, and add the workflow alone."""
+    nodes = [
+        {"id": 1, "type": "KSampler", "pos": [40, 80], "size": [210, 120]},
+        {"id": 2, "type": "VAEDecode", "pos": {"0": 600, "1": 400}, "size": {"0": 140, "1": 46}},
+    ]
+    workflow = json.dumps({"nodes": nodes, "links": []})
+    # From 40 to 740 and from 80 to 446.
+    for scale in (1, 2):
+        drawn = save_with(workflow, (900 * scale, 566 * scale))
+        [found] = read_evidence(open_image(drawn))
+        assert (found.kind, found.says, found.data["generator"]) == ("generator", None, "ComfyUI")
+        assert "this is a picture of the workflow in its editor" in found.detail
+    [made] = read_evidence(open_image(save_with(workflow, (1024, 1024))))
+    assert made.says is Verdict.AI
+    [both] = read_evidence(open_image(save_with(workflow, (900, 566), prompt=json.dumps(NODES))))
+    assert both.says is Verdict.AI
+
+
+def save_with(workflow: str, size: tuple[int, int], **texts: str) -> bytes:
+    stream, info = io.BytesIO(), PngImagePlugin.PngInfo()
+    for key, value in {"workflow": workflow, **texts}.items():
+        info.add_text(key, value)
+    PillowImage.new("RGB", size, "teal").save(stream, "PNG", pnginfo=info)
+    return stream.getvalue()

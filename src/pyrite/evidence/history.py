@@ -1,0 +1,170 @@
+"""What a file tells of its own history: context, never a verdict, since anyone can write it and most of it is lost."""
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from pyrite.evidence.metadata import Metadata
+from pyrite.evidence.values import plain, tidy
+from pyrite.evidence.xmp import first
+from pyrite.image import Image
+from pyrite.results import Evidence, Strength
+
+_MM = "http://ns.adobe.com/xap/1.0/mm/ "
+_EVENT = "http://ns.adobe.com/xap/1.0/sType/ResourceEvent# "
+_REFERENCE = "http://ns.adobe.com/xap/1.0/sType/ResourceRef# "
+_XMP = "http://ns.adobe.com/xap/1.0/ "
+_MAX_STEPS = 50
+_SHOWN_STEPS = 3
+_DAY = timedelta(hours=26)
+"""Zones of time lie 26 hours apart at most."""
+_GRID = 16
+"""Sides, in cells, of the grid that a thumbnail is compared on."""
+_LEAST = 0.8
+"""Correlation of brightness below which a thumbnail is said to show something else. In 23 files of cameras the lowest
+was 0.97; of 462 pairs of one's image and another's thumbnail, 99.6% are below."""
+
+
+_BLACK = 40
+"""Brightness up to which a row or column is a bar."""
+_FLAT = 4.0
+"""Standard deviation of brightness below which there is nothing to compare."""
+
+
+def read_history(image: Image, metadata: Metadata) -> list[Evidence]:
+    """Report steps of editing, times that contradict each other, and a thumbnail that shows something else."""
+    return [*_read_steps(metadata), *_read_contradictions(metadata), *_compare_thumbnail(image, metadata.thumbnail)]
+
+
+def _say(detail: str, **details: object) -> Evidence:
+    return Evidence("history", Strength.ASSERTED, None, detail, tidy(details))
+
+
+def _read_steps(metadata: Metadata) -> Iterator[Evidence]:
+    """Report the steps that XMP lists, and what the image was derived from (XMP specification, part 2, on xmpMM)."""
+    listed = metadata.xmp.get(_MM + "History")
+    events = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    steps = [
+        {key: plain(first(event.get(_EVENT + key, "")), 200) for key in ("action", "when", "softwareAgent", "changed")}
+        for event in events[:_MAX_STEPS]
+    ]
+    steps = [{key: value for key, value in step.items() if value} for step in steps]
+    source = metadata.xmp.get(_MM + "DerivedFrom")
+    parent = first(source.get(_REFERENCE + "documentID", "")) if isinstance(source, dict) else first(source or "")
+    if not steps and not parent:
+        return
+    told = [_tell_step(step) for step in steps[:_SHOWN_STEPS]]
+    more = f", and {len(events) - _SHOWN_STEPS:,} more" if len(events) > _SHOWN_STEPS else ""
+    parts = [f"tells of its history: {'; '.join(told)}{more}"] if told else []
+    parts += ["says that it was made from another document"] if parent else []
+    yield _say(
+        f"The file's XMP {', and '.join(parts)}, which anyone could have written.",
+        steps=steps,
+        derived_from=plain(parent, 200),
+        programs=list(dict.fromkeys(step["softwareAgent"] for step in steps if "softwareAgent" in step)),
+    )
+
+
+def _tell_step(step: Mapping[str, str]) -> str:
+    by = f" with {step['softwareAgent']}" if "softwareAgent" in step else ""
+    when = f" on {step['when'][:10]}" if "when" in step else ""
+    return f"{step.get('action', 'an unnamed step')}{by}{when}"
+
+
+def _read_contradictions(metadata: Metadata) -> Iterator[Evidence]:
+    taken = _time(metadata.exif.get("DateTimeOriginal"))
+    digitised = _time(metadata.exif.get("DateTimeDigitized"))
+    changed = _time(metadata.exif.get("DateTime"))
+    located = _gps_time(metadata.gps)
+    found = []
+    if taken and changed and changed < taken - _DAY:
+        found.append(f"it was last changed ({changed:%Y-%m-%d}) before it was taken ({taken:%Y-%m-%d})")
+    if taken and digitised and digitised < taken - _DAY:
+        found.append(f"it was digitised ({digitised:%Y-%m-%d}) before it was taken ({taken:%Y-%m-%d})")
+    if taken and located and abs(located - taken) > _DAY:
+        found.append(f"the satellites' time ({located:%Y-%m-%d}) is not the camera's ({taken:%Y-%m-%d})")
+    if found:
+        yield _say(
+            f"Times in the file contradict each other: {'; '.join(found)}. A wrong clock does that as well.",
+            contradictions=found,
+        )
+
+
+def _time(value: object) -> datetime | None:
+    matched = re.match(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d)", value) if isinstance(value, str) else None
+    try:
+        return datetime(*(int(part) for part in matched.groups())) if matched else None  # type: ignore[arg-type]
+    except ValueError:
+        return None
+
+
+def _gps_time(gps: Mapping[str, object]) -> datetime | None:
+    day, clock = gps.get("GPSDateStamp"), gps.get("GPSTimeStamp")
+    hours = [0, 0]
+    if isinstance(clock, tuple) and len(clock) == 3:
+        try:
+            hours = [int(float(part)) for part in clock[:2]]
+        except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+            hours = [0, 0]
+    return _time(f"{day} {hours[0]:02}:{hours[1]:02}") if isinstance(day, str) else None
+
+
+def _compare_thumbnail(image: Image, packed: bytes) -> Iterator[Evidence]:
+    if not packed or min(image.width, image.height) < _GRID:
+        return
+    try:
+        with PillowImage.open(io.BytesIO(packed), formats=["JPEG"]) as small:
+            if max(small.size) > 1024 or min(small.size) < _GRID:
+                return
+            thumbnail = np.asarray(small.convert("L"), np.float64)
+    except Exception:  # Pillow raises nearly anything on damaged files.
+        return
+    alike = compare(image.pixels, thumbnail)
+    if alike is not None and alike < _LEAST:
+        yield _say(
+            f"The thumbnail in the file's EXIF data shows something else than the image (correlation {alike:.2f}): "
+            "the image was changed by a program that left the thumbnail as it was, or was given a stranger's.",
+            thumbnail_correlation=round(alike, 3),
+        )
+
+
+def compare(pixels: NDArray[np.uint8], thumbnail: NDArray[np.float64]) -> float | None:
+    """Return how alike an image and its thumbnail are: Pearson's correlation of brightness over a grid, -1 to 1.
+
+    The thumbnail may be turned by any quarter, and have black bars; the best of these counts. `None` where either is
+    flat.
+
+    Args:
+        pixels: (rows, columns, 3), 0 to 255.
+        thumbnail: (rows, columns), 0 to 255.
+    """
+    step = max(1, min(pixels.shape[:2]) // 128)
+    whole = _to_grid(pixels[::step, ::step].mean(2))
+    bright = np.flatnonzero(thumbnail.max(1) > _BLACK), np.flatnonzero(thumbnail.max(0) > _BLACK)
+    if not len(bright[0]) or not len(bright[1]):
+        return None
+    inner = thumbnail[bright[0][0] : bright[0][-1] + 1, bright[1][0] : bright[1][-1] + 1]
+    if min(inner.shape) < _GRID or whole is None:
+        return None
+    found = []
+    for candidate in (thumbnail, inner):
+        grid = _to_grid(candidate)
+        if grid is not None:
+            found += [float(np.corrcoef(whole.ravel(), np.rot90(grid, turn).ravel())[0, 1]) for turn in range(4)]
+    return max(found, default=None)
+
+
+def _to_grid(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return the averages over a grid of equal cells, or `None` where all are about the same."""
+    if min(values.shape) < _GRID:
+        return None
+    rows, columns = (np.linspace(0, side, _GRID + 1).astype(int)[:-1] for side in values.shape)
+    sums = np.add.reduceat(np.add.reduceat(values, rows, 0), columns, 1)
+    sizes = np.outer(np.diff(np.append(rows, values.shape[0])), np.diff(np.append(columns, values.shape[1])))
+    grid: NDArray[np.float64] = sums / sizes
+    return grid if grid.std() > _FLAT else None

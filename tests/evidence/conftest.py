@@ -1,0 +1,1 @@
+"""Makes what is beside it importable for the tests of rooms within this one."""
