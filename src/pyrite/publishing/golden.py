@@ -145,8 +145,8 @@ def check_device(detector: Detector) -> None:
         check = replay_golden(bundle, detector.device)
         if not check.passed:
             raise BundleError(
-                f"On {detector.device}, {bundle.info.name} does not say what it said where it was made: a logit "
-                f"differs by {check.max_difference:.2g}, and {len(check.changed_verdicts)} of {check.vectors} verdicts. "
+                f"On {check.device}, {bundle.info.name} does not say what it said where it was made. A logit differs "
+                f"by {check.max_difference:.2g}, and {len(check.changed_verdicts)} of {check.vectors} verdicts. "
                 "Use --device cpu."
             )
 
