@@ -3,6 +3,7 @@ import hashlib
 import json
 
 import numpy as np
+import onnxruntime
 import pytest
 from msgspec.structs import replace
 from onnx.numpy_helper import from_array
@@ -11,7 +12,7 @@ from pyrite.bundle import Bundle, Crops, ShorterSide, save_bundle
 from pyrite.cli.bundle import verify
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, ExportError, PyriteError
-from pyrite.publishing.golden import make_golden, replay_golden, settle_batching, write_golden
+from pyrite.publishing.golden import check_device, make_golden, replay_golden, settle_batching, write_golden
 
 
 def grey(value, side=32):
@@ -181,3 +182,37 @@ def test_golden_images_can_be_written_and_judged_as_recorded(bundle, tmp_path):
     assert [str(found.verdict) for found in Detector(bundle).detect_many(paths)] == recorded
     with pytest.raises(BundleError, match="golden cannot be written: File exists"):
         write_golden(bundle, tmp_path / "new" / "golden")
+
+
+def other_device(monkeypatch, scale=0.1):
+    """Pretend that OpenVINO is here, and computes the model's scale a little differently."""
+    from conftest import _build_model
+
+    def start(model, options, device):
+        providers = ["CPUExecutionProvider"]
+        session = onnxruntime.InferenceSession(_build_model(scale=scale), options, providers=providers)
+        return device, session
+
+    monkeypatch.setattr("pyrite.runtime._open", start)
+
+
+def test_another_device_may_round_otherwise(bundle, monkeypatch):
+    other_device(monkeypatch, scale=0.102)
+    check = replay_golden(bundle, "openvino")
+    assert check.device == "openvino"
+    assert 0.001 < check.max_difference < 0.05
+    assert check.passed
+    check_device(Detector(bundle, device="openvino"))
+
+
+def test_another_device_that_says_something_else_is_refused(bundle, monkeypatch):
+    other_device(monkeypatch, scale=0.2)
+    assert not replay_golden(bundle, "openvino").passed
+    with pytest.raises(BundleError, match=r"On openvino, brightness does not say .* Use --device cpu"):
+        check_device(Detector(bundle, device="openvino"))
+
+
+def test_on_the_cpu_nothing_is_replayed_at_the_start(bundle, monkeypatch):
+    detector = Detector(bundle)
+    monkeypatch.setattr("pyrite.publishing.golden.replay_golden", None)
+    check_device(detector)

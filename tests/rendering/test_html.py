@@ -7,7 +7,7 @@ from PIL import Image
 
 from pyrite.errors import PyriteError
 from pyrite.rendering.html import html_page
-from pyrite.results import Detection, Evidence, Failure, Strength, Verdict
+from pyrite.results import Detection, Evidence, Failure, Reason, Strength, Verdict
 
 
 class Page(HTMLParser):
@@ -39,6 +39,65 @@ def test_each_detection_is_an_entry_with_its_picture(found: Detection, tmp_path:
     assert [entry["data-outcome"] for entry in entries] == ["ai", "error"]
     assert [str(image["src"])[:22] for image in page.all("img")] == ["data:image/png;base64,"]
     assert "It names a camera." in page.text
+
+
+def test_no_verdict_stands_beside_a_probability_that_contradicts_it(found: Detection, tmp_path: Path) -> None:
+    with html_page(tmp_path / "page.html") as add:
+        add(replace(found, probability=0.327))
+        add(replace(found, verdict=Verdict.REAL, probability=0.612))
+    text = Page(tmp_path / "page.html").text
+    assert "above the line that your budget draws" in text
+    assert "below the line that your budget draws" in text
+    assert "% AI" not in text
+
+
+@pytest.fixture
+def outside(found: Detection) -> Detection:
+    """An image that no bundle has in scope, with a camera's note."""
+    sentence = "The model was made for images of 32 pixels a side and this one has 640 × 480."
+    pixels = Evidence("pixels", Strength.INFERRED, None, sentence, {"reason": "out_of_scope", "logit": 2.5})
+    return replace(
+        found,
+        verdict=Verdict.UNCERTAIN,
+        reason=Reason.OUT_OF_SCOPE,
+        explanation=sentence,
+        probability=None,
+        evidence=(*found.evidence, pixels),
+    )
+
+
+def test_an_image_that_nothing_judges_says_what_was_looked_at_and_what_one_can_do(
+    outside: Detection, tmp_path: Path
+) -> None:
+    with html_page(tmp_path / "page.html") as add:
+        add(outside)
+        add(replace(outside, evidence=outside.evidence[1:]))
+    page = Page(tmp_path / "page.html")
+    assert page.text.count("Not judged: no bundle here is made for images of this size.") == 2
+    assert page.text.count("1 piece of evidence found. None of that decides the verdict.") == 1
+    assert page.text.count("No evidence found. That proves nothing, since it is easily removed.") == 1
+    assert page.text.count("What you can do next") == 2
+    assert page.text.count("reverse image search") == 2
+    assert page.text.count(outside.explanation) == 2  # Once for each.
+    assert "% AI" not in page.text
+    assert "2.5" not in page.text
+
+
+def test_evidence_that_was_not_read_is_not_told_as_missing(outside: Detection, tmp_path: Path) -> None:
+    with html_page(tmp_path / "page.html", evidence=False) as add:
+        add(replace(outside, evidence=outside.evidence[1:]))
+    text = Page(tmp_path / "page.html").text
+    assert "Not looked at: reading evidence is switched off." in text
+    assert "No evidence found" not in text
+
+
+def test_where_the_file_decides_there_is_nothing_more_to_do(outside: Detection, tmp_path: Path) -> None:
+    with html_page(tmp_path / "page.html") as add:
+        add(replace(outside, verdict=Verdict.AI, reason=Reason.ASSERTED, explanation="It names a camera."))
+    text = Page(tmp_path / "page.html").text
+    assert "1 piece of evidence found. The verdict rests on that." in text
+    assert "What you can do next" not in text
+    assert outside.explanation in text  # As the pixels' own evidence.
 
 
 def test_nothing_on_the_page_comes_from_elsewhere(found: Detection, tmp_path: Path) -> None:

@@ -29,6 +29,21 @@ def test_every_other_reason_is_told_and_the_score_only_where_it_counted(
     assert line == f"uncertain {score}  a b.jpg  So it is."
 
 
+@pytest.mark.parametrize(
+    ("verdict", "probability", "line"),
+    [
+        (Verdict.AI, 0.327, "ai             –  a b.jpg  above the line that your budget draws"),
+        (Verdict.REAL, 0.61, "real           –  a b.jpg  below the line that your budget draws"),
+        (Verdict.AI, 0.5, "ai         50.0%  a b.jpg"),
+        (Verdict.REAL, 0.5, "real       50.0%  a b.jpg"),
+    ],
+)
+def test_no_verdict_stands_beside_a_probability_that_contradicts_it(
+    found: Detection, verdict: Verdict, probability: float, line: str
+) -> None:
+    assert detection_line(replace(found, verdict=verdict, probability=probability)).plain == line
+
+
 def test_an_animation_is_told(found: Detection) -> None:
     assert detection_line(replace(found, frames=12)).plain == "ai         97.3%  a b.jpg  (one frame of 12)"
 

@@ -8,16 +8,19 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from pyrite.bundle import BundleInfo, save_bundle
+from pyrite.bundle import BundleInfo, load_bundle, save_bundle
+from pyrite.bundle.calibration import Calibration
+from pyrite.decision import Scope
 from pyrite.publishing.golden import make_golden
 
 if TYPE_CHECKING:
@@ -63,6 +66,26 @@ def served_bundle(extra: None, info: BundleInfo, tmp_path_factory: pytest.TempPa
     return folder
 
 
+@pytest.fixture(scope="session")
+def other_bundle(served_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model, made for all larger images as well, and calibrated with real images in two groups alone."""
+    bundle = load_bundle(served_bundle)
+    info = msgspec.structs.replace(
+        bundle.info,
+        name="other",
+        scope=Scope(min_side=16, max_side=None, description="any images"),
+        calibration=Calibration(
+            real={"a": bundle.info.calibration.real["all"], "b": tuple(i / 10 for i in range(-150, -30))}
+        ),
+    )
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    model = bundle.read("model.onnx")
+    files = {"model.onnx": model, "golden.json": make_golden(info, model, list(images)), "card.md": b"# Other card\n"}
+    folder: Path = tmp_path_factory.mktemp("served") / "other"
+    save_bundle(folder, info, files)
+    return folder
+
+
 @dataclass(frozen=True)
 class Served:
     """A running server."""
@@ -84,10 +107,11 @@ def _find_port() -> int:
         return port
 
 
-def _start(bundle: Path, port: int, **settings: object) -> Served:
+def _start(bundles: Sequence[Path], port: int, **settings: object) -> Served:
     changes = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
-    command = [sys.executable, "-c", "from pyrite.cli import main; main()", "serve", "--bundle", str(bundle)]
-    process = subprocess.Popen([*command, "--port", str(port), *changes], start_new_session=True)
+    command = [sys.executable, "-c", "from pyrite.cli import main; main()", "serve", "--port", str(port), *changes]
+    judging = [part for bundle in bundles for part in ("--bundle", str(bundle))]
+    process = subprocess.Popen([*command, *judging], start_new_session=True)
     served = Served(f"http://127.0.0.1:{port}/", process)
     for _ in range(1200):
         with suppress(OSError), urllib.request.urlopen(f"{served.url}readyz") as answer:
@@ -101,11 +125,11 @@ def _start(bundle: Path, port: int, **settings: object) -> Served:
 
 @pytest.fixture
 def start(served_bundle: Path) -> Iterator[Callable[..., Served]]:
-    """Start a server, at a port where that matters; all are stopped in the end."""
+    """Start a server, at a port and with bundles where that matters; all are stopped in the end."""
     started: list[Served] = []
 
-    def run(port: int | None = None, **settings: object) -> Served:
-        started.append(_start(served_bundle, port or _find_port(), **settings))
+    def run(port: int | None = None, bundles: Sequence[Path] = (), **settings: object) -> Served:
+        started.append(_start(bundles or [served_bundle], port or _find_port(), **settings))
         return started[-1]
 
     yield run
@@ -116,7 +140,7 @@ def start(served_bundle: Path) -> Iterator[Callable[..., Served]]:
 @pytest.fixture(scope="session")
 def server(served_bundle: Path) -> Iterator[Served]:
     """One for all tests that leave it running."""
-    served = _start(served_bundle, _find_port())
+    served = _start([served_bundle], _find_port())
     yield served
     served.stop()
 

@@ -213,6 +213,109 @@ def test_the_ledger_is_grouped_by_how_far_evidence_can_be_trusted(page: "Page", 
     expect(there.locator(".group.asserted")).to_contain_text("takes no side")
 
 
+def test_an_image_that_nothing_judges_says_what_was_looked_at_and_what_one_can_do(
+    page: "Page", batch: list[Path]
+) -> None:
+    judge(page, batch)
+    there = card(page, "large.png")
+    there.get_by_role("button", name=re.compile("Evidence")).click()
+    expect(there.locator(".looks h4")).to_have_text(["What was looked at", "What you can do next"])
+    expect(there.locator(".looks dd")).to_have_text(
+        [
+            "Not judged: no bundle here is made for images of this size.",
+            "No evidence found. That proves nothing, since it is easily removed.",
+        ]
+    )
+    expect(there.locator(".steps li")).to_have_count(3)
+    expect(there.locator(".steps")).to_contain_text("reverse image search")
+    expect(there.locator(".ledger")).not_to_contain_text("Can show")
+    # Neither is there a number that decides nothing, nor a map of what moved it.
+    assert "%" not in there.inner_text()
+    expect(there.locator(".chart")).to_have_count(0)
+    expect(there.get_by_role("button", name="Show what moved the score")).to_be_hidden()
+    # An image that its own file decides has no number either.
+    there = card(page, "words.png")
+    there.get_by_role("button", name=re.compile("Evidence")).click()
+    expect(there.locator(".odds, .chart")).to_have_count(0)
+    expect(there.get_by_role("button", name="Show what moved the score")).to_be_hidden()
+    there = card(page, "bright.png")
+    there.get_by_role("button", name=re.compile("Evidence")).click()
+    expect(there.get_by_role("button", name="Show what moved the score")).to_be_visible()
+    # Three have none: the one out of scope, the one that its file decides, and the one that cannot be read.
+    note = page.locator("#unsorted")
+    expect(note).to_be_hidden()
+    for order in ("likely", "unlikely"):
+        page.get_by_label("Sort by").select_option(order)
+        expect(note).to_have_text("Last, because without a probability: 3 images.")
+        assert set(shown(page)[-3:]) == {"large.png", "words.png", "broken.png"}
+    page.get_by_role("button", name="Uncertain 1").click()
+    expect(note).to_have_text("Last, because without a probability: 2 images.")
+
+
+def test_no_verdict_stands_beside_a_percentage_that_contradicts_it(
+    page: "Page", tmp_path: Path, served_bundle: Path
+) -> None:
+    [path] = write(tmp_path, a=picture(150))
+    bundle = load_bundle(served_bundle)
+    # A score of 2.25, that half of the AI images have and no real one, and which is AI at a probability of 32%.
+    calibration = msgspec.structs.replace(bundle.info.calibration, intercept=-3.0)
+    info = msgspec.structs.replace(bundle.info, name="other", calibration=calibration)
+    found = Detector(replace(bundle, info=info)).detect(path.read_bytes(), path=path.name)
+    assert (found.verdict, found.probability) == ("ai", pytest.approx(0.32, abs=0.05))
+    builtins = json.loads(msgspec.json.encode(info))
+    model = {**builtins, "card": "", "bundles": [{**builtins, "card": ""}]}
+    answer = {"detections": [json.loads(msgspec.json.encode(found))]}
+    page.route("**/v1/detect", lambda route: route.fulfill(json=answer))
+    page.route("**/v1/model", lambda route: route.fulfill(json=model))
+    judge(page, [path])
+    expect(page.locator(".card .verdict")).to_have_text("AIabove the line that your budget draws")
+
+
+def test_several_bundles_keep_one_budget_and_have_no_chart(
+    visit: Callable[..., "Page"],
+    start: Callable[..., "Served"],
+    served_bundle: Path,
+    other_bundle: Path,
+    tmp_path: Path,
+) -> None:
+    page = visit(start(bundles=[served_bundle, other_bundle]))
+    expect(page.locator("#scope")).to_contain_text("Made for images of 16 to 64, or of 16 or more pixels a side.")
+    sizes = {"a80": 32, "b118": 32, "c122": 32, "d150": 32, "e220": 32, "f220": 200, "g60": 200}
+    paths = write(tmp_path, **{name: picture(int(name[1:]), size) for name, size in sizes.items()})
+    judge(page, paths)
+    for rate in ("2%", "5%", "20%", "30%"):
+        slide(page, rate)
+        detector = Detector(bundles=[served_bundle, other_bundle], max_fpr=float(rate[:-1]) / 100)
+        expected = {path.name: str(detector.detect(path.read_bytes()).verdict) for path in paths}
+        assert {name: verdict.lower() for name, verdict in verdicts(page).items()} == expected
+    expect(page.locator("#more")).to_be_hidden()
+    there = card(page, "e220.png")
+    there.get_by_role("button", name="Evidence 2 of e220.png").click()
+    expect(there.locator(".place")).to_contain_text("merged so that the budget holds")
+    expect(there.locator(".group.inferred dd")).to_have_text(["brightness 1", "other 1"])
+    expect(page.locator(".chart")).to_have_count(0)
+    page.get_by_role("button", name="Model: brightness+other 1+1").click()
+    expect(page.get_by_role("dialog").locator("h3")).to_have_text(["brightness 1", "other 1"])
+    check_accessible(page)
+
+
+def test_a_model_that_knows_real_images_alone_has_no_probability(
+    visit: Callable[..., "Page"], start: Callable[..., "Served"], other_bundle: Path, tmp_path: Path
+) -> None:
+    page = visit(start(bundles=[other_bundle]))
+    judge(page, write(tmp_path, bright=picture(220, 200), dark=picture(40, 200)))
+    assert verdicts(page) == {"bright.png": "AI", "dark.png": "Uncertain"}
+    expect(page.locator(".odds")).to_have_count(0)
+    expect(page.locator("#chart")).to_contain_text("score, higher for AI")
+    expect(page.locator("#shares tr:visible")).to_have_count(2)  # The head, and the real images.
+    expect(page.locator("#tradeoff")).to_have_text("")
+    there = card(page, "bright.png")
+    there.get_by_role("button", name=re.compile("Evidence")).click()
+    expect(there.locator(".place")).to_contain_text("of the real images.")
+    expect(there.locator(".place")).not_to_contain_text("of the AI images")
+    expect(there.get_by_role("button", name="Show what moved the score")).to_be_hidden()
+
+
 def test_one_image_alone_is_opened_at_once(page: "Page", batch: list[Path]) -> None:
     judge(page, batch[:1])
     expect(page.locator(".ledger")).to_be_visible()
@@ -324,6 +427,32 @@ def test_a_map_is_drawn_on_demand_with_its_faithfulness(page: "Page", tmp_path: 
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
     slide(page, "1%")
     expect(canvas).to_be_visible()
+
+
+def test_a_map_lies_over_the_part_of_the_image_that_it_is_of(page: "Page") -> None:
+    found = {
+        "detection": {"width": 100, "height": 50},
+        "region": [50, 0, 100, 50],
+        "moved": [[1.0, -1.0]],
+        "leans": "ai",
+        "better_than_random": True,
+        "faithfulness": {"deletion": 0.2, "insertion": 0.9, "random_deletion": [0.4], "random_insertion": [0.5]},
+    }
+    places = {"outside": 0.2, "ai": 0.55, "real": 0.95}
+    colours = page.evaluate(
+        """async ({ found, places }) => {
+            const { drawExplanation } = await import("/static/explanation.js");
+            const [map] = await drawExplanation(found, null);
+            const canvas = map.querySelector("canvas");
+            const at = (x) => canvas.getContext("2d").getImageData(x * canvas.width, canvas.height / 2, 1, 1).data;
+            return Object.fromEntries(Object.entries(places).map(([name, x]) => [name, [...at(x)]]));
+        }""",
+        {"found": found, "places": places},
+    )
+    red, green, blue, _ = colours["outside"]
+    assert red == green == blue
+    assert colours["ai"][0] > colours["ai"][2] + 60
+    assert colours["real"][2] > colours["real"][0] + 60
 
 
 def test_a_map_that_is_no_better_than_random_is_not_drawn(page: "Page", tmp_path: Path) -> None:
@@ -596,7 +725,8 @@ def test_another_model_behind_the_same_address_decides_only_what_it_judged(
     bundle = load_bundle(served_bundle)
     info = msgspec.structs.replace(bundle.info, name="other", policy=Policy(max_fpr=0.05, max_fnr=0.001))
     found = Detector(replace(bundle, info=info)).detect(new.read_bytes(), path=new.name)
-    model = {**json.loads(msgspec.json.encode(info)), "card": ""}
+    card = {**json.loads(msgspec.json.encode(info)), "card": ""}
+    model = {**card, "bundles": [card]}
     page.route(
         "**/v1/detect", lambda route: route.fulfill(json={"detections": [json.loads(msgspec.json.encode(found))]})
     )
