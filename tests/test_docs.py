@@ -227,11 +227,12 @@ def test_every_setting_of_the_server_is_documented_with_its_default() -> None:
 
 
 def test_every_error_of_the_server_is_documented() -> None:
-    folder = ROOT / "src" / "pyrite" / "serving"
-    source = "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
+    lost = ROOT / "src" / "pyrite" / "detector" / "lost.py"
+    paths = [*(ROOT / "src" / "pyrite" / "serving").glob("*.py"), lost]
+    source = "".join(path.read_text("utf-8") for path in paths)
     codes = set(re.findall(r"(?:Refusal|_closing)\(\s*\d+,\s*\"(\w+)\"", source))
     codes |= set(re.findall(r"(?:busy|Failure|Places)\((?:settings\.\w+, )?\"(\w+)\"", source))
-    assert {"queue_full", "too_large", "crashed", "no_space"} <= codes
+    assert {"queue_full", "too_large", "timed_out", "crashed", "no_space"} <= codes
     assert codes <= set(re.findall(r"`(\w+)`", (DOCS / "serving.md").read_text("utf-8")))
 
 
