@@ -10,12 +10,14 @@ from typing import Any
 from unittest.mock import Mock
 
 import jsonschema_rs
+import msgspec
 import pytest
 from asking import FORM, HERE, PNG, form, part, picture
 from PIL import Image
 from starlette.testclient import TestClient
 
-from pyrite.bundle import Bundle
+from pyrite.bundle import Bundle, save_bundle
+from pyrite.detector import Detector
 from pyrite.serving import ServerSettings, create_app, make_key
 from pyrite.serving.app import STATIC
 
@@ -429,3 +431,27 @@ def test_an_animation_and_a_turned_photo_go_the_same_way(client: TestClient) -> 
     frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
     [found] = client.post("/v1/detect", content=stream.getvalue(), headers=PNG).json()["detections"]
     assert (found["frames"], found["format"], found["verdict"]) == (2, "GIF", "ai")
+
+
+def test_several_bundles_judge_as_one(bundle: Bundle, saved: str, tmp_path: Path) -> None:
+    scope = msgspec.structs.replace(bundle.info.scope, max_side=128)
+    wide = save_bundle(tmp_path / "wide", msgspec.structs.replace(bundle.info, name="wide", scope=scope), bundle.files)
+    app = create_app(ServerSettings(bundles=(saved, str(wide.path))))
+    detector = Detector(bundles=[bundle, wide])
+    with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
+        for side in (32, 100):
+            [found] = client.post("/v1/detect", content=picture("white", side), headers=PNG).json()["detections"]
+            expected = msgspec.json.decode(msgspec.json.encode(detector.detect(picture("white", side))))
+            assert found == expected
+            assert found["model"] == {"name": "brightness+wide", "version": "1+1"}
+        card = client.get("/v1/model").json()
+        assert (card["name"], [one["name"] for one in card["bundles"]]) == ("brightness+wide", ["brightness", "wide"])
+        assert card["bundles"][1]["scope"]["max_side"] == 128
+        assert client.get("/v1/limits").json()["max_fpr"]["smallest"] == 0.02
+        assert client.post("/v1/detect?max_fpr=0.015", content=picture(), headers=PNG).status_code == 422
+        headers = {**PNG, "Accept": "application/json"}
+        told = client.post("/v1/explain", content=picture("white", 100), headers=headers).json()
+        assert told["model"]["name"] == "wide"
+        # What no bundle was made for has no score to explain.
+        outside = client.post("/v1/explain", content=picture("white", 200), headers=PNG)
+        assert (outside.status_code, outside.json()["error"]["code"]) == (422, "out_of_scope")

@@ -23,6 +23,20 @@ def test_flags_come_before_changes_before_the_environment_before_the_file(tmp_pa
     assert (found.port, found.queue, found.batch, found.threads) == (4, 400, 5, 4)
 
 
+def test_one_bundle_and_several_take_each_others_place(tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text('bundles = ["a", "b"]\n')
+    several = load_settings(file, environment={})
+    assert (several.bundle, several.bundles) == (None, ("a", "b"))
+    one = load_settings(file, environment={"PYRITE_SERVE_BUNDLE": "c"})
+    assert (one.bundle, one.bundles) == ("c", ())
+    again = load_settings(file, ["bundles=d, e"], environment={"PYRITE_SERVE_BUNDLE": "c"}, bundles=["f"])
+    assert (again.bundle, again.bundles) == (None, ("f",))
+    file.write_text('bundle = "a"\nbundles = ["b"]\n')
+    with pytest.raises(SettingsError, match="bundle is for one and bundles for several"):
+        load_settings(file, environment={})
+
+
 def test_values_are_what_the_setting_holds() -> None:
     key = "1" * 64
     environment = {

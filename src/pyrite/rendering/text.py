@@ -84,11 +84,17 @@ def printable(text: str) -> str:
 
 
 def evidence_lines(detection: Detection) -> Iterator[Text]:
-    """Yield one indented line for each piece of evidence that the first line does not tell already."""
+    """Yield one indented line for each piece of evidence that the first line does not tell already.
+
+    Of several bundles, each has a line with its name.
+    """
+    several = sum(item.kind == "pixels" for item in detection.evidence) > 1
     if not detection.error and all(item.kind in ("pixels", "frames") for item in detection.evidence):
         yield Text(" " * 18 + NO_PROVENANCE, style="dim")
     for item in detection.evidence:
-        if item.detail == detection.explanation and detection.reason is not Reason.PIXELS:
+        of_bundle = f" ({item.data['bundle']})" if several and item.kind == "pixels" else ""
+        if item.detail == detection.explanation and detection.reason is not Reason.PIXELS and not of_bundle:
             continue
         style = _STRENGTHS[item.strength]
-        yield Text.assemble(" " * 18, (f"{item.strength} ", style), printable(f"{item.kind}: {item.detail}"))
+        said = printable(f"{item.kind}{of_bundle}: {item.detail}")
+        yield Text.assemble(" " * 18, (f"{item.strength} ", style), said)
