@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 
@@ -345,3 +346,75 @@ def test_two_classes_need_two_names(run: Run, images: Path) -> None:
 def test_a_name_that_looks_like_markup_is_printed_as_it_is(name: str, run: Run, saved: Path, tmp_path: Path) -> None:
     code, out, _ = run("bundle", "examples", saved, "--out", tmp_path / name)
     assert (code, out) == (0, f"8 images in {tmp_path / name}\n")
+
+
+@pytest.fixture
+def other(bundle: Bundle, tmp_path: Path) -> Path:
+    """A second bundle, of another name, that was made for larger images too."""
+    scope = msgspec.structs.replace(bundle.info.scope, max_side=128)
+    info = msgspec.structs.replace(bundle.info, name="wide", scope=scope)
+    save_bundle(tmp_path / "wide", info, bundle.files)
+    return tmp_path / "wide"
+
+
+def test_several_bundles_each_say_what_they_think(run: Run, saved: Path, other: Path, images: Path) -> None:
+    Image.new("RGB", (100, 100), "white").save(images / "large.png")
+    both = ("--bundle", saved, "--bundle", other)
+    code, out, err = run("detect", images / "bright.png", images / "large.png", *both, "-v", "--no-evidence")
+    assert code == 0
+    first, one, two, second, outside, three = out.splitlines()
+    assert first.startswith("ai ")
+    assert [line.split()[:3] for line in (one, two)] == [
+        ["pixels", "inferred", name] for name in ("brightness:", "wide:")
+    ]
+    assert second.startswith("ai ")
+    assert "brightness: The model was made for images of 16 to 64 pixels a side" in outside
+    assert "wide: The pixels look AI-generated" in three
+    assert "20 of 1,000" not in err
+    found = json.loads(run("detect", images / "bright.png", *both, "--json")[1])
+    assert found[0]["model"] == {"name": "brightness+wide", "version": "1+1"}
+    assert [item["data"]["bundle"] for item in found[0]["evidence"]] == ["brightness", "wide"]
+    assert (found[0]["p_real"], found[0]["probability"]) == (0.02, None)  # Twice 0.01, the smallest.
+
+
+def test_the_same_bundle_twice_leaves_half_the_budget_for_each(
+    run: Run, saved: Path, other: Path, images: Path
+) -> None:
+    code, _, err = run("detect", images / "bright.png", "--bundle", saved, "--bundle", other, "--max-fpr", "0.01")
+    assert code == 1
+    assert "max_fpr must be below 1 and at least 0.02, not 0.01" in err
+
+
+def test_explain_with_several_bundles_takes_the_first_in_scope(
+    run: Run, saved: Path, other: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (100, 100), "white").save(tmp_path / "large.png")
+    code, out, _ = run(
+        "explain", tmp_path / "large.png", "--out", tmp_path / "why.png", "--json", "--bundle", saved, "--bundle", other
+    )
+    assert code == 0
+    assert json.loads(out)["model"]["name"] == "wide"
+    assert (tmp_path / "why.png").exists()
+
+
+def test_evaluate_takes_more_bundles(run: Run, saved: Path, other: Path, tmp_path: Path) -> None:
+    assert run("toy", tmp_path / "toy", "--count", 60)[0] == 0
+    code, out, _ = run("evaluate", saved, tmp_path / "toy", "--bundle", other, "--out", tmp_path / "report")
+    assert code == 0
+    said = " ".join(out.split())
+    assert "brightness+wide on" in said
+    assert "AUROC" in out
+    assert "Several bundles have no probability in common" in said
+    assert "ECE" not in "".join(line for line in out.splitlines() if line.startswith("│"))
+
+
+def test_scan_takes_several_bundles(run: Run, saved: Path, other: Path, images: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fsspec", reason="The extra scale is not installed: there is no fsspec.")
+    code, out, _ = run(
+        "scan", images / "inner", "--out", tmp_path / "out", "--engine", "local", "--bundle", saved, "--bundle", other
+    )
+    assert code == 0
+    assert "1 images: 0 ai, 1 real" in out
+    assert "The error rates of several bundles together are not known." in out
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    assert (manifest["bundle"], manifest["bundle_version"]) == ("brightness+wide", "1+1")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pyrite.bundle import Bundle, DataInfo, TrainingInfo, save_bundle
 from pyrite.datasets import Dataset, Protocol, content_hashes, content_sha256, make_toy, remember
-from pyrite.errors import BundleError, EvaluationError
+from pyrite.errors import BundleError, EvaluationError, PyriteError
 from pyrite.evaluation import Part, Report, evaluate, measure
 from pyrite.evaluation.metrics import VerdictRow
 from pyrite.evaluation.plots import Epoch
@@ -278,3 +278,88 @@ def test_the_history_is_found_in_the_bundle(bundle: Bundle, folder: Path, tmp_pa
     odd = save_bundle(tmp_path / "odd", bundle.info, {**bundle.files, "report.json": b"[]"})
     with pytest.raises(BundleError, match=r"report\.json of the bundle brightness"):
         evaluate(odd, folder)
+
+
+def recalibrated(bundle: Bundle, **calibration: object) -> Bundle:
+    changed = msgspec.structs.replace(bundle.info.calibration, **calibration)
+    return replace(bundle, info=msgspec.structs.replace(bundle.info, calibration=changed))
+
+
+def assert_without_probability(report: Report, out: Path) -> None:
+    """Say that nothing in the report needs a probability, and that it says so."""
+    assert report.no_probability is not None
+    figures, headline = report.as_is, report.as_is.headline
+    assert headline.accuracy is headline.f1 is headline.ece is headline.brier is None
+    assert figures.confusion is figures.histogram is None
+    assert figures.classes == figures.slices == figures.reliability == ()
+    assert [mistake.probability for mistake in (*report.false_positives, *report.false_negatives)] == [None] * len(
+        (*report.false_positives, *report.false_negatives)
+    )
+    assert msgspec.json.decode((out / "report.json").read_bytes(), type=Report) == report
+    page = (out / "report.html").read_text()
+    assert report.no_probability in page
+    for absent in ("Brier score</th>", "Reliability", "Confusion", ">None<", "By class", "By folder", "Accuracy</th>"):
+        assert absent not in page.replace('<th class="n">Accuracy</th>', "")
+    assert {path.stem for path in (out / "figures").glob("*.png")} <= {"roc", "precision-recall", "robustness"}
+    assert "AUROC" in page
+
+
+def test_several_bundles_are_measured_as_one(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
+    # The second takes larger images alone, and never judges one of 32 pixels.
+    scope = msgspec.structs.replace(bundle.info.scope, min_side=33)
+    other = replace(bundle, info=msgspec.structs.replace(bundle.info, name="large", scope=scope))
+    alone = evaluate(bundle, folder)
+    report = evaluate(bundle, folder, others=[other], out=tmp_path / "out")
+    assert_without_probability(report, tmp_path / "out")
+    assert report.provenance.bundle == "brightness+large"
+    assert report.provenance.version == "1+1"
+    assert report.provenance.model_sha256 == f"{bundle.model_sha256}+{bundle.model_sha256}"
+    assert "brightness 1 does not say what it was trained on. large 1 does not say" in report.part.why
+    assert report.as_is.verdicts == alone.as_is.verdicts
+    assert report.as_is.headline.fpr == alone.as_is.headline.fpr
+    # By hand: p_ai / p_real of 60, 80, 126, 180 (real) and 200, 210, 90, 200 (AI).
+    real, ai = [1 / 69, 1 / 49, 1 / 3, 54], [74, 84, 1 / 39, 74]
+    assert report.as_is.headline.auroc is not None
+    assert report.as_is.headline.auroc.value == np.mean([a > r for a in ai for r in real])
+    assert [mistake.path for mistake in report.false_positives] == ["test/REAL/land/d.png"]
+
+
+def test_two_bundles_that_judge_the_same_share_the_budget(bundle: Bundle, folder: Path) -> None:
+    report = evaluate(bundle, folder, others=[bundle], max_fpr=0.05)
+    # Twice the p-value of 126, 0.06, is above the budget, and it is no less usual among AI images than before.
+    assert report.as_is.verdicts == (VerdictRow(ai=1, real=3, uncertain=0), VerdictRow(ai=3, real=1, uncertain=0))
+    with pytest.raises(PyriteError, match=r"at least 0\.02, not 0\.015"):
+        evaluate(bundle, folder, others=[bundle], max_fpr=0.015)
+
+
+def test_a_caution_names_the_bundle_that_has_seen_the_images(bundle: Bundle, folder: Path) -> None:
+    path = folder / "test" / "REAL" / "sea" / "a.png"
+    trained = seen(bundle, [path])
+    other = replace(trained, info=msgspec.structs.replace(trained.info, name="other"))
+    part = evaluate(bundle, folder, others=[other]).part
+    assert part.caution == "1 of the 10 judged images trained other 1 or chose it, so these figures flatter it."
+
+
+@pytest.mark.parametrize("kept", [{"ai": {}}, {"ai": {}, "real": {}}, {}])
+def test_a_bundle_without_a_probability_is_ranked_by_its_logit(
+    bundle: Bundle, folder: Path, tmp_path: Path, kept: dict[str, object]
+) -> None:
+    report = evaluate(
+        recalibrated(bundle, slope=None, intercept=None, **kept), folder, out=tmp_path / "out", robustness=True
+    )
+    assert_without_probability(report, tmp_path / "out")
+    assert report.no_probability is not None
+    assert "ranked by its logit" in report.no_probability
+    expected = evaluate(bundle, folder)
+    assert report.as_is.headline.auroc == expected.as_is.headline.auroc
+    assert report.as_is.roc == expected.as_is.roc
+    assert report.robustness is not None
+    assert report.robustness.mean.accuracy is report.robustness.worst.ece is None
+    assert report.robustness.lowest is not None
+    if not kept:
+        assert report.as_is.verdicts == expected.as_is.verdicts
+    elif "real" in kept:
+        assert report.reasons == {"uncalibrated": 8}
+    else:
+        assert report.as_is.verdicts[1].real == 0
+        assert report.as_is.verdicts[1].ai == 3

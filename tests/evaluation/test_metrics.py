@@ -68,7 +68,7 @@ def test_six_images_by_hand() -> None:
 def test_figures_agree_with_scikit_learn_with_and_without_ties(decimals: int) -> None:
     scores = draw(900, decimals)
     found = headline(scores)
-    y, p = scores.labels, scores.probabilities
+    y, p = scores.labels, scores.values
     fpr, tpr, _ = roc_curve(y, p, drop_intermediate=False)
     expected = {
         "accuracy": np.mean((p > 0.5) == y),
@@ -115,7 +115,7 @@ def test_intervals_hold_the_value_and_hang_on_the_seed_alone() -> None:
 @pytest.mark.parametrize("decimals", [1, 12])
 def test_a_ranking_alone_has_the_interval_of_the_headline(decimals: int) -> None:
     scores = draw(6000, decimals)
-    whole, found = headline(scores), ranking(scores.labels, scores.probabilities)
+    whole, found = headline(scores), ranking(scores.labels, scores.values)
     assert whole.auroc is not None
     assert found.value == pytest.approx(whole.auroc.value, abs=1e-9)
     assert (found.low, found.high) == pytest.approx((whole.auroc.low, whole.auroc.high), abs=0.002)

@@ -121,7 +121,8 @@ def test_the_budget_of_the_verdicts_is_the_callers_and_that_of_one_percent_stays
 
 
 def test_a_calibration_too_small_for_one_percent_has_no_such_figure(bundle: Bundle, flat: Path) -> None:
-    calibration = msgspec.structs.replace(bundle.info.calibration, real_logits=bundle.info.calibration.real_logits[:60])
+    real = {"all": bundle.info.calibration.real["all"][:60]}
+    calibration = msgspec.structs.replace(bundle.info.calibration, real=real)
     info = msgspec.structs.replace(bundle.info, calibration=calibration)
     found = robustness(replace(bundle, info=info), flat)
     assert {row.fpr_at_budget_1 for row in (found.clean, *found.grid)} == {None}

@@ -27,6 +27,8 @@ from pyrite.results import Verdict
         ("stable-diffusion-3.5-large", "Stable Diffusion", "Stability AI"),
         ("Midjourney (v7)", "Midjourney", "Midjourney"), ("Image generated with DALL-E 3", "DALL-E", "OpenAI"),
         ("Created with the Bing Image Creator", "Bing Image Creator", "Microsoft"),
+        ("black-forest-labs/FLUX.1-schnell", "FLUX", "Black Forest Labs"),
+        ("stabilityai/stable-diffusion-xl-base-1.0", "Stable Diffusion", "Stability AI"),
         ("AI-generated image", "an AI system that it does not name", None),
         ("Made with AI", "an AI system that it does not name", None),
     ],

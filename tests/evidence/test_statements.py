@@ -13,8 +13,8 @@ from documented import check_documented
 from metadata_files import encode
 
 from pyrite.evidence import Trust, read_evidence, trust_of
-from pyrite.evidence.credentials import _check_certificate
 from pyrite.evidence.trust import ListKind, TrustList
+from pyrite.evidence.validation import check_certificate
 from pyrite.image import open_image
 from pyrite.results import Evidence, Strength, Verdict
 
@@ -172,7 +172,7 @@ def store(*failures: str, time: str = "") -> dict[str, Any]:
 )
 def test_each_state_of_a_certificate(failures: tuple[str, ...], dates: tuple[str, str], time: str, state: str) -> None:
     trust = Trust((TrustList("x", "list x", ListKind.SIGNERS, "", issued="2026-01-01", next_update="2026-02-01"),))
-    found = _check_certificate(store(time=time), set(failures), dates, trust)
+    found = check_certificate(store(time=time), set(failures), dates, trust)
     assert found.state == state
     assert found.told.startswith(("whose", "whom"))
     if state == "trusted":

@@ -1,5 +1,6 @@
 """A bundle in int8: what it keeps, what it costs, and what is refused."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,13 @@ import onnx
 import pytest
 
 from pyrite.bundle import Bundle, load_bundle
-from pyrite.datasets import Dataset, make_toy
+from pyrite.datasets import Dataset, content_hashes, make_toy, split
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, TrainingError
 from pyrite.publishing import publish as publishing
 from pyrite.publishing import quantize
 from pyrite.publishing.golden import replay_golden
-from pyrite.publishing.quantize import quantize_onnx
+from pyrite.publishing.quantize import _typical, quantize_onnx
 from pyrite.recipe import load_recipe, make_recipe
 from pyrite.runtime import Session
 from pyrite.training import train
@@ -115,7 +116,7 @@ def test_a_recipe_that_is_not_understood_is_told(content: bytes, unbroken: Run, 
 
 def test_the_compact_network_takes_bytes_and_keeps_its_last_layer_exact() -> None:
     onnx_model = export_onnx(build_model(make_recipe({"name": "a", "architecture": "compact"})))
-    content = quantize_onnx(onnx_model, IMAGES[:64])
+    content = quantize_onnx(onnx_model, [IMAGES[:64]])
     assert len(content) < 0.3 * len(onnx_model)
     kinds = [node.op_type for node in onnx.load_from_string(content).graph.node if node.op_type != "DequantizeLinear"]
     # No cast, scaling or quantisation before the first convolution, and none after the last.
@@ -126,8 +127,45 @@ def test_the_compact_network_takes_bytes_and_keeps_its_last_layer_exact() -> Non
     assert len(np.unique(after)) > 200
 
 
+def test_ranges_are_of_training_images_in_batches_every_other_one_degraded() -> None:
+    train = np.arange(0, 256, 2)
+    batches = list(_typical(IMAGES, train, seed=0))
+    assert [len(batch) for batch in batches] == [64, 64]
+    changed = (np.concatenate(batches) != IMAGES[train]).any((1, 2, 3))
+    assert not changed[1::2].any()
+    assert changed[::2].sum() > 40  # The history of some is empty.
+    large = np.zeros((5, 1200, 1200, 3), np.uint8)
+    assert [len(batch) for batch in _typical(large, np.arange(5), seed=0)] == [1] * 5
+
+
+def test_a_network_whose_answer_depends_on_its_batch_is_run_one_by_one(
+    unbroken: Run, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dynamic(model: bytes, _batches: object) -> bytes:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        (tmp_path / "float.onnx").write_bytes(model)
+        quantize_dynamic(tmp_path / "float.onnx", tmp_path / "int8.onnx", weight_type=QuantType.QUInt8)
+        return (tmp_path / "int8.onnx").read_bytes()
+
+    monkeypatch.setattr(sys.modules[quantize.__module__], "quantize_onnx", dynamic)
+    quantize(unbroken.out / "bundle", toy, tmp_path / "out")
+    bundle = load_bundle(tmp_path / "out" / "bundle")
+    assert bundle.info.one_by_one
+    check = replay_golden(bundle)
+    assert check.passed
+    assert check.depends_on_batch
+    assert "a single model input at a time" in bundle.read("card.md").decode()
+    # So was it calibrated: the logits that it keeps are those of images judged alone.
+    dataset, recipe = Dataset.open(toy), unbroken.recipe
+    parts = split(dataset, content_hashes(dataset), recipe.protocol, recipe.fractions, recipe.seed)
+    real = [i for i in parts.validation if dataset.labels[i] == 0]
+    alone = sorted(round(Detector(bundle).detect(dataset.read(i)).logit or 0, 4) for i in real)
+    assert bundle.info.calibration.real["all"] == pytest.approx(alone, abs=1e-4)
+
+
 def test_another_first_layer_is_quantised_as_it_is(model: bytes) -> None:
-    before, after = (Session(content).logits(IMAGES) for content in (model, quantize_onnx(model, IMAGES)))
+    before, after = (Session(content).logits(IMAGES) for content in (model, quantize_onnx(model, np.split(IMAGES, 4))))
     np.testing.assert_allclose(after, before, atol=1e-5)
 
 

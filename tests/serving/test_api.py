@@ -76,6 +76,7 @@ def test_the_bundle_tells_enough_to_decide_again(client: TestClient, bundle: Bun
         "calibration",
         "training",
         "card",
+        "device",
         "bundles",
     ]
     assert found["calibration"]["real"] == {"all": list(bundle.info.calibration.real["all"])}

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import AiOption, BundleArgument, DataArgument, RealOption, open_dataset, stderr, stdout, tell_run
+from pyrite.cli.shared import (
+    AiOption,
+    BundleArgument,
+    DataArgument,
+    Device,
+    DeviceOption,
+    RealOption,
+    open_dataset,
+    stderr,
+    stdout,
+    tell_run,
+)
 from pyrite.errors import PyriteError
 
 bundles = typer.Typer(no_args_is_help=True, help="Look into a bundle, or check it.")
@@ -56,7 +67,7 @@ def quantize(
 
 
 @bundles.command()
-def verify(bundle: BundleArgument = None) -> None:
+def verify(bundle: BundleArgument = None, device: DeviceOption = Device.AUTO) -> None:
     """Check a bundle, file by file and by replay.
 
     Its files must match their hashes, and its golden images get the scores that they got where it was made: by
@@ -68,11 +79,12 @@ def verify(bundle: BundleArgument = None) -> None:
     from pyrite.publishing.golden import replay_golden
 
     loaded = load_bundle(bundle or DEFAULT)
-    check = replay_golden(loaded)
-    stdout.print(f"{len(loaded.files)} files match their hashes.")
+    check = replay_golden(loaded, device.value)
+    stdout.print(f"{len(loaded.info.files)} files match their hashes.")
     stdout.print(
-        f"{check.vectors} golden images: the largest difference of a logit is {check.max_difference:.2g}, "
-        f"{len(check.changed_inputs)} inputs and {len(check.changed_verdicts)} verdicts changed."
+        f"{check.vectors} golden images on {check.device}: the largest difference of a logit is "
+        f"{check.max_difference:.2g}, {len(check.changed_inputs)} inputs and "
+        f"{len(check.changed_verdicts)} verdicts changed."
     )
     if check.one_by_one:
         stdout.print("Its model is given one input at a time.")

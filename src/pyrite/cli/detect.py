@@ -13,6 +13,8 @@ import typer
 from pyrite.cli.shared import (
     TRUST,
     BundlesOption,
+    Device,
+    DeviceOption,
     EvidenceOption,
     MaxBytesOption,
     MaxFprOption,
@@ -53,6 +55,7 @@ def detect(
     evidence: EvidenceOption = True,
     trust: TrustOption = TRUST,
     trust_anchors: TrustAnchorsOption = None,
+    device: DeviceOption = Device.AUTO,
     max_bytes: MaxBytesOption = 100_000_000,
     max_pixels: MaxPixelsOption = 150_000_000,
 ) -> None:
@@ -67,6 +70,7 @@ def detect(
     from pyrite.detector import Detector
     from pyrite.evidence import missing_readers
     from pyrite.image import Limits
+    from pyrite.publishing.golden import check_device
     from pyrite.rendering.formats import write_csv, write_json, write_jsonl
     from pyrite.rendering.text import outcome, summary_line, write_text
     from pyrite.sources import find_files
@@ -83,7 +87,9 @@ def detect(
         evidence=evidence,
         trust=read_trust(trust, trust_anchors),
         limits=limits,
+        device=device.value,
     )
+    check_device(detector)
     for reader in missing_readers() if evidence else ():
         stderr.print(reader, style="dim")
     files = find_files(_with_lists(paths), recursive=recursive)

@@ -23,6 +23,14 @@ def evaluate(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder, or a zip of one.")],
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where report.html, report.json and figures go.")],
+    others: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--bundle",
+            metavar="BUNDLE",
+            help="One more, which judges with the first as one; may be given again.",
+        ),
+    ] = None,
     protocol: Annotated[
         Protocol,
         typer.Option(
@@ -39,7 +47,7 @@ def evaluate(
     real: RealOption = None,
     ai: AiOption = None,
 ) -> None:
-    """Measure a bundle on labelled images.
+    """Measure a bundle on labelled images, or several as one.
 
     The report has figures with intervals, plots, a table per slice, and the worst mistakes. With `--robustness`, every
     image is judged under each of a grid of degradations too, which takes that many times longer.
@@ -51,7 +59,7 @@ def evaluate(
 
     with stage_bar(stderr) as show:
         report = run(
-            bundle, open_dataset(data, real, ai), out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr,
-            robustness=robustness, watch=show,
+            bundle, open_dataset(data, real, ai), others=others or (), out=out, protocol=protocol.value, limit=limit,
+            max_fpr=max_fpr, robustness=robustness, watch=show,
         )  # fmt: skip
     tell(report, f"Report: {out / 'report.html'}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import BundlesOption, stderr, stdout
+from pyrite.cli.shared import BundlesOption, Device, DeviceOption, stderr, stdout
 from pyrite.errors import PyriteError
 
 
@@ -13,6 +13,7 @@ def explain(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image.")],
     out: Annotated[Path, typer.Option(metavar="PNG", help="Where the picture goes: a file that ends with .png.")],
     bundles: BundlesOption = None,
+    device: DeviceOption = Device.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Show what moved an image's score, and whether that can be trusted.
@@ -34,7 +35,7 @@ def explain(
     except PyriteError as error:
         raise typer.BadParameter(str(error)) from None
     with progress_bar(stderr, "Scoring") as advance:
-        found = run(image, Detector(bundles=bundles or ()), out=out, progress=advance)
+        found = run(image, Detector(bundles=bundles or (), device=device.value), out=out, progress=advance)
     if as_json:
         print(found.to_json().decode(), end="")
         return

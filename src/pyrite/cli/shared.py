@@ -1,5 +1,6 @@
 """What several commands share: arguments, the consoles, and how a report is told."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,6 +64,24 @@ TrustAnchorsOption = Annotated[
     typer.Option("--trust-anchors", metavar="PEM", help="More authorities, as certificates. May be repeated."),
 ]
 TRUST = "c2pa,interim"
+
+
+class Device(StrEnum):
+    """What models run on; see `runtime.DEVICES`."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
+    COREML = "coreml"
+    DIRECTML = "directml"
+    OPENVINO = "openvino"
+
+
+DeviceOption = Annotated[
+    Device,
+    typer.Option("--device", help="What the model runs on. `auto` takes a GPU where ONNX Runtime can use it."),
+]
 MaxBytesOption = Annotated[int, typer.Option("--max-bytes", metavar="N", min=1, help="Refuse larger files.")]
 MaxPixelsOption = Annotated[int, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")]
 

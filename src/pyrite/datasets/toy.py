@@ -59,7 +59,7 @@ def make_toy(
         raise DatasetError(f"A toy dataset has at least 2 images of 2 pixels a side, not {count} of {size}.")
     if any((folder / side).exists() for side in ("train", "test")):
         raise DatasetError(f"{folder} holds a dataset already. Choose another folder, or delete it.")
-    packing = 6 if size <= _SMALL else 1  # Three times as fast; noise packs badly either way.
+    packing = 6 if size <= _SMALL else 1  # Zlib's usual level, or three times as fast: noise packs badly either way.
     try:
         for done, (path, pixels) in enumerate(_draw(count, size, seed, test_share), start=1):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

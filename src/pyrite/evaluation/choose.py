@@ -1,12 +1,13 @@
-"""Which images a bundle is judged by, and why these."""
+"""Which images bundles are judged by, and why these."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import Bundle
+from pyrite.bundle import Bundle, TrainingInfo
 from pyrite.datasets import Dataset, content_sha256, recognise
 from pyrite.datasets.split import Split, split
 from pyrite.errors import EvaluationError
@@ -20,12 +21,17 @@ _FRACTIONS = (0.8, 0.1, 0.1)  # of a pooled split that no bundle prescribes
 
 
 def choose(
-    bundle: Bundle, dataset: Dataset, hashes: Sequence[str], protocol: Protocol, limit: int | None, seed: int
+    bundles: Sequence[Bundle],
+    dataset: Dataset,
+    hashes: Sequence[str],
+    protocol: Protocol,
+    limit: int | None,
+    seed: int,
 ) -> tuple[Indices, Part]:
     """Return which images to judge, with the reason in words.
 
     Args:
-        bundle: what will judge them.
+        bundles: what will judge them. The split is that of the first which was trained on this data.
         dataset: the whole data.
         hashes: (len(dataset),), each file's hexadecimal SHA-256, empty where it could not be read.
         protocol: see `evaluate`.
@@ -35,8 +41,11 @@ def choose(
     Raises:
         EvaluationError: the protocol does not fit the bundle or the data, or `limit` is below 1.
     """
-    own = _own_split(bundle, dataset, hashes)
-    seen = _seen(bundle, own, hashes)
+    pasts = [_past(bundle, dataset, hashes, alone=len(bundles) == 1) for bundle in bundles]
+    trained = next((past for past in pasts if past.own), pasts[0])
+    own, who = trained.own, trained.who
+    origin = " ".join(map(_origin, pasts))
+    rest = "".join(f" {_origin(past)}" for past in pasts if past is not trained)
     name = encodable(dataset.name)
     named = np.array([split == "test" for split in dataset.splits], np.bool_)
     dropped = None
@@ -45,40 +54,58 @@ def choose(
     if protocol == "validation":
         if not own:
             raise EvaluationError(
-                f"{bundle.info.name} was not trained on {name}, none of which chose or calibrated it. "
+                f"{' and '.join(bundle.info.name for bundle in bundles)} {'was' if len(bundles) == 1 else 'were'} not "
+                f"trained on {name}, none of which chose or calibrated {'it' if len(bundles) == 1 else 'them'}. "
                 "Use another protocol."
             )
         indices = own.validation
-        why = f"The validation split of {name}, which chose and calibrated this bundle."
+        why = f"The validation split of {name}, which chose and calibrated {who}.{rest}"
         dropped = own.dropped
     elif own and own.protocol == protocol:
         indices = _with_unreadable(own.test, hashes)
-        why = f"The {protocol} test split of {name}, which this bundle’s training kept back."
+        why = f"The {protocol} test split of {name}, which {who}’s training kept back.{rest}"
         dropped = own.dropped
     elif protocol == "official":
         if not named.any():
             raise EvaluationError(f"{name} names no test split of its own. Use the protocol 'all' or 'pooled' instead.")
         indices = np.flatnonzero(named)
-        why = f"The test split that {name} names. {_origin(bundle, own, seen)}"
+        why = f"The test split that {name} names. {origin}"
     elif protocol == "pooled":
         indices = _with_unreadable(split(dataset, hashes, "pooled", _FRACTIONS, seed).test, hashes)
-        why = f"A tenth of {name}, drawn by content with seed {seed}. {_origin(bundle, own, seen)}"
+        why = f"A tenth of {name}, drawn by content with seed {seed}. {origin}"
     else:
         indices = np.arange(len(dataset))
-        why = f"Every image of {name}. {_origin(bundle, own, seen)}"
+        why = f"Every image of {name}. {origin}"
     if limit is not None and limit < len(indices):
         if limit < 1:
             raise EvaluationError(f"The limit must be at least one image, not {limit}.")
         drawn = np.random.default_rng(seed).choice(indices, limit, replace=False)
         why += f" Of its {len(indices):,} images, {limit:,} were drawn at random (seed {seed})."
         indices = np.sort(drawn)
-    caution = None
-    if seen is not None and (known := int(seen[indices].sum())):
-        caution = (
-            f"{known:,} of the {len(indices):,} judged images trained this bundle or chose it, "
-            "so these figures flatter it."
-        )
-    return indices, Part(protocol, why, dropped, caution)
+    cautions = [
+        f"{known:,} of the {len(indices):,} judged images trained {past.who} or chose it, so these figures flatter it."
+        for past in pasts
+        if past.seen is not None and (known := int(past.seen[indices].sum()))
+    ]
+    return indices, Part(protocol, why, dropped, " ".join(cautions) or None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What a bundle's training has to do with the data."""
+
+    who: str
+    training: TrainingInfo | None
+    own: Split | None
+    """The split that it was trained on, if it was trained on this data."""
+    seen: NDArray[np.bool_] | None
+    """(n,), whether an image trained or chose the bundle; `None` where that cannot be told."""
+
+
+def _past(bundle: Bundle, dataset: Dataset, hashes: Sequence[str], *, alone: bool) -> _Past:
+    own = _own_split(bundle, dataset, hashes)
+    who = "this bundle" if alone else f"{bundle.info.name} {bundle.info.version}"
+    return _Past(who, bundle.info.training, own, _seen(bundle, own, hashes))
 
 
 def _own_split(bundle: Bundle, dataset: Dataset, hashes: Sequence[str]) -> Split | None:
@@ -109,13 +136,14 @@ def _with_unreadable(indices: Indices, hashes: Sequence[str]) -> Indices:
     return np.union1d(indices, [i for i, value in enumerate(hashes) if not value]).astype(np.intp)
 
 
-def _origin(bundle: Bundle, own: Split | None, seen: NDArray[np.bool_] | None) -> str:
-    if bundle.info.training is None:
-        return "The bundle does not say what it was trained on."
-    if own:
-        return f"The bundle was trained on this data, by its {own.protocol} split."
-    name = bundle.info.training.data.name
+def _origin(past: _Past) -> str:
+    who = "The bundle" if past.who == "this bundle" else past.who
+    if past.training is None:
+        return f"{who} does not say what it was trained on."
+    if past.own:
+        return f"{who} was trained on this data, by its {past.own.protocol} split."
+    name, seen = past.training.data.name, past.seen
     if seen is None:
-        return f"The bundle was trained on {name}; whether this data shares images with that cannot be told."
+        return f"{who} was trained on {name}; whether this data shares images with that cannot be told."
     shared = f"{seen.sum():,} of the images here were in that" if seen.any() else "none of the images here was in that"
-    return f"The bundle was trained on {name}, and {shared}."
+    return f"{who} was trained on {name}, and {shared}."

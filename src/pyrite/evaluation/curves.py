@@ -48,7 +48,7 @@ def roc(scores: Scores) -> Curve | None:
 
     if len(np.unique(scores.labels)) < 2:
         return None
-    x, y, _ = roc_curve(scores.labels, scores.probabilities)
+    x, y, _ = roc_curve(scores.labels, scores.values)
     return _thin(x, y)
 
 
@@ -58,20 +58,20 @@ def precision_recall(scores: Scores) -> Curve | None:
 
     if len(np.unique(scores.labels)) < 2:
         return None
-    y, x, _ = precision_recall_curve(scores.labels, scores.probabilities)
+    y, x, _ = precision_recall_curve(scores.labels, scores.values)
     return _thin(x[::-1], y[::-1])
 
 
 def reliability(scores: Scores) -> tuple[Bin, ...]:
     """Return the bins of the calibration error that hold an image."""
     edges = np.linspace(0, 1, BINS + 1)
-    place = bin_of(scores.probabilities)
+    place = bin_of(scores.values)
     return tuple(
         Bin(
             float(edges[i]),
             float(edges[i + 1]),
             int(np.sum(place == i)),
-            float(scores.probabilities[place == i].mean()),
+            float(scores.values[place == i].mean()),
             float(scores.labels[place == i].mean()),
         )
         for i in np.unique(place)
@@ -81,7 +81,7 @@ def reliability(scores: Scores) -> tuple[Bin, ...]:
 def histogram(scores: Scores, bins: int = 40) -> Histogram:
     """Count the probabilities of each class in equal bins."""
     edges = np.linspace(0, 1, bins + 1)
-    real, ai = (np.histogram(scores.probabilities[scores.labels == label], edges)[0] for label in (0, 1))
+    real, ai = (np.histogram(scores.values[scores.labels == label], edges)[0] for label in (0, 1))
     return Histogram(tuple(edges.tolist()), tuple(real.tolist()), tuple(ai.tolist()))
 
 

@@ -1,4 +1,4 @@
-"""Judge a bundle by labelled images, through the same `Detector` that its users run."""
+"""Judge a bundle, or several as one, by labelled images, through the same `Detector` that its users run."""
 
 import time
 from collections import Counter
@@ -19,7 +19,7 @@ from pyrite.errors import EvaluationError, require
 from pyrite.evaluation.choose import Indices, Protocol, choose
 from pyrite.evaluation.figures import Figures, measure_figures
 from pyrite.evaluation.floor import measure_floor
-from pyrite.evaluation.judge import judge, probabilities
+from pyrite.evaluation.judge import judge, values_of, why_no_probability
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.report import Mistake, Part, Provenance, Published, Report, UnreadableFile, check_folder
 from pyrite.evaluation.robustness import measure_robustness
@@ -28,7 +28,7 @@ from pyrite.evaluation.stored import read_report
 from pyrite.image import open_image
 from pyrite.image.thumbnail import draw_thumbnail
 from pyrite.provenance import current_command, package_versions, source_commit
-from pyrite.results import Detection, Failure
+from pyrite.results import Detection, Failure, Verdict
 from pyrite.sources import encodable
 
 _MISTAKES = 12
@@ -38,6 +38,7 @@ def evaluate(
     bundle: Bundle | str | Path,
     data: Dataset | str | Path,
     *,
+    others: Sequence[Bundle | str | Path] = (),
     out: Path | None = None,
     protocol: Protocol = "auto",
     limit: int | None = None,
@@ -51,10 +52,12 @@ def evaluate(
     Args:
         bundle: the bundle or where it lies.
         data: the images or where they lie.
+        others: more bundles, which judge with the first as one.
         out: the folder for `report.json`, `report.html` and `figures/`.
         protocol: which images are judged. `official` takes the test split that the data names, `pooled` a
             test split drawn by content, `all` everything. `auto` takes the split that the bundle's training
-            kept back if it was trained on this data; else the official one if there is one; else all.
+            kept back if it was trained on this data; else the official one if there is one; else all. Of several
+            bundles, the first that was trained on it counts.
             `validation` takes what chose and calibrated the bundle: for a choice between bundles, which
             must not be made by test images.
         limit: judge no more than so many, drawn at random.
@@ -72,17 +75,19 @@ def evaluate(
     require("train", "sklearn", "matplotlib")
     if out is not None:
         check_folder(out)
-    bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    bundles = [one if isinstance(one, Bundle) else load_bundle(one) for one in (bundle, *others)]
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     hashes = content_hashes(dataset)
-    indices, part = choose(bundle, dataset, hashes, protocol, limit, seed)
+    indices, part = choose(bundles, dataset, hashes, protocol, limit, seed)
+    stored = read_report(bundles[0]) if len(bundles) == 1 else None
     report = measure(
-        bundle,
+        bundles[0],
         dataset,
         indices,
         hashes,
+        others=bundles[1:],
         part=part,
-        history=stored.history if (stored := read_report(bundle)) else None,
+        history=stored.history if stored else None,
         max_fpr=max_fpr,
         robustness=robustness,
         seed=seed,
@@ -99,6 +104,7 @@ def measure(
     indices: Indices,
     hashes: Sequence[str],
     *,
+    others: Sequence[Bundle] = (),
     part: Part,
     history: Sequence[Mapping[str, float | None]] | None = None,
     max_fpr: float | None = None,
@@ -113,6 +119,7 @@ def measure(
         dataset: the whole data, judged or not.
         indices: of the images to judge.
         hashes: (len(dataset),), each file's hexadecimal SHA-256, empty where it could not be read.
+        others: more bundles, which judge with the first as one.
         part: what `indices` are, for the reader.
         history: of the training, one mapping per epoch with the keys of `plots.Epoch`; others are ignored.
         max_fpr: see `evaluate`.
@@ -127,7 +134,7 @@ def measure(
     require("train", "sklearn", *(["scipy"] if robustness else []))
     started = time.perf_counter()
     # What files say of themselves would decide some verdicts, and this is about the model.
-    detector = Detector(bundle, max_fpr=max_fpr, evidence=False)
+    detector = Detector(bundles=[bundle, *others], max_fpr=max_fpr, evidence=False)
     judged: list[tuple[int, Detection]] = []
     unreadable: list[UnreadableFile] = []
     for done, (index, outcome) in enumerate(judge(detector, dataset, indices), start=1):
@@ -145,8 +152,9 @@ def measure(
     detections = [detection for _, detection in judged]
     scores = Scores(
         dataset.labels[kept],
-        probabilities(detector, detections),
+        values_of(detector, detections),
         np.array([str(detection.verdict) for detection in detections]),
+        detector.gives_probability,
     )
     distinct = _distinct(kept, indices, hashes)
     columns = {name: [encodable(values[i]) for i in kept] for name, values in dataset.slices.items()}
@@ -163,8 +171,9 @@ def measure(
     floor = measure_floor(facts, scores.labels, [hashes[i] for i in kept], seed=seed)
     false_positives, false_negatives = _mistakes(dataset, kept, detections, scores)
     return Report(
-        provenance=_provenance(bundle, dataset, hashes, len(unread), seed, seconds),
+        provenance=_provenance(detector, dataset, hashes, len(unread), seed, seconds),
         part=part,
+        no_probability=why_no_probability(detector),
         as_is=as_is,
         deduplicated=deduplicated,
         robustness=degraded,
@@ -199,23 +208,22 @@ def _distinct(kept: Indices, indices: Indices, hashes: Sequence[str]) -> NDArray
 def _mistakes(
     dataset: Dataset, kept: Indices, detections: Sequence[Detection], scores: Scores
 ) -> tuple[tuple[Mistake, ...], tuple[Mistake, ...]]:
-    """Return the false positives and false negatives of the greatest confidence."""
+    """Return the most confident false positives and negatives; without a probability, those of the verdict."""
 
     def show(wrong: NDArray[np.bool_], confidence: NDArray[np.float64]) -> tuple[Mistake, ...]:
         order = np.argsort(-confidence, kind="stable")
         return tuple(
-            _mistake(dataset, int(kept[i]), detections[i], float(scores.probabilities[i]))
+            _mistake(dataset, int(kept[i]), detections[i], float(scores.values[i]) if scores.calibrated else None)
             for i in order[wrong[order]][:_MISTAKES]
         )
 
     real = scores.labels == 0
-    return (
-        show(real & scores.called_ai, scores.probabilities),
-        show(~real & ~scores.called_ai, -scores.probabilities),
-    )
+    called = scores.called_ai if scores.calibrated else scores.verdicts == Verdict.AI
+    missed = ~scores.called_ai if scores.calibrated else scores.verdicts == Verdict.REAL
+    return show(real & called, scores.values), show(~real & missed, -scores.values)
 
 
-def _mistake(dataset: Dataset, index: int, detection: Detection, probability: float) -> Mistake:
+def _mistake(dataset: Dataset, index: int, detection: Detection, probability: float | None) -> Mistake:
     image = open_image(dataset.read(index))
     return Mistake(
         encodable(dataset.paths[index]),
@@ -228,12 +236,12 @@ def _mistake(dataset: Dataset, index: int, detection: Detection, probability: fl
 
 
 def _provenance(
-    bundle: Bundle, dataset: Dataset, hashes: Sequence[str], unreadable: int, seed: int, seconds: float
+    detector: Detector, dataset: Dataset, hashes: Sequence[str], unreadable: int, seed: int, seconds: float
 ) -> Provenance:
     return Provenance(
-        bundle=bundle.info.name,
-        version=bundle.info.version,
-        model_sha256=bundle.model_sha256,
+        bundle=detector.model.name,
+        version=detector.model.version,
+        model_sha256="+".join(bundle.model_sha256 for bundle in detector.bundles),
         data=encodable(dataset.name),
         data_sha256=content_sha256(dataset, hashes),
         data_fingerprint=dataset.fingerprint,
@@ -244,5 +252,5 @@ def _provenance(
         packages=package_versions(),
         seed=seed,
         seconds=round(seconds, 3),
-        training=bundle.info.training,
+        training=detector.bundle.info.training if len(detector.bundles) == 1 else None,
     )

@@ -1,7 +1,8 @@
 """What the figures are: pure functions from scores to plain values.
 
 Class 0 is real and class 1 is AI, the positive class. An image counts as called AI where its
-probability is above 0.5, but for the figures that say that they are of the verdict.
+probability is above 0.5, but for the figures that say that they are of the verdict. Scores that are no probabilities
+have no such figures.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,22 +35,25 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headline:
-    """The figures that a reader looks for first; `None` where the classes at hand do not define one."""
+    """The figures that a reader looks for first; `None` where the classes at hand do not define one.
+
+    Those of the probability are `None` where there is none.
+    """
 
     images: int
     real: int
     ai: int
-    accuracy: Metric
+    accuracy: Metric | None = None
     auroc: Metric | None = None
     average_precision: Metric | None = None
     f1: Metric | None = None
     """Of AI."""
-    ece: Metric
+    ece: Metric | None = None
     """Σ over 15 equal bins of the probability of AI, each (low, high] and the first with its 0, of
     n_bin/n · |share of AI − mean probability| (after Guo et al. 2017, who bin the top class's). A resample's is
     higher by nature, since it adds noise of its own: its interval is shifted down by that (the bootstrap's
     estimate of bias, Efron 1979)."""
-    brier: Metric
+    brier: Metric | None = None
     """Mean squared difference of probability and label (Brier 1950)."""
     tpr_at_fpr_1: Metric | None = None
     """The highest TPR of all thresholds whose FPR is at most 1%."""
@@ -125,8 +129,8 @@ def headline(scores: Scores, *, seed: int = 0) -> Headline:
     Intervals are the 2.5% and 97.5% quantiles over 1,000 resamples, each drawn with replacement within
     each class (percentile bootstrap, Efron 1979).
     """
-    order = np.argsort(-scores.probabilities, kind="stable")
-    ranked = Scores(scores.labels[order], scores.probabilities[order], scores.verdicts[order])
+    order = np.argsort(-scores.values, kind="stable")
+    ranked = Scores(scores.labels[order], scores.values[order], scores.verdicts[order], scores.calibrated)
     values = _figures(ranked, np.ones((1, len(order))))
     drawn = [_figures(ranked, weights) for weights in _resamples(ranked.labels, np.random.default_rng(seed))]
     metrics = {
@@ -308,7 +312,7 @@ def _resamples(labels: NDArray[np.int8], generator: np.random.Generator) -> Iter
 
 
 def _figures(ranked: Scores, weights: Floats) -> dict[str, Floats]:
-    """Return each defined figure, (rows,), of images ranked by falling probability, under (rows, n) weights.
+    """Return each defined figure, (rows,), of images ranked by falling value, under (rows, n) weights.
 
     Most figures are functions of weighted sums over the images, so one matrix product serves all
     resamples; the rest come from running sums down the ranking.
@@ -316,30 +320,27 @@ def _figures(ranked: Scores, weights: Floats) -> dict[str, Floats]:
     positive = ranked.labels == 1
     negative = ~positive
     n, real, ai = len(positive), int(negative.sum()), int(positive.sum())
-    probability, called = ranked.probabilities, ranked.called_ai
+    value, called = ranked.values, ranked.called_ai
     verdict_ai = ranked.verdicts == Verdict.AI
-    residual = np.zeros((n, BINS))
-    residual[np.arange(n), bin_of(probability)] = positive - probability
-    sums = weights @ np.column_stack(
-        [
-            called == positive,
-            called & positive,
-            called & negative,
-            np.square(probability - positive),
-            ranked.verdicts == Verdict.UNCERTAIN,
-            verdict_ai & negative,
-            verdict_ai & positive,
-            (ranked.verdicts == Verdict.REAL) & positive,
-            residual,
-        ]
-    )
-    right, hits, alarms, squares, unsure, fell, found, missed = sums[:, :8].T
-    figures = {
-        "accuracy": right / n,
-        "ece": np.abs(sums[:, 8:]).sum(axis=1) / n,
-        "brier": squares / n,
-        "uncertain": unsure / n,
-    }
+    of_verdicts = [
+        ranked.verdicts == Verdict.UNCERTAIN,
+        verdict_ai & negative,
+        verdict_ai & positive,
+        (ranked.verdicts == Verdict.REAL) & positive,
+    ]
+    figures = {}
+    if ranked.calibrated:
+        residual = np.zeros((n, BINS))
+        residual[np.arange(n), bin_of(value)] = positive - value
+        of_probability = [called == positive, called & positive, called & negative, np.square(value - positive)]
+        sums = weights @ np.column_stack([*of_probability, *of_verdicts, residual])
+        right, hits, alarms, squares, unsure, fell, found, missed = sums[:, :8].T
+        figures = {"accuracy": right / n, "ece": np.abs(sums[:, 8:]).sum(axis=1) / n, "brier": squares / n}
+        if real and ai:
+            figures["f1"] = 2 * hits / (hits + alarms + ai)
+    else:
+        unsure, fell, found, missed = (weights @ np.column_stack(of_verdicts)).T
+    figures["uncertain"] = unsure / n
     if real:
         figures["fpr"] = fell / real
     if ai:
@@ -347,9 +348,8 @@ def _figures(ranked: Scores, weights: Floats) -> dict[str, Floats]:
         figures["fnr"] = missed / ai
     if not real or not ai:
         return figures
-    figures["f1"] = 2 * hits / (hits + alarms + ai)
-    # Images of equal probability stand or fall together: only the last of each group is a threshold.
-    thresholds = np.flatnonzero(np.append(np.diff(probability) != 0, True))
+    # Images of equal value stand or fall together: only the last of each group is a threshold.
+    thresholds = np.flatnonzero(np.append(np.diff(value) != 0, True))
     passed = np.cumsum(weights, axis=1)[:, thresholds]
     tp = np.cumsum(weights * positive, axis=1)[:, thresholds]
     fp = passed - tp

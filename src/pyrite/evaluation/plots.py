@@ -169,7 +169,10 @@ def confusion(counts: tuple[tuple[int, int], tuple[int, int]]) -> Picture:
 
 
 def robustness(found: Robustness) -> Picture:
-    """Draw accuracy and the verdict's FPR over the strength: a panel a family, and one for all of one strength."""
+    """Draw accuracy and the verdict's FPR over the strength: a panel a family, and one for all of one strength.
+
+    Without a probability, AUROC stands for accuracy.
+    """
     families: dict[str, list[Condition]] = {}
     for row in found.grid:
         families.setdefault(str(row.family), []).append(row)
@@ -211,9 +214,11 @@ def _between(clean: Condition, rows: Sequence[Condition]) -> list[Condition]:
 
 def _strengths(axes: "Axes", rows: Sequence[Condition], clean: Condition, *, line: bool) -> None:
     x = range(len(rows))
-    axes.axhline(clean.headline.accuracy.value, color=_ACCENT, linewidth=0.7, linestyle=(0, (4, 3)), alpha=0.7)
+    name, key = ("Accuracy", "accuracy") if clean.headline.accuracy else ("AUROC", "auroc")
+    if known := getattr(clean.headline, key):
+        axes.axhline(known.value, color=_ACCENT, linewidth=0.7, linestyle=(0, (4, 3)), alpha=0.7)
     for label, colour, mark, metrics in (
-        ("Accuracy", _ACCENT, "o", [row.headline.accuracy for row in rows]),
+        (name, _ACCENT, "o", [getattr(row.headline, key) for row in rows]),
         ("The verdict’s FPR", _MUTED, "s", [row.headline.fpr for row in rows]),
     ):
         for i, metric in enumerate(metrics):

@@ -50,8 +50,8 @@ class Mistake:
     """An image that was called what it is not."""
 
     path: str
-    probability: float
-    """Of AI."""
+    probability: float | None
+    """Of AI; `None` where there is none."""
     verdict: str
     width: int
     height: int
@@ -79,7 +79,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """What was measured, with what."""
+    """What was measured, with what. Of several bundles, names, versions and hashes have `+` between them."""
 
     bundle: str
     version: str
@@ -98,6 +98,7 @@ class Provenance:
     seconds: float
     """To read and judge all images."""
     training: TrainingInfo | None
+    """Of a single bundle that was trained here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,8 @@ class Report:
     format: Literal[1] = 1
     provenance: Provenance
     part: Part
+    no_probability: str | None = None
+    """Why figures that need a probability are left out, and what images are ranked by; `None` where there is one."""
     as_is: Figures
     """Of every judged image."""
     deduplicated: Figures | None
@@ -168,11 +171,11 @@ class Report:
 
 
 def _draw_figures(figures: Figures) -> dict[str, plots.Picture]:
-    pictures = {
-        "confusion": plots.confusion(figures.confusion),
-        "reliability": plots.reliability(figures.reliability),
-        "scores": plots.scores(figures.histogram),
-    }
+    pictures = {}
+    if figures.confusion and figures.histogram:
+        pictures["confusion"] = plots.confusion(figures.confusion)
+        pictures["reliability"] = plots.reliability(figures.reliability)
+        pictures["scores"] = plots.scores(figures.histogram)
     if figures.roc and figures.precision_recall:
         prevalence = figures.headline.ai / figures.headline.images
         pictures["roc"] = plots.roc(figures.roc)
@@ -213,6 +216,12 @@ HEADLINE = (
 )
 
 
+_OF_PROBABILITY = ("accuracy", "f1", "ece", "brier")
+_KEYS = ("accuracy", "auroc", "tpr_at_fpr_1", "ece")
+_KEYS_WITHOUT = ("auroc", "tpr_at_fpr_1", "fpr", "tpr")
+"""The figures at the top of the page, with a probability and without."""
+
+
 def environment(*packages: str) -> jinja2.Environment:
     """Return what renders the templates of these packages, and those of reports."""
     pages = page_environment(*packages, "pyrite.evaluation")
@@ -229,11 +238,11 @@ def environment(*packages: str) -> jinja2.Environment:
 
 def _page(report: Report, pictures: dict[str, Markup]) -> str:
     shown: dict[str, object] = {field.name: getattr(report, field.name) for field in fields(report)}
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(shown, pictures=pictures, rows=HEADLINE, listed=_LISTED, families=FAMILIES)
-    )
+    without = report.no_probability is not None
+    rows = [row for row in HEADLINE if not (without and row[0] in _OF_PROBABILITY)]
+    keys = _KEYS_WITHOUT if without else _KEYS
+    page = environment().get_template("report.html.j2")
+    return page.render(shown, pictures=pictures, rows=rows, keys=keys, listed=_LISTED, families=FAMILIES)
 
 
 def _interval(metric: Metric | None) -> str:

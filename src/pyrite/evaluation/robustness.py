@@ -17,7 +17,7 @@ from pyrite.decision import Policy, decide
 from pyrite.detector import Detector
 from pyrite.errors import EvaluationError, ImageError
 from pyrite.evaluation import metrics
-from pyrite.evaluation.judge import probabilities
+from pyrite.evaluation.judge import values_of
 from pyrite.evaluation.metrics import Headline, Metric
 from pyrite.evaluation.scores import Scores
 from pyrite.image import Limits, open_image
@@ -50,9 +50,9 @@ class Condition:
 class Overall:
     """Each figure over all degradations, as a mean or at its worst; `None` where undefined."""
 
-    accuracy: float
+    accuracy: float | None
     auroc: float | None
-    ece: float
+    ece: float | None
     fpr: float | None
     tpr: float | None
     fnr: float | None
@@ -89,8 +89,8 @@ class Robustness:
     mean: Overall
     worst: Overall
     """Each figure by itself: the lowest accuracy, AUROC and TPR, the highest of the others."""
-    lowest: str
-    """The degradation of the lowest accuracy."""
+    lowest: str | None
+    """The degradation of the lowest accuracy, or without a probability, AUROC; `None` where there is neither."""
     resave: str
     """The degradation that the next two are of."""
     flips_real: Flips | None
@@ -102,8 +102,8 @@ class Robustness:
 class _Said:
     """What was said of n images under k conditions."""
 
-    probabilities: NDArray[np.float64]
-    """(k, n)."""
+    values: NDArray[np.float64]
+    """(k, n), as `values_of` gives them."""
     verdicts: NDArray[np.str_]
     """(k, n)."""
     flagged: NDArray[np.bool_]
@@ -163,8 +163,9 @@ def measure_robustness(
     resolved = detector.smallest_max_fpr <= _BUDGET
     clean, *grid = _conditions(
         labels,
-        _Said(said.probabilities[:, kept], said.verdicts[:, kept], said.flagged[:, kept]),
+        _Said(said.values[:, kept], said.verdicts[:, kept], said.flagged[:, kept]),
         resolved=resolved,
+        calibrated=detector.gives_probability,
         seed=seed,
     )
     mild = 1 + [degradation.name for degradation in DEGRADATIONS].index(MILD)
@@ -177,7 +178,7 @@ def measure_robustness(
         grid=tuple(grid),
         mean=mean,
         worst=worst,
-        lowest=min(grid, key=lambda row: row.headline.accuracy.value).name,
+        lowest=_lowest(grid),
         resave=MILD,
         flips_real=flips_real,
         flips_ai=flips_ai,
@@ -236,12 +237,14 @@ def _rng(seed: int, degradation: Degradation, index: int) -> np.random.Generator
 
 def _note(said: _Said, place: tuple[int, int], detector: Detector, detection: Detection, strict: Policy) -> None:
     in_scope = detection.reason is not Reason.OUT_OF_SCOPE
-    (said.probabilities[place],) = probabilities(detector, [detection])
+    (said.values[place],) = values_of(detector, [detection])
     said.verdicts[place] = str(detection.verdict)
     said.flagged[place] = decide(detection.p_real, detection.p_ai, in_scope, strict)[0] is Verdict.AI
 
 
-def _conditions(labels: NDArray[np.int8], said: _Said, *, resolved: bool, seed: int) -> list[Condition]:
+def _conditions(
+    labels: NDArray[np.int8], said: _Said, *, resolved: bool, calibrated: bool, seed: int
+) -> list[Condition]:
     real = labels == 0
 
     def measure(row: int) -> Condition:
@@ -251,12 +254,17 @@ def _conditions(labels: NDArray[np.int8], said: _Said, *, resolved: bool, seed: 
             name=degradation.name if degradation else "clean",
             family=degradation.family if degradation else None,
             strength=degradation.strength if degradation else None,
-            headline=metrics.headline(Scores(labels, said.probabilities[row], said.verdicts[row]), seed=seed),
+            headline=metrics.headline(Scores(labels, said.values[row], said.verdicts[row], calibrated), seed=seed),
             fpr_at_budget_1=metrics.share(int(flagged.sum()), len(flagged)) if resolved else None,
         )
 
     with ThreadPoolExecutor(min(_THREADS, available_cpus()), thread_name_prefix="pyrite-intervals") as pool:
         return list(pool.map(measure, range(len(said.verdicts))))
+
+
+def _lowest(grid: Sequence[Condition]) -> str | None:
+    known = [(found.value, row.name) for row in grid if (found := row.headline.accuracy or row.headline.auroc)]
+    return min(known, key=lambda pair: pair[0])[1] if known else None
 
 
 def _flips(before: NDArray[np.str_], after: NDArray[np.str_]) -> Flips | None:

@@ -21,6 +21,7 @@ def summarize(report: Report) -> Table:
             " ".join(
                 [
                     report.part.caution or report.part.why,
+                    *([report.no_probability] if report.no_probability else []),
                     "Floor: what shortcuts reach without a look at the picture."
                     if best
                     else f"Floor: {report.floor.note}",
@@ -47,11 +48,16 @@ def robustness_lines(report: Report) -> list[str]:
     if not found:
         return []
     mean, worst = found.mean, found.worst
-    lines = [
-        f"Under {len(found.grid)} degradations, accuracy is {mean.accuracy:.4f} in the mean and {worst.accuracy:.4f} "
-        f"at worst ({found.lowest}), without any {found.clean.headline.accuracy.value:.4f}; "
-        f"ECE {mean.ece:.4f} in the mean and {worst.ece:.4f} at worst."
-    ]
+    clean = found.clean.headline
+    name, known = ("accuracy", clean.accuracy) if clean.accuracy else ("AUROC", clean.auroc)
+    lines = []
+    if known:
+        typical, lowest = getattr(mean, name.lower()), getattr(worst, name.lower())
+        lines.append(
+            f"Under {len(found.grid)} degradations, {name} is {typical:.4f} in the mean and {lowest:.4f} "
+            f"at worst ({found.lowest}), without any {known.value:.4f}"
+            + (f"; ECE {mean.ece:.4f} in the mean and {worst.ece:.4f} at worst." if mean.ece is not None else ".")
+        )
     for name, typical, highest in (("FPR", mean.fpr, worst.fpr), ("FNR", mean.fnr, worst.fnr)):
         if typical is not None and highest is not None:
             lines.append(f"The verdict’s {name} is {typical:.4f} in the mean and {highest:.4f} at worst.")

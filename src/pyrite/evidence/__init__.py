@@ -1,5 +1,6 @@
 """What a file says of itself: content credentials, traces of generators, marks in its pixels, a camera's notes."""
 
+from pyrite.evidence.compression import read_compression
 from pyrite.evidence.credentials import missing_readers
 from pyrite.evidence.read import NO_PROVENANCE, read_evidence, read_file_evidence
 from pyrite.evidence.trust import Trust, TrustList, describe_trust, load_trust, trust_of
@@ -13,6 +14,7 @@ __all__ = [
     "describe_trust",
     "load_trust",
     "missing_readers",
+    "read_compression",
     "read_evidence",
     "read_file_evidence",
     "trust_of",

@@ -5,12 +5,8 @@ mismatch voids a claim about these pixels; a certificate that nobody vouches for
 verified claim to an asserted one.
 """
 
-import io
-import json
 import re
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -27,16 +23,13 @@ from pyrite.evidence.manifest import (
 )
 from pyrite.evidence.metadata import Metadata
 from pyrite.evidence.source_types import AI_EXTENTS, TERMS, read_term
-from pyrite.evidence.trust import ListKind, Trust
+from pyrite.evidence.trust import Trust
+from pyrite.evidence.validation import Certificate, time_of, validate
 from pyrite.evidence.values import plain, tidy
 from pyrite.image import Image
 from pyrite.results import Evidence, Extent, Strength, Verdict
 
 INSTALL = "Install it with: pip install 'pyrite[credentials]'"
-_CORE = {"allowed_network_hosts": [], "decode_identity_assertions": False}
-_VERIFY = {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": True}
-_VOUCHED = "signingCredential.trusted"
-_FOUND_IN = re.compile(r"found in \[(.{1,200}?)\]")
 _DID = {
     Extent.WHOLE: "made with AI",
     Extent.PART: "changed with AI",
@@ -46,24 +39,6 @@ _ADDRESS = re.compile(rb"digitalSourceType.{0,4}(https?://[\w./-]{1,60}/digitals
 """A digital source type as it stands in the bytes of a manifest (CBOR): its key, the length of a text, and the text."""
 _MAX_SHOWN = 5
 """Changes that a sentence names."""
-
-_contexts = threading.local()
-
-
-@dataclass(frozen=True, slots=True)
-class _Certificate:
-    """Whether the signer's certificate holds."""
-
-    state: str
-    """`trusted`, `unknown`, `expired`, `not_yet_valid`, `wrong_usage`, `revoked` or `invalid`."""
-    list: str = ""
-    """Which trust list vouches for it, by name."""
-    told: str = ""
-    """The end of a sentence on it."""
-
-    @property
-    def trusted(self) -> bool:
-        return self.state == "trusted"
 
 
 def missing_readers() -> list[str]:
@@ -94,7 +69,7 @@ def read_credentials(image: Image, metadata: Metadata, trust: Trust | None = Non
     trust = Trust.default() if trust is None else trust
     mime = "image/jpeg" if image.format == "MPO" else f"image/{(image.format or '').lower()}"
     try:
-        found = _read(image.data or b"", mime, trust)
+        found = validate(image.data or b"", mime, trust)
     except c2pa.C2paError.ManifestNotFound:
         return _read_remote(metadata)
     except (c2pa.C2paError, ValueError, RecursionError) as error:
@@ -130,113 +105,7 @@ def _say(
     return Evidence(kind, strength, says, detail, tidy(details))
 
 
-def _read(data: bytes, mime: str, trust: Trust) -> tuple[dict[str, Any], _Certificate, str | None]:
-    """Return what the library says of a file, whether its signer's certificate holds, and its time stamp.
-
-    A list of time-stamp authorities must not vouch for a signer, but the library takes any list for that. Where
-    it was such a one, the file is read once more with the lists of signers alone, at the time of the stamp.
-    """
-    store, dates = _load(data, mime, trust, (ListKind.SIGNERS, ListKind.TIMES))
-    failures, noted = _codes(store, "failure"), _codes(store, "success") | _codes(store, "informational")
-    stamp = "trusted" if "timeStamp.trusted" in noted else "untrusted" if _time_of(store) else None
-    times = {item.name for item in trust.lists if item.kind is ListKind.TIMES}
-    if times & _vouching(store):
-        store, _ = _load(data, mime, trust, (ListKind.SIGNERS,), verify_timestamp_trust=False)
-    return store, _check_certificate(store, failures | _codes(store, "failure"), dates, trust), stamp
-
-
-def _load(
-    data: bytes, mime: str, trust: Trust, kinds: tuple[ListKind, ...], **verify: bool
-) -> tuple[dict[str, Any], tuple[str, str]]:
-    import c2pa
-
-    with c2pa.Reader(mime, io.BytesIO(data), context=_context(trust, kinds, verify)) as reader:
-        store: dict[str, Any] = json.loads(reader.json())
-        expired = "signingCredential.expired" in _codes(store, "failure")
-        dates = _read_dates(reader) if expired else ("", "")
-    return store, dates
-
-
-def _context(trust: Trust, kinds: tuple[ListKind, ...], verify: Mapping[str, bool]) -> Any:
-    """Return the library's settings, which take longer to make than a small file to read; each thread has its own."""
-    import c2pa
-
-    made: dict[object, Any] = _contexts.__dict__.setdefault("made", {})
-    key = (trust, kinds, tuple(verify))
-    if key not in made:
-        if len(made) > 8:
-            made.clear()
-        made[key] = c2pa.Context.from_dict(
-            {"core": _CORE, "verify": {**_VERIFY, **verify}, "trust": trust.settings(*kinds)}
-        )
-    return made[key]
-
-
-def _read_dates(reader: Any) -> tuple[str, str]:
-    """Return since when and until when the signer's certificate is valid, where the library tells."""
-    try:
-        for manifest in json.loads(reader.crjson())["manifests"]:
-            validity = manifest["signature"]["certificateInfo"]["validity"]
-            return str(validity["notBefore"]), str(validity["notAfter"])
-    except Exception:  # An extra that older versions do not have.
-        return "", ""
-    return "", ""
-
-
-def _codes(store: Mapping[str, Any], outcome: str) -> set[str]:
-    active = (store.get("validation_results") or {}).get("activeManifest") or {}
-    return {item["code"] for item in active.get(outcome) or []}
-
-
-def _vouching(store: Mapping[str, Any]) -> set[str]:
-    """Return the lists that were found to vouch for any signer in the store."""
-    results = store.get("validation_results") or {}
-    found = {str(results.get("trustListUri") or "")}
-    deltas = [(item.get("validationDeltas") or {}) for item in results.get("ingredientDeltas") or []]
-    for result in (results.get("activeManifest") or {}, *deltas):
-        for item in result.get("success") or []:
-            if item["code"] == _VOUCHED and (where := _FOUND_IN.search(item.get("explanation") or "")):
-                found.add(where[1])
-    return found
-
-
-def _check_certificate(
-    store: Mapping[str, Any], failures: set[str], dates: tuple[str, str], trust: Trust
-) -> _Certificate:
-    if any("revoked" in code for code in failures):
-        return _Certificate("revoked", told="whose certificate was revoked")
-    if "signingCredential.expired" in failures:
-        since, until = (day[:10] for day in dates)
-        signed = _time_of(store)[:10]
-        stamped = "a time stamp that nobody vouches for" if signed else "no time stamp"
-        if since and signed and signed < since:
-            return _Certificate("not_yet_valid", told=f"whose certificate was not yet valid then (it is since {since})")
-        when = f" on {until}" if until else ""
-        return _Certificate(
-            "expired", told=f"whose certificate expired{when}, with {stamped} to show that it signed before"
-        )
-    if "signingCredential.invalid" in failures:
-        told = "whose certificate is not for signing content, by its usages or its form"
-        return _Certificate("wrong_usage", told=told)
-    if any(code.startswith(("signingCredential.", "algorithm.")) and code != UNTRUSTED for code in failures):
-        return _Certificate("invalid", told="whose certificate does not hold")
-    if UNTRUSTED in failures:
-        return _Certificate("unknown", told="whom no trust list vouches for")
-    name = str((store.get("validation_results") or {}).get("trustListUri") or "")
-    # A signer who is listed by itself is found without the name of the list.
-    found = trust.find(name) if name else next((item for item in trust.lists if item.allowed), None)
-    if found is None:
-        return _Certificate("unknown", told="whom no trust list vouches for")
-    late = f", of which a newer one has been due since {found.next_update}" if found.overdue() else ""
-    return _Certificate("trusted", found.name, f"whom the {found.dated} vouches for{late}")
-
-
-def _time_of(store: Mapping[str, Any]) -> str:
-    manifest = store["manifests"][store["active_manifest"]]
-    return plain((manifest.get("signature_info") or {}).get("time"), 40)
-
-
-def _judge(store: Mapping[str, Any], certificate: _Certificate, stamp: str | None, trust: Trust) -> Evidence:
+def _judge(store: Mapping[str, Any], certificate: Certificate, stamp: str | None, trust: Trust) -> Evidence:
     manifest = store["manifests"][store["active_manifest"]]
     failures = [item for item in _failures(store) if item["code"] != UNTRUSTED]
     codes = [item["code"] for item in failures]
@@ -251,17 +120,13 @@ def _judge(store: Mapping[str, Any], certificate: _Certificate, stamp: str | Non
     says, strength, told = _conclude(ai, capture, holds)
     failing = find_failing(store)
     found = trust.find(certificate.list)
-    time = _time_of(store)
+    time = time_of(store)
     return _say(
         "credentials",
         says,
         _tell(name, certificate, told, changed=changed, forged=forged, codes=codes, ai=ai, time=time, failing=failing),
         strength,
-        content="changed"
-        if changed or forged
-        else "unknown"
-        if codes and certificate.state == "invalid"
-        else "matches",
+        content="changed" if changed or forged else "matches",
         certificate=certificate.state,
         valid=not codes,
         trusted=holds,
@@ -322,7 +187,7 @@ def _strength(trusted: bool) -> Strength:
 
 def _tell(
     name: str,
-    certificate: _Certificate,
+    certificate: Certificate,
     told: str,
     *,
     changed: bool,
@@ -352,7 +217,8 @@ def _tell(
             detail += ", but that part comes from somebody else, so anyone could have written it"
     else:
         detail = f"Content credentials signed{when} in the name of {name}, {certificate.told}, {said}"
-        detail += "; the content matches, but anyone could have made them"
+        detail += "; the content matches, but "
+        detail += "anyone could have made them" if certificate.state == "unknown" else "that counts as asserted alone"
     if failing:
         parts = ", ".join(f"“{title}” ({', '.join(reasons[:2])})" for title, reasons in failing[:_MAX_SHOWN])
         more = f", and {len(failing) - _MAX_SHOWN:,} more" if len(failing) > _MAX_SHOWN else ""

@@ -27,7 +27,7 @@ _DID = (
 )
 _AFTER = (
     r"image|images|pro|ultra|fast|flash|turbo|max|mini|preview|dev|schnell|lite|ai|api|generator|generation|exp|"
-    r"experimental|beta|alpha|model|plus|standard|hd|xl|kontext|medium|large|web|app|quality|imagine|edit|g\d|ii|iii"
+    r"experimental|beta|alpha|model|plus|standard|hd|xl|kontext|medium|large|web|app|quality|imagine|edit|base|refiner|lightning|realism|g\d|ii|iii"
 )
 _REST = rf"(?:[\s,:/_-]+(?:v?\d[\w.-]*|{_AFTER})|\s*\([^()]{{0,60}}\)|\s*\[[^\[\]]{{0,60}}\]|(?<=[a-z])v?\d[\w.]*)*"
 
@@ -129,4 +129,6 @@ def _table() -> tuple[dict[str, _Entry], re.Pattern[str]]:
         entries |= dict.fromkeys(entry["words"], made)
     names = "|".join(re.escape(word) for word in sorted(entries, key=len, reverse=True))
     owners = "|".join(re.escape(name) for name in sorted(companies, key=len, reverse=True))
-    return entries, re.compile(rf"(?:{_DID})?(?:(?:{owners})(?:'s|,|:| -)? )??(?P<name>{names}){_REST}")
+    return entries, re.compile(
+        rf"(?:{_DID})?(?:[\w.-]{{1,40}}/)?(?:(?:{owners})(?:'s|,|:| -)? )??(?P<name>{names}){_REST}"
+    )

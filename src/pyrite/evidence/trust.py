@@ -83,7 +83,7 @@ class Trust:
     @classmethod
     def default(cls) -> "Trust":
         """Return the lists that come with Pyrite, or newer ones that `update_list` brought."""
-        return _default(str(folder()))
+        return load_default(str(folder()))
 
     def find(self, name: str) -> TrustList | None:
         """Return the list of this name."""
@@ -112,7 +112,8 @@ class Trust:
 
 
 @cache
-def _default(_: str) -> Trust:
+def load_default(kept: str) -> Trust:
+    """Return the default, once for each folder that newer lists are kept in."""
     return load_trust(SHIPPED)
 
 
@@ -152,24 +153,25 @@ def load_trust(names: Sequence[str | Path], anchors: Iterable[str | Path] = ()) 
 
 
 def _load_shipped(name: str | Path) -> list[TrustList]:
-    described = _described()
+    known = described()
     if name == "interim":
         return [
             TrustList(
                 kind=ListKind.SIGNERS,
                 anchors=_tidy_pem(_shipped_text("interim.pem")),
                 allowed=_tidy_pem(_shipped_text("interim-allowed.pem")),
-                **described["interim"],
+                **known["interim"],
             )
         ]
     return [
-        TrustList(kind=kind, anchors=_tidy_pem(_newest_text(key)), **(described[key] | _newer(key)))
+        TrustList(kind=kind, anchors=_tidy_pem(_newest_text(key)), **(known[key] | _newer(key)))
         for key, kind in (("c2pa", ListKind.SIGNERS), (_TSA, ListKind.TIMES))
     ]
 
 
 @cache
-def _described() -> dict[str, dict[str, Any]]:
+def described() -> dict[str, dict[str, Any]]:
+    """Return what is known of each list that comes with Pyrite, by name."""
     table = tomllib.loads(_shipped_text("lists.toml"))
     return {name: {"name": name, **entry} for name, entry in table.items()}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pyrite.errors import PyriteError
-from pyrite.evidence.trust import _default, _described, check_certificates, count_certificates, folder
+from pyrite.evidence.trust import check_certificates, count_certificates, described, folder, load_default
 from pyrite.writing import whole_file
 
 UPDATED = ("c2pa", "c2pa-tsa")
@@ -29,7 +29,7 @@ def update_list(name: str, source: str | None = None) -> str:
     """
     if name not in UPDATED:
         raise PyriteError(f"There is no list {name!r} to update, but {' and '.join(UPDATED)}.")
-    source = source or str(_described()[name]["source"])
+    source = source or str(described()[name]["source"])
     checked = check_certificates(_fetch(source).decode("ascii", "replace"), source)
     dates = _read_dates(source) or {"issued": datetime.now(UTC).date().isoformat(), "next_update": ""}
     place = folder() / f"{name}.pem"
@@ -48,7 +48,7 @@ def update_list(name: str, source: str | None = None) -> str:
             )
     except OSError as error:
         raise PyriteError(f"The trust list cannot be kept in {place.parent}: {error.strerror or error}.") from error
-    _default.cache_clear()
+    load_default.cache_clear()
     return f"{name}: {count_certificates(checked)} certificates, issued {dates['issued']}, kept in {place}."
 
 

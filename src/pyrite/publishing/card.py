@@ -57,5 +57,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def _cells(metric: Metric) -> str:
+def _cells(metric: Metric | None) -> str:
+    if metric is None:
+        return "– |"
     return f"{metric.value:.4f} | {metric.low:.4f} to {metric.high:.4f}"

@@ -20,6 +20,8 @@ from pyrite.results import Verdict
 
 TOLERANCE = 1e-3
 """Of a logit, for rounding; relative to logits beyond 1."""
+DEVICE_TOLERANCE = 0.05
+"""The same on another device than the CPU, which may compute in other precisions."""
 
 
 class _Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,6 +41,8 @@ class GoldenCheck:
     """How a bundle does here against what was recorded when it was made."""
 
     vectors: int
+    device: str
+    """What the model ran on: one of `runtime.DEVICES`."""
     max_difference: float
     """The largest difference of a logit; relative to logits beyond 1."""
     changed_inputs: tuple[int, ...]
@@ -57,8 +61,9 @@ class GoldenCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing changed but logits, and those by no more than 0.001, also by what else is in a batch."""
-        alike = self.max_difference <= TOLERANCE and (self.one_by_one or not self.depends_on_batch)
+        """Whether nothing changed but logits, and those within the tolerance, also by what else is in a batch."""
+        tolerance = TOLERANCE if self.device == "cpu" else DEVICE_TOLERANCE
+        alike = self.max_difference <= tolerance and (self.one_by_one or not self.depends_on_batch)
         return alike and not self.changed_inputs and not self.changed_verdicts
 
 
@@ -130,17 +135,40 @@ def make_golden(info: BundleInfo, model: bytes, images: Sequence[Pixels]) -> byt
     return msgspec.json.format(msgspec.json.encode(_Golden(vectors=tuple(vectors)))) + b"\n"
 
 
-def replay_golden(bundle: Bundle) -> GoldenCheck:
+def check_device(detector: Detector) -> None:
+    """Judge the golden images of a detector's bundles on its device, unless that is the CPU.
+
+    Raises:
+        BundleError: A bundle does not say there what it said where it was made.
+    """
+    for bundle in detector.bundles if detector.device != "cpu" else ():
+        check = replay_golden(bundle, detector.device)
+        if not check.passed:
+            raise BundleError(
+                f"On {check.device}, {bundle.info.name} does not say what it said where it was made. A logit differs "
+                f"by {check.max_difference:.2g}, and {len(check.changed_verdicts)} of {check.vectors} verdicts. "
+                "Use --device cpu."
+            )
+
+
+def replay_golden(bundle: Bundle, device: str = "cpu") -> GoldenCheck:
     """Judge a bundle's golden images again, and compare.
+
+    Args:
+        bundle: The bundle.
+        device: What to run it on: `auto`, or one of `runtime.DEVICES`.
 
     Raises:
         BundleError: The bundle cannot be used, or its golden.json is not valid.
+        PyriteError: The device is not to be had.
     """
-    vectors, detector = _read(bundle), Detector(bundle)
+    vectors, detector = _read(bundle), Detector(bundle, device=device)
     found = list(detector.detect_many(vector.png for vector in vectors))
     # What is run one by one is scored in batches here all the same, to tell whether it needs to be.
     alike = msgspec.structs.replace(bundle.info, one_by_one=False)
-    batched = Detector(replace(bundle, info=alike), evidence=False) if bundle.info.one_by_one else detector
+    batched = (
+        Detector(replace(bundle, info=alike), evidence=False, device=device) if bundle.info.one_by_one else detector
+    )
     differences, inputs, changed_inputs, changed_verdicts = [], [], [], []
     for i, (now, then) in enumerate(zip(found, vectors, strict=True)):
         if now.logit is None:
@@ -153,6 +181,7 @@ def replay_golden(bundle: Bundle) -> GoldenCheck:
             changed_verdicts.append(i)
     return GoldenCheck(
         vectors=len(vectors),
+        device=detector.device,
         max_difference=max(differences),
         changed_inputs=tuple(changed_inputs),
         changed_verdicts=tuple(changed_verdicts),

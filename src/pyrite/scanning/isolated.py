@@ -145,6 +145,7 @@ def _serve() -> None:
             evidence=settings.evidence,
             trust=settings.trust,
             limits=settings.limits,
+            device=settings.device,
             threads=1,
         )
     except Exception as error:

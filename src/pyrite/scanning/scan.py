@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from pyrite.bundle import Bundle
 from pyrite.detector import Detector
 from pyrite.errors import ScanError, require
 from pyrite.provenance import JUDGING, installed_versions
+from pyrite.publishing.golden import check_device
 from pyrite.results import Model
 from pyrite.scanning.engines import run_here, run_on_ray
 from pyrite.scanning.listing import find_inputs, write_listing
@@ -112,7 +113,11 @@ def scan(
     out = out if is_url(out) else str(Path(out).absolute())
     _check(settings, workers)
     # Whatever is wrong with these is better said now than by a worker.
-    detector = Detector(bundle, bundles=bundles, max_fpr=settings.max_fpr, trust=settings.trust, threads=1)
+    detector = Detector(
+        bundle, bundles=bundles, max_fpr=settings.max_fpr, trust=settings.trust, threads=1, device=settings.device
+    )
+    check_device(detector)
+    settings = replace(settings, device=detector.device)
     if (
         settings.rules
         and settings.rules.need_probability

@@ -10,6 +10,7 @@ from pyrite.evidence import Trust, describe_trust
 from pyrite.image import Limits
 from pyrite.provenance import JUDGING, installed_versions
 from pyrite.results import Model
+from pyrite.runtime import AUTO
 from pyrite.scanning.rules import Rules
 from pyrite.scanning.shipping import Parcel
 
@@ -26,6 +27,8 @@ class ScanSettings:
     """As in `Detector`."""
     limits: Limits = field(default_factory=Limits)
     """What one image may cost."""
+    device: str = AUTO
+    """What the models run on, as `Detector` has it; a scan keeps to what it finds where it begins."""
     timeout: float = 60.0
     """Seconds that one image may take to be decoded, and a batch to be scored."""
     memory: int = 4_000_000_000

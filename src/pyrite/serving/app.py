@@ -334,6 +334,7 @@ def _card(service: Service) -> bytes:
             calibration=detector.bundles[0].info.calibration,
             training=first.training,
             card=first.card,
+            device=detector.device,
             bundles=bundles,
         )
     )

@@ -19,6 +19,7 @@ class Asked:
 
     bundles: tuple[tuple[str, str], ...]
     """Where each lies, and its model's SHA-256."""
+    device: str
     source: bytes | Path
     path: str | None
     max_fpr: float
@@ -38,7 +39,7 @@ def explain(asked: Asked) -> Explained | Unreadable:
     Raises:
         BundleError: A bundle is not what it was when the server started.
     """
-    detector = _open(asked.bundles)
+    detector = _open(asked.bundles, asked.device)
     try:
         found = run(asked.source, detector, policy=detector.policy_for(asked.max_fpr))
     except ImageError as error:
@@ -55,10 +56,10 @@ def explain(asked: Asked) -> Explained | Unreadable:
 
 
 @cache
-def _open(bundles: tuple[tuple[str, str], ...]) -> Detector:
+def _open(bundles: tuple[tuple[str, str], ...], device: str) -> Detector:
     reader = this_reader()
     folders = [folder for folder, _ in bundles]
-    detector = Detector(bundles=folders, trust=reader.trust, limits=reader.limits, threads=1)
+    detector = Detector(bundles=folders, trust=reader.trust, limits=reader.limits, threads=1, device=device)
     for bundle, (folder, model_sha256) in zip(detector.bundles, bundles, strict=True):
         if bundle.model_sha256 != model_sha256:
             raise BundleError(f"The bundle {folder} has changed since the server was started. Start it again.")

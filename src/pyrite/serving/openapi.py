@@ -192,6 +192,7 @@ EXAMPLES: dict[str, Any] = {
         "calibration": {"slope": 0.8, "intercept": -0.1, "real": {"all": [-6.1, -2.3]}, "ai": {"all": [1.9, 7.4]}},
         "training": None,
         "card": "# default 1",
+        "device": "cpu",
         "bundles": [
             {
                 "name": "default",

@@ -43,6 +43,7 @@ class Card(msgspec.Struct, kw_only=True):
     calibration: Calibration
     training: TrainingInfo | None
     card: str
+    device: str
     bundles: list[BundleCard]
 
 
@@ -178,6 +179,7 @@ DESCRIPTIONS = {
         "calibration": "What turns a logit into a probability and two p-values.",
         "training": "What trained the model; null where the bundle does not say.",
         "card": "The bundle's card in Markdown; empty where it has none.",
+        "device": "What the models run on: `cpu`, `cuda` and so on.",
         "bundles": "All that judge, in their order; at least one.",
     },
     "Bounds": {

@@ -11,6 +11,7 @@ from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import PyriteError, SettingsError
 from pyrite.evidence import Trust, load_trust
 from pyrite.image import Limits
+from pyrite.publishing.golden import check_device
 from pyrite.rendering.text import outcome
 from pyrite.results import Detection
 from pyrite.runtime import available_cpus
@@ -82,7 +83,9 @@ class Service:
             trust=_load_trust(settings),
             limits=self.limits,
             threads=settings.threads,
+            device=settings.device,
         )
+        check_device(self.detector)
         self.places = Places(settings.queue, "queue_full", "images")
         self.receiving: set[Coming] = set()
         self.uploads = Places(settings.uploads, "uploads_full", "uploads", make_room=lambda: give_way(self.receiving))
@@ -154,7 +157,7 @@ class Service:
             PyriteError: The model fails.
         """
         bundles = tuple((str(bundle.path), bundle.model_sha256) for bundle in self.detector.bundles)
-        asked = Asked(bundles, upload.source, upload.name, policy.max_fpr)
+        asked = Asked(bundles, self.detector.device, upload.source, upload.name, policy.max_fpr)
         with self.explanations.take():
             found: Prepared | Explained | Unreadable
             try:

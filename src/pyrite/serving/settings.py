@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_origin, get_type_hints
 import msgspec
 
 from pyrite.errors import SettingsError
+from pyrite.runtime import AUTO
 
 PREFIX = "PYRITE_SERVE_"
 """Of the environment variable of each setting, followed by its name in capitals."""
@@ -44,6 +45,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     explanations: Count = 8
     batch: Count = 32
     decoders: Count | None = None
+    device: str = AUTO
+    """What the models run on."""
     threads: Count | None = None
     decode_seconds: Seconds = 10.0
     upload_seconds: Seconds = 60.0

@@ -146,6 +146,7 @@ def test_old_invokeai_has_what_to_avoid_in_brackets(prompt: str, parts: tuple[st
     image: dict[str, Any] = {"prompt": [{"prompt": prompt, "weight": 1.0}], "seed": 5}
     for data in (
         png(Dream=f'"{prompt}" -s 50 -S 5 -W 512 -H 768 -C 5 -A k_lms'),
+        png(Dream=f'"{prompt}" -s50 -S5 -W512 -H768'),
         png(sd_x_metadata=json.dumps({"model_weights": "duck", "image": image})),
         png(sd_x_metadata=json.dumps({"model_weights": "duck", "image": {**image, "prompt": prompt}})),
     ):

@@ -14,6 +14,8 @@ _GENERATES = re.compile(r"(?:\w+_)?(?:denoise|denoise_latents|t2l|l2l|txt2img|im
 """By its type, a node that makes an image out of noise or words."""
 _MODE = re.compile(r"(?:\w+_)?(?:txt2img|img2img|inpaint|outpaint)")
 _MAX_NODES = 10_000
+# One letter and its value, with a space between or without.
+_OPTION = re.compile(r"(?:^|(?<=\s))-([A-Za-z])\s?([^\s-]\S{0,40})")
 # What was to be kept away from, before there was a second prompt.
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
@@ -64,13 +66,10 @@ def read_old(value: Any) -> Made | None:
 def read_dream(text: str) -> Made | None:
     """Read `Dream`, of version 1, in the form of a command line: a prompt in quotes, and options of one letter."""
     prompt, found, options = text.rpartition('" -')
-    words = options.split()
-    chosen: Mapping[str, str] = dict(
-        zip(["-" + word if i == 0 else word for i, word in enumerate(words)], words[1:], strict=False)
-    )
-    if not found or not prompt.startswith('"') or not {"-s", "-S"} <= chosen.keys():
+    chosen: Mapping[str, str] = dict(_OPTION.findall(f"-{options}"))
+    if not found or not prompt.startswith('"') or not {"s", "S"} <= chosen.keys():
         return None
-    return Made(PROGRAM, asked(None, *_split_brackets(prompt[1:]), chosen["-S"]))
+    return Made(PROGRAM, asked(None, *_split_brackets(prompt[1:]), chosen["S"]))
 
 
 def _split_brackets(prompt: object) -> tuple[object, str | None]:
