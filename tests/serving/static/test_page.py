@@ -311,7 +311,7 @@ def test_a_model_that_knows_real_images_alone_has_no_probability(
     expect(page.locator("#tradeoff")).to_have_text("")
     there = card(page, "bright.png")
     there.get_by_role("button", name=re.compile("Evidence")).click()
-    expect(there.locator(".place")).to_contain_text("of the real images.")
+    expect(there.locator(".place")).to_contain_text("of the real images of a group.")
     expect(there.locator(".place")).not_to_contain_text("of the AI images")
     expect(there.get_by_role("button", name="Show what moved the score")).to_be_hidden()
 
