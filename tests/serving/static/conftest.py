@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -19,6 +18,7 @@ import pytest
 
 from pyrite.bundle import BundleInfo, save_bundle
 from pyrite.golden import make_golden
+from waiting import eventually, processes_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -89,14 +89,19 @@ def _start(bundle: Path, port: int, **settings: object) -> Served:
     command = [sys.executable, "-c", "from pyrite.cli import main; main()", "serve", "--bundle", str(bundle)]
     process = subprocess.Popen([*command, "--port", str(port), *changes], start_new_session=True)
     served = Served(f"http://127.0.0.1:{port}/", process)
-    for _ in range(1200):
-        with suppress(OSError), urllib.request.urlopen(f"{served.url}readyz") as answer:
-            if answer.status == 200:
-                return served
+
+    def ready() -> bool:
         assert process.poll() is None, "The server did not start."
-        time.sleep(0.1)
-    served.stop()
-    raise AssertionError("The server did not become ready within two minutes.")
+        with suppress(OSError), urllib.request.urlopen(f"{served.url}readyz") as answer:
+            return bool(answer.status == 200)
+        return False
+
+    try:
+        assert eventually(ready, lambda: processes_of(process)), "The server does not become ready."
+    except BaseException:
+        served.stop()
+        raise
+    return served
 
 
 @pytest.fixture
