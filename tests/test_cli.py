@@ -13,6 +13,7 @@ from PIL import Image
 from pyrite.bundle import Bundle, load_bundle, save_bundle
 from pyrite.cli import main
 from pyrite.results import Detection
+from waiting import eventually
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -215,7 +216,8 @@ def test_a_line_on_stdin_is_answered_before_the_next_and_the_end_is_not_waited_f
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["verdict"] == verdict
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert eventually(lambda: process.poll() is not None)
+        assert process.returncode == 130
 
 
 def test_a_reader_that_has_had_enough_ends_it_quietly(saved: Path, images: Path, tmp_path: Path) -> None:
@@ -230,7 +232,8 @@ def test_a_reader_that_has_had_enough_ends_it_quietly(saved: Path, images: Path,
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(60) == 1
+        assert eventually(lambda: process.poll() is not None)
+        assert process.returncode == 1
     assert "bright.png" in page.read_text()
 
 

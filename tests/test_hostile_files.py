@@ -31,7 +31,7 @@ from pyrite.results import Reason
 
 PROVENANCE = Path(__file__).parents[2] / "shared" / "data" / "provenance"
 LIMITS = Limits(max_bytes=4_000_000, max_pixels=2_000_000)
-SECONDS = 20  # for one file; each takes a fraction of one, unless the machine has other work
+SECONDS = 10  # of computing, for one file; each takes a fraction of one
 MEGABYTES = 400
 
 Y, X = np.mgrid[:40, :48]
@@ -518,7 +518,7 @@ def test_every_hostile_file_is_an_image_or_a_sentence_quickly_and_quietly(hostil
     before = used_megabytes()
     codes: Counter[str] = Counter()
     for name, data in hostile.items():
-        start = time.monotonic()
+        start = time.process_time()
         try:
             image = open_image(data, LIMITS, at_least=(32, 32))
         except ImageError as error:
@@ -529,7 +529,7 @@ def test_every_hostile_file_is_an_image_or_a_sentence_quickly_and_quietly(hostil
             assert image.pixels.dtype == np.uint8, name
             assert image.pixels.size, name
             assert image.frames >= 1, name
-        assert time.monotonic() - start < SECONDS, name
+        assert time.process_time() - start < SECONDS, name
         # Of damaged TIFFs alone, the C library speaks, and Pillow has no way to quiet it.
         assert capfd.readouterr() == ("", "") or data.startswith((b"II", b"MM")), name
     assert set(codes) == {"image", "corrupt", "unsupported_format", "too_many_pixels", "too_many_bytes", "empty"}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from pyrite.prefetch import prefetch
+from waiting import eventually
 
 
 def test_the_same_items_come_in_order() -> None:
@@ -22,7 +23,7 @@ def test_one_is_made_while_another_is_worked_on_and_no_more() -> None:
 
     for i in prefetch(slow()):
         if i + 1 < len(made):
-            assert made[i + 1].wait(10)
+            assert eventually(made[i + 1].is_set)
         room.release()
 
 

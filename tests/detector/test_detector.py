@@ -16,6 +16,7 @@ from pyrite.detector import Detector
 from pyrite.errors import BundleError, PyriteError
 from pyrite.image import Limits
 from pyrite.results import Model, Reason, Verdict
+from waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,7 @@ def test_what_is_there_is_judged_before_more_comes(detector):
 
     def sources():
         yield from (grey(1), grey(2))
-        assert more.wait(60)
+        assert eventually(more.is_set)
         yield grey(3)
 
     stream = detector.detect_many(sources())

@@ -10,7 +10,7 @@ from PIL import Image
 from pyrite.bundle import Bundle, DataInfo, TrainingInfo, save_bundle
 from pyrite.datasets import Dataset, Protocol, content_hashes, content_sha256, make_toy, remember
 from pyrite.errors import BundleError, EvaluationError, PyriteError
-from pyrite.evaluation import Part, Report, evaluate, measure
+from pyrite.evaluation import Chosen, Part, Report, evaluate, measure
 from pyrite.evaluation.metrics import VerdictRow
 from pyrite.evaluation.plots import Epoch
 
@@ -251,9 +251,9 @@ def test_nothing_readable_is_an_error(bundle: Bundle, folder: Path) -> None:
     dataset = Dataset.open(folder)
     broken = np.array([dataset.paths.index("test/REAL/land/empty.png")])
     with pytest.raises(EvaluationError, match=r"None of the 1 images .* The file is empty"):
-        measure(bundle, dataset, broken, content_hashes(dataset), part=Part("all", ""))
+        measure([bundle], Chosen(dataset, content_hashes(dataset), broken, Part("all", "")))
     with pytest.raises(EvaluationError, match="None of the 0 images"):
-        measure(bundle, dataset, broken[:0], content_hashes(dataset), part=Part("all", ""))
+        measure([bundle], Chosen(dataset, content_hashes(dataset), broken[:0], Part("all", "")))
 
 
 def test_the_history_is_found_in_the_bundle(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_the_history_is_found_in_the_bundle(bundle: Bundle, folder: Path, tmp_pa
             "auc": 1.0,
         }
     ]
-    first = measure(bundle, dataset, np.arange(8), content_hashes(dataset), part=Part("all", ""), history=epochs)
+    first = measure([bundle], Chosen(dataset, content_hashes(dataset), np.arange(8), Part("all", "")), history=epochs)
     expected = Epoch(epoch=1, loss=0.5, accuracy=0.7, val_loss=0.6, val_accuracy=0.6, learning_rate=0.1, seconds=2.0)
     assert first.history == (expected,)
     kept = save_bundle(tmp_path / "kept", bundle.info, {**bundle.files, "report.json": first.to_json()})

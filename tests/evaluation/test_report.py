@@ -11,9 +11,10 @@ from pyrite.datasets.degrade import DEGRADATIONS
 from pyrite.evaluation import Part, Report
 from pyrite.evaluation.figures import measure_figures
 from pyrite.evaluation.floor import Fact, Floor, Shortcut
+from pyrite.evaluation.judge import UnreadableFile
 from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.plots import Epoch
-from pyrite.evaluation.report import Mistake, Provenance, Published, UnreadableFile
+from pyrite.evaluation.report import Mistake, Provenance, Published
 from pyrite.evaluation.robustness import Condition, Flips, LeftOut, Overall, Robustness
 from pyrite.evaluation.scores import Scores
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from metadata_files import Base, jpeg, only, tiff
+from metadata_files import Base, encode, exif, jpeg, only, tiff
 from PIL import ExifTags
 
 from pyrite.evidence import read_evidence
@@ -41,3 +41,19 @@ def test_a_whole_exposure_is_context_without_a_camera() -> None:
 def test_a_part_of_an_exposure_alone_is_nothing(missing: int) -> None:
     photo = {tag: value for tag, value in EXPOSURE.items() if tag != missing}
     assert read_evidence(open_image(jpeg({Base.Software: "00WW"}, photo))) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "read"),
+    [
+        ({1: "S", 2: (33.0, 51.0, 36.0), 3: "E", 4: (151.0, 12.0, 0.0)}, (-33.86, 151.2)),
+        ({1: "N", 2: (47.0, 22.0, 12.0), 3: "W", 4: (8.0, 32.0, 24.0)}, (47.37, -8.54)),
+        ({1: "N", 2: (95.0, 0.0, 0.0), 3: "W", 4: (8.0, 0.0, 0.0)}, (None, None)),
+        ({1: "N", 2: (47.0, 22.0, 12.0)}, (None, None)),
+    ],
+)
+def test_where_it_was_taken(place: dict[int, Any], read: tuple[float | None, float | None]) -> None:
+    made = exif({Base.Make: "Canon", Base.Model: "EOS"}, EXPOSURE)
+    made.get_ifd(ExifTags.IFD.GPSInfo).update(place)
+    found = only(encode("JPEG", exif=made))
+    assert (found.data.get("latitude"), found.data.get("longitude")) == read

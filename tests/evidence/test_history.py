@@ -4,9 +4,9 @@ import io
 
 import numpy as np
 import pytest
-from containers import XMP_NAME, description, exif_block, jpeg_with, packet
+from containers import XMP_NAME, description, exif_block, iptc, jpeg_with, packet, photoshop
 from documented import check_documented
-from metadata_files import Base
+from metadata_files import Base, jpeg
 from PIL import ExifTags
 from PIL import Image as PillowImage
 
@@ -132,3 +132,17 @@ def test_a_thumbnail_of_the_image_is_nothing() -> None:
 def test_flat_images_are_not_compared() -> None:
     assert compare(np.full((64, 64, 3), 99, np.uint8), np.full((64, 64), 10.0)) is None
     assert compare(np.full((64, 64, 3), 99, np.uint8), np.random.default_rng(0).uniform(0, 255, (64, 64))) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (jpeg_with((0xED, photoshop(iptc(d40="FBMD01000abc")))), "Facebook or Instagram"),
+        (jpeg({}, {Base.UserComment: b"ASCII\0\0\0Screenshot"}), "a screenshot of an Apple device"),
+        (jpeg({}, {Base.UserComment: b"ASCII\0\0\0Screenshot of a duck"}), ""),
+        (jpeg_with((0xED, photoshop(iptc(d40="Not FBMD")))), ""),
+    ],
+)
+def test_what_a_file_passed_through(data: bytes, told: str) -> None:
+    found = read(data)
+    assert [told in item.data["passed_through"] for item in found] == [True] * bool(told)

@@ -238,3 +238,12 @@ def test_a_graph_of_nodes_in_any_field() -> None:
 def test_bytes_after_the_end_of_a_container_are_not_read() -> None:
     for plain in (encode("JPEG"), encode("PNG"), encode("GIF"), encode("WEBP")):
         assert read_evidence(open_image(plain + SETTINGS.encode() + packet(CREDIT))) == []
+
+
+@pytest.mark.parametrize("padding", range(0, 260, 13))
+def test_xmp_in_a_gif_with_its_own_end_and_in_blocks(padding: int) -> None:
+    plain, inner = encode("GIF"), packet(CREDIT) + b" " * padding
+    blocks = b"".join(bytes((len(part),)) + part for at in range(0, len(inner), 255) if (part := inner[at : at + 255]))
+    for body in (inner + bytes((1, *range(255, -1, -1), 0)), blocks + b"\0"):
+        data = plain[:781] + b"!\xff\x0bXMP DataXMP" + body + plain[781:]
+        assert only(data).data["generator"] == "Google AI"

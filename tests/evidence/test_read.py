@@ -131,9 +131,9 @@ def test_a_jpeg_without_metadata_costs_no_more_than_five_milliseconds(side: int)
     assert read_evidence(image) == []
     costs = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         assert read_evidence(image) == []
-        costs.append(time.perf_counter() - start)
+        costs.append(time.process_time() - start)
     assert min(costs) < 0.005
 
 

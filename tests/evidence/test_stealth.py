@@ -118,7 +118,7 @@ def test_a_large_png_that_hides_nothing_costs_next_to_nothing(channels: int) -> 
     image = open_image(stream.getvalue(), at_least=(32, 32))
     costs = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         assert read_metadata(image).fields == ()
-        costs.append(time.perf_counter() - start)
+        costs.append(time.process_time() - start)
     assert min(costs) < 0.01

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from corpora import COMMAND, PICTURES
+from corpora import COMMAND, PICTURES, progress_of
 
+import waiting
 from pyrite.bundle import Bundle
 
 
@@ -45,11 +46,7 @@ def finish(start: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., tuple
 
     def run(*arguments: str | Path, **environment: str) -> tuple[int, str, str]:
         process = start(*arguments, **environment)
-        try:
-            out, err = process.communicate(timeout=300)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-        return process.returncode, out, err
+        printed = waiting.finish(process, lambda: progress_of(process, Path(arguments[arguments.index("--out") + 1])))
+        return process.returncode, *printed
 
     return run

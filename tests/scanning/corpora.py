@@ -4,7 +4,6 @@ import io
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
+from waiting import eventually, processes_of
 
 COMMAND = [sys.executable, "-c", "import sys; sys.argv[0] = 'pyrite'; from pyrite.cli import main; main()"]
 
@@ -34,13 +35,19 @@ def read_rows(out: Path | str) -> list[dict[str, Any]]:
     return table.drop_columns(["seconds"]).to_pylist()
 
 
+def progress_of(process: "subprocess.Popen[str]", out: Path) -> object:
+    """Return what changes while a scan goes on. Ray computes a little even when nothing does."""
+    return sorted(processes_of(process)), sorted(map(str, out.rglob("*")))
+
+
 def kill_after_parts(process: "subprocess.Popen[str]", out: Path, count: int) -> int:
     """Kill a scan outright once so many parts are there; return how many there are then."""
-    until = time.monotonic() + 240
-    while len(list(out.glob("detections/part-*.parquet"))) < count:
+
+    def there() -> bool:
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.02)
+        return len(list(out.glob("detections/part-*.parquet"))) >= count
+
+    assert eventually(there, lambda: progress_of(process, out))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     return len(list(out.glob("detections/part-*.parquet")))

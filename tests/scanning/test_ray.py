@@ -3,17 +3,17 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from corpora import kill_after_parts, read_rows
+from corpora import kill_after_parts, progress_of, read_rows
 
 from pyrite.bundle import Bundle
 from pyrite.scanning import ScanSettings, scan
+from waiting import eventually
 
 SHARDS = ("--shard-size", "2", "--batch-size", "2")
 
@@ -33,12 +33,12 @@ def test_the_table_does_not_depend_on_who_was_killed_nor_on_the_number_of_worker
     scan = (corpus, "--out", out, *SHARDS, "--workers", "2")
     process = start(*scan)
     try:
-        assert wait_until(lambda: parts_of(out) != [] and kill_a_worker(process))
+        assert eventually(lambda: parts_of(out) and kill_a_worker(process), lambda: progress_of(process, out))
         ray = psutil.Process(process.pid).children(recursive=True)
         kept = kill_after_parts(process, out, len(parts_of(out)) + 3)
     finally:
         process.kill()
-    assert wait_until(lambda: not any(map(lives, ray)))
+    assert eventually(lambda: not any(map(lives, ray)), lambda: list(map(lives, ray)))
     before = {part: part.stat().st_mtime_ns for part in parts_of(out)}
     assert kept <= len(before)
     code, printed, errors = finish(*scan[:-1], "1")
@@ -83,12 +83,3 @@ def kill_a_worker(process: "subprocess.Popen[str]") -> bool:
             return True
     assert process.poll() is None
     return False
-
-
-def wait_until(condition: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 240
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True

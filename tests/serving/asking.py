@@ -6,13 +6,14 @@ import json
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
+
+from waiting import eventually, processes_of
 
 BOUNDARY = "a-boundary"
 HERE = "http://localhost"
@@ -78,15 +79,6 @@ class Server:
         return next((float(found.split()[-1]) for found in lines if found.startswith(f"{line} ")), 0)
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
-    until = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 @contextmanager
 def command_line(saved: str, *arguments: str) -> Iterator[tuple[Server, subprocess.Popen[str]]]:
     """Serve as `pyrite serve` does, in a process of its own."""
@@ -98,7 +90,7 @@ def command_line(saved: str, *arguments: str) -> Iterator[tuple[Server, subproce
             line = process.stdout.readline()
             assert line.startswith("Serving at http://127.0.0.1:"), process.stderr and process.stderr.read()
             server = Server(int(line.rsplit(":", 1)[1]), process.pid)
-            assert eventually(lambda: server.ask("GET", "/readyz").status == 200, 120)
+            assert eventually(lambda: server.ask("GET", "/readyz").status == 200, lambda: processes_of(process))
             yield server, process
         finally:
             process.kill()

@@ -2,16 +2,18 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asking import HERE, Server, eventually
+from asking import HERE, Server
 
 from pyrite.bundle import Bundle
 from pyrite.serving import ServerSettings, create_app
 from pyrite.serving.server import bounded_protocol
+from waiting import eventually
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
@@ -56,7 +58,7 @@ def serve(extra: None, saved: str) -> Serve:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            assert eventually(lambda: server.started, 120)
+            assert eventually(lambda: server.started, time.process_time)
             yield Server(listener.getsockname()[1])
         finally:
             server.should_exit = True

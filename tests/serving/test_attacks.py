@@ -22,7 +22,7 @@ from unittest.mock import Mock
 
 import psutil
 import pytest
-from asking import BOUNDARY, FORM, PNG, Answer, Server, command_line, eventually, form, part, picture
+from asking import BOUNDARY, FORM, PNG, Answer, Server, command_line, form, part, picture
 from hostile import SLOW, hostile_reader
 from PIL import Image, PngImagePlugin
 
@@ -31,6 +31,7 @@ from pyrite.detector import Reader
 from pyrite.serving import uploads
 from pyrite.serving.decoders import Decoders
 from pyrite.serving.uploads import upload_folder
+from waiting import eventually, finish
 
 HEAD = b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\n"
 Serve = Callable[..., AbstractContextManager[Server]]
@@ -89,10 +90,10 @@ def test_pages_in_metadata_stay_text(serve: Serve) -> None:
 
 def test_ten_thousand_parts_are_refused_at_once(serve: Serve) -> None:
     with serve() as server:
-        began = time.monotonic()
+        began = time.process_time()  # The server is a thread of this process.
         answer = server.ask("POST", "/v1/detect", form(*[part(b"x")] * 10_000), FORM)
         assert (answer.status, answer.code) == (413, "too_many_files")
-        assert time.monotonic() - began < 10
+        assert time.process_time() - began < 5
         assert server.ask("POST", "/v1/detect", picture(), PNG).status == 200
 
 
@@ -122,11 +123,15 @@ def test_a_file_over_the_limit_is_an_error_of_its_own_and_a_body_over_it_is_cut_
 def test_a_body_that_goes_on_after_its_answer_is_cut_off(serve: Serve) -> None:
     with serve(max_bytes=100_000, upload_seconds=1.0) as server, server.connect() as raw:
         raw.sendall(HEAD + b"Content-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n")
-        began = time.monotonic()
-        with suppress(OSError):
-            while time.monotonic() < began + 20:
+
+        def cut_off() -> bool:
+            try:
                 raw.sendall(b"10000\r\n" + bytes(0x10000) + b"\r\n")
-        assert time.monotonic() - began < 10
+            except OSError:
+                return True
+            return False
+
+        assert eventually(cut_off)
 
 
 def test_slow_bodies_and_headers_end_while_others_are_served(serve: Serve) -> None:
@@ -145,11 +150,11 @@ def test_slow_bodies_and_headers_end_while_others_are_served(serve: Serve) -> No
 
 def test_the_slowest_bodies_give_way_when_there_is_no_more_room(serve: Serve) -> None:
     slow = HEAD + b"Content-Type: image/png\r\nContent-Length: 1000\r\n\r\nx"
-    with serve(uploads=4) as server, ExitStack() as stack:
+    with serve(uploads=4, upload_seconds=600.0) as server, ExitStack() as stack:
         hanging = [stack.enter_context(server.connect()) for _ in range(4)]
         for one in hanging:
             one.sendall(slow)
-        assert eventually(lambda: server.ask("POST", "/v1/detect", picture(), PNG).status == 200, 10)
+        assert eventually(lambda: server.ask("POST", "/v1/detect", picture(), PNG).status == 200)
         assert [server.ask("POST", "/v1/detect", picture(), PNG).status for _ in range(3)] == [200] * 3
         ends = [one.recv(1000)[:13] for one in hanging if select.select([one], [], [], 0)[0]]
         assert ends
@@ -165,9 +170,7 @@ def test_connections_are_bounded_and_whoever_asks_nothing_makes_room(serve: Serv
         busy = [stack.enter_context(server.connect()) for _ in range(5)]
         for one in busy:
             one.sendall(HEAD + b"Content-Type: image/png\r\nContent-Length: 1000\r\n\r\nx")
-        time.sleep(0.5)
-        with pytest.raises(OSError):  # noqa: PT011 - reset or closed
-            server.ask("GET", "/healthz")
+        assert eventually(lambda: is_closed(server))
 
 
 def test_headers_and_trailers_are_bounded(serve: Serve) -> None:
@@ -194,17 +197,16 @@ def test_who_takes_nothing_of_an_answer_is_cut_off(serve: Serve) -> None:
         raw.connect(("127.0.0.1", server.port))
         raw.sendall(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
         opened = server.metric("process_open_fds")
-        assert eventually(lambda: server.metric("process_open_fds") < opened, 10)
+        assert eventually(lambda: server.metric("process_open_fds") < opened)
 
 
 def test_a_full_queue_answers_at_once(serve: Serve, hostile: None) -> None:
-    with serve(queue=3, max_files=3, decode_seconds=3.0) as server, ThreadPoolExecutor(3) as pool:
+    with serve(queue=3, max_files=3, decode_seconds=4.0) as server, ThreadPoolExecutor(3) as pool:
         bad = picture(SLOW) + bytes(100_000)
         waiting = [pool.submit(server.ask, "POST", "/v1/detect", bad, PNG) for _ in range(3)]
         assert eventually(lambda: server.metric("pyrite_queue_images") == 3)
-        began = time.monotonic()
         answer = server.ask("POST", "/v1/detect", picture(), PNG)
-        assert time.monotonic() - began < 2.5
+        assert not any(one.done() for one in waiting)
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "queue_full", "1")
         assert answer.headers["x-content-type-options"] == "nosniff"
         with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as kept:
@@ -225,10 +227,8 @@ def test_a_full_queue_answers_at_once(serve: Serve, hostile: None) -> None:
 
 def test_an_image_that_takes_long_to_decode_holds_up_no_explanation(serve: Serve, hostile: None) -> None:
     with serve(decode_seconds=1.0) as server:
-        began = time.monotonic()
         answer = server.ask("POST", "/v1/explain", picture(SLOW) + bytes(100_000), PNG)
         assert (answer.status, answer.code) == (422, "timed_out")
-        assert time.monotonic() - began < 10
 
 
 def test_a_request_that_takes_too_long_is_told_so(serve: Serve, hostile: None) -> None:
@@ -241,7 +241,7 @@ def test_a_request_that_takes_too_long_is_told_so(serve: Serve, hostile: None) -
 
 
 def test_who_hangs_up_frees_the_place(serve: Serve, hostile: None) -> None:
-    with serve(queue=2, max_files=2) as server:
+    with serve(queue=2, max_files=2, decode_seconds=600.0, request_seconds=600.0) as server:
         bad = picture(SLOW) + bytes(100_000)
         head = HEAD.decode() + f"Content-Type: image/png\r\nContent-Length: {len(bad)}\r\n\r\n"
         gone = [server.connect() for _ in range(2)]
@@ -250,8 +250,8 @@ def test_who_hangs_up_frees_the_place(serve: Serve, hostile: None) -> None:
         assert eventually(lambda: server.metric("pyrite_queue_images") == 2)
         for one in gone:
             one.close()
-        assert eventually(lambda: server.metric("pyrite_queue_images") == 0, 5)
-        assert server.ask("POST", "/v1/detect", picture() + bytes(100_000), PNG, timeout=10).status == 200
+        assert eventually(lambda: server.metric("pyrite_queue_images") == 0)
+        assert server.ask("POST", "/v1/detect", picture() + bytes(100_000), PNG).status == 200
         assert server.metric('pyrite_requests_total{method="POST",route="/v1/detect",status="499"}') == 2
         assert "pyrite_rejections_total{" not in server.ask("GET", "/metrics").body.decode()
 
@@ -290,16 +290,24 @@ def test_nothing_of_an_upload_is_left_when_the_disk_is_full(serve: Serve, monkey
 
 
 def test_an_upload_that_is_too_slow_for_its_disk_leaves_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered, written = threading.Event(), threading.Event()
+
     def append(path: Path, data: bytes) -> None:
-        time.sleep(1.5)
-        whole(path, data)
+        answered.wait()
+        try:
+            whole(path, data)
+        finally:
+            written.set()
 
     whole = uploads._append
     monkeypatch.setattr("pyrite.serving.uploads._append", append)
     with serve(upload_seconds=1.0) as server:
-        assert server.ask("POST", "/v1/detect", picture() + bytes(3_000_000), PNG).code == "timed_out"
-        time.sleep(1)
-        assert not list(Path(tempfile.gettempdir()).glob(f"pyrite-uploads-{os.getpid()}-*/*"))
+        try:
+            assert server.ask("POST", "/v1/detect", picture() + bytes(3_000_000), PNG).code == "timed_out"
+        finally:
+            answered.set()
+        assert eventually(written.is_set)
+        assert eventually(lambda: not list(Path(tempfile.gettempdir()).glob(f"pyrite-uploads-{os.getpid()}-*/*")))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no folder is held there")
@@ -322,18 +330,33 @@ def test_what_a_killed_server_left_is_gone_with_the_next(tmp_path: Path, monkeyp
 def test_a_server_that_is_stopped_with_all_its_processes_finishes_what_it_accepted(saved: str) -> None:
     content = form(part(picture()), part(picture() + bytes(100_000)))
     with command_line(saved) as (server, process), server.connect() as raw:
-        head = HEAD.decode() + f"Content-Type: {FORM['Content-Type']}\r\nContent-Length: {len(content)}\r\n\r\n"
-        raw.sendall(head.encode() + content[:50])
-        time.sleep(0.5)
+        begin(raw, len(content))
+        raw.sendall(content[:50])
         for one in (*children(process.pid), process.pid):
             os.kill(one, signal.SIGTERM)
-        time.sleep(0.5)
+        assert eventually(lambda: is_closed(server))
         raw.sendall(content[50:])
         said = b""
         while data := raw.recv(10_000):
             said += data
         assert said.startswith(b"HTTP/1.1 200 ")
         assert said.count(b'"verdict":"ai"') == 2
+
+
+def begin(raw: socket.socket, size: int) -> None:
+    """Send a request without its body, and wait until the server asks for that."""
+    kind = f"Content-Type: {FORM['Content-Type']}\r\nContent-Length: {size}\r\nExpect: 100-continue\r\n\r\n"
+    raw.sendall(HEAD + kind.encode())
+    assert raw.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def is_closed(server: Server) -> bool:
+    """Say whether a server takes no more connections, or resets them at once."""
+    try:
+        server.ask("GET", "/healthz")
+    except (OSError, http.client.HTTPException):
+        return True
+    return False
 
 
 def children(pid: int) -> list[int]:
@@ -343,26 +366,17 @@ def children(pid: int) -> list[int]:
 def test_a_stopped_server_finishes_what_it_accepted(saved: str) -> None:
     content = form(part(picture()))
     with command_line(saved) as (server, process), server.connect() as raw:
-        head = f"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM['Content-Type']}\r\n"
-        raw.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content[:50])
-        time.sleep(0.5)
+        begin(raw, len(content))
+        raw.sendall(content[:50])
         process.send_signal(signal.SIGTERM)
-
-        def refused() -> bool:
-            try:
-                server.connect().close()
-            except OSError:
-                return True
-            return False
-
-        assert eventually(refused)
+        assert eventually(lambda: is_closed(server))
         raw.sendall(content[50:])
         said = b""
         while data := raw.recv(10_000):
             said += data
         assert said.startswith(b"HTTP/1.1 200 ")
         assert b'"verdict":"ai"' in said
-        process.wait(60)
+        finish(process)
         assert process.returncode == -signal.SIGTERM
 
 
@@ -409,7 +423,6 @@ def test_ctrl_c_ends_a_server_that_has_finished(saved: str) -> None:
     with command_line(saved) as (server, process):
         assert server.ask("POST", "/v1/detect", picture(), PNG).status == 200
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
-        assert process.stderr
-        assert process.stderr.read() == ""
+        assert finish(process)[1] == ""
+        assert process.returncode == 0
     assert not list(Path(tempfile.gettempdir()).glob(f"pyrite-uploads-{process.pid}-*"))

@@ -4,13 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
-from asking import eventually, picture
+from asking import picture
 from hostile import DEADLY, LONG, SLOW, hostile_reader
 
 from pyrite.bundle import Bundle
@@ -20,6 +19,7 @@ from pyrite.errors import BundleError
 from pyrite.results import Failure
 from pyrite.serving.decoders import SMALL, Decoders
 from pyrite.serving.scoring import Scorer
+from waiting import eventually, finish_all
 
 
 def decode(
@@ -37,9 +37,8 @@ def decode(
         await decoders.warm()
         task = asyncio.create_task(decoders.work())
         try:
-            async with asyncio.timeout(60):
-                jobs = [decoders.submit(source, f"{i}.png") for i, source in enumerate(sources)]
-                return await asyncio.gather(*(job.found for job in jobs))
+            jobs = [decoders.submit(source, f"{i}.png") for i, source in enumerate(sources)]
+            return await finish_all(job.found for job in jobs)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -77,17 +76,15 @@ def test_a_bad_image_fails_alone(bundle: Bundle, colour: str, code: str, padding
 
 
 def test_slow_images_do_not_keep_small_ones_waiting(bundle: Bundle) -> None:
-    async def work() -> tuple[float, bool]:
-        decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=60, killed=lambda: None)
+    async def work() -> bool:
+        decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=600, killed=lambda: None)
         await decoders.warm()
         task = asyncio.create_task(decoders.work())
         try:
             slow = [decoders.submit(picture(SLOW) + bytes(SMALL), None) for _ in range(3)]
             await asyncio.sleep(0.1)
-            began = time.monotonic()
-            await asyncio.gather(*(decoders.submit(picture(), None).found for _ in range(50)))
-            took = time.monotonic() - began
-            return took, any(job.found.done() for job in slow)
+            await finish_all(decoders.submit(picture(), None).found for _ in range(50))
+            return any(job.found.done() for job in slow)
         finally:
             for job in slow:
                 job.cancel()
@@ -95,22 +92,20 @@ def test_slow_images_do_not_keep_small_ones_waiting(bundle: Bundle) -> None:
             await asyncio.gather(task, return_exceptions=True)
             decoders.close()
 
-    took, done = asyncio.run(work())
-    assert took < 10
-    assert not done
+    assert not asyncio.run(work())
 
 
 def test_a_job_that_nobody_waits_for_gives_its_process_back(bundle: Bundle) -> None:
     async def work() -> Prepared | Unreadable:
-        decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=60, killed=lambda: None)
+        decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=600, killed=lambda: None)
         await decoders.warm()
         task = asyncio.create_task(decoders.work())
         try:
             slow = decoders.submit(picture(SLOW) + bytes(SMALL), None)
             await asyncio.sleep(0.3)
             slow.cancel()
-            async with asyncio.timeout(30):
-                return await decoders.submit(picture() + bytes(SMALL), None).found
+            [found] = await finish_all([decoders.submit(picture() + bytes(SMALL), None).found])
+            return found
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -127,15 +122,14 @@ def test_processes_that_somebody_else_ends_are_replaced(bundle: Bundle, how: int
         await decoders.warm()
         task = asyncio.create_task(decoders.work())
         try:
-            async with asyncio.timeout(60):
-                began = decoders.submit(picture(colour) + bytes(padding), None)
-                await (asyncio.sleep(0.3) if colour == LONG else began.found)
-                for process in multiprocessing.active_children():
-                    assert process.pid
-                    os.kill(process.pid, how)
-                await asyncio.sleep(0.5)
-                jobs = [began, *(decoders.submit(picture() + bytes(padding), None) for _ in range(3))]
-                return await asyncio.gather(*(job.found for job in jobs))
+            began = decoders.submit(picture(colour) + bytes(padding), None)
+            await (asyncio.sleep(0.3) if colour == LONG else finish_all([began.found]))
+            for process in multiprocessing.active_children():
+                assert process.pid
+                os.kill(process.pid, how)
+            await asyncio.sleep(0.5)
+            jobs = [began, *(decoders.submit(picture() + bytes(padding), None) for _ in range(3))]
+            return await finish_all(job.found for job in jobs)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -178,7 +172,7 @@ def test_a_server_that_is_killed_leaves_no_process_behind(bundle: Bundle, tmp_pa
             assert all(one.exists() for one in decoders)
         finally:
             process.kill()
-        assert eventually(lambda: not any(one.exists() for one in decoders), 10)
+        assert eventually(lambda: not any(one.exists() for one in decoders))
 
 
 def score(detector: Detector, found: Sequence[Prepared | Unreadable]) -> tuple[list[object], list[int]]:
@@ -190,8 +184,7 @@ def score(detector: Detector, found: Sequence[Prepared | Unreadable]) -> tuple[l
         results = [scorer.submit(one, detector.policy) for one in found]
         task = asyncio.create_task(scorer.work())
         try:
-            async with asyncio.timeout(60):
-                return list(await asyncio.gather(*results, return_exceptions=True))
+            return await finish_all(results, errors=True)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -25,6 +25,7 @@ from pyrite.training.batches import steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, load_checkpoint
 from pyrite.training.distributed import ALONE, Place, read_place
 from runs import read_rows
+from waiting import finish, processes_of
 
 _MACHINE = """
 import os, signal, sys
@@ -80,7 +81,7 @@ def run_machines(commands: Sequence[Sequence[str | Path]]) -> list[Machine]:
         for command, environment in zip(commands, environments(len(commands)), strict=True)
     ]
     try:
-        said = [process.communicate(timeout=150) for process in processes]
+        said = [finish(process, lambda: list(map(processes_of, processes))) for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -20,8 +20,9 @@ from pyrite.datasets.shortcuts import measure_facts
 from pyrite.errors import DatasetError, ImageError, require
 from pyrite.evaluation import plots
 from pyrite.evaluation.floor import FAMILIES, Floor, measure_floor
+from pyrite.evaluation.judge import UnreadableFile
 from pyrite.evaluation.plots import Spectrum
-from pyrite.evaluation.report import UnreadableFile, check_folder, environment, write_whole
+from pyrite.evaluation.report import check_folder, environment, write_whole
 from pyrite.image import open_image
 from pyrite.image.thumbnail import draw_thumbnail
 from pyrite.provenance import current_command, package_versions, source_commit

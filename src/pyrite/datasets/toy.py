@@ -28,7 +28,7 @@ _STRENGTH = (0.75, 1.0)
 _UPSAMPLING_FILTER = (0.0, 0.19)
 _CAMERA_BLUR = (0.0, 0.11)
 _CAMERA_NOISE = (0.0, 0.013)
-_GAIN = (0.01, 0.05)
+_GAIN = (0.03, 0.08)
 """How much brighter or darker the pattern makes a row or a column, as a share of what is there."""
 
 

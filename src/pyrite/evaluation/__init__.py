@@ -1,6 +1,7 @@
 """Measuring a bundle, every figure with its interval."""
 
+from pyrite.evaluation.choose import Chosen, Part
 from pyrite.evaluation.evaluate import evaluate, measure
-from pyrite.evaluation.report import Part, Report
+from pyrite.evaluation.report import Report
 
-__all__ = ["Part", "Report", "evaluate", "measure"]
+__all__ = ["Chosen", "Part", "Report", "evaluate", "measure"]

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.bundle import Bundle, TrainingInfo
-from pyrite.datasets import Dataset, content_sha256, recognise
+from pyrite.datasets import Dataset, content_hashes, content_sha256, recognise
 from pyrite.datasets.split import Split, split
 from pyrite.errors import EvaluationError
-from pyrite.evaluation.report import Part
 from pyrite.sources import encodable
 
 Indices = NDArray[np.intp]
@@ -20,20 +19,39 @@ Protocol = Literal["auto", "official", "pooled", "all", "validation"]
 _FRACTIONS = (0.8, 0.1, 0.1)  # of a pooled split that no bundle prescribes
 
 
-def choose(
-    bundles: Sequence[Bundle],
-    dataset: Dataset,
-    hashes: Sequence[str],
-    protocol: Protocol,
-    limit: int | None,
-    seed: int,
-) -> tuple[Indices, Part]:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which images were judged."""
+
+    protocol: Literal["official", "pooled", "all", "validation"]
+    why: str
+    """A sentence for the reader."""
+    dropped: int | None = None
+    """Images kept out of training and validation as copies of a later split’s; `None` where not known."""
+    caution: str | None = None
+    """What speaks against taking the figures at face value."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The images that bundles are judged by."""
+
+    dataset: Dataset
+    """The whole data, judged or not."""
+    hashes: Sequence[str]
+    """(len(dataset),), each file's hexadecimal SHA-256, empty where it could not be read."""
+    indices: Indices
+    """Of the images to judge."""
+    part: Part
+    """What they are, for the reader."""
+
+
+def choose(bundles: Sequence[Bundle], dataset: Dataset, protocol: Protocol, limit: int | None, seed: int) -> Chosen:
     """Return which images to judge, with the reason in words.
 
     Args:
         bundles: what will judge them. The split is that of the first which was trained on this data.
         dataset: the whole data.
-        hashes: (len(dataset),), each file's hexadecimal SHA-256, empty where it could not be read.
         protocol: see `evaluate`.
         limit: see `evaluate`.
         seed: of a pooled split that the bundle does not prescribe, and of the limit's draw.
@@ -41,6 +59,7 @@ def choose(
     Raises:
         EvaluationError: the protocol does not fit the bundle or the data, or `limit` is below 1.
     """
+    hashes = content_hashes(dataset)
     pasts = [_past(bundle, dataset, hashes, alone=len(bundles) == 1) for bundle in bundles]
     trained = next((past for past in pasts if past.own), pasts[0])
     own, who = trained.own, trained.who
@@ -87,7 +106,7 @@ def choose(
         for past in pasts
         if past.seen is not None and (known := int(past.seen[indices].sum()))
     ]
-    return indices, Part(protocol, why, dropped, " ".join(cautions) or None)
+    return Chosen(dataset, hashes, indices, Part(protocol, why, dropped, " ".join(cautions) or None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,21 @@
 """What a detector says of a dataset's images, through the same `Detector` that its users run."""
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pyrite.datasets import Dataset
+from pyrite.datasets import Dataset, Progress
 from pyrite.detector import Detector
+from pyrite.errors import EvaluationError
+from pyrite.evaluation.choose import Chosen, Indices
 from pyrite.evaluation.scores import Floats
 from pyrite.results import Detection, Failure
+from pyrite.sources import encodable
 
 
 def judge(detector: Detector, dataset: Dataset, indices: Iterable[int]) -> Iterator[tuple[int, Detection | Failure]]:
@@ -29,6 +36,64 @@ def judge(detector: Detector, dataset: Dataset, indices: Iterable[int]) -> Itera
     for detection in detector.detect_many(sources()):
         yield sent.popleft(), detection.error or detection
     yield from lost
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableFile:
+    """A file that could not be judged."""
+
+    path: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was said of the images of a dataset that could be read."""
+
+    indices: Indices
+    """(n,), in the dataset."""
+    detections: tuple[Detection, ...]
+    """(n,), none with an error."""
+    unreadable: tuple[UnreadableFile, ...]
+    seconds: float
+    """To read and judge all images."""
+
+    def select(self, chosen: NDArray[np.bool_]) -> "Judged":
+        """Return what was said of some of them."""
+        return replace(self, indices=self.indices[chosen], detections=tuple(compress(self.detections, chosen)))
+
+
+def judge_all(detector: Detector, chosen: Chosen, progress: Progress) -> Judged:
+    """Judge the chosen images.
+
+    Args:
+        detector: what judges.
+        chosen: which images.
+        progress: called with how many are judged, and how many there are.
+
+    Raises:
+        EvaluationError: none of the images could be read.
+    """
+    started = time.perf_counter()
+    judged: list[tuple[int, Detection]] = []
+    unreadable: list[UnreadableFile] = []
+    for done, (index, found) in enumerate(judge(detector, chosen.dataset, chosen.indices), start=1):
+        if isinstance(found, Failure):
+            path = encodable(chosen.dataset.paths[index])
+            unreadable.append(UnreadableFile(path, found.code, encodable(found.message)))
+        else:
+            judged.append((index, found))
+        progress(done, len(chosen.indices))
+    if not judged:
+        why = f" The first: {unreadable[0].path}: {unreadable[0].message}" if unreadable else ""
+        raise EvaluationError(f"None of the {len(chosen.indices):,} images to judge could be read.{why}")
+    return Judged(
+        indices=np.array([index for index, _ in judged], np.intp),
+        detections=tuple(detection for _, detection in judged),
+        unreadable=tuple(unreadable),
+        seconds=time.perf_counter() - started,
+    )
 
 
 def values_of(detector: Detector, detections: Sequence[Detection]) -> Floats:

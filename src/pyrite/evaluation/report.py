@@ -13,8 +13,10 @@ from markupsafe import Markup
 from pyrite.bundle import MANIFEST, TrainingInfo
 from pyrite.errors import EvaluationError, require
 from pyrite.evaluation import plots
+from pyrite.evaluation.choose import Part
 from pyrite.evaluation.figures import Figures
 from pyrite.evaluation.floor import FAMILIES, Floor
+from pyrite.evaluation.judge import UnreadableFile
 from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.robustness import Robustness
 from pyrite.templates import page_environment
@@ -33,19 +35,6 @@ _LISTED = 50  # of the unreadable files on the page; report.json has them all
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Which images were judged."""
-
-    protocol: Literal["official", "pooled", "all", "validation"]
-    why: str
-    """A sentence for the reader."""
-    dropped: int | None = None
-    """Images kept out of training and validation as copies of a later split’s; `None` where not known."""
-    caution: str | None = None
-    """What speaks against taking the figures at face value."""
-
-
-@dataclass(frozen=True, slots=True)
 class Mistake:
     """An image that was called what it is not."""
 
@@ -57,15 +46,6 @@ class Mistake:
     height: int
     png: bytes
     """The image, at most 128 pixels a side."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableFile:
-    """A file that could not be judged."""
-
-    path: str
-    code: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pyrite.decision import Policy, decide
 from pyrite.detector import Detector
 from pyrite.errors import EvaluationError, ImageError
 from pyrite.evaluation import metrics
-from pyrite.evaluation.judge import values_of
+from pyrite.evaluation.judge import Judged, values_of
 from pyrite.evaluation.metrics import Headline, Metric
 from pyrite.evaluation.scores import Scores
 from pyrite.image import Limits, open_image
@@ -113,7 +113,7 @@ class _Said:
 def measure_robustness(
     detector: Detector,
     dataset: Dataset,
-    judged: Sequence[tuple[int, Detection]],
+    judged: Judged,
     *,
     seed: int = 0,
     progress: Progress | None = None,
@@ -123,22 +123,22 @@ def measure_robustness(
     Args:
         detector: what judges; without evidence, since degraded pixels come without a file.
         dataset: the images.
-        judged: the index of each image, and what the detector said of it as it is. None may have an error.
+        judged: which images, and what the detector said of them as they are.
         seed: of the noise and of the intervals.
         progress: called with how many degraded images are judged and how many there are.
 
     Raises:
         EvaluationError: no image could be judged under all degradations.
     """
-    indices = [index for index, _ in judged]
-    shape = (1 + len(DEGRADATIONS), len(judged))
+    indices = judged.indices.tolist()
+    shape = (1 + len(DEGRADATIONS), len(indices))
     said = _Said(np.zeros(shape), np.zeros(shape, "U9"), np.zeros(shape, np.bool_))
     strict = msgspec.structs.replace(detector.policy, max_fpr=_BUDGET)
-    for column, (_, detection) in enumerate(judged):
+    for column, detection in enumerate(judged.detections):
         _note(said, (0, column), detector, detection, strict)
     places: deque[tuple[int, int]] = deque()
     lost: dict[int, str] = {}
-    total = len(DEGRADATIONS) * len(judged)
+    total = len(DEGRADATIONS) * len(indices)
     for done, detection in enumerate(
         detector.detect_many(_degraded(dataset, indices, detector.limits, seed, places, lost)), start=1
     ):
@@ -149,14 +149,14 @@ def measure_robustness(
             _note(said, (row, column), detector, detection, strict)
         if progress:
             progress(done, total)
-    kept = np.array([column not in lost for column in range(len(judged))], np.bool_)
+    kept = np.array([column not in lost for column in range(len(indices))], np.bool_)
     left_out = tuple(
         LeftOut(encodable(dataset.paths[indices[column]]), encodable(message))
         for column, message in sorted(lost.items())
     )
     if not kept.any():
         why = f" The first: {left_out[0].path}: {left_out[0].message}" if left_out else ""
-        raise EvaluationError(f"None of the {len(judged):,} images could be judged under all degradations.{why}")
+        raise EvaluationError(f"None of the {len(indices):,} images could be judged under all degradations.{why}")
     if progress:
         progress(total, total)
     labels = dataset.labels[np.array(indices, np.intp)[kept]]

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from pyrite.evaluation.judge import UnreadableFile
 from pyrite.evaluation.metrics import Metric
-from pyrite.evaluation.report import HEADLINE, Report, UnreadableFile
+from pyrite.evaluation.report import HEADLINE, Report
 
 
 def summarize(report: Report) -> Table:

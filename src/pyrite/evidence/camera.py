@@ -1,6 +1,7 @@
 """What a camera wrote: context, since anyone can write it."""
 
 import re
+from collections.abc import Mapping
 
 from pyrite.evidence.metadata import Metadata
 from pyrite.evidence.values import plain, tidy
@@ -47,7 +48,24 @@ def read_camera(metadata: Metadata) -> list[Evidence]:
                     "lens": exif.get("LensModel"),
                     "software": exif.get("Software"),
                     **settings,
+                    **_read_place(metadata.gps),
                 }
             ),
         )
     ]
+
+
+def _read_place(gps: Mapping[str, object]) -> dict[str, float]:
+    """Return latitude and longitude in degrees, north and east being positive, where both are there and possible."""
+    found = {}
+    for name, key, most, minus in (("Latitude", "latitude", 90, "S"), ("Longitude", "longitude", 180, "W")):
+        parts = gps.get(f"GPS{name}")
+        try:
+            degrees, minutes, seconds = (float(part) for part in parts)  # type: ignore[attr-defined]
+        except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+            return {}
+        value = degrees + minutes / 60 + seconds / 3600
+        if not 0 <= value <= most:  # As where a number is none at all.
+            return {}
+        found[key] = round(-value if gps.get(f"GPS{name}Ref") == minus else value, 6)
+    return found

@@ -24,7 +24,7 @@ _MAX_XMP = 4_000_000
 _JXL_BOXES = b"\0\0\0\x0cJXL \r\n\x87\n"
 _BROTLI_NAMES = {b"Exif": "EXIF", b"xml ": "XMP"}
 _GIF_XMP = b"\x0bXMP DataXMP"
-_GIF_XMP_END = bytes((1, *range(255, -1, -1)))
+_GIF_XMP_END = bytes((1, *range(255, 200, -1)))
 _MAX_COMMENTS = 64
 _TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
 
@@ -194,7 +194,9 @@ def _read_gif(data: bytes, blocks: Blocks) -> None:
         elif kind == b"!" and label == b"\xff" and data[at + 2 : at + 2 + len(_GIF_XMP)] == _GIF_XMP:
             start = at + 2 + len(_GIF_XMP)
             at = _skip_gif_blocks(data, start)
-            blocks.xmp.append(data[start : at - 1].removesuffix(_GIF_XMP_END))
+            end = data.find(_GIF_XMP_END, start, at)
+            # Some cut it into blocks all the same.
+            blocks.xmp.append(data[start:end] if end >= 0 else _join_gif_blocks(data, start))
         elif kind == b"!":
             start, at = at + 2, _skip_gif_blocks(data, at + 2)
             if label == b"\xfe" and len(blocks.texts) < _MAX_COMMENTS:

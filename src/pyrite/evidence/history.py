@@ -37,8 +37,13 @@ _FLAT = 4.0
 
 
 def read_history(image: Image, metadata: Metadata) -> list[Evidence]:
-    """Report steps of editing, times that contradict each other, and a thumbnail that shows something else."""
-    return [*_read_steps(metadata), *_read_contradictions(metadata), *_compare_thumbnail(image, metadata.thumbnail)]
+    """Report steps of editing, what it passed through, contradictory times, and a thumbnail of something else."""
+    return [
+        *_read_steps(metadata),
+        *_read_passage(metadata),
+        *_read_contradictions(metadata),
+        *_compare_thumbnail(image, metadata.thumbnail),
+    ]
 
 
 def _say(detail: str, **details: object) -> Evidence:
@@ -74,6 +79,18 @@ def _tell_step(step: Mapping[str, str]) -> str:
     by = f" with {step['softwareAgent']}" if "softwareAgent" in step else ""
     when = f" on {step['when'][:10]}" if "when" in step else ""
     return f"{step.get('action', 'an unnamed step')}{by}{when}"
+
+
+def _read_passage(metadata: Metadata) -> Iterator[Evidence]:
+    """Report what services and devices leave in files that pass through them."""
+    for item in metadata.fields:
+        if item.name == "SpecialInstructions" and item.text.startswith("FBMD"):
+            told = "Facebook or Instagram, which leaves such instructions in what it hands out"
+        elif item.name == "UserComment" and item.text == "Screenshot":
+            told = "a screenshot of an Apple device, which writes that word"
+        else:
+            continue
+        yield _say(f"The file's {item.place} is that of {told}; anyone could have written it.", passed_through=told)
 
 
 def _read_contradictions(metadata: Metadata) -> Iterator[Evidence]:

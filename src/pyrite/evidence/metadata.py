@@ -127,7 +127,7 @@ def _fields(
 ) -> Iterator[Field]:
     for place, name, text in blocks.texts:
         yield Field(place, name, text)
-    for name in ("UserComment", *exif_.TEXTS):
+    for name in dict.fromkeys(("UserComment", *exif_.TEXTS)):
         tag = values.get(name)
         if isinstance(tag, str):
             yield Field("EXIF data", name, tag)

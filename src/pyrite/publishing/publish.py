@@ -10,7 +10,7 @@ import numpy as np
 from pyrite.bundle import Bundle, BundleInfo, Crops, Pixels, Preprocess, save_bundle
 from pyrite.datasets import Dataset
 from pyrite.errors import DatasetError, ImageError, TrainingError
-from pyrite.evaluation import Part, Report, measure
+from pyrite.evaluation import Chosen, Part, Report, measure
 from pyrite.explanation import measure_spectra
 from pyrite.image import open_image
 from pyrite.image.thumbnail import SIDE, shrink
@@ -54,13 +54,15 @@ def publish(
     spectra = measure_spectra(decoded.pixels, dataset.labels, parts.train)
     files = {**files, "golden.json": golden, "spectra.json": spectra}
     report = measure(
-        Bundle(info, files),
-        dataset,
-        # Files that cannot be read are in no split; the report lists them all the same.
-        np.union1d(parts.test, np.array(list(decoded.failures), np.intp)),
-        decoded.hashes,
-        part=Part(parts.protocol, f"The {parts.protocol} test split, which training kept back.", parts.dropped),
-        history=history,
+        [Bundle(info, files)],
+        Chosen(
+            dataset,
+            decoded.hashes,
+            # Files that cannot be read are in no split; the report lists them all the same.
+            np.union1d(parts.test, np.array(list(decoded.failures), np.intp)),
+            Part(parts.protocol, f"The {parts.protocol} test split, which training kept back.", parts.dropped),
+        ),
+        history,
         robustness=material.recipe.degrade > 0,
         watch=lambda stage, done, total: watch(Stage(f"{stage} (test split)", done, total)),
     )

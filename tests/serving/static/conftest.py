@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -22,6 +21,7 @@ from pyrite.bundle import BundleInfo, load_bundle, save_bundle
 from pyrite.bundle.calibration import Calibration
 from pyrite.decision import Scope
 from pyrite.publishing.golden import make_golden
+from waiting import eventually, processes_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -113,14 +113,19 @@ def _start(bundles: Sequence[Path], port: int, **settings: object) -> Served:
     judging = [part for bundle in bundles for part in ("--bundle", str(bundle))]
     process = subprocess.Popen([*command, *judging], start_new_session=True)
     served = Served(f"http://127.0.0.1:{port}/", process)
-    for _ in range(1200):
-        with suppress(OSError), urllib.request.urlopen(f"{served.url}readyz") as answer:
-            if answer.status == 200:
-                return served
+
+    def ready() -> bool:
         assert process.poll() is None, "The server did not start."
-        time.sleep(0.1)
-    served.stop()
-    raise AssertionError("The server did not become ready within two minutes.")
+        with suppress(OSError), urllib.request.urlopen(f"{served.url}readyz") as answer:
+            return bool(answer.status == 200)
+        return False
+
+    try:
+        assert eventually(ready, lambda: processes_of(process)), "The server does not become ready."
+    except BaseException:
+        served.stop()
+        raise
+    return served
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from pyrite.bundle import load_bundle
 from pyrite.decision import Policy
 from pyrite.detector import Detector
 from pyrite.serving.keys import hash_key
+from waiting import eventually
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
 expect = sync_api.expect
@@ -66,7 +67,8 @@ def judge(page: "Page", paths: list[Path]) -> None:
     before = cards(page).count()
     page.set_input_files("#pick", paths)
     expect(cards(page)).to_have_count(before + len(paths))
-    expect(page.locator(".card.pending")).to_have_count(0)
+    pending = page.locator(".card.pending")
+    assert eventually(lambda: pending.count() == 0, pending.count)
 
 
 def slide(page: "Page", rate: str) -> None:
@@ -75,7 +77,7 @@ def slide(page: "Page", rate: str) -> None:
     slider.focus()
     slider.press("Home")
     for _ in range(100):
-        page.wait_for_timeout(30)
+        page.evaluate(NEXT_FRAME)
         if page.locator("#rate").inner_text() == rate:
             return
         slider.press("ArrowRight")
@@ -93,6 +95,8 @@ def exported(page: "Page", name: str) -> str:
     return download.value.path().read_text("utf-8")
 
 
+# What moves with the slider is drawn in the frame after it.
+NEXT_FRAME = "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
 COUNT_PICTURES = """() => {
     const [create, revoke] = [URL.createObjectURL, URL.revokeObjectURL];
     window.pictures = new Set();
@@ -311,7 +315,7 @@ def test_a_model_that_knows_real_images_alone_has_no_probability(
     expect(page.locator("#tradeoff")).to_have_text("")
     there = card(page, "bright.png")
     there.get_by_role("button", name=re.compile("Evidence")).click()
-    expect(there.locator(".place")).to_contain_text("of the real images.")
+    expect(there.locator(".place")).to_contain_text("of the real images of a group.")
     expect(there.locator(".place")).not_to_contain_text("of the AI images")
     expect(there.get_by_role("button", name="Show what moved the score")).to_be_hidden()
 
@@ -701,7 +705,8 @@ def test_a_batch_outlives_the_server(
     expect(page.locator("#tally")).to_have_text(re.compile("^[3-9] of 14"))
     served.stop()
     expect(page.locator("#notice")).to_contain_text("The server does not answer. What was judged is kept")
-    page.wait_for_timeout(1000)  # Answers that were on their way still come.
+    # Answers that were on their way still come.
+    expect(page.locator(".card.pending .stamp").get_by_text(re.compile("Sending|Judging"))).to_have_count(0)
     kept = page.locator(".card.ai").count()
     assert 3 <= kept < 14
     expect(page.locator("#notice")).to_contain_text(f"and {14 - kept} image")

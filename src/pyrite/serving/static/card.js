@@ -30,7 +30,7 @@ function drawVerdict(found) {
   return [h("span", { class: "stamp" }, mark(outcome), OUTCOMES[outcome]), odds && h("span", { class: "odds" }, odds)];
 }
 
-/** Return the short notes under a verdict: generators, and how much is verified or asserted. */
+/** Return the short notes under a verdict. */
 function drawChips(found) {
   const chips = generatorsOf(found.evidence).map((text) => h("li", { class: "chip made" }, text));
   for (const strength of ["verified", "asserted"]) {
@@ -45,16 +45,17 @@ function drawThumbnail(thumbnail, found) {
   return h("span", { class: "blank" }, found?.error ? mark("error") : (found?.format ?? "…"));
 }
 
-/** Return where the score lies among the calibration's; of an image that nothing judged, what was looked at. */
+/** Return where the score lies; of an image that nothing judged, what was looked at. */
 function drawPlace(found, model) {
   if (isUnjudged(found)) return drawUnjudged(found);
   if (!model || !isScored(found.reason)) return [];
   const charted = hasChart(model);
-  const among = (p, which, noun) => p !== null && ` ${which}: at most ${percent(p)} of the ${noun} images.`;
+  const among = (p, which, noun, groups) =>
+    p !== null && ` ${which}: ${percent(p)} of the ${noun} images${charted && Object.keys(groups).length > 1 ? " of a group" : ""}.`;
   const label = [
     charted ? "The score among those of the calibration images." : "Several models' scores, merged so that the budget holds.",
-    among(found.p_real, "As high as this or higher", "real"),
-    among(found.p_ai, "As low or lower", "AI"),
+    among(found.p_real, "As high as this or higher", "real", model.calibration.real),
+    among(found.p_ai, "As low or lower", "AI", model.calibration.ai),
   ].filter(Boolean).join("");
   const chart = charted && drawChart(model, found.max_fpr, [found.logit], label);
   return [h("figure", { class: "place" }, chart, h("figcaption", {}, label))];

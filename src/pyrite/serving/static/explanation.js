@@ -90,7 +90,7 @@ function describe(moved) {
 async function paint(canvas, { moved, region, detection: { width, height } }, largest, thumbnail) {
   const scale = LONGEST / Math.max(width, height);
   [canvas.width, canvas.height] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   const fill = (style, operation = "source-over") => {
     Object.assign(context, { fillStyle: style, globalCompositeOperation: operation });
     context.fillRect(0, 0, canvas.width, canvas.height);
