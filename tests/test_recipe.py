@@ -139,6 +139,8 @@ def test_geometries() -> None:
     assert load_recipe("tiny", ["filter=lanczos"]).preprocess == Resize(height=32, width=32, filter="lanczos")
     shorter = load_recipe("tiny", ["geometry=shorter_side", "shorter_side=40", "height=36", "filter=bicubic"])
     assert shorter.preprocess == ShorterSide(height=36, width=32, shorter_side=40, filter="bicubic")
+    wide = load_recipe("tiny", ["geometry=shorter_side", "width=48"])
+    assert wide.preprocess == ShorterSide(height=32, width=48, shorter_side=48)
     crops = load_recipe("crops", ["height=64", "crops=9", "top_share=0.25"])
     assert crops.preprocess == Crops(height=64, width=96, most=9, top_share=0.25)
     assert (crops.canvas_side, load_recipe("crops", ["canvas=100"]).canvas_side) == (384, 100)
@@ -162,7 +164,6 @@ def test_a_crops_recipe_dumps_to_the_same(tmp_path: Path) -> None:
         (["canvas=128"], "canvas means nothing to the geometry 'resize'"),
         (["shorter_side=40"], "shorter_side means nothing to the geometry 'resize'"),
         (["geometry=crops", "shorter_side=40"], "shorter_side means nothing to the geometry 'crops'"),
-        (["geometry=shorter_side"], "The geometry 'shorter_side' needs shorter_side, the pixels"),
         (["geometry=shorter_side", "shorter_side=30"], "must be at least the model's height and width, 32, not 30."),
         (["geometry=crops", "canvas=31"], "canvas must be at least a crop's height and width, 32, not 31."),
         (["geometry=crops", "crops=0"], "recipe's crops is not valid: Expected `int` >= 1."),

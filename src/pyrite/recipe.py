@@ -38,7 +38,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     filter: Filter = "bilinear"
     """What `resize` and `shorter_side` resize with."""
     shorter_side: Side | None = None
-    """Of `shorter_side`: the pixels that an image's shorter side is resized to, before the centre is cut out."""
+    """Of `shorter_side`: the pixels that an image's shorter side is resized to, before its centre is cut out; those of
+    the model input's longer side by default."""
     crops: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     """Of `crops`: how many an image is judged by, at most."""
     top_share: Share = 1.0
@@ -197,15 +198,10 @@ def _check_geometry(recipe: Recipe) -> None:
                 f"{key} means nothing to the geometry {recipe.geometry!r}: leave it out, or set geometry to {wanted}."
             )
     longer = max(recipe.height, recipe.width)
-    if recipe.geometry == "shorter_side":
-        if recipe.shorter_side is None:
-            raise RecipeError(
-                "The geometry 'shorter_side' needs shorter_side, the pixels that an image's shorter side is resized to."
-            )
-        if recipe.shorter_side < longer:
-            raise RecipeError(
-                f"shorter_side must be at least the model's height and width, {longer}, not {recipe.shorter_side}."
-            )
+    if recipe.shorter_side is not None and recipe.shorter_side < longer:
+        raise RecipeError(
+            f"shorter_side must be at least the model's height and width, {longer}, not {recipe.shorter_side}."
+        )
     if recipe.canvas is not None and recipe.canvas < longer:
         raise RecipeError(f"canvas must be at least a crop's height and width, {longer}, not {recipe.canvas}.")
 

@@ -83,6 +83,57 @@ def test_colour_and_contrast_tell_nothing(toy):
     assert accuracy(np.hstack([colour, images.std((1, 2))]), dataset.labels) < 0.6
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("large")
+    make_toy(folder, count=40, size=160, seed=0)
+    dataset = Dataset.open(folder)
+    return dataset, pixels(dataset)
+
+
+def mesh(images):
+    """Return how much every other row and column is brighter or darker, against what noise would make of it."""
+    grey = images.mean(-1, dtype=np.float64)
+    signs = (-1.0) ** np.arange(grey.shape[1])
+    means = grey - (np.roll(grey, 1, 1) + np.roll(grey, -1, 1) + np.roll(grey, 1, 2) + np.roll(grey, -1, 2)) / 4
+    found = [np.abs((means * pattern).mean((1, 2))) for pattern in (signs[:, None], signs[None, :])]
+    return np.minimum(*found)
+
+
+def test_above_64_pixels_the_trace_is_a_mesh_that_making_images_smaller_removes(large):
+    from sklearn.metrics import roc_auc_score
+
+    dataset, images = large
+    assert images.shape == (40, 160, 160, 3)
+    assert roc_auc_score(dataset.labels, mesh(images)) > 0.97
+    smaller = np.stack([np.asarray(Image.fromarray(image).resize((40, 40), 2)) for image in images])
+    assert roc_auc_score(dataset.labels, mesh(smaller)) < 0.7
+
+
+def test_above_64_pixels_colour_and_contrast_tell_little(large):
+    from sklearn.metrics import roc_auc_score
+
+    dataset, images = large
+    for values in (images.mean((1, 2, 3)), images.std((1, 2, 3)), *images.mean((1, 2)).T):
+        assert 0.3 < roc_auc_score(dataset.labels, values) < 0.7
+
+
+def test_the_seed_decides_every_pixel_at_any_size_and_progress_is_told(tmp_path):
+    told = []
+    make_toy(tmp_path / "a", count=4, size=80, seed=3, progress=lambda done, total: told.append((done, total)))
+    make_toy(tmp_path / "b", count=4, size=80, seed=3)
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    a, b = (pixels(Dataset.open(tmp_path / name)) for name in "ab")
+    np.testing.assert_array_equal(a, b)
+
+
+def test_the_small_kind_is_what_it_was(toy):
+    assert (
+        hashlib.sha256(toy[1][:20].tobytes()).hexdigest()
+        == "9e3418d0e3d712932c0fb04e830564780bb59846e0ace8c1ed53f884644d3e22"
+    )
+
+
 def test_the_trace_is_there_to_be_learned(toy):
     """Drawn by twos, pixels differ less within a pair than across: the trace that a network can find."""
     dataset, images = toy

@@ -45,9 +45,9 @@ def test_native_crops_find_what_resizing_destroys(photos: Path, tmp_path: Path) 
     found = {name: report.as_is.headline.auroc for name, report in reports.items()}
     assert reports["crops"].as_is.headline.images > 80
     assert found["crops"]
-    assert found["crops"].value > 0.9, found
+    assert found["crops"].value > 0.95, found
     assert found["resize"]
-    assert found["resize"].value < 0.65, found
+    assert found["resize"].value < 0.7, found  # Chance, by three standard errors.
     bundle = load_bundle(tmp_path / "crops" / "bundle")
     assert replay_golden(bundle).passed
     # Of images of any size, the score is that of crops at their own resolution.
@@ -191,7 +191,7 @@ def test_the_scope_follows_from_the_geometry_and_what_was_learnt_from() -> None:
 
 
 def test_what_is_too_large_to_be_exported_is_refused_before_anything_is_decoded(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pyrite.errors import RecipeError
     from pyrite.training import export
@@ -199,6 +199,6 @@ def test_what_is_too_large_to_be_exported_is_refused_before_anything_is_decoded(
     monkeypatch.setattr(export, "MAX_WEIGHTS", 1000)
     stages: list[object] = []
     with pytest.raises(RecipeError, match=r"more than the 0\.0 GB that a bundle's model can hold\. Choose a smaller"):
-        train(photos, load_recipe("tiny"), tmp_path / "out", watch=stages.append)
+        train(toy, load_recipe("tiny"), tmp_path / "out", watch=stages.append)
     assert [stage.name for stage in stages] == ["Building the network"]  # type: ignore[attr-defined]
     assert not (tmp_path / "out").exists()

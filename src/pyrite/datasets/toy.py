@@ -1,12 +1,12 @@
 """A generated dataset with something true to learn: textures, and the same kind drawn by an upsampling generator.
 
 Both classes show the same scenes: random gratings and shaded discs. Then the same camera takes both: a random blur, and
-noise of a random strength that buries the trace in some images. So there is no other difference, and no perfect score.
-What a generator leaves depends on the size:
+noise of a random strength. So there is no other difference than the trace of the generator, which depends on the size:
 
 - Up to 64 pixels, AI images are scenes at half the size that a nearest-neighbour step and a random 3×3 filter bring up,
   as the up-convolution of a generator does it, blended with the scene itself at a random strength. That leaves the
-  periodic trace in the spectrum that detectors of generated images rely on (Durall et al. 2020).
+  periodic trace in the spectrum that detectors of generated images rely on (Durall et al. 2020). Noise buries it in
+  some, so there is no perfect score.
 - Above, it is the checkerboard of an up-convolution whose kernel overlaps itself unevenly (Odena et al. 2016): every
   other row and column is brighter. That is gone once an image is made smaller: only native pixels tell.
 """
@@ -28,7 +28,7 @@ _STRENGTH = (0.75, 1.0)
 _UPSAMPLING_FILTER = (0.0, 0.19)
 _CAMERA_BLUR = (0.0, 0.11)
 _CAMERA_NOISE = (0.0, 0.013)
-_GAIN = (0.03, 0.08)
+_GAIN = (0.04, 0.12)
 """How much brighter or darker the pattern makes a row or a column, as a share of what is there."""
 
 
