@@ -123,7 +123,7 @@ def loop(folder: Path, bundle: Path) -> dict[str, Any]:
     for batch in looked_at:
         times = [time.perf_counter()]
         images = [open_image(path, at_least=preprocess.size) for path in batch]
-        inputs = np.stack([preprocess.apply(image.pixels, image.box) for image in images])
+        inputs = np.concatenate([preprocess.apply(image.pixels, image.box) for image in images])
         times.append(time.perf_counter())
         for image in images:
             read_evidence(image)
