@@ -1,6 +1,7 @@
 """What a checkout promises: the lock fits, versions agree, and nothing of one machine stands in it."""
 
 import re
+import shutil
 import subprocess
 import tomllib
 from importlib.metadata import version
@@ -44,6 +45,25 @@ def test_the_changelog_opens_with_the_version() -> None:
     assert newest
     assert newest[1] == PROJECT["version"]
     assert version("pyrite") == PROJECT["version"], "Install the checkout anew: make install."
+
+
+@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="needs bash")
+def test_ci_runs_what_a_user_does_and_sets_nothing_for_it(tmp_path: Path) -> None:
+    """On a machine without Chromium, where it installs that: whatever else it is for, the tests must not notice."""
+    kept = ("bash", "dirname", "env")
+    fakes = {"make": 'echo "$@" >> "$SEEN" && env >> "$SEEN"', "id": "echo 0", "apt-get": "true"}
+    for name in kept:
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    for name, script in fakes.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    given = {"PATH": str(tmp_path), "SEEN": str(tmp_path / "seen"), "PYRITE_MARK": "1"}
+    subprocess.run([ROOT / ".ci/run"], env=given, check=True, capture_output=True)
+    seen = (tmp_path / "seen").read_text().splitlines()
+    own_of_bash = {"_", "PWD", "OLDPWD", "SHLVL"}
+    assert [line for line in seen if "=" not in line] == ["check", "test"]
+    found = [line for line in seen if "=" in line and line.partition("=")[0] not in own_of_bash]
+    assert sorted(found) == sorted(2 * [f"{name}={value}" for name, value in given.items()])
 
 
 def test_no_tracked_file_names_a_place_on_one_machine() -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ports import free_ports
 from pyrite.bundle import load_bundle
 from pyrite.errors import TrainingError
 from pyrite.recipe import Recipe, load_recipe
@@ -65,12 +65,7 @@ class Machine:
 
 def environments(count: int) -> list[dict[str, str]]:
     """Return what each of so many processes needs to find the others."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     places = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} for i in range(count)]
     return [{**os.environ, "TF_CONFIG": json.dumps(place), "TF_NUM_INTRAOP_THREADS": "1"} for place in places]
 

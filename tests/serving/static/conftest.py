@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -17,6 +16,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from ports import free_ports
 from pyrite.bundle import BundleInfo, load_bundle, save_bundle
 from pyrite.bundle.calibration import Calibration
 from pyrite.decision import Scope
@@ -100,13 +100,6 @@ class Served:
         self.process.wait()
 
 
-def _find_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 def _start(bundles: Sequence[Path], port: int, **settings: object) -> Served:
     changes = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     command = [sys.executable, "-c", "from pyrite.cli import main; main()", "serve", "--port", str(port), *changes]
@@ -134,7 +127,7 @@ def start(served_bundle: Path) -> Iterator[Callable[..., Served]]:
     started: list[Served] = []
 
     def run(port: int | None = None, bundles: Sequence[Path] = (), **settings: object) -> Served:
-        started.append(_start(bundles or [served_bundle], port or _find_port(), **settings))
+        started.append(_start(bundles or [served_bundle], port or free_ports()[0], **settings))
         return started[-1]
 
     yield run
@@ -145,7 +138,7 @@ def start(served_bundle: Path) -> Iterator[Callable[..., Served]]:
 @pytest.fixture(scope="session")
 def server(served_bundle: Path) -> Iterator[Served]:
     """One for all tests that leave it running."""
-    served = _start([served_bundle], _find_port())
+    served = _start([served_bundle], free_ports()[0])
     yield served
     served.stop()
 
