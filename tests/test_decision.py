@@ -3,7 +3,7 @@ from itertools import product
 import msgspec
 import pytest
 
-from pyrite.decision import Policy, Scope, decide, describe_scope, explain
+from pyrite.decision import Policy, Scope, decide, explain
 from pyrite.results import Evidence, Reason, Strength, Verdict
 
 POLICY = Policy(max_fpr=0.05, max_fnr=0.1)
@@ -121,23 +121,26 @@ SIGNED = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera sign
 def test_the_explanation_names_what_decided(
     verdict: Verdict, reason: Reason, evidence: tuple[Evidence, ...], sentence: str
 ) -> None:
-    outside = describe_scope([SCOPE], (4000, 30))
-    assert explain(verdict, reason, 0.0042, 0.021, outside, evidence) == sentence
+    assert explain(verdict, reason, 0.0042, 0.021, [SCOPE], (4000, 30), evidence) == sentence
 
 
 @pytest.mark.parametrize("reason", [Reason.BORDERLINE, Reason.UNLIKE_BOTH])
 def test_an_undecided_score_is_explained(reason: Reason) -> None:
-    assert explain(Verdict.UNCERTAIN, reason, 0.5, 0.5, "").startswith("The model cannot tell: ")
+    assert explain(Verdict.UNCERTAIN, reason, 0.5, 0.5, [SCOPE], (32, 32)).startswith("The model cannot tell: ")
+
+
+def outside(scopes: list[Scope], size: tuple[int, int]) -> str:
+    return explain(Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE, None, None, scopes, size)
 
 
 def test_a_scope_of_several_sizes_is_told_in_full() -> None:
-    told = describe_scope([Scope(min_side=200, max_side=4000, description="")], (32, 32))
+    told = outside([Scope(min_side=200, max_side=4000, description="")], (32, 32))
     assert "The model was made for images of 200 to 4,000 pixels a side and this one has 32 × 32" in told
 
 
 def test_the_scopes_of_several_models_are_told_once_each() -> None:
     scopes = [Scope(min_side=a, max_side=b, description="") for a, b in ((32, 32), (96, None), (32, 32))]
-    assert describe_scope(scopes, (64, 48)) == (
+    assert outside(scopes, (64, 48)) == (
         "The models were made for images of 32 pixels a side, or of 96 or more pixels a side and this one has "
         "64 × 48, so their scores decide nothing."
     )
@@ -161,5 +164,5 @@ def test_a_scope_may_have_no_upper_bound() -> None:
 def test_without_images_of_a_class_nothing_is_unlike_it(p_real: float, p_ai: float, expected: object) -> None:
     verdict, reason = decide(p_real, p_ai, True, POLICY)
     assert (verdict, reason) == expected
-    assert explain(verdict, reason, p_real, p_ai, "")
+    assert explain(verdict, reason, p_real, p_ai, [SCOPE], (32, 32))
     assert decide(p_real, p_ai, False, POLICY)[1] is Reason.OUT_OF_SCOPE

@@ -92,7 +92,8 @@ def explain(
     reason: Reason,
     p_real: float | None,
     p_ai: float | None,
-    outside: str,
+    scopes: Sequence[Scope],
+    size: tuple[int, int],
     evidence: Sequence[Evidence] = (),
 ) -> str:
     """Return one sentence that tells a person why `decide` said so.
@@ -102,7 +103,8 @@ def explain(
         reason: What `decide` gave.
         p_real: As `decide` had it.
         p_ai: As `decide` had it.
-        outside: What to say of an image that is out of scope, as `describe_scope` gives it.
+        scopes: Of the models.
+        size: Width and height of the image in pixels.
         evidence: As `decide` had it.
     """
     match reason:
@@ -119,12 +121,12 @@ def explain(
         case Reason.UNCALIBRATED:
             return "No images have calibrated this model, so its score decides nothing."
         case Reason.OUT_OF_SCOPE:
-            return outside
+            return _describe_scope(scopes, size)
     strength = Strength.VERIFIED if reason is Reason.VERIFIED else Strength.ASSERTED
     return next(item.detail for item in evidence if (item.strength, item.says) == (strength, verdict))
 
 
-def describe_scope(scopes: Sequence[Scope], size: tuple[int, int]) -> str:
+def _describe_scope(scopes: Sequence[Scope], size: tuple[int, int]) -> str:
     """Return the sentence of an image, by its width and height in pixels, that no model was made for."""
     made_for = " pixels a side, or of ".join(dict.fromkeys(scope.sizes for scope in scopes))
     models = "The model was" if len(scopes) == 1 else "The models were"

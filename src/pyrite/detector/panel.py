@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyrite.decision import Policy, Scope, decide, describe_scope, explain, is_scored
+from pyrite.decision import Policy, Scope, decide, explain, is_scored
 from pyrite.detector.reader import Prepared, Unreadable
 from pyrite.results import Detection, Evidence, Model, Reason, Strength, Verdict
 
@@ -38,7 +38,7 @@ def judge(image: Prepared, opinions: Sequence[Opinion], policy: Policy, model: M
     said = tuple(_evidence(opinion, policy, size) for opinion in opinions)
     evidence = (*image.evidence, *_frame_note(image), *said)
     verdict, reason = decide(p_real, p_ai, bool(judging), policy, evidence)
-    outside = describe_scope([opinion.scope for opinion in opinions], size)
+    scopes = [opinion.scope for opinion in opinions]
     # Several bundles have no probability in common.
     alone = judging[0] if len(judging) == 1 else None
     return Detection(
@@ -52,7 +52,7 @@ def judge(image: Prepared, opinions: Sequence[Opinion], policy: Policy, model: M
         probability=alone.probability if alone and is_scored(reason) else None,
         logit=alone.logit if alone else opinions[0].logit if len(opinions) == 1 else None,
         reason=reason,
-        explanation=explain(verdict, reason, p_real, p_ai, outside, evidence),
+        explanation=explain(verdict, reason, p_real, p_ai, scopes, size, evidence),
         p_real=p_real,
         p_ai=p_ai,
         max_fpr=policy.max_fpr,
@@ -99,7 +99,7 @@ def _evidence(opinion: Opinion, policy: Policy, size: tuple[int, int]) -> Eviden
         kind="pixels",
         strength=Strength.INFERRED,
         says=None if seen is Verdict.UNCERTAIN else seen,
-        detail=explain(seen, why, p_real, p_ai, describe_scope([opinion.scope], size)),
+        detail=explain(seen, why, p_real, p_ai, [opinion.scope], size),
         data={
             "bundle": opinion.model.name,
             "version": opinion.model.version,
