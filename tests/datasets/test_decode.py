@@ -255,6 +255,23 @@ def test_crops_of_a_canvas_lie_within_the_image_and_reach_its_corners(sizes, cac
         np.testing.assert_array_equal(last[i], pixels[-16:, -20:])
 
 
+def test_native_crops_of_many_images_in_many_processes_are_the_same(tmp_path, cache):
+    rows = ["path,label"]
+    for i in range(300):
+        Image.fromarray(np.full((6 + i % 20, 30, 3), i % 256, np.uint8)).save(tmp_path / f"{i}.png")
+        rows.append(f"{i}.png,real")
+    (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
+    dataset, crops, steps = Dataset.open(tmp_path / "m.csv"), Crops(height=8, width=8), []
+    whole = decode(dataset, crops, lambda done, total: steps.append(done), canvas=16)
+    assert steps == [*range(16, 300, 16), 300]
+    for piece in np.array_split(np.arange(300), 2):
+        part = decode(dataset.select(piece), crops, canvas=16)
+        np.testing.assert_array_equal(part.pixels, whole.pixels[piece])
+        np.testing.assert_array_equal(part.canvases.pixels, whole.canvases.pixels[piece])
+        np.testing.assert_array_equal(part.canvases.extents, whole.canvases.extents[piece])
+        assert part.hashes == tuple(whole.hashes[i] for i in piece)
+
+
 def test_shorter_side_is_decoded_as_it_is_applied(sizes, cache):
     dataset, images = sizes
     geometry = ShorterSide(height=16, width=16, shorter_side=18, filter="lanczos")

@@ -35,8 +35,11 @@ Watch = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 _PIXELS, _CANVASES, _SIDES, _EXTENTS = "pixels.npy", "canvases.npy", "sides.npy", "extents.npy"
-_CHUNK = 512
-_SERIAL_BELOW = 4096  # Starting worker processes costs more than decoding so few small images.
+_CHUNK, _SERIAL_BELOW, _TOGETHER = 512, 4096, 8
+"""Images that a worker process takes at a time, how many make starting one worth it, and how many times it is given so
+many at once."""
+_LARGE = 16, 256, 1
+"""The same where each is decoded at its full size, which takes a hundred times as long."""
 _FORGOTTEN_AFTER = 3600.0  # seconds without a finished chunk: whoever was decoding there has died.
 _FORMAT = 4  # Part of the cache's key: raise it when decoding or preprocessing changes what it gives.
 
@@ -177,7 +180,9 @@ def _fill(folder: Path, dataset: Dataset, preprocess: Preprocess, shapes: _Shape
             for name, shape in shapes.items():
                 _reserve(work / name, shape)
             parts: list[_Part] = []
-            for part in in_parallel(_decode_chunk, dataset, work, preprocess, _CANVASES in shapes):
+            for part in in_parallel(
+                _decode_chunk, dataset, work, preprocess, _CANVASES in shapes, large=preprocess.enough is None
+            ):
                 parts.append(part)
                 os.utime(work)
                 if progress:
@@ -216,17 +221,21 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> None:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
-def in_parallel(work: Callable[..., _Result], dataset: Dataset, *arguments: object) -> Iterator[_Result]:
+def in_parallel(
+    work: Callable[..., _Result], dataset: Dataset, *arguments: object, large: bool = False
+) -> Iterator[_Result]:
     """Yield what `work` makes of each chunk of the dataset, in order.
 
-    It is called in other processes with the storage, the first index, the chunk's paths, and `arguments`.
+    It is called in other processes with the storage, the first index, the chunk's paths, and `arguments`. Chunks are
+    smaller where images are `large`, so that all processes have some, and progress is told.
     """
-    jobs = joblib.cpu_count() if len(dataset) > _SERIAL_BELOW else 1
+    size, serial_below, together = _LARGE if large else (_CHUNK, _SERIAL_BELOW, _TOGETHER)
+    jobs = joblib.cpu_count() if len(dataset) > serial_below else 1
     chunks = (
-        joblib.delayed(work)(dataset.storage, start, dataset.paths[start : start + _CHUNK], *arguments)
-        for start in range(0, len(dataset), _CHUNK)
+        joblib.delayed(work)(dataset.storage, start, dataset.paths[start : start + size], *arguments)
+        for start in range(0, len(dataset), size)
     )
-    yield from joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=8)(chunks)
+    yield from joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=together)(chunks)
 
 
 def _hash_chunk(storage: Storage, _start: int, names: Sequence[str]) -> list[str]:

@@ -31,7 +31,7 @@ from pyrite.training.loop import Examples, Step, fit
 from pyrite.writing import PARTIAL, locked, whole_file
 
 _PROVENANCE = "provenance.json"
-GENERATOR = "generator"
+_GENERATOR = "generator"
 """The column of a dataset that says what made an AI image."""
 
 
@@ -242,5 +242,5 @@ def _scope(preprocess: Preprocess, sides: NDArray[np.int32], name: str) -> Scope
 
 def _generators(dataset: Dataset, train: NDArray[np.intp]) -> tuple[str, ...]:
     """Return what made the AI images of the training split, where the data has a column that says so."""
-    column = next((values for name, values in dataset.slices.items() if name.lower() == GENERATOR), ())
+    column = next((values for name, values in dataset.slices.items() if name.lower() == _GENERATOR), ())
     return tuple(sorted({column[i].strip() for i in train if dataset.labels[i] == 1} - {""})) if column else ()
