@@ -138,7 +138,7 @@ def _serve() -> None:
     bundles, settings = pickle.load(requests)
     detector: Detector | Exception
     try:
-        _limit_memory(settings.memory)
+        _limit_memory(settings.memory + sum(bundle.size for bundle in bundles))
         detector = Detector(
             bundles=[bundle.open() for bundle in bundles],
             max_fpr=settings.max_fpr,

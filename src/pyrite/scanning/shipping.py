@@ -35,6 +35,11 @@ class Parcel:
     files: "Mapping[str, ObjectRef] | None" = None
     """For machines that do not have it: the content of its files in Ray's object store."""
 
+    @property
+    def size(self) -> int:
+        """Bytes that its files take, which is about what its model takes of the memory."""
+        return sum(path.stat().st_size for path in Path(self.folder).iterdir())
+
     def open(self) -> Bundle:
         """Load it from its folder.
 

@@ -32,7 +32,7 @@ class ScanSettings:
     timeout: float = 60.0
     """Seconds that one image may take to be decoded, and a batch to be scored."""
     memory: int = 4_000_000_000
-    """Bytes that the process that decodes may take."""
+    """Bytes that the process that decodes may take, beside what its bundles do."""
     batch_size: int = 64
     """Images scored at a time."""
     shard_size: int = 1024
