@@ -117,7 +117,8 @@ def test_verdicts_reasons_and_sentences_are_those_of_python(page: "Page") -> Non
     for policy in policies:
         for p, q in values:
             verdict, reason = decide(p, q, True, policy)
-            expected.append([verdict, reason, explain(verdict, reason, p, q, [], (0, 0)) if is_scored(reason) else None])
+            why = explain(verdict, reason, p, q, [], (0, 0)) if is_scored(reason) else None
+            expected.append([verdict, reason, why])
     assert run(page, "decision", body, policies=policies, values=values) == expected
     assert {reason for _, reason, _ in expected} == {"pixels", "borderline", "unlike_both", "uncalibrated"}
     reasons = list(Reason)
