@@ -3,8 +3,8 @@
     python benchmarks/geometry.py --out results/benchmarks/geometry.json
 
 A JPEG of 12 megapixels is judged through 16 crops of 224 pixels by ResNet50 and by `tiny`, against decoding it with
-Pillow plus scoring as many inputs with ONNX Runtime alone: one image by itself, and a stream of them. All take turns within one
-process. Speed does not hang on what a network has learnt, so it is exported with its initial weights.
+Pillow plus scoring as many inputs with ONNX Runtime alone: one image by itself, and a stream of them. All take turns
+within one process. Speed does not hang on what a network has learnt, so it is exported with its initial weights.
 """
 
 import argparse

@@ -184,20 +184,17 @@ def test_golden_images_can_be_written_and_judged_as_recorded(bundle, tmp_path):
         write_golden(bundle, tmp_path / "new" / "golden")
 
 
-def other_device(monkeypatch, scale=0.1):
-    """Pretend that OpenVINO is here, and computes the model's scale a little differently."""
-    from conftest import _build_model
+def other_device(monkeypatch, model):
+    """Pretend that OpenVINO is here, and computes as another model does."""
 
-    def start(model, options, device):
-        providers = ["CPUExecutionProvider"]
-        session = onnxruntime.InferenceSession(_build_model(scale=scale), options, providers=providers)
-        return device, session
+    def start(_, options, device):
+        return device, onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr("pyrite.runtime._open", start)
 
 
-def test_another_device_may_round_otherwise(bundle, monkeypatch):
-    other_device(monkeypatch, scale=0.102)
+def test_another_device_may_round_otherwise(bundle, build_model, monkeypatch):
+    other_device(monkeypatch, build_model(scale=0.102))
     check = replay_golden(bundle, "openvino")
     assert check.device == "openvino"
     assert 0.001 < check.max_difference < 0.05
@@ -205,8 +202,8 @@ def test_another_device_may_round_otherwise(bundle, monkeypatch):
     check_device(Detector(bundle, device="openvino"))
 
 
-def test_another_device_that_says_something_else_is_refused(bundle, monkeypatch):
-    other_device(monkeypatch, scale=0.2)
+def test_another_device_that_says_something_else_is_refused(bundle, build_model, monkeypatch):
+    other_device(monkeypatch, build_model(scale=0.2))
     assert not replay_golden(bundle, "openvino").passed
     with pytest.raises(BundleError, match=r"On openvino, brightness does not say .* Use --device cpu"):
         check_device(Detector(bundle, device="openvino"))
