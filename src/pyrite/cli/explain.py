@@ -27,6 +27,7 @@ def explain(
     from pyrite.detector import Detector
     from pyrite.explanation import check_out, describe
     from pyrite.explanation import explain as run
+    from pyrite.publishing.golden import check_device
     from pyrite.rendering.progress import progress_bar
     from pyrite.rendering.text import detection_line
 
@@ -35,7 +36,9 @@ def explain(
     except PyriteError as error:
         raise typer.BadParameter(str(error)) from None
     with progress_bar(stderr, "Scoring") as advance:
-        found = run(image, Detector(bundles=bundles or (), device=device.value), out=out, progress=advance)
+        detector = Detector(bundles=bundles or (), device=device.value)
+        check_device(detector)
+        found = run(image, detector, out=out, progress=advance)
     if as_json:
         print(found.to_json().decode(), end="")
         return

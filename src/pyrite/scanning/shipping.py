@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,11 +67,12 @@ def as_folders(bundles: Sequence[Bundle]) -> Iterator[tuple[Bundle, ...]]:
     Raises:
         BundleError: One that was made in memory could not be saved as a bundle.
     """
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
-        yield tuple(
-            bundle if _is_folder(bundle) else _save(bundle, Path(folder) / str(number))
-            for number, bundle in enumerate(bundles)
-        )
+    with ExitStack() as stack:
+
+        def save(bundle: Bundle) -> Bundle:
+            return _save(bundle, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX)), "bundle"))
+
+        yield tuple(bundle if _is_folder(bundle) else save(bundle) for bundle in bundles)
 
 
 def send(bundles: Sequence[Bundle]) -> tuple[Parcel, ...]:
