@@ -111,21 +111,11 @@ def test_hostile_metadata_neither_raises_nor_lasts(data: bytes) -> None:
     image = open_image(data)
     start = time.process_time()
     found = read_evidence(image)
-    taken = time.process_time() - start
-    # A busy machine takes longer for the same work, so a little of that is timed as well.
-    assert taken < 1 or taken < 60 * cost_of_a_megabyte()
+    assert time.process_time() - start < 1
     for item in found:
         assert len(json.dumps(item.data, allow_nan=False).encode()) < 100_000
         assert "\x1b" not in item.detail + str(item.data)
         assert "could not be read" not in item.detail
-
-
-def cost_of_a_megabyte() -> float:
-    """Return the seconds of the processor that it takes to read a megabyte of JSON."""
-    text = json.dumps(list(range(150_000)))
-    start = time.process_time()
-    json.loads(text)
-    return time.process_time() - start
 
 
 def test_pixels_that_never_were_a_file_have_no_evidence() -> None:

@@ -22,7 +22,7 @@ from pyrite.evidence.manifest import (
     program_of,
 )
 from pyrite.evidence.metadata import Metadata
-from pyrite.evidence.source_types import AI_EXTENTS, TERMS, read_term
+from pyrite.evidence.source_types import AI_EXTENTS, DID, TERMS, read_term
 from pyrite.evidence.trust import Trust
 from pyrite.evidence.validation import Certificate, time_of, validate
 from pyrite.evidence.values import plain, tidy
@@ -30,11 +30,6 @@ from pyrite.image import Image
 from pyrite.results import Evidence, Extent, Strength, Verdict
 
 INSTALL = "Install it with: pip install 'pyrite[credentials]'"
-_DID = {
-    Extent.WHOLE: "made with AI",
-    Extent.PART: "changed with AI",
-    Extent.UNKNOWN: "made or changed with AI",
-}
 _ADDRESS = re.compile(rb"digitalSourceType.{0,4}(https?://[\w./-]{1,60}/digitalsourcetype/\w{1,60})", re.DOTALL)
 """A digital source type as it stands in the bytes of a manifest (CBOR): its key, the length of a text, and the text."""
 _MAX_SHOWN = 5
@@ -85,7 +80,7 @@ def _read_damaged(data: bytes, reason: str) -> Evidence:
     extent = next((AI_EXTENTS[term] for term in terms if term in AI_EXTENTS), None)
     if extent is None:
         return _say("credentials", None, detail)
-    detail = f"{detail}. They hold the words that the image was {_DID[extent]}, which anyone could have written"
+    detail = f"{detail}. They hold the words that the image was {DID[extent]}, which anyone could have written"
     return _say("credentials", Verdict.AI, f"{detail}.", extent=extent, digital_source_types=list(terms))
 
 
@@ -170,7 +165,7 @@ def _conclude(ai: Origin | None, capture: Capture | None, trusted: bool) -> tupl
         what = "this image" if ai.own else "an image that it was made of"
         by = f", by {ai.agent}" if ai.agent else ""
         company = f" ({ai.company})" if ai.company and ai.company.lower() not in ai.agent.lower() else ""
-        return Verdict.AI, _strength(ai.trusted), f"{what} was {_DID[ai.extent]} ({ai.term}){by}{company}"
+        return Verdict.AI, _strength(ai.trusted), f"{what} was {DID[ai.extent]} ({ai.term}){by}{company}"
     if capture is None:
         return None, _strength(trusted), ""
     told = f"a camera took this image ({capture.term})"
@@ -202,7 +197,7 @@ def _tell(
     listed = plain(", ".join(dict.fromkeys(codes)), 200)
     when = f" on {time[:10]}" if time and not changed and not forged else ""
     if changed:
-        of = f"The file carries a manifest of an image that was {_DID[ai.extent]}" if ai and ai.extent else ""
+        of = f"The file carries a manifest of an image that was {DID[ai.extent]}" if ai and ai.extent else ""
         of = of and f"{of} ({ai.term}), signed in the name of {name}, which no longer matches: " if ai else of
         detail = (of or "Content credentials were found, but ") + f"the file was changed after signing ({listed})"
         detail += ", so anyone could have put it there" if of else ", so they prove nothing"

@@ -7,7 +7,7 @@ from pyrite.evidence.labels import MEANINGS, meaning_of, producer_of, read_label
 from pyrite.evidence.metadata import Metadata
 from pyrite.evidence.names import CREDIT_FIELDS, SOFTWARE_FIELDS, company_of, find_in_credit, find_name, key_of
 from pyrite.evidence.prompts import find_programs
-from pyrite.evidence.source_types import AI_EXTENTS, TERMS, read_term
+from pyrite.evidence.source_types import AI_EXTENTS, DID, TERMS, read_term
 from pyrite.evidence.values import plain, read_json, read_object, tidy
 from pyrite.evidence.xmp import texts_of
 from pyrite.results import Evidence, Extent, Strength, Verdict
@@ -15,7 +15,6 @@ from pyrite.results import Evidence, Extent, Strength, Verdict
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/ "
 _ANYONE = "which anyone could have written"
 _UNNAMED = "an AI system that it does not name"
-_DID = {Extent.WHOLE: "made with AI", Extent.PART: "changed with AI", Extent.UNKNOWN: "made or changed with AI"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def _to_evidence(item: _Found) -> Evidence:
     if item.note:
         detail = f"The file's {item.place} names {by}: {item.note}."
     elif item.says is Verdict.AI:
-        did = _DID[item.extent or Extent.UNKNOWN]
+        did = DID[item.extent or Extent.UNKNOWN]
         detail = f"The file's {item.place} says that this image was {did} by {by}{model}, {_ANYONE}."
     else:
         detail = f"The file's {item.place} says that {by} may have made or changed this image{model}, {_ANYONE}."

@@ -8,6 +8,12 @@ from collections.abc import Mapping
 
 from pyrite.results import Extent
 
+DID: Mapping[Extent, str] = {
+    Extent.WHOLE: "made with AI",
+    Extent.PART: "changed with AI",
+    Extent.UNKNOWN: "made or changed with AI",
+}
+"""What a sentence says that AI did to an image."""
 TERMS: Mapping[str, str] = {
     "digitalCapture": "captured by a digital camera",
     "computationalCapture": "captured by a digital camera from several images or with computation",
