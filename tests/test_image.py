@@ -729,20 +729,6 @@ def photographs():
     return [data for versions in files.values() for data in versions]
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """What `make demo` trains."""
-    pytest.importorskip("tensorflow")
-    from pyrite.datasets import make_toy
-    from pyrite.recipe import load_recipe
-    from pyrite.training import train
-
-    folder = tmp_path_factory.mktemp("toy")
-    make_toy(folder / "data")
-    train(folder / "data", load_recipe("tiny", ["protocol=official"]), folder / "run")
-    return folder / "run" / "bundle"
-
-
 @real_files
 def test_decoding_less_of_photographs_gives_nearly_the_same(photographs):
     for data in photographs:
@@ -753,16 +739,15 @@ def test_decoding_less_of_photographs_gives_nearly_the_same(photographs):
 
 
 @real_files
-@pytest.mark.slow
-def test_decoding_less_of_photographs_changes_no_score_by_much(photographs, trained):
-    detector = Detector(trained, evidence=False)
+def test_decoding_less_of_photographs_changes_no_score_by_much(photographs):
+    detector = Detector(evidence=False)
     full = [detector.detect(MODEL.apply(open_image(data).pixels)[0]) for data in photographs]
     less = list(detector.detect_many(photographs))
     calibration = detector.bundle.info.calibration
     moved = np.array([abs(one.logit - other.logit) for one, other in zip(full, less, strict=True)])
-    assert np.ptp([found.logit for found in full]) > 10  # so the bounds below are not for want of a signal
-    assert moved.max() < 0.2
-    assert np.median(moved) < 0.05
+    assert np.ptp([found.logit for found in full]) > 20  # so the bounds below are not for want of a signal
+    assert moved.max() < 0.4
+    assert np.median(moved) < 0.1
     calls = [
         [decide(calibration.p_real(one.logit), calibration.p_ai(one.logit), True, detector.policy) for one in found]
         for found in (full, less)
@@ -824,7 +809,8 @@ def test_peak_memory_of_a_large_image(bound, name, mode, options, large_photo, t
     """Multiples of what the pixels take as RGB, the file's own bytes included."""
     if name == "AVIF" and not features.check("avif"):
         pytest.skip("This Pillow has no AVIF.")
-    image = large_photo.quantize(16) if mode == "P" else large_photo.convert(mode)
+    # Its colours need not be the best ones, which would take seconds to find.
+    image = large_photo.convert(mode, colors=16) if mode == "P" else large_photo.convert(mode)
     if name == "HEIF":
         # Its encoder takes a minute for noise.
         image = PillowImage.new(mode, image.size, (9, 80, 200))

@@ -312,10 +312,22 @@ def test_machines_that_mean_different_runs_are_refused(toy: Path, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
-def test_a_batch_smaller_than_the_team_is_refused(toy: Path, tmp_path: Path) -> None:
-    found = run_machines([machine(toy, tmp_path / "out", "batch_size=1")] * 2)
-    assert [one.code for one in found] == [1, 1]
-    assert all("has 1 images, too few for 2 machines" in one.stderr for one in found)
+def test_a_batch_smaller_than_the_team_is_refused_before_any_machine_waits(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", environments(3)[1]["TF_CONFIG"])
+    stages: list[object] = []
+    with pytest.raises(TrainingError, match=r"^A batch has 2 images, too few for 3 machines\.$"):
+        train(toy, load_recipe("tiny", ["batch_size=2"]), tmp_path / "out", watch=stages.append)
+    assert stages == []
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_nothing_is_shared_that_has_fewer_images_than_there_are_machines(size: int) -> None:
+    Place(0, size).check("The validation split", size)
+    with pytest.raises(TrainingError, match=f"The validation split has {size - 1} images, too few for {size} machines"):
+        Place(0, size).check("The validation split", size - 1)
 
 
 def test_a_team_needs_a_process_of_its_own(toy: Path, recipe: Recipe, tmp_path: Path) -> None:

@@ -44,6 +44,19 @@ class Place:
         """Return which of `count` things are this machine's; the shares of all differ by one at most."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
+    def check(self, what: str, images: int) -> None:
+        """Refuse to share fewer images than there are machines.
+
+        Args:
+            what: is shared: `A batch`.
+            images: how many it has.
+
+        Raises:
+            TrainingError: a machine would go without.
+        """
+        if images < self.size:
+            raise TrainingError(f"{what} has {images} images, too few for {self.size} machines.")
+
 
 ALONE = Place()
 

@@ -78,6 +78,7 @@ def train(
     data = data if isinstance(data, Dataset) else Dataset.open(data)
     out = Path(out)
     place = read_place()
+    place.check("A batch", recipe.batch_size)
     if place.is_chief:
         _check(out, recipe, resume)
     # All that may be refused comes before the folder, so that a mistake leaves nothing behind.
@@ -170,10 +171,8 @@ def _join(team: Team, model: Any, recipe: Recipe, material: PreparedDataset) -> 
             "data": repr((material.sha256, material.decoded.hashes, parts.train.tolist(), parts.validation.tolist())),
         }
     )
-    if (least := min(batch, len(parts.validation))) < team.place.size:
-        raise TrainingError(
-            f"A batch, or the validation split, has {least} images, too few for {team.place.size} machines."
-        )
+    team.place.check("A batch", batch)
+    team.place.check("The validation split", len(parts.validation))
     return team.prepare(model, batch)
 
 
