@@ -1,5 +1,6 @@
 """`pyrite detect`."""
 
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from pyrite.cli.shared import (
 from pyrite.results import Detection
 
 if TYPE_CHECKING:
-    from pyrite.image import Limits
+    from pyrite.detector import Detector
 
 
 class FailOn(StrEnum):
@@ -48,7 +49,10 @@ def detect(
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with pictures and evidence as well.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a page with pictures and evidence as well; of one image, a report to print."
+        ),
     ] = None,
     max_fpr: MaxFprOption = None,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 3 if an image gets this verdict.")] = None,
@@ -92,9 +96,12 @@ def detect(
     check_device(detector)
     for reader in missing_readers() if evidence else ():
         stderr.print(reader, style="dim")
-    files = find_files(_with_lists(paths), recursive=recursive)
+    every = find_files(_with_lists(paths), recursive=recursive)
+    # Only a page has to know whether there are several: without one, none waits for the next.
+    first = list(itertools.islice(every, 2 if html else 0))
+    files = itertools.chain(first, every)
     counts: Counter[str] = Counter()
-    with _page(html, limits, evidence) as add:
+    with _page(html, detector, single=len(first) == 1) as add:
 
         def detections() -> Iterator[Detection]:
             for detection in detector.detect_many(files):
@@ -126,11 +133,21 @@ def _with_lists(paths: list[str]) -> Iterator[str]:
 
 
 @contextmanager
-def _page(path: Path | None, limits: "Limits", evidence: bool) -> Iterator[Callable[[Detection], None]]:
+def _page(path: Path | None, detector: "Detector", *, single: bool) -> Iterator[Callable[[Detection], None]]:
+    """Give the function that adds a detection to the page at `path`, if there shall be one: of one image, a report."""
+    reader = detector.reader
     if path is None:
         yield lambda detection: None
-        return
-    from pyrite.rendering.html import html_page
+    elif single:
+        from pyrite.evidence import Trust
+        from pyrite.rendering.case import write_case
 
-    with html_page(path, limits, evidence=evidence) as add:
-        yield add
+        trust = reader.trust or Trust.default()
+        yield lambda found: write_case(
+            path, found, detector.bundles, trust, limits=reader.limits, evidence=reader.evidence
+        )
+    else:
+        from pyrite.rendering.html import html_page
+
+        with html_page(path, reader.limits, evidence=reader.evidence) as add:
+            yield add

@@ -14,7 +14,6 @@ from pyrite.image.values import Limits
 SIDE = 128
 """Pixels a side, at most."""
 _CRISP = 64  # pixels a side up to which a picture is a PNG: it is small, and enlarged by the page
-_ENOUGH = (SIDE // 4, SIDE // 4)  # Images are opened at no less than 8 times what is asked for.
 
 
 def draw_thumbnail(pixels: NDArray[np.uint8]) -> bytes:
@@ -22,20 +21,27 @@ def draw_thumbnail(pixels: NDArray[np.uint8]) -> bytes:
     return _encode(shrink(pixels), "PNG")
 
 
-def thumbnail_url(source: Source, limits: Limits) -> str | None:
-    """Return a small picture of an image as a data URL; `None` where the image is gone or cannot be read."""
+def thumbnail_url(source: Source, limits: Limits, side: int = SIDE) -> str | None:
+    """Return a picture of an image as a data URL; `None` where the image is gone or cannot be read.
+
+    Args:
+        source: The image.
+        limits: What opening it may cost.
+        side: Pixels a side, at most.
+    """
     try:
-        image = shrink(open_image(source, limits, at_least=_ENOUGH).pixels)
+        # Images are opened at no less than 8 times what is asked for.
+        image = shrink(open_image(source, limits, at_least=(side // 4, side // 4)).pixels, side)
     except ImageError:
         return None
     kind = "PNG" if max(image.size) <= _CRISP else "JPEG"
     return f"data:image/{kind.lower()};base64,{base64.b64encode(_encode(image, kind)).decode()}"
 
 
-def shrink(pixels: NDArray[np.uint8]) -> PillowImage.Image:
-    """Return an image (height, width, 3), 0 to 255, brought down to `SIDE` where it is larger."""
+def shrink(pixels: NDArray[np.uint8], side: int = SIDE) -> PillowImage.Image:
+    """Return an image (height, width, 3), 0 to 255, brought down to `side` where it is larger."""
     image = PillowImage.fromarray(pixels)
-    image.thumbnail((SIDE, SIDE))
+    image.thumbnail((side, side))
     return image
 
 

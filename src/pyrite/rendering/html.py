@@ -60,7 +60,7 @@ def html_page(path: Path, limits: Limits = Limits(), *, evidence: bool = True) -
                         outcome=outcome(detection),
                         line=budget_line(detection.verdict, detection.probability),
                         thumbnail=_picture(detection, limits),
-                        shown=[(item, _details(item.data)) for item in _shown(detection)],
+                        shown=[(item, details(item.data)) for item in shown(detection)],
                         looked=looked_at(detection, evidence=evidence) if is_unjudged(detection) else {},
                         steps=NEXT_STEPS if detection.reason is Reason.OUT_OF_SCOPE else (),
                     )
@@ -88,11 +88,12 @@ def _picture(detection: Detection, limits: Limits) -> str | None:
     return None if detection.path is None or detection.error else thumbnail_url(detection.path, limits)
 
 
-def _shown(detection: Detection) -> list[Evidence]:
+def shown(detection: Detection) -> list[Evidence]:
     """Return the evidence, without what only tells once more that the image is out of scope."""
     outside = detection.explanation if detection.reason is Reason.OUT_OF_SCOPE else None
     return [item for item in detection.evidence if item.kind != "pixels" or item.detail != outside]
 
 
-def _details(data: object) -> str:
+def details(data: object) -> str:
+    """Return the data of a piece of evidence as indented JSON, and nothing of none."""
     return msgspec.json.format(msgspec.json.encode(data), indent=2).decode() if data else ""

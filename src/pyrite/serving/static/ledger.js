@@ -25,7 +25,9 @@ const NAMES = {
   credentials: "Content credentials",
   generator: "A generator's note",
   source_type: "Digital source type",
+  watermark: "An invisible mark",
   camera: "A camera's note",
+  history: "The image's history",
   reader: "Something unread",
 };
 
@@ -40,10 +42,12 @@ const POWERS = {
   frames: ["which of several frames the verdict is about.", "tell anything of the others."],
   generator: ["what was written into the file, mostly by the program that made it.", FORGED],
   source_type: ["what was declared as the image's origin.", FORGED],
+  watermark: ["that the pixels hold a mark which a generator's code writes.", FORGED],
   camera: [
     "which camera and settings the file names.",
     "make an image real: the note can be copied into any file, and stays when a photo is edited.",
   ],
+  history: ["what programs and services left in the file on its way.", FORGED],
   reader: ["that the file holds something that was not read.", "tell what that says."],
 };
 

@@ -1,0 +1,50 @@
+"""What each kind of evidence can show, and what it cannot."""
+
+from pyrite.results import Evidence, Reason, Strength
+
+_FORGED = "prove it: this can be added to any image, changed, or removed."
+
+# ledger.js has the same for the page.
+POWERS = {
+    "pixels": (
+        "how usual this score is among the real and the AI images that calibrated the model.",
+        "prove anything of one image, or hold for images unlike those: other generators, cameras or sizes, "
+        "screenshots, edits.",
+    ),
+    "frames": ("which of several frames the verdict is about.", "tell anything of the others."),
+    "generator": ("what was written into the file, mostly by the program that made it.", _FORGED),
+    "source_type": ("what was declared as the image's origin.", _FORGED),
+    "watermark": ("that the pixels hold a mark which a generator's code writes.", _FORGED),
+    "camera": (
+        "which camera and settings the file names.",
+        "make an image real: the note can be copied into any file, and stays when a photo is edited.",
+    ),
+    "history": ("what programs and services left in the file on its way.", _FORGED),
+    "reader": ("that the file holds something that was not read.", "tell what that says."),
+}
+
+
+def powers(item: Evidence) -> tuple[str, str] | None:
+    """Return what a piece of evidence can show and what it cannot, as the ends of two sentences.
+
+    `None` where there is nothing to say: of a score that decides nothing, and of a kind that is not known here.
+    """
+    if item.data.get("reason") == Reason.OUT_OF_SCOPE:
+        return None
+    if item.kind != "credentials":
+        return POWERS.get(item.kind)
+    if item.data.get("remote_url"):
+        return "where credentials are said to be kept.", "tell what they say: nothing was fetched."
+    if "valid" not in item.data:
+        return "that there are credentials.", "tell what they say: they could not be read."
+    if not item.data["valid"]:
+        return "that there were credentials, and that they do not hold for this file.", "tell anything else."
+    if item.strength is Strength.VERIFIED:
+        return (
+            "that a signer on the trust list stands behind this, and that the file has not changed since.",
+            "show that the signer told the truth, or that the camera did not look at a screen or a print.",
+        )
+    return (
+        "what was claimed, and that the file has not changed since it was signed.",
+        "show who signed: nobody on the trust list vouches for that.",
+    )
