@@ -9,9 +9,7 @@ from pyrite.evidence.prompts import FORMS
 from pyrite.evidence.prompts.made import GROUPS
 from pyrite.evidence.source_types import AI_EXTENTS, CAPTURE_TYPES, TERMS
 from pyrite.evidence.trust import ListKind, Trust, count_certificates
-from pyrite.evidence.watermarks import MARKS
-
-_SURVIVES = "lossless files, as long as nothing is resized, turned, or cut from the top or the left"
+from pyrite.evidence.watermarks.known import KNOWN
 
 
 def evidence_page() -> str:
@@ -71,15 +69,13 @@ def evidence_page() -> str:
             "",
             "## Marks in the pixels",
             "",
+            "RivaGAN and TrustMark are read once `pyrite watermark fetch rivagan` or `trustmark` has brought the networks",
+            "that it takes; `pyrite watermark list` shows what is read here. By themselves these two do not say whether an",
+            "image was made with AI. Looking for them takes about RIVA_COST",
+            "",
             *_table(
                 ("mark", "written by", "bits", "found at", "survives"),
-                [
-                    (mark.generator, mark.writer, f"{len(mark.bits)}", f"{mark.least} or more", _SURVIVES)
-                    for mark in MARKS
-                ],
-            ),
-            *_rows(
-                [("SynthID", "Google", "–", "only where content credentials tell of it", "not for anyone else to read")]
+                [(it.mark, it.writer, it.bits, it.found_at, it.survives) for it in KNOWN],
             ),
             "",
             "## Trust lists",
