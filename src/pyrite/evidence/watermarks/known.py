@@ -34,8 +34,8 @@ KNOWN = (
         "RivaGAN",
         "whoever uses method rivaGan of invisible-watermark; no generator is known to do so by default",
         "32",
-        "RIVA_FOUND",
-        "RIVA_SURVIVES",
+        "30 or more of a known code (SDV2); of any other, 32 of which none is in doubt",
+        "JPEG, cutting and slight resizing, in three of four pictures; not smooth ones",
         "rivagan",
     ),
     KnownMark(
@@ -43,7 +43,7 @@ KNOWN = (
         "Adobe's and others' programs for content credentials, into photographs as well",
         "100",
         "a valid code word, with 8 bits corrected at most in schema BCH_SUPER, 3 in BCH_5, 1 in BCH_4, none in BCH_3",
-        "JPEG and resizing, as its authors report; Pyrite has not been tried on files with it",
+        "JPEG and resizing, as its authors report; Pyrite has not been tried on such files",
         "trustmark",
     ),
     KnownMark(
@@ -51,9 +51,8 @@ KNOWN = (
         "Google",
         "–",
         "only where content credentials tell of it",
-        "not for anyone else to read",
-        None,
-        False,
+        "more than the others, as Google reports; nobody else can read it",
+        readable=False,
     ),
 )
 """All of them."""

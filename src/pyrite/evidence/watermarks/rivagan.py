@@ -20,9 +20,13 @@ SIDE = 256
 """Pixels of the square in the middle that is read: nearly a second of one CPU, and four times that for twice the side.
 Smaller images have no mark, since its writer refuses them."""
 LEAST = 30
-"""Bits that must agree with a known code."""
+"""Bits that must agree with a known code. Over 184 pictures without a mark (photographs and AI images), the highest
+agreement was 25. Of 26 pictures with one, by the real writer, 21 reach it as PNG, 20 and 19 as JPEG of quality 90 and
+75; of 10, 8 once cut, and 7 and 6 resized to 80 and 65%. The others are too smooth for the mark."""
 FIRM = 2.0
-"""How far from the middle every bit must be where the code is not known."""
+"""How far from the middle every bit must be where the code is not known. Over the same 184 pictures the bit nearest to
+it was 0.75 away at most. Of the 26, 16 reach it as PNG, 12 and 2 as JPEG of quality 90 and 75, each with the right
+code."""
 _MIDDLE = 0.52
 """Above it, the writer's own reader takes a bit for 1."""
 
@@ -74,7 +78,7 @@ def _known(mark: Watermark, agreeing: int) -> Evidence:
         strength=Strength.ASSERTED,
         says=Verdict.AI,
         detail=f"The pixels hold a RivaGAN mark with the code {code} ({agreeing} of {BITS} bits), which "
-        f"{mark.generator} puts into its images, so the image was made with AI, or someone put the mark there.",
+        f"is that of {mark.generator}, so the image was made with AI, or someone put the mark there.",
         data=tidy(
             {
                 "mark": "RivaGAN",

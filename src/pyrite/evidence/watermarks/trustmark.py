@@ -84,13 +84,13 @@ def read_trustmark(image: Image) -> list[Evidence]:
     Raises:
         PyriteError: A network is damaged.
     """
+    if min(image.width, image.height) < _MIN_SIDE:
+        return []
     for variant in VARIANTS:
         network = load(_weights(variant))
-        if network is None or min(image.width, image.height) < _MIN_SIDE:
+        whole = full_pixels(image, variant.side) if network else None
+        if network is None or whole is None:
             continue
-        whole = full_pixels(image, variant.side)
-        if whole is None:
-            return []
         logits = network(prepare(*whole, variant))
         if logits.shape == (1, _BITS) and (payload := decode(logits[0] > 0)):
             return [_to_evidence(variant, payload)]
@@ -124,7 +124,7 @@ def prepare(pixels: NDArray[np.uint8], box: Box, variant: Variant) -> NDArray[np
 def decode(bits: NDArray[np.bool_]) -> Payload | None:
     """Return what 100 bits say, or `None` where they may as well be chance.
 
-    Unlike its own reader, which takes one in 50 random words for a mark, this takes one in a million, and so corrects
+    Its own reader takes one in 40 random words for a mark (161 of 6,000). This takes one in a million, and so corrects
     fewer bits of the schemas that have few to correct with.
     """
     word = int("".join("1" if bit else "0" for bit in bits), 2)

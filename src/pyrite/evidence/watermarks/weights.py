@@ -139,13 +139,28 @@ def is_here(weights: Weights) -> bool:
         return False
 
 
+def any_here() -> bool:
+    """Say whether anything was fetched; it is asked with each image, and takes a few microseconds."""
+    folder = _folder(os.environ.get("PYRITE_CACHE"), os.environ.get("XDG_CACHE_HOME"))
+    return os.path.isdir(folder)  # noqa: PTH112 - a Path takes ten times as long.
+
+
+@lru_cache(maxsize=4)
+def _folder(chosen: str | None, base: str | None) -> str:
+    """Return where weights are kept, once for these settings."""
+    try:
+        return str(WEIGHTS[0].place.parent)
+    except PyriteError:  # There is no home, and so nothing that was fetched.
+        return os.devnull
+
+
 def load(weights: Weights) -> "Network | None":
     """Return the network, or `None` where nobody fetched it. It is read once in a process, when first asked for.
 
     Raises:
         PyriteError: The file is not what was fetched, or cannot be read.
     """
-    place = _place(weights, os.environ.get("PYRITE_CACHE"), os.environ.get("XDG_CACHE_HOME"))
+    place = weights.place
     try:
         state = place.stat()
     except (OSError, ValueError):
@@ -154,15 +169,6 @@ def load(weights: Weights) -> "Network | None":
     if isinstance(loaded, PyriteError):
         raise loaded
     return loaded
-
-
-@lru_cache(maxsize=32)
-def _place(weights: Weights, chosen: str | None, base: str | None) -> Path:
-    """Return where weights are kept, once for these settings: it is asked for with each image."""
-    try:
-        return weights.place
-    except PyriteError:  # There is no home, and so nothing that was fetched.
-        return Path(os.devnull) / weights.file
 
 
 @lru_cache(maxsize=8)
