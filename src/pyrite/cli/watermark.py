@@ -33,8 +33,8 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ar
     for item in known:
         here = "read here" if item.readable else f"read once you run {item.fetch}" if item.fetch else "not read"
         stdout.print(f"{item.mark}: {here}")
-        stdout.print(f"  written by {item.writer}", style="dim")
-        stdout.print(f"  survives {item.survives}", style="dim")
+        stdout.print(f"  written by: {item.writer}", style="dim")
+        stdout.print(f"  survives: {item.survives}", style="dim")
 
 
 @marks.command()

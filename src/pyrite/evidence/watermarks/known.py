@@ -51,7 +51,7 @@ KNOWN = (
         "Google",
         "–",
         "only where content credentials tell of it",
-        "more than the others, as Google reports; nobody else can read it",
+        "not known here, since nobody else can read it",
         readable=False,
     ),
 )
