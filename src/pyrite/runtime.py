@@ -94,12 +94,7 @@ class Session:
         """
         if threads is not None and threads < 1:
             raise PyriteError(f"threads must be at least 1, not {threads}.")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or available_cpus()
-        options.inter_op_num_threads = 1
-        # Threads that wait in a loop for more to score take the CPUs from those that decode the next images.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4
+        options = _options(threads or available_cpus())
         self.device, self._session = _open(model if isinstance(model, bytes) else str(model), options, device)
         self._input, self.size, alone = _check_input(self._session.get_inputs())
         self._one_by_one = one_by_one or alone
@@ -131,6 +126,49 @@ class Session:
             raise BundleError("The model gave a logit that is infinite or not a number.")
         logits: NDArray[np.float32] = output.reshape(-1)
         return logits
+
+
+class Network:
+    """A network that is no bundle's: of one float32 input and output. It may be shared between threads."""
+
+    def __init__(self, model: bytes) -> None:
+        """Load a network, for one thread of the CPU: it is run where images are read, and others are read beside it.
+
+        Args:
+            model: The content of an ONNX file.
+
+        Raises:
+            BundleError: It cannot be loaded.
+            PyriteError: It has other inputs or outputs.
+        """
+        _, self._session = _open(model, _options(1), "cpu")
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if [node.type for node in (*inputs, *outputs)] != ["tensor(float)"] * 2:
+            raise PyriteError("The network must have one float32 input and one float32 output.")
+        self._input, self._output = inputs[0].name, outputs[0].name
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the network makes of a batch, of the shape that it takes.
+
+        Raises:
+            PyriteError: It fails.
+        """
+        try:
+            (output,) = self._session.run([self._output], {self._input: batch})
+        except Exception as error:
+            raise PyriteError(f"The network failed on an input of shape {batch.shape}: {error}") from error
+        made: NDArray[np.float32] = output
+        return made
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Threads that wait in a loop for more to score take the CPUs from those that decode the next images.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4
+    return options
 
 
 def _open(

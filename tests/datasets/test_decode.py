@@ -15,7 +15,6 @@ from PIL import Image
 
 from pyrite.bundle.preprocess import Crops, Resize, ShorterSide
 from pyrite.datasets import Dataset, content_hashes, content_sha256, decode, make_toy, read_images
-from pyrite.datasets.decode import cache_folder
 from pyrite.errors import DatasetError
 
 SIZE = Resize(height=32, width=32)
@@ -310,20 +309,6 @@ def test_golden_content_hash(tmp_path):
 
 
 # The cache
-
-
-def test_where_the_cache_is(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("PYRITE_CACHE", str(tmp_path / "chosen"))
-    assert cache_folder() == tmp_path / "chosen"
-    monkeypatch.setenv("PYRITE_CACHE", "")
-    assert cache_folder() == tmp_path / "xdg" / "pyrite"
-    monkeypatch.delenv("PYRITE_CACHE")
-    assert cache_folder() == tmp_path / "xdg" / "pyrite"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    if os.name != "nt":
-        assert cache_folder() == tmp_path / "home" / ".cache" / "pyrite"
 
 
 def test_a_second_run_reads_no_file(toy, cache):

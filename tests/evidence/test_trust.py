@@ -106,10 +106,12 @@ def test_a_newer_list_takes_the_place_of_the_old_one_which_is_kept(tmp_path: Pat
 
 def test_a_list_that_is_none_leaves_the_old_one(tmp_path: Path, kept: Path) -> None:
     (tmp_path / "none.pem").write_text("<html>404</html>")
+    (tmp_path / "huge.pem").write_bytes(ROOT + b" " * 5_000_000)
     with pytest.raises(PyriteError, match="must be certificates in PEM form"):
         update_list("c2pa", str(tmp_path / "none.pem"))
     for source, said in (
         (str(tmp_path / "gone.pem"), "cannot be read"),
+        (str(tmp_path / "huge.pem"), "too large"),
         ("http://example.org/c2pa.pem", "https alone"),
     ):
         with pytest.raises(PyriteError, match=said):

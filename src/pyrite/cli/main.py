@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli import audit, bundle, detect, evaluate, explain, scan, serve, toy, train, trust
+from pyrite.cli import audit, bundle, detect, evaluate, explain, scan, serve, toy, train, trust, watermark
 from pyrite.cli.shared import stderr
 from pyrite.errors import Interrupted, PyriteError, RecipeError, SettingsError
 
@@ -25,6 +25,7 @@ for command in (
     app.command()(command)
 app.add_typer(bundle.bundles, name="bundle")
 app.add_typer(trust.trusted, name="trust")
+app.add_typer(watermark.marks, name="watermark")
 
 
 def _print_version(wanted: bool) -> None:

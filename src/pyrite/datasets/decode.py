@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.bundle.preprocess import Crops, Preprocess
+from pyrite.cache import cache_folder
 from pyrite.datasets.arrays import Canvases, cut_canvas
 from pyrite.datasets.dataset import Dataset
 from pyrite.datasets.storage import Storage
@@ -75,21 +76,6 @@ class _Part:
     failures: dict[int, Failure]
     sides: list[tuple[int, int]]
     extents: list[tuple[int, int]]
-
-
-def cache_folder() -> Path:
-    """Return where decoded datasets are kept: `PYRITE_CACHE`, or `pyrite` in the user's cache folder.
-
-    Raises:
-        DatasetError: there is no home folder to have it in.
-    """
-    # Absolute, since the worker processes may have been started elsewhere.
-    if chosen := os.environ.get("PYRITE_CACHE"):
-        return Path(chosen).absolute()
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "pyrite"
-    except RuntimeError as error:
-        raise DatasetError("There is no home folder for decoded images. Set PYRITE_CACHE to a folder.") from error
 
 
 def decode(

@@ -5,13 +5,16 @@ from pyrite.evidence.credentials import missing_readers
 from pyrite.evidence.read import NO_PROVENANCE, read_evidence, read_file_evidence
 from pyrite.evidence.trust import Trust, TrustList, describe_trust, load_trust, trust_of
 from pyrite.evidence.trust_update import UPDATED, update_list
+from pyrite.evidence.watermarks import describe_marks, fetch_weights
 
 __all__ = [
     "NO_PROVENANCE",
     "UPDATED",
     "Trust",
     "TrustList",
+    "describe_marks",
     "describe_trust",
+    "fetch_weights",
     "load_trust",
     "missing_readers",
     "read_compression",

@@ -9,9 +9,7 @@ from pyrite.evidence.prompts import FORMS
 from pyrite.evidence.prompts.made import GROUPS
 from pyrite.evidence.source_types import AI_EXTENTS, CAPTURE_TYPES, TERMS
 from pyrite.evidence.trust import ListKind, Trust, count_certificates
-from pyrite.evidence.watermarks import MARKS
-
-_SURVIVES = "lossless files, as long as nothing is resized, turned, or cut from the top or the left"
+from pyrite.evidence.watermarks.known import KNOWN
 
 
 def evidence_page() -> str:
@@ -71,15 +69,16 @@ def evidence_page() -> str:
             "",
             "## Marks in the pixels",
             "",
+            "RivaGAN and TrustMark take networks: they are read once `pyrite watermark fetch rivagan` or",
+            "`pyrite watermark fetch trustmark` has brought these to the cache folder of the machine that reads.",
+            "`pyrite watermark list` shows what is read here.",
+            "Then RivaGAN takes nearly a second of one CPU for each image of 256 pixels or more on either side. It is",
+            "not looked for in images of more than 33 million pixels that are judged at a smaller size.",
+            "A TrustMark says nothing of AI, and nor does a RivaGAN mark whose code is not known.",
+            "",
             *_table(
                 ("mark", "written by", "bits", "found at", "survives"),
-                [
-                    (mark.generator, mark.writer, f"{len(mark.bits)}", f"{mark.least} or more", _SURVIVES)
-                    for mark in MARKS
-                ],
-            ),
-            *_rows(
-                [("SynthID", "Google", "–", "only where content credentials tell of it", "not for anyone else to read")]
+                [(it.mark, it.writer, it.bits, it.found_at, it.survives) for it in KNOWN],
             ),
             "",
             "## Trust lists",

@@ -3,17 +3,17 @@
 import json
 import shutil
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pyrite.errors import PyriteError
 from pyrite.evidence.trust import check_certificates, count_certificates, described, folder, load_default
+from pyrite.fetching import fetch
 from pyrite.writing import whole_file
 
 UPDATED = ("c2pa", "c2pa-tsa")
 """The lists that are still kept up."""
 _MAX_BYTES = 5_000_000
-_SECONDS = 30
+_SECONDS = 60
 
 
 def update_list(name: str, source: str | None = None) -> str:
@@ -53,22 +53,9 @@ def update_list(name: str, source: str | None = None) -> str:
 
 
 def _fetch(source: str) -> bytes:
-    if not source.startswith(("https://", "http://")):
-        try:
-            return Path(source).read_bytes()[:_MAX_BYTES]
-        except OSError as error:
-            raise PyriteError(f"{source} cannot be read: {error.strerror}.") from error
     if source.startswith("http://"):
         raise PyriteError("A trust list comes over https alone: whoever can change it could vouch for anyone.")
-    from urllib.error import URLError
-    from urllib.request import Request, urlopen
-
-    try:
-        with urlopen(Request(source, headers={"User-Agent": "pyrite"}), timeout=_SECONDS) as answer:
-            found: bytes = answer.read(_MAX_BYTES)
-    except (URLError, OSError, ValueError) as error:
-        raise PyriteError(f"{source} cannot be fetched: {error}. Give a file of it with --from.") from error
-    return found
+    return fetch(source, max_bytes=_MAX_BYTES, seconds=_SECONDS)
 
 
 def _read_dates(source: str) -> dict[str, str] | None:

@@ -71,7 +71,7 @@ _MAX_PIXELS = 1 << 24
 """Of files that can only be decoded whole."""
 
 
-def read_watermarks(image: Image) -> list[Evidence]:
+def read_haar(image: Image) -> list[Evidence]:
     """Report a mark in the pixels of a lossless file."""
     pixels = _read_top(image)
     if pixels is None:

@@ -1,4 +1,4 @@
-"""Marks in the pixels, made by their real writer: `watermarks/make.py` says how."""
+"""Marks in the pixels, made by their real writer: `make.py` says how."""
 
 import io
 import time
@@ -10,11 +10,11 @@ from metadata_files import encode, only
 from PIL import Image as PillowImage
 
 from pyrite.evidence import read_evidence
-from pyrite.evidence.watermarks import MARKS, read_votes
+from pyrite.evidence.watermarks.haar import MARKS, read_votes
 from pyrite.image import open_image
 from pyrite.results import Verdict
 
-GOLDEN = Path(__file__).parent / "watermarks"
+GOLDEN = Path(__file__).parent
 NAMES = {"sdxl": "Stable Diffusion XL", "flux": "FLUX", "sd1": "Stable Diffusion", "sd2": "Stable Diffusion"}
 
 

@@ -1,0 +1,81 @@
+"""`pyrite watermark`, and what it changes for `pyrite detect`."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from row_of_bits import encode, row_of_bits
+
+from pyrite.bundle import Bundle
+from pyrite.cli import main
+from pyrite.evidence.watermarks import weights
+from web import send, web
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line, and return its exit code, stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pyrite", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, " ".join(said.err.split())
+
+    return run
+
+
+def test_a_mark_is_told_once_its_network_was_fetched(run: Run, published, bundle: Bundle, tmp_path: Path) -> None:
+    pixels = row_of_bits("".join(f"{byte:08b}" for byte in b"SDV2"), 256, 256, slice(2, 3))
+    (tmp_path / "marked.png").write_bytes(encode(pixels))
+    (tmp_path / "package.whl").write_bytes(published.package)
+    detect = ("detect", tmp_path / "marked.png", "-v", "--bundle", bundle.path)
+    assert "RivaGAN" not in run(*detect)[1]
+    assert "RivaGAN: read once you run pyrite watermark fetch rivagan" in run("watermark")[1]
+    code, out, _ = run("watermark", "fetch", "rivagan", "--from", tmp_path / "package.whl")
+    assert code == 0
+    assert out.startswith("rivagan_decoder.onnx: ")
+    assert "RivaGAN: read here" in run("watermark", "list")[1]
+    code, out, _ = run(*detect)
+    assert code == 0
+    assert out.startswith("ai ")
+    assert "The pixels hold a RivaGAN mark with the code SDV2 (32 of 32 bits)" in out
+
+
+def test_an_identifier_is_context(run: Run, published, bundle: Bundle, tmp_path: Path) -> None:
+    words = json.loads((Path(__file__).parent / "trustmark.json").read_text())
+    (tmp_path / "marked.png").write_bytes(encode(row_of_bits(words[0]["word"], 256, 256)))
+    for name in ("decoder_Q.onnx", "decoder_P.onnx"):
+        (tmp_path / name).write_bytes(published.files[name])
+        assert run("watermark", "fetch", "trustmark", "--from", tmp_path / name)[0] == 0
+    code, out, _ = run("detect", tmp_path / "marked.png", "--json", "--bundle", bundle.path)
+    assert code == 0
+    (found,) = [item for item in json.loads(out)[0]["evidence"] if item["kind"] == "watermark"]
+    assert (found["says"], found["data"]["identifier"]) == (None, words[0]["identifier"])
+
+
+def test_what_cannot_be_fetched_ends_with_a_sentence(run: Run, published, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = run("watermark", "fetch", "synthid")
+    assert (code, out) == (1, "")
+    assert err == "Error: There is nothing to fetch for 'synthid', but for rivagan and trustmark."
+    with web(send(b"", status=404)) as address:
+        (known,) = weights.weights_of("rivagan")
+        monkeypatch.setattr(weights, "WEIGHTS", (replace(known, source=f"{address}/a.onnx"),))
+        code, _, err = run("watermark", "fetch", "rivagan")
+    assert code == 1
+    assert "cannot be fetched: the server answered 404 Not Found" in err
+
+
+def test_marks_as_json(run: Run, published) -> None:
+    code, out, _ = run("watermark", "list", "--json")
+    assert code == 0
+    marks = {item["mark"]: item for item in json.loads(out)}
+    assert marks["SynthID"]["readable"] is False
+    assert marks["TrustMark"]["fetch"] == "pyrite watermark fetch trustmark"
+    assert all(item["writer"] and item["survives"] for item in marks.values())
