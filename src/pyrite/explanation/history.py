@@ -13,8 +13,8 @@ from pyrite.evidence.compression import estimate_quality, read_compression
 from pyrite.evidence.history import read_history
 from pyrite.evidence.metadata import read_metadata
 from pyrite.evidence.read import collect
-from pyrite.evidence.thumbnail import Thumbnail, read_thumbnail
-from pyrite.explanation.traces import CELL, Levels, error_levels, find_ghost, noise_levels, thin
+from pyrite.evidence.thumbnail import Match, Thumbnail, read_thumbnail
+from pyrite.explanation.traces import CELL, FALSE_ALARMS, Levels, error_levels, find_ghost, noise_levels, thin
 from pyrite.image import Image
 from pyrite.image.canvas import as_stored, make_upright
 from pyrite.results import Evidence
@@ -115,8 +115,8 @@ class History:
     """The thumbnail in the file's EXIF data, laid as the image is; `None` where there is none that can be shown."""
     thumbnail_says: str
     """One sentence on it, also where there is none."""
-    thumbnail_correlation: float | None
-    """How alike it and the image are, -1 to 1; `None` where that cannot be told."""
+    match: Match | None
+    """How alike it and the image are; `None` where that cannot be told."""
     pixels: Pixels = field(repr=False)
     """The image (rows, columns, 3), upright, with 1,024 pixels on its longer side at most."""
     size: tuple[int, int]
@@ -129,7 +129,8 @@ class History:
             "maps": [trace.to_builtins() for trace in self.traces],
             "thumbnail": {
                 "found": self.thumbnail_says,
-                "correlation": self.thumbnail_correlation,
+                "correlation": self.match and round(self.match.correlation, 3),
+                "alike": self.match and self.match.alike,
                 "size": None if self.thumbnail is None else self.thumbnail.shape[1::-1],
             },
         }
@@ -148,7 +149,6 @@ def trace_history(image: Image) -> History:
     """
     metadata = read_metadata(image)
     thumbnail = read_thumbnail(image, metadata.thumbnail)
-    correlation = None if thumbnail is None or thumbnail.match is None else thumbnail.match.correlation
     shown = PillowImage.fromarray(image.pixels)
     shown.thumbnail((LARGEST, LARGEST))
     return History(
@@ -163,7 +163,7 @@ def trace_history(image: Image) -> History:
         traces=tuple(_trace(image)),
         thumbnail=None if thumbnail is None else thumbnail.laid(image.orientation),
         thumbnail_says=_tell_thumbnail(thumbnail),
-        thumbnail_correlation=None if correlation is None else round(correlation, 3),
+        match=None if thumbnail is None else thumbnail.match,
         pixels=np.asarray(shown),
         size=(image.width, image.height),
     )
@@ -236,7 +236,8 @@ def _trace_ghost(cells: Pixels, quality: int | None) -> Trace:
         return Trace(about=about, found=f"Nothing to see: {why}.")
     found = (
         f"{ghost.share:.0%} of the image look as if saved as JPEG before, at quality {ghost.quality} or near it; "
-        f"{np.isnan(ghost.dips).mean():.0%} are too smooth to tell."
+        f"{np.isnan(ghost.dips).mean():.0%} are too smooth to tell. Of {FALSE_ALARMS[1]:,} photographs saved once or "
+        f"never, {FALSE_ALARMS[0]:,} show some too."
     )
     return Trace(about=about, found=found, levels=ghost.dips, figures={"quality": ghost.quality, "share": ghost.share})
 

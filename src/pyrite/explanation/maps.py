@@ -1,17 +1,21 @@
 """The picture of an image's history: its maps, with what each can show and cannot, and its thumbnail."""
 
+import base64
 import io
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from pyrite.bundle.preprocess import Pixels
 from pyrite.explanation.drawing import INK, MUTED, PALE, PAPER, Colour, beside, framed, load_font, stack, write
 from pyrite.explanation.history import History, Trace
 
 _SMALLEST = 440  # Smaller images are enlarged by a whole number until their longer side has as many pixels.
 _LETTERS = 1 / 29  # of a column's width: the size of its text
+_PACKED = 640  # pixels on the longer side of a map that is sent
 _UNKNOWN: Colour = (190, 190, 190)
 # Viridis (S. van der Walt and N. Smith 2015, CC0) at equal distances: evenly brighter, also for the colour-blind.
 _VIRIDIS = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], np.float64)
@@ -61,11 +65,31 @@ def draw_map(trace: Trace, size: tuple[int, int], within: tuple[int, int]) -> Im
     return picture
 
 
-def to_png(picture: Image.Image) -> bytes:
-    """Return a picture as PNG."""
+def pack_history(history: History) -> dict[str, Any]:
+    """Return what JSON has of a history, with its maps and the thumbnail as pictures: PNG, in data URLs.
+
+    A map's `picture` is of the whole image, with 640 pixels on the longer side, or `None`.
+    """
+    content = history.to_builtins()
+    scale = _PACKED / max(history.size)
+    size = max(1, round(history.size[0] * scale)), max(1, round(history.size[1] * scale))
+    for packed, trace in zip(content["maps"], history.traces, strict=True):
+        drawn = draw_map(trace, size, history.size)
+        packed["picture"] = drawn and _data_url(drawn)
+        packed["scale"] = drawn and scale_of(trace)
+    small = history.thumbnail
+    content["thumbnail"]["picture"] = None if small is None else _data_url(_from_pixels(small))
+    return content
+
+
+def _data_url(picture: Image.Image) -> str:
     stream = io.BytesIO()
     picture.save(stream, "PNG")
-    return stream.getvalue()
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _from_pixels(pixels: Pixels) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def scale_of(trace: Trace) -> tuple[float, float]:
@@ -96,7 +120,7 @@ def _draw_thumbnail(history: History, size: tuple[int, int], column: int, letter
     title = write("The thumbnail in its EXIF data, enlarged", column, letters, MUTED)
     if history.thumbnail is None:
         return stack([title, _instead(history.thumbnail_says, size, column, letters)], round(letters) // 2)
-    small = Image.fromarray(np.ascontiguousarray(history.thumbnail))
+    small = _from_pixels(history.thumbnail)
     scale = min(size[0] / small.width, size[1] / small.height)
     shown = small.resize(
         (max(1, round(small.width * scale)), max(1, round(small.height * scale))), Image.Resampling.BICUBIC
