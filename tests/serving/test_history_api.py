@@ -46,7 +46,7 @@ def test_history_is_there_for_images_that_nothing_judges(serve: Serve) -> None:
         for one in found["maps"]:
             assert one["shows"]
             assert one["limits"]
-            assert opened(one["picture"]).size == (640, 640)
+            assert opened(one["picture"]).size == (480, 480)
             assert one["scale"][0] < one["scale"][1]
             assert one["region"] == [0, 0, 320, 320]
         assert abs(found["maps"][2]["figures"]["quality"] - 60) <= 3

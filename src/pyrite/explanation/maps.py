@@ -15,7 +15,7 @@ from pyrite.explanation.history import History, Trace
 
 _SMALLEST = 440  # Smaller images are enlarged by a whole number until their longer side has as many pixels.
 _LETTERS = 1 / 29  # of a column's width: the size of its text
-_PACKED = 640  # pixels on the longer side of a map that is sent
+_PACKED = 480  # pixels on the longer side of a map that is sent
 _UNKNOWN: Colour = (190, 190, 190)
 # Viridis (S. van der Walt and N. Smith 2015, CC0) at equal distances: evenly brighter, also for the colour-blind.
 _VIRIDIS = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], np.float64)
@@ -68,7 +68,7 @@ def draw_map(trace: Trace, size: tuple[int, int], within: tuple[int, int]) -> Im
 def pack_history(history: History) -> dict[str, Any]:
     """Return what JSON has of a history, with its maps and the thumbnail as pictures: PNG, in data URLs.
 
-    A map's `picture` is of the whole image, with 640 pixels on the longer side, or `None`.
+    A map's `picture` is of the whole image, with 480 pixels on the longer side, or `None`.
     """
     content = history.to_builtins()
     scale = _PACKED / max(history.size)

@@ -208,7 +208,7 @@ DESCRIPTIONS = {
         "`quality` and the `share` of cells that have it. Null without a map.",
         "region": "The part of the upright image that it is of: left, top, right, bottom, in pixels; null without one.",
         "scale": "The levels that are drawn darkest and brightest; null without a map.",
-        "picture": "The map over the whole upright image, 640 pixels on its longer side: PNG in a data URL, or null.",
+        "picture": "The map over the whole upright image, 480 pixels on its longer side: PNG in a data URL, or null.",
     },
     "HistoryThumbnail": {
         "found": "One sentence for a person.",
