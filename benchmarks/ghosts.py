@@ -2,7 +2,7 @@
 
     python benchmarks/ghosts.py FOLDER
 
-FOLDER has photographs in lossless files, of 440 pixels or more on the shorter side. They are halved, which leaves nothing of
+FOLDER has photographs as PNG, of 440 pixels or more on the shorter side. They are halved, which leaves nothing of
 earlier saves. A square of 96 × 96 pixels is replaced by another photograph's.
 """
 

@@ -142,9 +142,20 @@ def test_smooth_parts_of_a_ghost_are_unknown() -> None:
 def test_of_a_large_image_cells_at_equal_distances_are_left() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (16 * 7 + 3, 16 * 9 + 5, 3), np.uint8)
     whole, apart = thin(pixels)
-    assert apart == 1
+    assert apart == (1, 1)
     np.testing.assert_array_equal(whole, pixels[:112, :144])
     few, apart = thin(pixels, most=16 * 16 * 16)
-    assert (few.shape, apart) == ((48, 64, 3), 2)
+    assert (few.shape, apart) == ((48, 64, 3), (2, 2))
     np.testing.assert_array_equal(few[16:32, 48:64], pixels[32:48, 96:112])
     np.testing.assert_array_equal(thin(pixels.swapaxes(0, 1))[0], pixels[:112, :144].swapaxes(0, 1))
+
+
+def test_a_long_strip_keeps_cells_and_is_searched() -> None:
+    strip = np.tile(resave(photo(0), 70)[:64], (1, 200, 1))
+    few, apart = thin(strip, most=100_000)
+    assert few.shape[0] >= CELL
+    assert few.shape[0] * few.shape[1] <= 100_000
+    assert apart[0] <= 4 < apart[1]
+    ghost = find_ghost(strip)
+    assert ghost is not None
+    assert ghost.quality == pytest.approx(70, abs=2)

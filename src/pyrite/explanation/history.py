@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 from pyrite.bundle.preprocess import Pixels, Region
 from pyrite.evidence.compression import estimate_quality, read_compression
 from pyrite.evidence.history import read_history
-from pyrite.evidence.metadata import read_metadata
+from pyrite.evidence.metadata import Metadata, read_metadata
 from pyrite.evidence.read import collect
 from pyrite.evidence.thumbnail import Match, Thumbnail, read_thumbnail
 from pyrite.explanation.traces import CELL, FALSE_ALARMS, Levels, error_levels, find_ghost, noise_levels, thin
@@ -147,19 +147,25 @@ def trace_history(image: Image) -> History:
     Args:
         image: Opened with all its pixels.
     """
-    metadata = read_metadata(image)
+    metadata = Metadata()
+
+    def read_texts() -> list[Evidence]:
+        nonlocal metadata
+        metadata = read_metadata(image)
+        return []
+
+    evidence = collect(
+        {
+            "text": read_texts,
+            "history": lambda: read_history(image, metadata),
+            "compression": lambda: read_compression(image),
+        }
+    )
     thumbnail = read_thumbnail(image, metadata.thumbnail)
     shown = PillowImage.fromarray(image.pixels)
     shown.thumbnail((LARGEST, LARGEST))
     return History(
-        evidence=tuple(
-            collect(
-                {
-                    "history": lambda: read_history(image, metadata),
-                    "compression": lambda: read_compression(image),
-                }
-            )
-        ),
+        evidence=tuple(evidence),
         traces=tuple(_trace(image)),
         thumbnail=None if thumbnail is None else thumbnail.laid(image.orientation),
         thumbnail_says=_tell_thumbnail(thumbnail),
@@ -236,8 +242,8 @@ def _trace_ghost(cells: Pixels, quality: int | None) -> Trace:
         return Trace(about=about, found=f"Nothing to see: {why}.")
     found = (
         f"{ghost.share:.0%} of the image look as if saved as JPEG before, at quality {ghost.quality} or near it; "
-        f"{np.isnan(ghost.dips).mean():.0%} are too smooth to tell. Of {FALSE_ALARMS[1]:,} photographs saved once or "
-        f"never, {FALSE_ALARMS[0]:,} show some too."
+        f"{np.isnan(ghost.dips).mean():.0%} are too smooth to tell. Of {FALSE_ALARMS[1]:,} files of photographs "
+        f"saved once or never, {FALSE_ALARMS[0]:,} show some too."
     )
     return Trace(about=about, found=found, levels=ghost.dips, figures={"quality": ghost.quality, "share": ghost.share})
 
@@ -248,11 +254,11 @@ def _measured(about: About, levels: Levels, what: str) -> Trace:
     return Trace(about=about, found=found, levels=levels, figures={"low": low, "median": median, "high": high})
 
 
-def _place(trace: Trace, image: Image, apart: int) -> Trace:
+def _place(trace: Trace, image: Image, apart: tuple[int, int]) -> Trace:
     """Turn a map upright, and tell what part of the image it is of."""
     if trace.levels is None:
         return trace
-    down, across = (cells * CELL * apart for cells in trace.levels.shape)
+    down, across = (cells * CELL * by for cells, by in zip(trace.levels.shape, apart, strict=True))
     shape = image.pixels.shape[:2]
     spans = []
     for index in np.ogrid[: shape[0], : shape[1]]:

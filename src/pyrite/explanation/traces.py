@@ -35,7 +35,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _ROUNDING = 0.5  # What rounding pixels does to a mean squared difference, about: smaller ones tell nothing.
 
 
-def thin(pixels: Pixels, most: int = MOST) -> tuple[Pixels, int]:
+def thin(pixels: Pixels, most: int = MOST) -> tuple[Pixels, tuple[int, int]]:
     """Return an image's whole cells, and of a large one so few that they have at most about `most` pixels.
 
     Args:
@@ -43,17 +43,18 @@ def thin(pixels: Pixels, most: int = MOST) -> tuple[Pixels, int]:
         most: Pixels.
 
     Returns:
-        The cells that are left, put together as an image; and by how many cells they were apart, 1 for neighbours.
+        The cells that are left, put together as an image; and by how many cells they were apart, down and across.
     """
     rows, columns = (side // CELL for side in pixels.shape[:2])
-    apart = 1
-    while (rows // apart) * (columns // apart) * CELL**2 > most:
+    down = across = apart = 1
+    while (rows // down) * (columns // across) * CELL**2 > most:
         apart += 1
-    rows, columns = rows // apart, columns // apart
-    cells = pixels[: rows * apart * CELL, : columns * apart * CELL]
+        down, across = min(apart, rows), min(apart, columns)  # A strip of few rows keeps one.
+    rows, columns = rows // down, columns // across
+    cells = pixels[: rows * down * CELL, : columns * across * CELL]
     if apart > 1:
-        cells = cells.reshape(rows, apart, CELL, columns, apart, CELL, 3)[:, 0, :, :, 0]
-    return np.ascontiguousarray(cells).reshape(rows * CELL, columns * CELL, 3), apart
+        cells = cells.reshape(rows, down, CELL, columns, across, CELL, 3)[:, 0, :, :, 0]
+    return np.ascontiguousarray(cells).reshape(rows * CELL, columns * CELL, 3), (down, across)
 
 
 def error_levels(pixels: Pixels, quality: int = 95) -> Levels:
