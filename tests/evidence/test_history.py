@@ -11,7 +11,7 @@ from PIL import ExifTags
 from PIL import Image as PillowImage
 
 from pyrite.evidence import read_evidence
-from pyrite.evidence.history import compare
+from pyrite.evidence.thumbnail import match_thumbnail
 from pyrite.image import open_image
 from pyrite.results import Evidence, Strength
 
@@ -129,9 +129,24 @@ def test_a_thumbnail_of_the_image_is_nothing() -> None:
         assert read(with_thumbnail(image, thumbnail)) == []
 
 
-def test_flat_images_are_not_compared() -> None:
-    assert compare(np.full((64, 64, 3), 99, np.uint8), np.full((64, 64), 10.0)) is None
-    assert compare(np.full((64, 64, 3), 99, np.uint8), np.random.default_rng(0).uniform(0, 255, (64, 64))) is None
+def test_flat_and_tiny_images_are_not_compared() -> None:
+    flat, noise = np.full((64, 64, 3), 99, np.uint8), np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    assert match_thumbnail(flat, np.full((64, 64, 3), 10, np.uint8)) is None
+    assert match_thumbnail(flat, noise) is None
+    assert match_thumbnail(noise[:15], noise) is None
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_a_thumbnail_is_laid_as_the_image_is(turn: int) -> None:
+    image = picture(0, (640, 480))
+    barred = PillowImage.new("RGB", (160, 120))
+    barred.paste(image.resize((160, 90)), (0, 15))
+    turned = np.rot90(np.asarray(barred), -turn)
+    match = match_thumbnail(np.asarray(image), turned)
+    assert match is not None
+    assert match.alike
+    assert match.turn == turn
+    np.testing.assert_array_equal(match.lay(turned), np.asarray(barred)[15:105])
 
 
 @pytest.mark.parametrize(

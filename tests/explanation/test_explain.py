@@ -19,7 +19,7 @@ from pyrite.cli import main
 from pyrite.decision import Scope
 from pyrite.detector import Detector
 from pyrite.errors import ImageError, PyriteError
-from pyrite.explanation import describe, explain
+from pyrite.explanation import explain
 from pyrite.publishing.golden import make_golden
 from pyrite.results import Verdict
 
@@ -95,7 +95,7 @@ def test_what_speaks_for_real_is_below_0(
 def test_a_model_that_ignores_the_image_is_no_better_than_random(to_nothing: Bundle, checks: Pixels) -> None:
     found = explain(checks, to_nothing)
     assert not found.faithfulness.better_than_random
-    assert "no better than random (19 of 19 random orders do as well), so it is not shown" in describe(found)[2]
+    assert "no better than random (19 of 19 random orders do as well), so it is not shown" in found.describe()[2]
     assert json.loads(found.to_json())["moved"] is None
 
 

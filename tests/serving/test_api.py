@@ -159,6 +159,10 @@ ERRORS: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "/v1/detect", {"content": b"x", "headers": UNBOUND}, 400, "malformed_body"),
     ("POST", "/v1/detect", {"content": form(*[part(b"")] * 101), "headers": FORM}, 413, "too_many_files"),
     ("POST", "/v1/explain", {"content": form(part(b"x"), part(b"x")), "headers": FORM}, 413, "too_many_files"),
+    ("POST", "/v1/history", {"content": form(part(b"x"), part(b"x")), "headers": FORM}, 413, "too_many_files"),
+    ("POST", "/v1/history?max_fpr=0.1", {"content": b"x", "headers": PNG}, 422, "invalid_request"),
+    ("POST", "/v1/history", {"content": b"no image", "headers": PNG}, 422, "unsupported_format"),
+    ("GET", "/v1/history", {}, 405, "method_not_allowed"),
     ("POST", "/v1/detect", {"content": bytes(25_000_001), "headers": PNG}, 413, "too_large"),
 ]  # fmt: skip
 
@@ -228,7 +232,7 @@ def test_the_reference_makes_no_request_and_tells_every_path(client: TestClient)
 def test_the_document_is_complete(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        "/v1/detect", "/v1/explain", "/v1/model", "/v1/limits", "/healthz", "/readyz", "/metrics",
+        "/v1/detect", "/v1/explain", "/v1/history", "/v1/model", "/v1/limits", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
     for name, schema in document["components"]["schemas"].items():
         assert schema.get("description"), name

@@ -225,9 +225,10 @@ def test_a_full_queue_answers_at_once(serve: Serve, hostile: None) -> None:
         assert server.metric('pyrite_requests_total{method="POST",route="/v1/detect",status="503"}') == 4
 
 
-def test_an_image_that_takes_long_to_decode_holds_up_no_explanation(serve: Serve, hostile: None) -> None:
+@pytest.mark.parametrize("path", ["/v1/explain", "/v1/history"])
+def test_an_image_that_takes_long_to_decode_holds_up_no_explanation(serve: Serve, hostile: None, path: str) -> None:
     with serve(decode_seconds=1.0) as server:
-        answer = server.ask("POST", "/v1/explain", picture(SLOW) + bytes(100_000), PNG)
+        answer = server.ask("POST", path, picture(SLOW) + bytes(100_000), PNG)
         assert (answer.status, answer.code) == (422, "timed_out")
 
 

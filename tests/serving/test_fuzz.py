@@ -20,7 +20,7 @@ def test_no_request_finds_a_failure(serve: Callable[..., AbstractContextManager[
         # More files than allowed are a body that is too large.
         schema.config.checks.negative_data_rejection.expected_statuses += ["413"]
         operations = [result.ok() for result in schema.get_all_operations()]
-        assert len(operations) == 7
+        assert len(operations) == 8
         for operation in operations:
             # Those that only tell something take nothing that could be wrong.
             if mode is GenerationMode.POSITIVE or operation.method == "post":
@@ -28,8 +28,10 @@ def test_no_request_finds_a_failure(serve: Callable[..., AbstractContextManager[
 
 
 def fuzz(operation: APIOperation, mode: GenerationMode) -> None:
-    # No schema can say that bytes are an image, and what is none cannot be explained.
-    beyond = CHECKS.get_by_names(["positive_data_acceptance"]) if operation.path == "/v1/explain" else []
+    # No schema can say that bytes are an image, and what is none has no explanation and no history.
+    beyond = (
+        CHECKS.get_by_names(["positive_data_acceptance"]) if operation.path in ("/v1/explain", "/v1/history") else []
+    )
 
     @given(operation.as_strategy(generation_mode=mode))
     @settings(

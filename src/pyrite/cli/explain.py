@@ -14,6 +14,13 @@ def explain(
     out: Annotated[Path, typer.Option(metavar="PNG", help="Where the picture goes: a file that ends with .png.")],
     bundles: BundlesOption = None,
     device: DeviceOption = Device.AUTO,
+    history: Annotated[
+        bool,
+        typer.Option(
+            "--history",
+            help="Also show the image's own history: error levels, noise, JPEG ghosts, its thumbnail and its tables.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Show what moved an image's score, and whether that can be trusted.
@@ -22,11 +29,16 @@ def explain(
     says that it does not), and the image's spectrum beside the average one of each class. Of several bundles, the first
     that was made for such an image is explained.
 
-    Example: `pyrite explain photo.jpg --out photo-explained.png`
+    With `--history`, the picture goes on with what the file and its pixels tell of earlier saves and edits, and what
+    that cannot tell. It is context and never a verdict, and is there for any image, also one that no bundle was made
+    for.
+
+    Examples: `pyrite explain photo.jpg --out photo-explained.png`,
+    `pyrite explain photo.jpg --history --out photo-history.png`
     """
     from pyrite.detector import Detector
-    from pyrite.explanation import check_out, describe
-    from pyrite.explanation import explain as run
+    from pyrite.explanation import check_out, examine
+    from pyrite.explanation import explain as explain_score
     from pyrite.publishing.golden import check_device
     from pyrite.rendering.progress import progress_bar
     from pyrite.rendering.text import detection_line
@@ -38,10 +50,10 @@ def explain(
     with progress_bar(stderr, "Scoring") as advance:
         detector = Detector(bundles=bundles or (), device=device.value)
         check_device(detector)
-        found = run(image, detector, out=out, progress=advance)
+        found = (examine if history else explain_score)(image, detector, out=out, progress=advance)
     if as_json:
         print(found.to_json().decode(), end="")
         return
     stdout.print(detection_line(found.detection))
-    for line in (*describe(found), f"Picture: {out}"):
+    for line in (*found.describe(), f"Picture: {out}"):
         stdout.print(line)

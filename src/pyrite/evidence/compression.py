@@ -22,6 +22,8 @@ PERIODIC = 8.0
 """The strength of a period from which on a JPEG counts as saved twice. Of 149 photographs saved once, at seven
 qualities from 60 to 98, none of 1,043 files reaches it (7.5 at most); saved at 60 and 85, 75 and 90, 85 and 95, or 90
 and 95, 86 to 93% do. Where the second save is the coarser one, or about the same, next to none do."""
+FALSE_ALARMS = (0, 1_043)
+"""How many files saved once reach that, and of how many; see `PERIODIC`."""
 
 # The tables of the JPEG standard (ITU-T T.81, annex K.1) for brightness, which libjpeg scales by quality.
 _STANDARD = np.array(
@@ -62,9 +64,10 @@ def read_compression(image: Image) -> list[Evidence]:
     period = measure_period(brightness, table)
     whose = f"libjpeg's at quality {quality}" if quality else f"Photoshop's “{preset}”" if preset else "a program's own"
     twice = period is not None and period > PERIODIC
+    alarms, of = FALSE_ALARMS
     told = (
-        "its coefficients show that it was saved as JPEG before, more coarsely; most services save images again, so "
-        "that is no sign of forgery"
+        f"its coefficients show that it was saved as JPEG before, more coarsely ({alarms:,} of {of:,} files saved once "
+        "show such); most services save images again, so that is no sign of forgery"
         if twice
         else "no sign was found that it was saved as JPEG before, which only shows if that was more coarsely"
     )
@@ -81,6 +84,7 @@ def read_compression(image: Image) -> list[Evidence]:
                     "table": [int(step) for step in table.ravel()[:8]],
                     "period": None if period is None else round(period, 2),
                     "saved_before": twice,
+                    "false_alarms": {"files": alarms, "of": of},
                 }
             ),
         )
@@ -89,11 +93,23 @@ def read_compression(image: Image) -> list[Evidence]:
 
 def find_quality(table: NDArray[np.int_]) -> int | None:
     """Return the quality, 1 to 100, at which libjpeg scales the standard's table to this one, or `None`."""
-    for quality in range(1, 101):
-        scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-        if np.array_equal(np.clip((_STANDARD * scale + 50) // 100, 1, 255), table):
-            return quality
-    return None
+    return next((quality for quality in range(1, 101) if np.array_equal(scale_table(quality), table)), None)
+
+
+def scale_table(quality: int) -> NDArray[np.int_]:
+    """Return the (8, 8) quantisation steps of brightness that libjpeg takes at a quality, 1 to 100."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    steps: NDArray[np.int_] = np.clip((_STANDARD * scale + 50) // 100, 1, 255)
+    return steps
+
+
+def estimate_quality(image: Image) -> int | None:
+    """Return the quality, 1 to 100, whose libjpeg table is the nearest to a JPEG's own; `None` of other formats."""
+    if image.data is None or image.format not in ("JPEG", "MPO"):
+        return None
+    with PillowImage.open(io.BytesIO(image.data), formats=["JPEG", "MPO"]) as canvas:
+        table = np.array(getattr(canvas, "quantization", {}).get(0, [1] * 64)).reshape(8, 8)
+    return min(range(1, 101), key=lambda quality: int(np.abs(scale_table(quality) - table).sum()))
 
 
 def find_preset(tables: dict[int, Sequence[int]]) -> str | None:
@@ -122,7 +138,7 @@ def measure_period(brightness: NDArray[np.float32], table: NDArray[np.int_]) -> 
     blocks = (brightness[:rows, :columns] - 128).reshape(rows // 8, 8, columns // 8, 8).swapaxes(1, 2)
     found = []
     for row, column in _MODES:
-        wave = np.outer(_COSINES[row], _COSINES[column]).astype(np.float32)
+        wave = np.outer(COSINES[row], COSINES[column]).astype(np.float32)
         steps = np.rint(np.tensordot(blocks, wave, axes=2) / table[row, column]).astype(np.int64)
         strength = _strength(np.abs(steps).ravel())
         if strength is not None:
@@ -146,5 +162,5 @@ def _strength(steps: NDArray[np.int64]) -> float | None:
     return float(spectrum.max() / (0.5 * np.sqrt((window**2).sum())))
 
 
-_COSINES = np.sqrt(2 / 8) * np.cos((2 * np.arange(8)[None] + 1) * np.arange(8)[:, None] * np.pi / 16)
-_COSINES[0] /= np.sqrt(2)
+COSINES = np.sqrt(2 / 8) * np.cos((2 * np.arange(8)[None] + 1) * np.arange(8)[:, None] * np.pi / 16)
+COSINES[0] /= np.sqrt(2)

@@ -1,6 +1,6 @@
 """All readers, one after the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -48,22 +48,33 @@ def read_evidence(image: Image, trust: Trust | None = None) -> list[Evidence]:
         image: As it was opened from a file; pixels alone have no evidence.
         trust: Whose signatures count as verified; by default, the lists that come with Pyrite.
     """
-    metadata, found = Metadata(), list[Evidence]()
+    metadata = Metadata()
 
     def read_texts() -> list[Evidence]:
         nonlocal metadata
         metadata = read_metadata(image)
         return []
 
-    readers: dict[str, Callable[[], list[Evidence]]] = {
-        "text": read_texts,
-        "credentials": lambda: read_credentials(image, metadata, trust),
-        "generator": lambda: read_generator(metadata),
-        "watermarks": lambda: read_watermarks(image),
-        "camera": lambda: read_camera(metadata),
-        "history": lambda: read_history(image, metadata),
-        "damage": lambda: read_damage(metadata),
-    }
+    return collect(
+        {
+            "text": read_texts,
+            "credentials": lambda: read_credentials(image, metadata, trust),
+            "generator": lambda: read_generator(metadata),
+            "watermarks": lambda: read_watermarks(image),
+            "camera": lambda: read_camera(metadata),
+            "history": lambda: read_history(image, metadata),
+            "damage": lambda: read_damage(metadata),
+        }
+    )
+
+
+def collect(readers: Mapping[str, Callable[[], list[Evidence]]]) -> list[Evidence]:
+    """Return what all readers find; one that fails gives a finding that says so.
+
+    Args:
+        readers: By the name of what each reads.
+    """
+    found = list[Evidence]()
     for name, read in readers.items():
         try:
             found += read()

@@ -1,7 +1,17 @@
 """Explanation: one image → what moved its score, and whether that can be trusted."""
 
+from pyrite.explanation.examine import Examination, examine
 from pyrite.explanation.explain import check_out, explain
 from pyrite.explanation.spectra import ClassSpectrum, Spectra, measure_spectra
-from pyrite.explanation.values import Explanation, describe
+from pyrite.explanation.values import Explanation
 
-__all__ = ["ClassSpectrum", "Explanation", "Spectra", "check_out", "describe", "explain", "measure_spectra"]
+__all__ = [
+    "ClassSpectrum",
+    "Examination",
+    "Explanation",
+    "Spectra",
+    "check_out",
+    "examine",
+    "explain",
+    "measure_spectra",
+]

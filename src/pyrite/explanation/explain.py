@@ -18,7 +18,7 @@ from pyrite.explanation.picture import LARGEST, draw
 from pyrite.explanation.spectra import read_spectra
 from pyrite.explanation.values import Explanation
 from pyrite.image import Image, Limits, Source, open_image
-from pyrite.results import Model, Verdict
+from pyrite.results import Detection, Model, Verdict
 from pyrite.spectrum import luma, radial_spectrum
 from pyrite.writing import whole_file
 
@@ -56,15 +56,51 @@ def explain(
     if out is not None:
         check_out(out, source)
     detector = detector if isinstance(detector, Detector) else Detector(detector)
+    prepared, image = read_image(source, detector)
+    detection = detector.score([prepared], [policy or detector.policy])[0]
+    explanation = explain_prepared(prepared, image, source, detector, detection, progress)
+    if explanation is None:
+        raise PyriteError(f"There is no score to explain. {detection.explanation} Its own history can still be shown.")
+    if out is not None:
+        write_picture(draw(explanation), Path(out))
+    return explanation
+
+
+def read_image(source: Source, detector: Detector) -> tuple[Prepared, Image]:
+    """Return an image as the detector takes it, and as it was opened.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
     opened: list[Image] = []
     prepared = detector.reader.read(source, look=opened.append)
     if isinstance(prepared, Unreadable):
         raise ImageError(prepared.error.code, prepared.error.message)
-    detection = detector.score([prepared], [policy or detector.policy])[0]
+    return prepared, opened[0]
+
+
+def explain_prepared(
+    prepared: Prepared,
+    image: Image,
+    source: Source,
+    detector: Detector,
+    detection: Detection,
+    progress: Callable[[int, int], None],
+) -> Explanation | None:
+    """Return what moved the score of an image, or `None` where no bundle was made for such an image.
+
+    Args:
+        prepared: As the detector takes it.
+        image: As it was opened.
+        source: Where from, to open it larger for the picture.
+        detector: What judged it.
+        detection: What that said.
+        progress: As `explain` has it.
+    """
     place = _place(detector, prepared)
     inputs = None if place is None else prepared.inputs[place]
     if place is None or inputs is None:
-        raise PyriteError(f"There is no score to explain. {detection.explanation}")
+        return None
     info = detector.bundles[place].info
     logits = detector.logits(inputs, place)
     crop = int(np.argmax(logits) if info.preprocess.merge(logits) > 0 else np.argmin(logits))
@@ -85,7 +121,7 @@ def explain(
     base = float(score([seen])[0])
     neutral = make_neutral(seen)
     patches = occlude(seen, neutral, score, base)
-    explanation = Explanation(
+    return Explanation(
         detection=detection,
         model=Model(info.name, info.version),
         leans=Verdict.AI if base > 0 else Verdict.REAL,
@@ -96,11 +132,8 @@ def explain(
         input_size=info.preprocess.size,
         region=info.preprocess.regions(prepared.width, prepared.height)[crop],
         scored=scored,
-        pixels=_to_show(opened[0], source, detector.limits),
+        pixels=_to_show(image, source, detector.limits),
     )
-    if out is not None:
-        _write(draw(explanation), Path(out))
-    return explanation
 
 
 def _place(detector: Detector, image: Prepared) -> int | None:
@@ -145,7 +178,12 @@ def _to_show(image: Image, source: Source, limits: Limits) -> Pixels:
     return np.asarray(PillowImage.fromarray(image.pixels).resize(size, PillowImage.Resampling.LANCZOS, image.box))
 
 
-def _write(picture: PillowImage.Image, out: Path) -> None:
+def write_picture(picture: PillowImage.Image, out: Path) -> None:
+    """Write a picture as PNG, whole or not at all.
+
+    Raises:
+        PyriteError: It cannot be written.
+    """
     try:
         with whole_file(out) as draft:
             picture.save(draft, "PNG")

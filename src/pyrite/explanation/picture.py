@@ -24,7 +24,7 @@ from pyrite.explanation.drawing import (
 )
 from pyrite.explanation.values import Explanation, describe_faithfulness, describe_spectrum
 from pyrite.rendering.text import budget_line
-from pyrite.results import Verdict
+from pyrite.results import Detection, Verdict
 
 LARGEST = 2048
 """Pixels on the longer side of the image that the map is laid over, at most."""
@@ -73,6 +73,12 @@ def draw(explanation: Explanation) -> Image.Image:
     return framed(stack([_head(explanation, columns.width, size), columns], gap), gap)
 
 
+def draw_verdict(detection: Detection, sentence: str, width: int, size: float) -> Image.Image:
+    """Return the head of a picture: the verdict, and a sentence under it in letters of this size."""
+    verdict = write(f"Verdict: {detection.verdict}", width, 1.8 * size, _COLOURS[detection.verdict])
+    return stack([verdict, write(sentence, width, size)], 0)
+
+
 def _head(explanation: Explanation, width: int, size: float) -> Image.Image:
     found = explanation.detection
     by = f"by {explanation.model.name} {explanation.model.version}"
@@ -81,11 +87,7 @@ def _head(explanation: Explanation, width: int, size: float) -> Image.Image:
         score = f"The pixels' score, {by}, is {line}. "
     elif found.probability is not None:
         score = f"Probability of AI by the pixels alone, {by}: {found.probability:.1%}. "
-    return stack(
-        [write(f"Verdict: {found.verdict}", width, 1.8 * size, _COLOURS[found.verdict]),
-         write(f"{score}{found.explanation}", width, size)],
-        0,
-    )  # fmt: skip
+    return draw_verdict(found, f"{score}{found.explanation}", width, size)
 
 
 def _size_note(explanation: Explanation, scale: int) -> str:

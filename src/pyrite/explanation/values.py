@@ -1,6 +1,7 @@
 """What an explanation says, as values and in sentences."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -39,13 +40,11 @@ class Explanation:
     pixels: Pixels = field(repr=False)
     """The image (height, width, 3) at its own size, or with 2,048 pixels on its longer side if that has more."""
 
-    def to_json(self) -> bytes:
-        """Return the figures as JSON; `moved` is null where the map is no better than random."""
-        found = self.detection
+    def figures(self) -> dict[str, Any]:
+        """Return the figures by name; `moved` is `None` where the map is no better than random."""
         better = self.faithfulness.better_than_random
-        content = {
-            # A file name may hold bytes that are no UTF-8, which JSON cannot.
-            "detection": found if found.path is None else replace(found, path=encodable(found.path)),
+        return {
+            "detection": for_json(self.detection),
             "model": self.model,
             "leans": self.leans,
             "better_than_random": better,
@@ -57,7 +56,26 @@ class Explanation:
             "region": self.region,
             "scored": self.scored,
         }
-        return msgspec.json.format(msgspec.json.encode(content)) + b"\n"
+
+    def to_json(self) -> bytes:
+        """Return the figures as JSON."""
+        return msgspec.json.format(msgspec.json.encode(self.figures())) + b"\n"
+
+    def describe(self) -> tuple[str, ...]:
+        """Return the figures as sentences, a line each."""
+        return (*describe_faithfulness(self), describe_spectrum(self))
+
+
+FIGURES = (
+    "detection", "model", "leans", "better_than_random", "faithfulness", "moved", "spectrum", "spectra", "input_size",
+    "region", "scored",
+)  # fmt: skip
+"""The names of an explanation's figures."""
+
+
+def for_json(detection: Detection) -> Detection:
+    """Return a detection that JSON can hold: a file name may have bytes that are no UTF-8."""
+    return detection if detection.path is None else replace(detection, path=encodable(detection.path))
 
 
 def describe_faithfulness(explanation: Explanation) -> tuple[str, ...]:
@@ -91,8 +109,3 @@ def describe_spectrum(explanation: Explanation) -> str:
         f"Spectrum, at the model's {width} × {height}: {real:.1f} standard deviations from the average real image "
         f"and {ai:.1f} from the average AI one (1 is usual)."
     )
-
-
-def describe(explanation: Explanation) -> tuple[str, ...]:
-    """Return the figures as sentences, a line each."""
-    return (*describe_faithfulness(explanation), describe_spectrum(explanation))

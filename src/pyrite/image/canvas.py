@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,8 @@ def finish(canvas: Canvas, format: str | None = None) -> Image:
     width, height = canvas.width, canvas.height
     if canvas.orientation > 4:
         width, height = height, width
-    return Image(pixels, box, width, height, format, None, None, MappingProxyType(dict(canvas.info)), frames=1)
+    info = MappingProxyType(dict(canvas.info))
+    return Image(pixels, box, width, height, format, None, None, info, frames=1, orientation=canvas.orientation)
 
 
 def _assemble(canvas: Canvas) -> tuple[NDArray[np.uint8], Box]:
@@ -50,12 +52,10 @@ def _assemble(canvas: Canvas) -> tuple[NDArray[np.uint8], Box]:
     width, height = -(-canvas.width // scale), -(-canvas.height // scale)
     right, bottom = canvas.width / scale, canvas.height / scale
     step = 1 if canvas.drafted else scale
-    turned, mirrored, flipped = turn > 4, turn in (2, 3, 6, 7), turn in (3, 4, 7, 8)
+    turned, mirrored, flipped = _turns(turn)
 
     pixels = np.empty((width, height, 3) if turned else (height, width, 3), np.uint8)
-    target = pixels[:: -1 if flipped else 1, :: -1 if mirrored else 1]
-    if turned:
-        target = target.swapaxes(0, 1)
+    target = as_stored(pixels, turn)
     strip = max(1, _STRIP // (width * step * step), canvas.grain // step)
     for top in range(0, height, strip):
         end = min(top + strip, height)
@@ -66,6 +66,27 @@ def _assemble(canvas: Canvas) -> tuple[NDArray[np.uint8], Box]:
         width, height, right, bottom = height, width, bottom, right
     left, top_ = width - right if mirrored else 0.0, height - bottom if flipped else 0.0
     return pixels, (left, top_, left + right, top_ + bottom)
+
+
+def as_stored(upright: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return a view of an upright image (rows, columns, ...) as it lies in a file of this EXIF orientation, 1 to 8."""
+    turned, mirrored, flipped = _turns(orientation)
+    view = upright[:: -1 if flipped else 1, :: -1 if mirrored else 1]
+    return view.swapaxes(0, 1) if turned else view
+
+
+def make_upright(stored: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return an image (rows, columns, ...) as it lies in a file of this EXIF orientation, 1 to 8, upright."""
+    turned = _turns(orientation)[0]
+    rows, columns, *rest = stored.shape
+    upright = np.empty((columns, rows, *rest) if turned else stored.shape, stored.dtype)
+    as_stored(upright, orientation)[...] = stored
+    return upright
+
+
+def _turns(orientation: int) -> tuple[bool, bool, bool]:
+    """Return whether rows and columns are exchanged, and which of the upright image's axes then run backwards."""
+    return orientation > 4, orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
 
 
 def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:

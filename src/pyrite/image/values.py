@@ -43,3 +43,5 @@ class Image:
     """How many frames, pages or images the file has. A lower bound for files of very many."""
     frame: int = 0
     """Which of them `pixels` are, from 0: the first, or a HEIF's primary one."""
+    orientation: int = 1
+    """The EXIF turn that `pixels` have been through, 1 to 8: 1 where they lie as in the file."""

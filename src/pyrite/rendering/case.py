@@ -53,13 +53,7 @@ def _events(evidence: Sequence[Evidence]) -> Iterator[Event]:
         if item.kind == "camera":
             told = [(data.get("taken"), "Taken, as the camera's note says")]
         elif item.kind == "history":
-            told = [
-                (
-                    step.get("when"),
-                    " with ".join(filter(None, (step.get("action", "changed"), step.get("softwareAgent")))),
-                )
-                for step in data.get("steps", [])
-            ]
+            told = [(step.get("when"), _tell(step)) for step in data.get("steps", [])]
         elif item.kind == "credentials" and "signer" in data:
             signer = data["signer"].get("issuer") or data["signer"].get("common_name") or "an unnamed signer"
             told = [(data["signer"].get("time"), f"Content credentials signed in the name of {signer}")]

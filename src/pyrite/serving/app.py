@@ -157,6 +157,27 @@ def _routes(service: Service) -> "ASGIApp":
         header = msgspec.json.encode({name: figures[name] for name in _IN_HEADER}).decode()
         return Response(found.picture, media_type="image/png", headers={EXPLANATION_HEADER: header})
 
+    @app.post(
+        "/v1/history",
+        summary="Show what was done to one image",
+        operation_id="history",
+        responses={**answer("What its file and pixels tell.", "HistoryResponse"), **errors(*_BODY_ERRORS)},
+        openapi_extra=images(1),
+    )
+    async def history(request: Request) -> Response:
+        """Tell what the file and pixels of an image show of earlier saves and edits, whether or not a bundle judges it.
+
+        Maps of error levels, noise and JPEG ghosts, each with what it can show and cannot; the compression; and the
+        thumbnail in the EXIF data. It is context, and changes no verdict.
+        """
+        if request.query_params:
+            raise Refusal(422, "invalid_request", "The query must be empty: there is no error budget here.")
+        service.explanations.check()
+        async with receive(request, replace(bounds, max_files=1), service.folder, service.receiving) as [upload]:
+            found = msgspec.json.decode(await _while_connected(request, service.trace(upload)))
+        found["request_id"] = request.state.request_id
+        return Response(msgspec.json.encode(found), media_type=JSON)
+
     @app.get(
         "/v1/model",
         summary="What judges",

@@ -1,14 +1,19 @@
-"""Explaining in a process that can be killed."""
+"""Explaining, and tracing what was done to an image, in a process that can be killed."""
 
 import io
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import msgspec
+
 from pyrite.detector import Detector, Unreadable
 from pyrite.errors import BundleError, ImageError, PyriteError
 from pyrite.explanation import explain as run
+from pyrite.explanation.history import trace_history
+from pyrite.explanation.maps import pack_history
 from pyrite.explanation.picture import draw
+from pyrite.image import open_image
 from pyrite.results import Failure
 from pyrite.serving.decoders import this_reader
 
@@ -53,6 +58,20 @@ def explain(asked: Asked) -> Explained | Unreadable:
     # Not the name of the file that an upload was put into.
     found = replace(found, detection=replace(found.detection, path=asked.path))
     return Explained(found.to_json(), picture.getvalue())
+
+
+def trace(source: bytes | Path, path: str | None) -> bytes | Unreadable:
+    """Return the history of an image as JSON, with its maps as pictures; in a process of a `Pool`.
+
+    Args:
+        source: The image.
+        path: What to call it.
+    """
+    try:
+        image = open_image(source, this_reader().limits)
+    except ImageError as error:
+        return Unreadable(path, Failure(error.code, str(error)))
+    return msgspec.json.encode(pack_history(trace_history(image)))
 
 
 @cache

@@ -100,18 +100,20 @@ def security() -> dict[str, Any]:
     }
 
 
-def images(max_files: int, smallest: float) -> dict[str, Any]:
+def images(max_files: int, smallest: float | None = None) -> dict[str, Any]:
     """Return the description of a request with images, for FastAPI's `openapi_extra`.
 
     Args:
         max_files: Of one request.
-        smallest: Error budget that can be asked for.
+        smallest: Error budget that can be asked for; by default, none can.
     """
     files = {"type": "array", "items": _IMAGE, "minItems": 1, "maxItems": max_files}
     form = {"type": "object", "properties": {"files": files}, "required": ["files"], "additionalProperties": False}
     raw = {"schema": _IMAGE}
     content = {"multipart/form-data": {"schema": form}, "image/*": raw, "application/octet-stream": raw}
     body = {"required": True, "content": content, "description": "A form with parts named `files`, or one image."}
+    if smallest is None:
+        return {"requestBody": body}
     budget = {
         "name": "max_fpr",
         "in": "query",
@@ -157,6 +159,52 @@ _DETECTION = {
 }
 
 EXAMPLES: dict[str, Any] = {
+    "HistoryResponse": {
+        "evidence": [
+            {
+                "kind": "history",
+                "strength": "asserted",
+                "says": None,
+                "detail": "The file's XMP tells of its history: saved with Duckshop on 2024-05-01, which anyone could "
+                "have written.",
+                "data": {"steps": [{"action": "saved", "softwareAgent": "Duckshop", "when": "2024-05-01"}]},
+            }
+        ],
+        "maps": [
+            {
+                "kind": "noise",
+                "title": "Noise",
+                "found": "The noise is 2.10 of 255 in the median part, and between 0.90 and 4.20 in nine of ten.",
+                "shows": "How strong the finest noise is in each part.",
+                "limits": "Fine texture counts as noise here.",
+                "unit": "standard deviation, of 255",
+                "figures": {"low": 0.9, "median": 2.1, "high": 4.2},
+                "region": [0, 0, 4032, 3024],
+                "scale": [0.4, 6.3],
+                "picture": "data:image/png;base64,iVBORw0KGgo=",
+            },
+            {
+                "kind": "error_levels",
+                "title": "Error levels",
+                "found": "Nothing to see: the file is PNG, no JPEG, so there are no error levels to compare.",
+                "shows": "How much each part changes when the image is saved as JPEG once more.",
+                "limits": "Edges and texture change more in any image.",
+                "unit": "mean change of a pixel, of 255",
+                "figures": None,
+                "region": None,
+                "scale": None,
+                "picture": None,
+            },
+        ],
+        "thumbnail": {
+            "found": "The file has no thumbnail in its EXIF data, as most that were edited or sent have none.",
+            "correlation": None,
+            "alike": None,
+            "size": None,
+            "picture": None,
+        },
+        "request_id": "5f1c0e3a9b7d2468",
+    },
     "ExplanationResponse": {
         "detection": _DETECTION,
         "model": {"name": "default", "version": "1"},

@@ -9,7 +9,7 @@ from pyrite.bundle.calibration import Calibration
 from pyrite.decision import Policy, Scope
 from pyrite.explanation import Spectra
 from pyrite.explanation.faithfulness import Faithfulness
-from pyrite.results import Detection, Model, Verdict
+from pyrite.results import Detection, Evidence, Model, Verdict
 
 
 class Detections(msgspec.Struct, kw_only=True):
@@ -80,6 +80,40 @@ class ExplanationResponse(msgspec.Struct, kw_only=True):
     region: tuple[int, int, int, int]
     scored: int
     picture: str
+    request_id: str
+
+
+class HistoryMap(msgspec.Struct, kw_only=True):
+    """One map of an image, or why there is none."""
+
+    kind: str
+    title: str
+    found: str
+    shows: str
+    limits: str
+    unit: str
+    figures: dict[str, float] | None
+    region: tuple[int, int, int, int] | None
+    scale: tuple[float, float] | None
+    picture: str | None
+
+
+class HistoryThumbnail(msgspec.Struct, kw_only=True):
+    """The thumbnail in a file's EXIF data, beside the image."""
+
+    found: str
+    correlation: float | None
+    alike: bool | None
+    size: tuple[int, int] | None
+    picture: str | None
+
+
+class HistoryResponse(msgspec.Struct, kw_only=True):
+    """What the file and pixels of an image tell of earlier saves and edits: context, never a verdict."""
+
+    evidence: list[Evidence]
+    maps: list[HistoryMap]
+    thumbnail: HistoryThumbnail
     request_id: str
 
 
@@ -155,6 +189,33 @@ DESCRIPTIONS = {
         "scored": "How many images the model scored for this.",
         "picture": "PNG, in base64.",
         "request_id": "Also in the header X-Request-ID.",
+    },
+    "HistoryResponse": {
+        "evidence": "What the file says of its history, and how a JPEG was compressed; of kind `history`, "
+        "`compression`, or `reader` where something could not be read.",
+        "maps": "Of `error_levels`, `noise` and `ghosts`, in this order.",
+        "thumbnail": "What is in the EXIF data, or that there is none.",
+        "request_id": "Also in the header X-Request-ID.",
+    },
+    "HistoryMap": {
+        "kind": "`error_levels`, `noise` or `ghosts`.",
+        "title": "For a person.",
+        "found": "One sentence: the figures, or why there is nothing to see.",
+        "shows": "What such a map can show, whatever the image.",
+        "limits": "What it cannot.",
+        "unit": "Of its levels.",
+        "figures": "`low`, `median` and `high`: levels that 5%, 50% and 95% of the cells are below; of `ghosts`, the "
+        "`quality` and the `share` of cells that have it. Null without a map.",
+        "region": "The part of the upright image that it is of: left, top, right, bottom, in pixels; null without one.",
+        "scale": "The levels that are drawn darkest and brightest; null without a map.",
+        "picture": "The map over the whole upright image, 480 pixels on its longer side: PNG in a data URL, or null.",
+    },
+    "HistoryThumbnail": {
+        "found": "One sentence for a person.",
+        "correlation": "Of its brightness with the image's, -1 to 1; null where they cannot be compared.",
+        "alike": "Whether both show the same; null where they cannot be compared.",
+        "size": "Its width and height as it is shown; null where there is none.",
+        "picture": "Turned as the image is, without bars where it matches: PNG in a data URL, or null.",
     },
     "Faithfulness": {
         "deletion": "The mean score while the cells are taken away, the ones that spoke most first; lower is better.",
@@ -245,7 +306,7 @@ DESCRIPTIONS = {
 
 def components() -> dict[str, Any]:
     """Return the schemas of all that the server sends, by their names."""
-    kinds = [Detections, ExplanationResponse, Card, Bounds, Health, Error]
+    kinds = [Detections, ExplanationResponse, HistoryResponse, Card, Bounds, Health, Error]
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     for name, fields in DESCRIPTIONS.items():
         for key, text in fields.items():

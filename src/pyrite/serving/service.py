@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from pyrite.decision import Policy
 from pyrite.detector import Detector, Prepared, Unreadable
@@ -16,12 +17,14 @@ from pyrite.rendering.text import outcome
 from pyrite.results import Detection
 from pyrite.runtime import available_cpus
 from pyrite.serving.decoders import Decoders, Lost, Pool
-from pyrite.serving.explaining import Asked, Explained, explain
+from pyrite.serving.explaining import Asked, Explained, explain, trace
 from pyrite.serving.metrics import Metrics
 from pyrite.serving.refusal import Refusal, busy
 from pyrite.serving.scoring import Scorer
 from pyrite.serving.settings import ServerSettings
 from pyrite.serving.uploads import Coming, Upload, find_slowest, give_way, upload_folder
+
+_Result = TypeVar("_Result")
 
 
 class Places:
@@ -158,14 +161,27 @@ class Service:
         """
         bundles = tuple((str(bundle.path), bundle.model_sha256) for bundle in self.detector.bundles)
         asked = Asked(bundles, self.detector.device, upload.source, upload.name, policy.max_fpr)
+        return await self._in_explainer(upload, explain, asked)
+
+    async def trace(self, upload: Upload) -> bytes:
+        """Return the history of one image, as JSON.
+
+        Raises:
+            Refusal: The image cannot be read, there is no room for it now, or it takes too long.
+        """
+        return await self._in_explainer(upload, trace, upload.source, upload.name)
+
+    async def _in_explainer(
+        self, upload: Upload, function: Callable[..., _Result | Unreadable], *arguments: object
+    ) -> _Result:
+        """Call a function in the process for explanations, which no image may hold that takes long to decode."""
         with self.explanations.take():
-            found: Prepared | Explained | Unreadable
+            found: Prepared | _Result | Unreadable
             try:
                 async with asyncio.timeout(self.settings.request_seconds):
-                    # There is one process for explanations, which no image may hold that takes long to decode.
                     found = await self._decode(upload)
                     if not isinstance(found, Unreadable):
-                        found = await self._explainer.run(explain, asked, seconds=self.settings.request_seconds)
+                        found = await self._explainer.run(function, *arguments, seconds=self.settings.request_seconds)
             except (TimeoutError, Lost) as error:
                 if isinstance(error, Lost):
                     self.metrics.killed()

@@ -1,0 +1,96 @@
+"""`examine`: the explanation of an image's score, where a bundle judges it, and its own history, in one picture."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from PIL import Image as PillowImage
+
+from pyrite.bundle import DEFAULT, Bundle
+from pyrite.decision import Policy
+from pyrite.detector import Detector
+from pyrite.explanation.drawing import framed, stack
+from pyrite.explanation.explain import check_out, explain_prepared, read_image, write_picture
+from pyrite.explanation.history import History, trace_history
+from pyrite.explanation.maps import draw_history
+from pyrite.explanation.picture import draw, draw_verdict
+from pyrite.explanation.values import FIGURES, Explanation, for_json
+from pyrite.image import Source, open_image
+from pyrite.results import Detection
+
+_LINE = 60  # A line of text is about so many times as wide as its letters are high.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Examination:
+    """All that can be shown of one image."""
+
+    detection: Detection
+    explanation: Explanation | None
+    """What moved its score; `None` where no bundle was made for such an image."""
+    history: History
+
+    def to_json(self) -> bytes:
+        """Return the figures as JSON: those of the explanation, null where there is none, and `history`."""
+        explained = self.explanation.figures() if self.explanation else {}
+        content = dict.fromkeys(FIGURES) | {"detection": for_json(self.detection)} | explained
+        content["history"] = self.history.to_builtins()
+        return msgspec.json.format(msgspec.json.encode(content)) + b"\n"
+
+    def describe(self) -> tuple[str, ...]:
+        """Return what was found as sentences, a line each."""
+        score = self.explanation.describe() if self.explanation else (_unexplained(self.detection),)
+        return (*score, *self.history.describe())
+
+
+def examine(
+    source: Source,
+    detector: Detector | Bundle | str | Path = DEFAULT,
+    *,
+    out: str | Path | None = None,
+    policy: Policy | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Examination:
+    """Explain the score of one image if there is one, and show its own history in any case.
+
+    Args:
+        source: The image.
+        detector: What judges it, or its bundle; by default, the one that comes with Pyrite.
+        out: Where the picture goes, if anywhere; a .png file that is there is replaced.
+        policy: The error budgets of the verdict; by default, the detector's.
+        progress: Called with the number of images scored so far, and the number in all.
+
+    Raises:
+        ImageError: The image cannot be read.
+        BundleError: The bundle cannot be used.
+        PyriteError: The picture cannot be written to `out`.
+    """
+    if out is not None:
+        check_out(out, source)
+    detector = detector if isinstance(detector, Detector) else Detector(detector)
+    prepared, image = read_image(source, detector)
+    detection = detector.score([prepared], [policy or detector.policy])[0]
+    explanation = explain_prepared(prepared, image, source, detector, detection, progress)
+    if image.pixels.shape[:2] != (image.height, image.width):
+        # A stream can be read once only.
+        image = open_image(image.data or source, detector.limits)
+    examination = Examination(detection=detection, explanation=explanation, history=trace_history(image))
+    if out is not None:
+        write_picture(draw_examination(examination), Path(out))
+    return examination
+
+
+def draw_examination(examination: Examination) -> PillowImage.Image:
+    """Return the picture of the explanation above that of the history; where there is none, it says so."""
+    picture = draw_history(examination.history)
+    if examination.explanation is not None:
+        return stack([draw(examination.explanation), picture], 0)
+    size = picture.width / _LINE
+    width = round(picture.width - 2 * size)
+    head = draw_verdict(examination.detection, _unexplained(examination.detection), width, size)
+    return stack([framed(head, round(size)), picture], 0)
+
+
+def _unexplained(detection: Detection) -> str:
+    return f"No bundle here was made for such an image, so there is no score to explain. {detection.explanation}"
