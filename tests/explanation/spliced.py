@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 
@@ -49,8 +48,3 @@ def exif_with(thumbnail: Image.Image, orientation: int = 1) -> bytes:
     start = 26 + 2 + 2 * 12 + 4
     second = (2).to_bytes(2, "big") + entry(0x0201, 4, start) + entry(0x0202, 4, len(small)) + b"\0" * 4
     return b"Exif\0\0MM\0*" + (8).to_bytes(4, "big") + first + second + small
-
-
-def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
-    """Return an image as (rows, columns, 3)."""
-    return np.asarray(image)
