@@ -38,7 +38,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_native_crops_find_what_resizing_destroys(photos: Path, tmp_path: Path) -> None:
     reports: dict[str, Report] = {}
     for geometry in ("crops", "resize"):
-        recipe = load_recipe("crops", [*SETTINGS, "epochs=32", "patience=32", f"geometry={geometry}"])
+        recipe = load_recipe("crops", [*SETTINGS, "epochs=20", "patience=20", f"geometry={geometry}"])
         report = train(photos, recipe, tmp_path / geometry)
         assert report
         reports[geometry] = report

@@ -74,6 +74,7 @@ def create_app(settings: ServerSettings) -> Frame:
 
 def _routes(service: Service) -> "ASGIApp":
     from fastapi import FastAPI, Request, Response
+    from fastapi.middleware.gzip import GZipMiddleware
     from fastapi.responses import FileResponse
     from fastapi.routing import APIRoute
     from fastapi.staticfiles import StaticFiles
@@ -256,7 +257,7 @@ def _routes(service: Service) -> "ASGIApp":
     document = msgspec.json.encode(whole)
     page, page_policy = reference_page(whole)
     if STATIC.is_dir():
-        app.mount("/static", StaticFiles(directory=STATIC))
+        app.mount("/static", GZipMiddleware(StaticFiles(directory=STATIC)))
     # Without the layers that FastAPI puts around its routes: `Frame` does what is needed of them in less time.
     return _answer_errors(app.router, service)
 

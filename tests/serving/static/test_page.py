@@ -5,14 +5,17 @@ import csv
 import io
 import json
 import re
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import pytest
 from pictures import SETTINGS, camera, chessboard, picture, plain, write
+from PIL import Image
 
 import pyrite
 from pyrite.bundle import load_bundle
@@ -27,6 +30,7 @@ expect.set_options(timeout=60_000)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
+    from starlette.testclient import TestClient
 
     from conftest import Served
 
@@ -417,7 +421,7 @@ def test_a_map_is_drawn_on_demand_with_its_faithfulness(page: "Page", tmp_path: 
     expect(there.locator(".conclusion")).to_have_text(
         "The map does better than each of 19 random orders, so it is shown."
     )
-    expect(there.locator(".explained")).to_contain_text(re.compile(r"Deletion: -?\d+\.\d\d log-odds of AI, .* ± "))
+    expect(there.locator(".of-map")).to_contain_text(re.compile(r"Deletion: -?\d+\.\d\d log-odds of AI, .* ± "))
     # Orange where the corner is, grey where nothing moves the score.
     corner, middle = (
         canvas.evaluate("(c, [x, y]) => [...c.getContext('2d').getImageData(x * c.width, y * c.height, 1, 1).data]", at)
@@ -467,6 +471,45 @@ def test_a_map_that_is_no_better_than_random_is_not_drawn(page: "Page", tmp_path
     check_accessible(page)
 
 
+def test_the_history_of_an_image_that_nothing_judges_is_shown_on_demand(page: "Page", tmp_path: Path) -> None:
+    judge(page, write(tmp_path, photo__jpg=with_another_thumbnail()))
+    there = card(page, "photo.jpg")
+    expect(there.get_by_role("button", name="Show what moved the score")).to_be_hidden()
+    there.get_by_role("button", name="Show the image's own history").press("Enter")
+    box = there.locator(".of-history")
+    expect(box).to_be_focused()
+    expect(box).to_contain_text("The thumbnail shows something else than the image")
+    expect(box.locator("h5")).to_have_text(["Error levels", "Noise", "JPEG ghosts"])
+    for name in ("The thumbnail in the file", "The image", "Noise, as a map over the image"):
+        picture = box.get_by_role("img", name=name, exact=True)
+        assert eventually(lambda picture=picture: picture.evaluate("(image) => image.naturalWidth") > 0)
+    expect(box).to_contain_text("Fine texture counts as noise here")
+    check_accessible(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Report").click()
+    report = download.value.path().read_text("utf-8")
+    assert "The thumbnail shows something else than the image" in report
+    assert report.count("data:image/png;base64,") >= 3
+
+
+def with_another_thumbnail() -> bytes:
+    """A photograph-like JPEG, whose EXIF data has the thumbnail of something else."""
+    rng = np.random.default_rng(0)
+
+    def jpeg(height: int, width: int, waves: int, **more: bytes) -> bytes:
+        x = np.linspace(0, 2 * np.pi * waves, width)
+        light = 120 + 70 * np.sin(x) + rng.normal(0, 6, (height, width))
+        stream = io.BytesIO()
+        Image.fromarray(np.repeat(light.clip(0, 255).astype(np.uint8)[..., None], 3, 2)).save(stream, "JPEG", **more)
+        return stream.getvalue()
+
+    small = jpeg(120, 160, 3)
+    # TIFF (Exif 2.32): an empty first directory, and a second one that says where the thumbnail is, and how long.
+    ifd = struct.pack("<HHHIIHHIII", 2, 0x0201, 4, 1, 44, 0x0202, 4, 1, len(small), 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IHI", 8, 0, 14) + ifd
+    return jpeg(240, 320, 1, exif=exif + small)
+
+
 def test_an_explanation_that_fails_is_told_and_can_be_had_again(page: "Page", tmp_path: Path) -> None:
     judge(page, write(tmp_path, chess=chessboard()))
     error = {"code": "explanations_full", "message": "Too many wait.", "request_id": "7"}
@@ -479,7 +522,7 @@ def test_an_explanation_that_fails_is_told_and_can_be_had_again(page: "Page", tm
     expect(again).to_be_focused()
     again.press("Enter")
     expect(page.locator(".map")).to_be_visible()
-    expect(page.locator(".explained")).to_be_focused()
+    expect(page.locator(".of-map")).to_be_focused()
     check_accessible(page)
 
 
@@ -824,9 +867,12 @@ def test_what_colours_tell_is_there_in_forced_colours(
     assert len(set(colours)) == 3
 
 
-def test_the_page_is_small_and_asks_nobody_else() -> None:
+def test_the_page_is_small_and_asks_nobody_else(client: "TestClient") -> None:
     parts = [path for path in STATIC.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in parts) < 100_000
+    sent = {path.name: client.get(f"/static/{path.name}", headers={"Accept-Encoding": "gzip"}) for path in parts}
+    assert sent["page.js"].headers["content-encoding"] == "gzip"
+    assert sent["page.js"].content == (STATIC / "page.js").read_bytes()
+    assert sum(int(answer.headers["content-length"]) for answer in sent.values()) < 50_000
     for path in parts:
         foreign = re.findall(r"https?://[^\s\"')]*", path.read_text("utf-8"))
         assert set(foreign) <= {"http://www.w3.org/2000/svg"}, path.name

@@ -10,6 +10,12 @@ const STATES = { waiting: "Waiting", sending: "Sending", judging: "Judging" };
 // The file's own fault: the same bytes would be refused again.
 const LASTING = new Set(["empty", "corrupt", "unsupported_format", "too_many_bytes", "too_many_pixels"]);
 
+/** What is made on demand. */
+export const DEMANDS = {
+  map: { name: "Show what moved the score", doing: "Scoring the image with parts of it blurred …", title: "What moved the score", none: "There is no map" },
+  history: { name: "Show the image's own history", doing: "Looking for traces of earlier saves …", title: "The image's own history", none: "There is no history" },
+};
+
 let count = 0;
 
 export const outcomeOf = (found) => (found.error ? "error" : found.verdict);
@@ -78,8 +84,10 @@ export class Card {
   #parts;
   #open = false;
   #drawn = null;
+  /** What is made on demand, by name: its button, and the box that it goes to. */
+  demanded = {};
 
-  /** @param hooks `remove(card)`, `explain(card)`, `retry(card)` */
+  /** @param hooks `remove(card)`, `demand(card, what)` of `map` or `history`, `retry(card)` */
   constructor(entry, hooks) {
     this.entry = entry;
     const id = `card-${++count}`;
@@ -93,8 +101,11 @@ export class Card {
       bar: h("progress", { max: 1, "aria-labelledby": `${id}-name` }),
       place: h("div", {}),
       ledger: h("div", { class: "ledger" }),
-      map: h("div", { class: "explained", tabindex: -1, "aria-live": "polite" }),
     };
+    for (const [what, { name }] of Object.entries(DEMANDS)) {
+      const button = h("button", { type: "button", class: "explain", onclick: () => hooks.demand(this, what) }, name);
+      this.demanded[what] = { button, box: h("div", { class: `explained of-${what}`, tabindex: -1, "aria-live": "polite" }) };
+    }
     part.toggle = h(
       "button",
       { type: "button", class: "toggle", "aria-expanded": "false", "aria-controls": `${id}-body`, onclick: () => this.toggle() },
@@ -108,8 +119,8 @@ export class Card {
       { type: "button", class: "remove", "aria-label": `Remove ${visible(entry.name)}`, title: "Remove", onclick: () => hooks.remove(this) },
       "×",
     );
-    part.explain = h("button", { type: "button", class: "explain", onclick: () => hooks.explain(this) }, "Show what moved the score");
-    part.body = h("div", { class: "body", id: `${id}-body`, hidden: true }, h("div", { class: "looks" }, part.place, part.explain, part.map), part.ledger);
+    const demanded = Object.values(this.demanded).flatMap(({ button, box }) => [button, box]);
+    part.body = h("div", { class: "body", id: `${id}-body`, hidden: true }, h("div", { class: "looks" }, part.place, demanded), part.ledger);
     this.#parts = part;
     this.element = h(
       "li",
@@ -133,14 +144,6 @@ export class Card {
       ),
     );
     this.update();
-  }
-
-  get explanationBox() {
-    return this.#parts.map;
-  }
-
-  get explainButton() {
-    return this.#parts.explain;
   }
 
   focus() {
@@ -195,7 +198,8 @@ export class Card {
     const found = entry.view;
     const part = this.#parts;
     part.place.replaceChildren(...drawPlace(found, entry.model));
-    show(part.explain, found.probability !== null && !entry.map);
+    show(this.demanded.map.button, found.probability !== null && !entry.demanded?.map);
+    show(this.demanded.history.button, !entry.demanded?.history);
     part.ledger.replaceChildren(...drawLedger(found.evidence), drawFacts(found, entry.file));
   }
 }

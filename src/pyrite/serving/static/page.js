@@ -1,13 +1,14 @@
 // The page: it holds the images and what was said of them, and puts the parts together.
 import { drawModel } from "./about.js";
 import { asPercent, budgets, describeBudget, largestUseful, pooled, sharesOf } from "./budget.js";
-import { Card, outcomeOf, OUTCOMES } from "./card.js";
+import { Card, DEMANDS, outcomeOf, OUTCOMES } from "./card.js";
 import { borderOfAi, drawChart, hasChart } from "./chart.js";
 import { decideAgain, isScored } from "./decision.js";
 import { h, mark, plural, say, show, visible } from "./dom.js";
 import { drawExplanation } from "./explanation.js";
 import { listen } from "./files.js";
 import { toCsv, toJson } from "./formats.js";
+import { drawHistory } from "./history.js";
 import { Queue } from "./queue.js";
 import { makeReport } from "./report.js";
 import { getJson, hasKey, postFile, setKey } from "./server.js";
@@ -184,7 +185,7 @@ function drawBudgetChart() {
 function take(files) {
   const added = files.map(({ file, name }) => {
     const entry = { file, name, order: ordered++, state: "waiting", sent: 0 };
-    const card = new Card(entry, { remove, retry, explain });
+    const card = new Card(entry, { remove, retry, demand });
     entry.card = card;
     cards.push(card);
     cardOf.set(card.element, card);
@@ -229,7 +230,7 @@ function remove(card) {
 function discard(entry) {
   entry.removed = true;
   queue.remove(entry);
-  entry.explaining?.abort();
+  entry.asking?.abort();
   forget(entry.thumbnail);
 }
 
@@ -256,30 +257,42 @@ $("clear").addEventListener("click", () => {
   refresh();
 });
 
-let explained = Promise.resolve(); // One after the other: each costs the server hundreds of scores.
+let demanded = Promise.resolve(); // One after the other: each costs the server hundreds of scores, or as much.
 
-function explain(card) {
-  const { entry, explanationBox: box, explainButton: button } = card;
+const MAKERS = {
+  async map(entry, post) {
+    const found = await post(`v1/explain?max_fpr=${budget}`);
+    const save = () => download(fromBase64(found.picture), `${baseName(entry.name)}-explained.png`);
+    const parts = (await drawExplanation(found, await pictureOf(entry))).filter(Boolean);
+    return [parts, found.picture && h("button", { type: "button", class: "quiet", onclick: save }, "Save as a picture, with the spectrum")];
+  },
+  async history(entry, post) {
+    const found = await post("v1/history");
+    return [drawHistory(found, found.thumbnail.picture && (await pictureOf(entry))?.url)];
+  },
+};
+
+function demand(card, what) {
+  const { entry } = card;
+  const { button, box } = card.demanded[what];
+  const { name, doing, title, none } = DEMANDS[what];
   if (button.getAttribute("aria-disabled")) return;
-  entry.explaining = new AbortController();
+  entry.asking ??= new AbortController();
   button.setAttribute("aria-disabled", "true"); // Unlike `disabled`, this keeps the focus.
-  say(button, "Scoring the image with parts of it blurred …");
-  explained = explained.then(async () => {
+  say(button, doing);
+  const post = (path) => postFile(path, entry.file, { patience: limits.timeout_seconds + 60, signal: entry.asking.signal });
+  demanded = demanded.then(async () => {
     if (entry.removed) return;
     try {
-      const found = await postFile(`v1/explain?max_fpr=${budget}`, entry.file, { patience: limits.timeout_seconds + 60, signal: entry.explaining.signal });
-      entry.map = (await drawExplanation(found, await pictureOf(entry))).filter(Boolean);
-      box.replaceChildren(h("h4", {}, "What moved the score"), ...entry.map);
-      if (found.picture) {
-        const save = () => download(fromBase64(found.picture), `${baseName(entry.name)}-explained.png`);
-        box.append(h("button", { type: "button", class: "quiet", onclick: save }, "Save as a picture, with the spectrum"));
-      }
+      const [parts, more] = await MAKERS[what](entry, post);
+      entry.demanded = { ...entry.demanded, [what]: [h("h4", {}, title), ...parts] };
+      box.replaceChildren(...entry.demanded[what], more || "");
       if (document.activeElement === button) box.focus();
       button.hidden = true;
     } catch (error) {
-      if (error.kind !== "ended") box.replaceChildren(h("p", { class: "failed" }, `There is no map: ${error.message}`));
+      if (error.kind !== "ended") box.replaceChildren(h("p", { class: "failed" }, `${none}: ${error.message}`));
       button.removeAttribute("aria-disabled");
-      say(button, "Try again to show what moved the score");
+      say(button, `Try again to ${name[0].toLowerCase()}${name.slice(1)}`);
     }
   });
 }

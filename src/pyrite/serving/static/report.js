@@ -43,7 +43,7 @@ async function drawEntry(entry) {
   const card = new Card(entry, {});
   if (entry.thumbnail) card.setThumbnail(entry.thumbnail);
   card.toggle(true);
-  card.explanationBox.append(...(entry.map ?? []).map(copyMap));
+  for (const [what, parts] of Object.entries(entry.demanded ?? {})) card.demanded[what].box.append(...parts.map(copyMap));
   for (const part of card.element.querySelectorAll(".acts, button, [hidden]")) part.remove();
   for (const image of card.element.querySelectorAll(".thumb img")) {
     image.removeAttribute("src");
