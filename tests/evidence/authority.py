@@ -3,21 +3,26 @@
 import datetime
 import functools
 import io
+import ipaddress
 import json
 from typing import Any
 
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
 OFFLINE = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": False}}
 
 
 @functools.cache
-def make_authority(name: str, *, days: tuple[float, float] = (-1, 30), usage: str = "") -> tuple[bytes, bytes, bytes]:
+def make_authority(
+    name: str, *, days: tuple[float, float] = (-1, 30), usage: str = "", address: str = ""
+) -> tuple[bytes, bytes, bytes]:
     """Return the PEM of a root certificate, of a signer's that it vouches for, and of the signer's key.
 
     Args:
         name: Of the organisation.
         days: From now, since when and until when the signer's certificate is valid.
         usage: The signer's extended key usage, as an object identifier; by default, e-mail protection.
+        address: Of the machine that the certificate is for, where it is a server's.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -59,8 +64,11 @@ def make_authority(name: str, *, days: tuple[float, float] = (-1, 30), usage: st
                 x509.ExtendedKeyUsage(
                     [x509.ObjectIdentifier(usage) if usage else ExtendedKeyUsageOID.EMAIL_PROTECTION]
                 ),
-                critical=False,
+                critical=usage == TIME_STAMPING,
             )
+        if address and not ca:
+            names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+            builder = builder.add_extension(names, critical=False)
         certificates.append(builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     secret = keys[1].private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -88,6 +96,7 @@ def sign(
     signer: tuple[bytes, bytes, bytes] | None = None,
     program: str = "pyrite tests",
     usages: str = "",
+    time_authority: str | None = None,
 ) -> bytes:
     """Return the file with credentials.
 
@@ -110,6 +119,7 @@ def sign(
         signer: As `make_authority` gives it, instead of that of `authority`.
         program: What the claim names as its generator.
         usages: Object identifiers of key usages that a signer may have, beside the usual ones.
+        time_authority: The address of one that stamps the signature with its time.
     """
     import c2pa
 
@@ -138,7 +148,8 @@ def sign(
         "title": "image",
         "assertions": all_assertions,
     }
-    info = c2pa.C2paSignerInfo(alg=b"es256", sign_cert=certificate, private_key=secret, ta_url=None)
+    stamps = time_authority.encode() if time_authority else None
+    info = c2pa.C2paSignerInfo(alg=b"es256", sign_cert=certificate, private_key=secret, ta_url=stamps)
     out = io.BytesIO()
     with (
         c2pa.Context.from_dict(OFFLINE | ({"trust": {"trust_config": usages}} if usages else {})) as context,

@@ -114,7 +114,22 @@ def test_an_expired_certificate_lowers_a_claim_and_says_so() -> None:
     found = read((GOLDEN / "expired.jpg").read_bytes(), trust_of((GOLDEN / "expired.pem").read_bytes()))
     assert (found.says, found.strength) == (Verdict.AI, Strength.ASSERTED)
     assert (found.data["content"], found.data["certificate"]) == ("matches", "expired")
-    assert "whose certificate expired on 2026-11-29, with no time stamp to show that it signed before" in found.detail
+    assert "whose certificate expired on 2026-11-30, with no time stamp to show that it signed before" in found.detail
+
+
+def test_a_time_stamp_that_is_vouched_for_makes_an_expired_certificate_as_good_as_new() -> None:
+    """The stamp is from while the certificate was valid; who vouches for times vouches for no signer."""
+    signers = trust_of((GOLDEN / "expired.pem").read_bytes())
+    clock = TrustList("clock", "list of clocks", ListKind.TIMES, (GOLDEN / "clock.pem").read_text())
+    data = (GOLDEN / "stamped.jpg").read_bytes()
+    found = read(data, Trust((*signers.lists, clock)))
+    assert (found.says, found.strength) == (Verdict.AI, Strength.VERIFIED)
+    assert (found.data["certificate"], found.data["time_stamp"]) == ("trusted", "trusted")
+    assert found.detail.startswith("Content credentials signed on 2026-11-30 by Late Signer, whom the list")
+    unknown = read(data, signers)
+    assert (unknown.strength, unknown.data["certificate"]) == (Strength.ASSERTED, "expired")
+    assert "with a time stamp that nobody vouches for to show that it signed before" in unknown.detail
+    assert read(data, Trust((clock,))).data["certificate"] == "unknown"
 
 
 def test_a_certificate_for_something_else_lowers_a_claim_and_says_so() -> None:

@@ -3,6 +3,7 @@
 import json
 import pickle
 from datetime import date
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from authority import make_authority
 from pyrite.errors import PyriteError
 from pyrite.evidence import UPDATED, Trust, describe_trust, load_trust, trust_of, update_list
 from pyrite.evidence.trust import ListKind, count_certificates
+from web import send, web
 
 ROOT, OTHER = (make_authority(name)[0] for name in ("Test Authority", "Stranger"))
 
@@ -102,6 +104,28 @@ def test_a_newer_list_takes_the_place_of_the_old_one_which_is_kept(tmp_path: Pat
         assert times.issued == "2026-08-05"
     assert (kept / "c2pa.pem.old").read_bytes().count(b"BEGIN") == 1
     assert 'issued = "2027-07-01"' in (kept / "c2pa.toml.old").read_text()
+
+
+def test_a_newer_list_comes_over_the_network_with_its_dates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, certificate, key = make_authority("Web", usage="1.3.6.1.5.5.7.3.1", address="127.0.0.1")
+    (tmp_path / "server.pem").write_bytes(certificate + key)
+    (tmp_path / "root.pem").write_bytes(root)
+    scheme = {"ListIssueDateTime": "2027-07-01T00:00:00Z", "NextUpdate": "2028-07-01T00:00:00Z"}
+    dates = json.dumps({"LoTE": {"ListAndSchemeInformation": scheme}}).encode()
+    asked: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        send(dates if handler.path.endswith(".json") else ROOT)(handler)
+
+    with web(answer, certificate=tmp_path / "server.pem") as address:
+        with pytest.raises(PyriteError, match="certificate verify failed"):
+            update_list("c2pa", f"{address}/list.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
+        assert "issued 2027-07-01" in update_list("c2pa", f"{address}/list.pem")
+    assert asked == ["/list.pem", "/list.json"]
+    first = Trust.default().lists[0]
+    assert (first.issued, first.source, count_certificates(first.anchors)) == ("2027-07-01", f"{address}/list.pem", 1)
 
 
 def test_a_list_that_is_none_leaves_the_old_one(tmp_path: Path, kept: Path) -> None:

@@ -185,7 +185,7 @@ class Detector:
         return [
             judge(item, next(opinions), policy, self.model)
             if isinstance(item, Prepared)
-            else unreadable(item, self.model, policy.max_fpr)
+            else unreadable(item, self.model, policy)
             for item, policy in zip(batch, policies or [self.policy] * len(batch), strict=True)
         ]
 

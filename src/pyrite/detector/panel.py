@@ -61,25 +61,30 @@ def judge(image: Prepared, opinions: Sequence[Opinion], policy: Policy, model: M
     )
 
 
-def unreadable(found: Unreadable, model: Model, max_fpr: float) -> Detection:
-    """Return the detection of what never came to be judged, by a model at an error budget."""
+def unreadable(found: Unreadable, model: Model, policy: Policy) -> Detection:
+    """Return the detection of what was never decoded, by a model: its file alone decides, if that says anything."""
+    verdict, reason = decide(None, None, False, policy, found.evidence)
+    decided = verdict is not Verdict.UNCERTAIN
+    why = explain(verdict, reason, None, None, (), (0, 0), found.evidence) if decided else found.error.message
+    note = Evidence("reader", Strength.INFERRED, None, f"The pixels were not judged. {found.error.message}")
     return Detection(
         path=found.path,
-        sha256=None,
+        sha256=found.sha256,
         format=None,
         width=None,
         height=None,
         frames=None,
-        verdict=Verdict.UNCERTAIN,
+        verdict=verdict,
         probability=None,
         logit=None,
-        reason=Reason.UNREADABLE,
-        explanation=found.error.message,
+        reason=reason if decided else Reason.UNREADABLE,
+        explanation=why,
         p_real=None,
         p_ai=None,
-        max_fpr=max_fpr,
+        max_fpr=policy.max_fpr,
+        evidence=(*found.evidence, note) if decided else found.evidence,
         model=model,
-        error=found.error,
+        error=None if decided else found.error,
     )
 
 

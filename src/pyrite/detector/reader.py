@@ -1,5 +1,6 @@
 """One file, opened once: what it says of itself, and what each bundle's model takes of it."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 from pyrite.bundle import BundleInfo, Pixels, Preprocess
 from pyrite.decision import Scope
 from pyrite.errors import ImageError
-from pyrite.evidence import Trust, read_evidence
-from pyrite.image import Image, Limits, Source, open_image
+from pyrite.evidence import Trust, read_evidence, read_file_evidence
+from pyrite.image import Image, Limits, Source, open_image, read_whole
 from pyrite.results import Evidence, Failure
 
 
@@ -42,6 +43,10 @@ class Unreadable:
 
     path: str | None
     error: Failure
+    evidence: tuple[Evidence, ...] = ()
+    """What its file says all the same, where that can be read without decoding the pixels: of JPEG XL."""
+    sha256: str | None = None
+    """Of such a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,8 @@ class Reader:
         try:
             image = open_image(source, self.limits, at_least=self._enough)
         except ImageError as error:
-            return Unreadable(path, Failure(error.code, str(error)))
+            failure = Failure(error.code, str(error))
+            return self._read_undecoded(source, path, failure) if self.evidence else Unreadable(path, failure)
         look(image)
         judging = self._judging(image.width, image.height)
         return Prepared(
@@ -95,6 +101,17 @@ class Reader:
                 view.preprocess.apply(image.pixels, image.box) if view in judging else None for view in self.views
             ),
         )
+
+    def _read_undecoded(self, source: Source, path: str | None, failure: Failure) -> Unreadable:
+        """Return what the file says where its format is none that is decoded here."""
+        if failure.code != "unsupported_format":
+            return Unreadable(path, failure)
+        try:
+            data = read_whole(source, self.limits)
+        except ImageError:
+            data = b""  # It is gone by now.
+        evidence = tuple(read_file_evidence(data, self.trust))
+        return Unreadable(path, failure, evidence, hashlib.sha256(data).hexdigest() if evidence else None)
 
     def _judging(self, width: int, height: int) -> Sequence[View]:
         """Return the bundles that judge an image of this size: those that have it in scope, or the only one there is.

@@ -55,6 +55,7 @@ _STARTS: Mapping[str, tuple[bytes, ...]] = {
     "GIF": (b"GIF87a", b"GIF89a"),
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 }
+_JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}
 _HEAD = 256  # bytes
 
@@ -75,6 +76,8 @@ def recognise(file: File) -> str:
     name = _sniff(head)
     if name is None:
         sentence = f"This is not an image in a format that is read here ({', '.join(FORMATS)})."
+        if head.startswith(_JXL):
+            sentence = "The pixels of JPEG XL are not decoded here. Convert the image to PNG to have them judged."
         raise ImageError("unsupported_format", sentence)
     _check_structure(name, file)
     return name

@@ -87,7 +87,7 @@ class Worker:
 
     def _failed(self, failure: Failure) -> Detection:
         said = replace(failure, message=encodable(failure.message))
-        return unreadable(Unreadable(None, said), self._task.model, self._task.policy.max_fpr)
+        return unreadable(Unreadable(None, said), self._task.model, self._task.policy)
 
     def _open(self, local: Path, shard: int) -> TableWriter:
         return TableWriter(local, shard, self._task.policy, self._task.settings.rules)
