@@ -8,12 +8,8 @@ from pyrite.results import Evidence, Reason, Strength, Verdict
 
 POLICY = Policy(max_fpr=0.05, max_fnr=0.1)
 LOW, HIGH = 0.01, 0.5
-PIXELS = {
-    (LOW, HIGH): (Verdict.AI, Reason.PIXELS),
-    (HIGH, LOW): (Verdict.REAL, Reason.PIXELS),
-    (LOW, LOW): (Verdict.UNCERTAIN, Reason.UNLIKE_BOTH),
-    (HIGH, HIGH): (Verdict.UNCERTAIN, Reason.BORDERLINE),
-}
+P_VALUES = list(product((LOW, HIGH), repeat=2))
+GRID = [i / 20 for i in range(1, 21)]
 FINDINGS = [None, *product(Strength, (Verdict.AI, Verdict.REAL, None))]
 
 
@@ -21,24 +17,32 @@ def evidence(*findings):
     return [Evidence("test", *finding, "A finding.") for finding in findings if finding]
 
 
-def expected(findings, in_scope, p_values):
+def by_pixels(p_real, p_ai, policy):
+    if p_real <= policy.max_fpr and (p_ai > policy.max_fnr or p_ai > p_real):
+        return Verdict.AI, Reason.PIXELS
+    if p_ai <= policy.max_fnr:
+        return Verdict.REAL, Reason.PIXELS
+    return Verdict.UNCERTAIN, Reason.BORDERLINE
+
+
+def expected(findings, in_scope, seen):
     if (Strength.VERIFIED, Verdict.AI) in findings:
         return Verdict.AI, Reason.VERIFIED
     if (Strength.VERIFIED, Verdict.REAL) in findings:
         return Verdict.REAL, Reason.VERIFIED
     if (Strength.ASSERTED, Verdict.AI) in findings:
         return Verdict.AI, Reason.ASSERTED
-    return PIXELS[p_values] if in_scope else (Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE)
+    return seen if in_scope else (Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE)
 
 
-@pytest.mark.parametrize("p_values", PIXELS)
+@pytest.mark.parametrize("p_values", P_VALUES)
 @pytest.mark.parametrize("in_scope", [True, False])
 @pytest.mark.parametrize("max_fpr", [LOW / 2, 0.05, HIGH])
 @pytest.mark.parametrize("max_fnr", [LOW / 2, 0.1, HIGH])
 def test_every_combination(max_fnr, max_fpr, in_scope, p_values):
     policy = Policy(max_fpr=max_fpr, max_fnr=max_fnr)
     p_real, p_ai = p_values
-    seen = (LOW if p_real <= max_fpr else HIGH, LOW if p_ai <= max_fnr else HIGH)
+    seen = by_pixels(p_real, p_ai, policy)
     for pair in product(FINDINGS, FINDINGS):
         assert decide(p_real, p_ai, in_scope, policy, evidence(*pair)) == expected(pair, in_scope, seen), pair
 
@@ -60,8 +64,27 @@ def test_what_the_rules_come_to():
 def test_budgets_are_inclusive_and_each_for_its_own_class():
     assert decide(0.05, 0.11, True, POLICY) == (Verdict.AI, Reason.PIXELS)
     assert decide(0.051, 0.1, True, POLICY) == (Verdict.REAL, Reason.PIXELS)
-    assert decide(0.05, 0.1, True, POLICY) == (Verdict.UNCERTAIN, Reason.UNLIKE_BOTH)
+    assert decide(0.05, 0.1, True, POLICY) == (Verdict.AI, Reason.PIXELS)
+    assert decide(0.05, 0.04, True, POLICY) == (Verdict.REAL, Reason.PIXELS)
+    assert decide(0.05, 0.05, True, POLICY) == (Verdict.REAL, Reason.PIXELS)
     assert decide(0.051, 0.11, True, POLICY) == (Verdict.UNCERTAIN, Reason.BORDERLINE)
+
+
+def test_a_larger_budget_never_backfires():
+    """With more real images that may be called AI, no verdict moves towards real; and the other way round."""
+    order = [Verdict.REAL, Verdict.UNCERTAIN, Verdict.AI]
+    rates = [rate for rate in GRID if rate < 1]
+    for p_real, p_ai in product([None, *GRID], repeat=2):
+        found = {
+            (fpr, fnr): order.index(decide(p_real, p_ai, True, Policy(max_fpr=fpr, max_fnr=fnr))[0])
+            for fpr, fnr in product(rates, repeat=2)
+        }
+        for rate in rates:
+            assert sorted(found[fpr, rate] for fpr in rates) == [found[fpr, rate] for fpr in rates]
+            assert sorted((found[rate, fnr] for fnr in rates), reverse=True) == [found[rate, fnr] for fnr in rates]
+        for (fpr, fnr), verdict in found.items():
+            assert order[verdict] is not Verdict.AI or (p_real is not None and p_real <= fpr)
+            assert order[verdict] is not Verdict.REAL or (p_ai is not None and p_ai <= fnr)
 
 
 @pytest.mark.parametrize("key", ["max_fpr", "max_fnr"])
@@ -124,9 +147,9 @@ def test_the_explanation_names_what_decided(
     assert explain(verdict, reason, 0.0042, 0.021, [SCOPE], (4000, 30), evidence) == sentence
 
 
-@pytest.mark.parametrize("reason", [Reason.BORDERLINE, Reason.UNLIKE_BOTH])
-def test_an_undecided_score_is_explained(reason: Reason) -> None:
-    assert explain(Verdict.UNCERTAIN, reason, 0.5, 0.5, [SCOPE], (32, 32)).startswith("The model cannot tell: ")
+def test_an_undecided_score_is_explained() -> None:
+    told = explain(Verdict.UNCERTAIN, Reason.BORDERLINE, 0.5, 0.5, [SCOPE], (32, 32))
+    assert told == "The model cannot tell: real and AI images both score like this often enough."
 
 
 def outside(scopes: list[Scope], size: tuple[int, int]) -> str:

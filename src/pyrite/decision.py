@@ -51,7 +51,9 @@ def decide(
 
     Verified evidence decides alone, and evidence of AI outweighs evidence of a real image. Asserted
     evidence decides only where it says AI, with a reason that tells that it can be forged. Otherwise the
-    pixels decide, where the score is usual for one class and unusual for the other.
+    pixels decide, where the score is unusual for one class by its budget. Where it is for both, the class that it
+    is less unusual for decides, and of equals the real one. So each budget holds, and a larger `max_fpr` never moves
+    a verdict away from AI, nor a larger `max_fnr` away from real.
 
     Args:
         p_real: Conformal p-value of the score among real images, 0 to 1; `None` where no real images calibrated it.
@@ -73,8 +75,8 @@ def decide(
         return Verdict.UNCERTAIN, Reason.UNCALIBRATED
     unlike_real = p_real is not None and p_real <= policy.max_fpr
     unlike_ai = p_ai is not None and p_ai <= policy.max_fnr
-    if unlike_real and unlike_ai:
-        return Verdict.UNCERTAIN, Reason.UNLIKE_BOTH
+    if p_real is not None and p_ai is not None and unlike_real and unlike_ai:
+        return Verdict.AI if p_ai > p_real else Verdict.REAL, Reason.PIXELS
     if unlike_real:
         return Verdict.AI, Reason.PIXELS
     if unlike_ai:
@@ -84,7 +86,7 @@ def decide(
 
 def is_scored(reason: Reason) -> bool:
     """Say whether the score had a part in a verdict of this reason; else it decides nothing, and is not shown."""
-    return reason in (Reason.PIXELS, Reason.BORDERLINE, Reason.UNLIKE_BOTH)
+    return reason in (Reason.PIXELS, Reason.BORDERLINE)
 
 
 def explain(
@@ -116,8 +118,6 @@ def explain(
             return "The model cannot tell: it knows real images alone, and real ones score like this often enough."
         case Reason.BORDERLINE:
             return "The model cannot tell: real and AI images both score like this often enough."
-        case Reason.UNLIKE_BOTH:
-            return "The model cannot tell: hardly any image of either kind scores like this."
         case Reason.UNCALIBRATED:
             return "No images have calibrated this model, so its score decides nothing."
         case Reason.OUT_OF_SCOPE:

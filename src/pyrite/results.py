@@ -20,8 +20,6 @@ class Reason(StrEnum):
     """The model's score was clear at this error budget."""
     BORDERLINE = "borderline"
     """The score is usual for both classes, so it decides nothing."""
-    UNLIKE_BOTH = "unlike_both"
-    """The score is unusual for both classes, so it decides nothing."""
     OUT_OF_SCOPE = "out_of_scope"
     """No model here was made for such an image."""
     UNCALIBRATED = "uncalibrated"

@@ -54,7 +54,7 @@ def test_a_detection_from_end_to_end(bundle, tmp_path):
     [
         (grey(255), Verdict.AI, Reason.PIXELS),
         (grey(0), Verdict.REAL, Reason.PIXELS),
-        (grey(127), Verdict.UNCERTAIN, Reason.UNLIKE_BOTH),
+        (grey(127), Verdict.REAL, Reason.PIXELS),
         (grey(255, 15), Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE),
         (grey(255, 65), Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE),
         (grey(255, 16), Verdict.AI, Reason.PIXELS),
@@ -66,11 +66,15 @@ def test_verdicts(detector, pixels, verdict, reason):
     assert found.logit is not None
 
 
-def test_a_wider_budget_changes_verdicts_and_is_reported(bundle):
-    pixels = grey(118)  # logit -0.95: p_real 0.1, p_ai 0.01
-    assert Detector(bundle).detect(pixels).verdict == Verdict.REAL
-    found = Detector(bundle, max_fpr=0.2).detect(pixels)
-    assert (found.verdict, found.reason, found.max_fpr) == (Verdict.UNCERTAIN, Reason.UNLIKE_BOTH, 0.2)
+def test_a_budget_changes_verdicts_and_is_reported(bundle):
+    pixels = grey(128)  # logit 0.05: p_real 0.01, p_ai 0.02
+    assert Detector(bundle).detect(pixels).verdict == Verdict.AI
+    found = Detector(bundle, max_fpr=0.01).detect(pixels)
+    assert (found.verdict, found.max_fpr) == (Verdict.AI, 0.01)
+    pixels = grey(118)  # logit -0.95: p_real 0.1, p_ai 0.01: more like real images, whatever the budget
+    for max_fpr in (0.05, 0.2):
+        found = Detector(bundle, max_fpr=max_fpr).detect(pixels)
+        assert (found.verdict, found.reason, found.max_fpr) == (Verdict.REAL, Reason.PIXELS, max_fpr)
 
 
 @pytest.mark.parametrize("max_fpr", [0.0099, 0, -1, 1, 2, float("nan")])

@@ -53,7 +53,7 @@ def make_report(labels: tuple[int, ...] = (0, 0, 0, 1, 1, 1)) -> Report:
         floor=FLOOR if len(labels) == 6 else Floor(images=3, note="Not measured: too few."),
         published=Published(),
         max_fpr=0.05,
-        reasons={"pixels": 4, "unlike_both": 2},
+        reasons={"pixels": 4, "borderline": 2},
         history=(
             Epoch(epoch=1, loss=0.7, accuracy=0.6, val_loss=0.6, val_accuracy=0.7),
             Epoch(epoch=2, loss=None, accuracy=0.8, val_loss=None, val_accuracy=None),

@@ -15,7 +15,6 @@ def test_a_clear_verdict_needs_no_reason(found: Detection) -> None:
     ("reason", "score"),
     [
         (Reason.BORDERLINE, " 97.3%"),
-        (Reason.UNLIKE_BOTH, " 97.3%"),
         (Reason.OUT_OF_SCOPE, "     –"),
         (Reason.VERIFIED, "     –"),
         (Reason.ASSERTED, "     –"),

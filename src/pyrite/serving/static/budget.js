@@ -40,19 +40,19 @@ export function sharesOf(logits, model, max_fpr) {
   return shares;
 }
 
-/** Return the budget from which on a larger one finds no more: all scores that it adds are unlike AI images as well. */
-export function largestUseful(model) {
-  const { real } = borders(model, LARGEST);
-  const like = pooled(model.calibration.ai).filter((logit) => logit >= real);
-  return like.length ? pReal(model.calibration, Math.min(...like)) : Infinity;
+/** Return the budget from which on a larger one finds no more: all scores that it adds are more like real images. */
+export function largestUseful({ calibration, policy }) {
+  const found = (logit) => decide(pReal(calibration, logit), pAi(calibration, logit), { ...policy, max_fpr: 1 })[0] === "ai";
+  const like = pooled(calibration.ai).filter(found);
+  return like.length ? pReal(calibration, Math.min(...like)) : Infinity;
 }
 
 /** Return the logits of all groups of a class. */
 export const pooled = (groups) => Object.values(groups).flat();
 
 /**
- * Return the logits between which the verdict by pixels is uncertain: `real` up to the first, `ai` from the second,
- * where those do not cross. Each group must agree.
+ * Return the logits between which the verdict by pixels is uncertain: `real` up to the first, `ai` from the second. Each
+ * group must agree. Where both budgets have the same scores, both are where AI images become the more usual ones.
  */
 export function borders({ calibration, policy }, max_fpr) {
   const ai = Object.values(calibration.real).map(
@@ -61,5 +61,10 @@ export function borders({ calibration, policy }, max_fpr) {
   const real = Object.values(calibration.ai).map(
     (kept) => kept.findLast((_, i) => (1 + i) / (kept.length + 1) <= policy.max_fnr) ?? -Infinity,
   );
-  return { ai: ai.length ? Math.max(...ai) : Infinity, real: real.length ? Math.min(...real) : -Infinity };
+  const found = { ai: ai.length ? Math.max(...ai) : Infinity, real: real.length ? Math.min(...real) : -Infinity };
+  if (found.ai >= found.real) return found;
+  const steps = [calibration.real, calibration.ai].flatMap(pooled).filter((logit) => logit > found.ai && logit < found.real);
+  const turns = (logit) => pAi(calibration, logit) > pReal(calibration, logit + 1e-9); // From just above a real image's on.
+  const turn = steps.sort((a, b) => a - b).find(turns) ?? found.real;
+  return { ai: turn, real: turn };
 }

@@ -21,7 +21,7 @@ export function drawChart(model, max_fpr, marks, label) {
   const { x, logitOf } = makeScale(calibration, [real, ai]);
   const border = borders(model, max_fpr);
   const at = (logit) => (Number.isFinite(logit) ? x(logit) : logit > 0 ? WIDTH : 0); // Such a verdict there is not.
-  const [left, right] = [Math.min(border.real, border.ai), Math.max(border.real, border.ai)].map(at);
+  const [left, right] = [border.real, border.ai].map(at);
   const base = TOP + 8;
   const bottom = 2 * TOP + 16;
   const bars = (logits, kind, way) => {
@@ -82,7 +82,6 @@ function makeScale({ slope, intercept }, classes) {
 
 /** Return the probability from which images are called AI, as a text; `null` where there is none. */
 export function borderOfAi(model, max_fpr) {
-  const { real, ai } = borders(model, max_fpr);
-  const p = probability(model.calibration, Math.max(real, ai));
+  const p = probability(model.calibration, borders(model, max_fpr).ai);
   return p && `${(100 * p).toLocaleString("en", { maximumFractionDigits: p > 0.99 ? 2 : 1 })}%`;
 }

@@ -36,13 +36,13 @@ function countBelow(values, limit, inclusive = false) {
 }
 
 /** Say whether the score had a part in a verdict of this reason; else it is not shown. */
-export const isScored = (reason) => ["pixels", "borderline", "unlike_both"].includes(reason);
+export const isScored = (reason) => ["pixels", "borderline"].includes(reason);
 
 /** Return the verdict by the pixels of an image in scope, and its reason. */
 export function decide(p_real, p_ai, policy) {
   if (p_real === null && p_ai === null) return ["uncertain", "uncalibrated"];
   const [unlikeReal, unlikeAi] = [(p_real ?? 1) <= policy.max_fpr, (p_ai ?? 1) <= policy.max_fnr]; // Rates are below 1.
-  if (unlikeReal && unlikeAi) return ["uncertain", "unlike_both"];
+  if (unlikeReal && unlikeAi) return [p_ai > p_real ? "ai" : "real", "pixels"];
   if (unlikeReal) return ["ai", "pixels"];
   if (unlikeAi) return ["real", "pixels"];
   return ["uncertain", "borderline"];
@@ -50,7 +50,6 @@ export function decide(p_real, p_ai, policy) {
 
 /** Return the sentence that tells why, where `isScored`. */
 export function explain(verdict, reason, p_real, p_ai) {
-  if (reason === "unlike_both") return "The model cannot tell: hardly any image of either kind scores like this.";
   if (reason === "pixels") {
     return verdict === "ai"
       ? `The pixels look AI-generated: ${share(p_real)} real images score as high.`
