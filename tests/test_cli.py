@@ -141,7 +141,10 @@ def test_bundle_verify_fails_where_the_model_says_something_else(run: Run, saved
 
 
 def test_bundle_show_prints_the_card(run: Run, saved: Path) -> None:
-    assert run("bundle", "show", saved)[:2] == (0, "# Card\n")
+    code, out, _ = run("bundle", "show", saved)
+    assert (code, out.splitlines()[0]) == (0, "# Card")
+    assert "At most 5% of real images are called `ai`, and at most 5% of AI images `real`, in each group." in out
+    assert "| real, all | 99 | 1% | 0% |\n| AI, all | 99 | 1% | 1.01% |" in out
 
 
 def test_toy_evaluate_and_its_files(run: Run, saved: Path, tmp_path: Path) -> None:
@@ -384,7 +387,8 @@ def test_the_same_bundle_twice_leaves_half_the_budget_for_each(
 ) -> None:
     code, _, err = run("detect", images / "bright.png", "--bundle", saved, "--bundle", other, "--max-fpr", "0.01")
     assert code == 1
-    assert "max_fpr must be below 1 and at least 0.02, not 0.01" in err
+    assert "An error budget of 1% takes at least 199 real calibration images, and there are 99" in err
+    assert "Choose max_fpr of at least 0.02." in err
 
 
 def test_explain_with_several_bundles_takes_the_first_in_scope(

@@ -2,7 +2,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from pyrite.bundle.calibration import ALL, Calibration, calibrated_loss, fit_calibration
+from pyrite.bundle.calibration import ALL, Calibration, calibrated_loss, fit_calibration, images_needed
+from pyrite.decision import Policy
 from pyrite.errors import EvaluationError
 
 REAL, AI = (-3.0, -1.0, -1.0, 2.0), (0.0, 1.0, 5.0)
@@ -184,3 +185,30 @@ def test_epochs_are_compared_by_what_calibration_leaves() -> None:
     # Far too sure of itself, or shifted, a ranking is as good as before: what is left is the same.
     assert calibrated_loss(20 * good + 7, labels) == pytest.approx(calibrated_loss(good, labels), rel=0.02)
     assert calibrated_loss(good, labels) < calibrated_loss(good + random.normal(0, 4, 100), labels)
+
+
+@pytest.mark.parametrize(("budget", "images"), [(0.05, 19), (0.01, 99), (0.5, 1), (0.3, 3), (0.0005, 1999)])
+def test_a_budget_takes_so_many_images(budget: float, images: int) -> None:
+    assert images_needed(budget) == images
+    enough = Calibration(real={"all": tuple(range(images))})
+    assert enough.smallest_p_real <= budget
+    assert enough.too_few(Policy(max_fpr=budget)) == ()
+    if images > 1:
+        [told] = Calibration(real={"all": tuple(range(images - 1))}).too_few(Policy(max_fpr=budget))
+        assert f"takes at least {images:,} real calibration images, and there are {images - 1:,}" in told
+
+
+def test_what_each_group_shows_of_the_budget() -> None:
+    groups = Calibration(real={"a": tuple(range(99)), "b": tuple(range(50, 149))}, ai={"all": tuple(range(140, 239))})
+    kept = list(groups.kept(Policy(max_fpr=0.1, max_fnr=0.05)))
+    assert [(one.kind, one.group, one.images, one.smallest) for one in kept] == [
+        ("real", "a", 99, 0.01), ("real", "b", 99, 0.01), ("AI", "all", 99, 0.01),
+    ]  # fmt: skip
+    # What is usual in one group accuses nobody in another; what is in both budgets goes to the more usual class.
+    assert [one.wrong for one in kept] == [0, 5 / 99, 4 / 99]
+    assert all(one.wrong <= 0.1 for one in kept)
+
+
+def test_no_budget_is_told_where_there_are_no_images() -> None:
+    assert Calibration().too_few(Policy()) == ()
+    assert list(Calibration().kept(Policy())) == []

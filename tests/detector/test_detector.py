@@ -3,6 +3,7 @@ import io
 import json
 import threading
 import time
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
 from pyrite.bundle import Bundle
+from pyrite.bundle.calibration import Calibration
 from pyrite.bundle.preprocess import Resize
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, PyriteError
@@ -77,10 +79,32 @@ def test_a_budget_changes_verdicts_and_is_reported(bundle):
         assert (found.verdict, found.reason, found.max_fpr) == (Verdict.REAL, Reason.PIXELS, max_fpr)
 
 
-@pytest.mark.parametrize("max_fpr", [0.0099, 0, -1, 1, 2, float("nan")])
-def test_a_budget_that_cannot_be_kept_is_refused(bundle, max_fpr):
-    with pytest.raises(PyriteError, match=r"at least 0.01.*99 real calibration images"):
+@pytest.mark.parametrize("max_fpr", [0, -1, 1, 2, float("nan")])
+def test_a_budget_that_is_no_share_is_refused(bundle, max_fpr):
+    with pytest.raises(PyriteError, match="max_fpr must be above 0 and below 1, not"):
         Detector(bundle, max_fpr=max_fpr)
+
+
+def test_a_budget_that_cannot_be_kept_is_refused(bundle):
+    told = r"0\.99% takes at least 101 real calibration images, and there are 99: .* Choose max_fpr of at least 0\.01\."
+    with pytest.raises(PyriteError, match=told):
+        Detector(bundle, max_fpr=0.0099)
+
+
+def test_a_budget_of_the_bundle_that_cannot_be_kept_is_told_in_the_same_words(bundle):
+    few = Calibration(real={"phone": tuple(range(18)), "scan": tuple(range(40))}, ai={"all": tuple(range(30))})
+    changed = replace(bundle, info=msgspec.structs.replace(bundle.info, calibration=few))
+    detector = Detector(changed)
+    assert detector.warnings == (
+        "brightness: An error budget of 5% takes at least 19 real calibration images in each group, and phone has 18: "
+        "no image can be called AI by its pixels.",
+    )
+    assert detector.detect(grey(255)).verdict is Verdict.UNCERTAIN
+    with pytest.raises(PyriteError) as refused:
+        Detector(changed, max_fpr=0.05)
+    assert str(refused.value).startswith(detector.warnings[0])
+    assert Detector(changed, max_fpr=0.06).warnings == ()
+    assert Detector(bundle).warnings == ()
 
 
 def test_the_smallest_budget_that_is_named_works(bundle):

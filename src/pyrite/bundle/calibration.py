@@ -1,17 +1,35 @@
 """From logits to probabilities of AI and conformal p-values."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyrite.decision import Policy, decide
 from pyrite.errors import EvaluationError
+from pyrite.results import Verdict
 
 Floats = NDArray[np.float64]
 Logits = tuple[float, ...]
 ALL = "all"
 """The group of every image, where there is no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the images of a group show of an error budget."""
+
+    kind: str
+    """`real` or `AI`."""
+    group: str
+    images: int
+    smallest: float
+    """The smallest budget that so many can resolve."""
+    wrong: float
+    """The share of them with the wrong verdict by the pixels, 0 to 1."""
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,6 +66,31 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """The smallest p-value that this many real calibration images can give; 1 without any."""
         return max((1 / (len(kept) + 1) for kept in self.real.values()), default=1.0)
 
+    def too_few(self, policy: Policy, *, bundles: int = 1) -> tuple[str, ...]:
+        """Return a sentence for each error budget that this many images cannot resolve, and what follows of it.
+
+        The smallest p-value of n images is 1/(n + 1). Where there are no images of a class at all, there is no budget.
+
+        Args:
+            policy: The budgets.
+            bundles: How many share them, by Bonferroni.
+        """
+        classes = (("real", "AI", self.real, policy.max_fpr), ("AI", "real", self.ai, policy.max_fnr))
+        return tuple(
+            sentence
+            for kind, verdict, groups, budget in classes
+            if (sentence := _tell_too_few(kind, verdict, groups, budget, bundles))
+        )
+
+    def kept(self, policy: Policy) -> Iterator[Kept]:
+        """Yield, for each group of either class, what its own images show of the error budgets."""
+        for kind, groups, wrong in (("real", self.real, Verdict.AI), ("AI", self.ai, Verdict.REAL)):
+            for group, logits in groups.items():
+                nothing = (None,) * len(logits)
+                p_real, p_ai = (nothing if p is None else p.tolist() for p in (self.p_real(logits), self.p_ai(logits)))
+                verdicts = [decide(p, q, True, policy)[0] for p, q in zip(p_real, p_ai, strict=True)]
+                yield Kept(kind, group, len(logits), 1 / (len(logits) + 1), verdicts.count(wrong) / len(logits))
+
     @property
     def real_count(self) -> int:
         """How many real images it keeps the logits of."""
@@ -71,6 +114,24 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def p_ai(self, logits: ArrayLike) -> Floats | None:
         """Return how usual each logit is among AI images: the share with one at most as high."""
         return _largest(_share_up_to(kept, logits) for kept in self.ai.values())
+
+
+def images_needed(budget: float) -> int:
+    """Return how many calibration images of a group it takes to resolve an error budget."""
+    return math.ceil(1 / budget - 1 - 1e-9)
+
+
+def _tell_too_few(kind: str, verdict: str, groups: Mapping[str, Logits], budget: float, bundles: int) -> str | None:
+    needed = images_needed(budget / bundles)
+    short = {group: len(kept) for group, kept in groups.items() if len(kept) < needed}
+    if not short:
+        return None
+    has = ", ".join(f"{group} has {count:,}" for group, count in short.items())
+    each, has = ("", f"there are {short[ALL]:,}") if set(groups) == {ALL} else (" in each group", has)
+    return (
+        f"An error budget of {100 * budget:.3g}% takes at least {needed:,} {kind} calibration images{each}, and {has}: "
+        f"no image can be called {verdict} by its pixels."
+    )
 
 
 def _share_from(ascending: Logits, logits: ArrayLike) -> Floats:

@@ -24,19 +24,21 @@ bundles = typer.Typer(no_args_is_help=True, help="Look into a bundle, or check i
 
 @bundles.command()
 def show(bundle: BundleArgument = None) -> None:
-    """Print a bundle's card.
+    """Print a bundle's card, and what calibrated it.
 
-    It says what the bundle is for, what it is not for, and how good it is.
+    It says what the bundle is for, what it is not for, how good it is, and which error budget it keeps in each group.
 
     Example: `pyrite bundle show run/bundle`
     """
     from rich.markdown import Markdown
 
     from pyrite.bundle import DEFAULT, load_bundle
+    from pyrite.publishing.card import describe_calibration
 
     loaded = load_bundle(bundle or DEFAULT)
     card = loaded.files.get("card.md", b"").decode("utf-8", "replace")
     card = card or f"# {loaded.info.name} {loaded.info.version}\n\nThis bundle has no card.\n"
+    card = f"{card.rstrip()}\n\n{describe_calibration(loaded.info)}"
     if stdout.is_terminal:
         stdout.print(Markdown(card))
     else:

@@ -94,6 +94,8 @@ def detect(
         device=device.value,
     )
     check_device(detector)
+    for sentence in detector.warnings:
+        stderr.print(sentence, style="yellow", markup=False)
     for reader in missing_readers() if evidence else ():
         stderr.print(reader, style="dim")
     every = find_files(_with_lists(paths), recursive=recursive)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import AiOption, DataArgument, MaxFprOption, RealOption, open_dataset, stderr, tell
+from pyrite.cli.shared import AiOption, DataArgument, MaxFprOption, RealOption, open_dataset, stderr, tell, tell_too_few
 
 
 class Protocol(StrEnum):
@@ -57,6 +57,7 @@ def evaluate(
     from pyrite.evaluation import evaluate as run
     from pyrite.rendering.progress import stage_bar
 
+    tell_too_few([bundle, *(others or ())])
     with stage_bar(stderr) as show:
         report = run(
             bundle, open_dataset(data, real, ai), others=others or (), out=out, protocol=protocol.value, limit=limit,

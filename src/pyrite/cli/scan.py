@@ -21,6 +21,7 @@ from pyrite.cli.shared import (
     read_trust,
     stderr,
     stdout,
+    tell_too_few,
 )
 from pyrite.errors import Interrupted
 
@@ -94,6 +95,7 @@ def scan(
         near_duplicates=near_duplicates,
         rules=read_rules(read_bytes(keep_policy), str(keep_policy)) if keep_policy else None,
     )
+    tell_too_few(bundles or ())
     try:
         with ScanDisplay(stderr, progress) as display:
             found = run(

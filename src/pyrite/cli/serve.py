@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import BundlesOption, MaxFprOption, stderr, stdout
+from pyrite.cli.shared import BundlesOption, MaxFprOption, stderr, stdout, tell_too_few
 
 
 def serve(
@@ -39,4 +39,5 @@ def serve(
     chosen = load_settings(settings, changes or (), host=host, port=port, bundles=several, max_fpr=max_fpr)
     if is_open(chosen):
         stderr.print("Anyone who reaches this address can use it. Set api_keys, or put it behind a proxy.", style="dim")
+    tell_too_few(chosen.bundles or ([chosen.bundle] if chosen.bundle else ()))
     run(chosen, ready=lambda url: stdout.print(f"Serving at {url}"))

@@ -1,5 +1,6 @@
 """What several commands share: arguments, the consoles, and how a report is told."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -107,6 +108,16 @@ def read_trust(lists: str, anchors: list[Path] | None) -> "Trust":
     return trust
 
 
+def tell_too_few(bundles: Sequence[str | Path]) -> None:
+    """Tell of error budgets that these bundles have too few calibration images for; by default, Pyrite's own."""
+    from pyrite.bundle import DEFAULT, load_bundle
+    from pyrite.detector import shared_policy, too_few
+
+    loaded = [load_bundle(bundle) for bundle in bundles or (DEFAULT,)]
+    for sentence in too_few(loaded, shared_policy(loaded)):
+        stderr.print(sentence, style="yellow", markup=False)
+
+
 def open_dataset(data: str, real: str | None, ai: str | None) -> "Dataset":
     """Open DATA, with the folder names of the two classes if they were given."""
     from pyrite.datasets import Dataset
@@ -120,6 +131,7 @@ def open_dataset(data: str, real: str | None, ai: str | None) -> "Dataset":
 
 def tell_run(report: "Report", out: Path) -> None:
     """Tell what a run in `out` made, and how good it is."""
+    tell_too_few([out / "bundle"])
     tell(report, f"Bundle: {out / 'bundle'}", f"Report: {out / 'report' / 'report.html'}")
 
 

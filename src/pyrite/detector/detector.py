@@ -155,18 +155,24 @@ class Detector:
         Raises:
             PyriteError: `max_fpr` is out of range, or smaller than the calibration can resolve.
         """
-        own = [bundle.info.policy for bundle in self.bundles]
-        policy = Policy(max_fpr=min(one.max_fpr for one in own), max_fnr=min(one.max_fnr for one in own))
+        policy = shared_policy(self.bundles)
         if max_fpr is None:
             return policy
+        if not 0 < max_fpr < 1:
+            raise PyriteError(f"max_fpr must be above 0 and below 1, not {max_fpr:g}.")
+        chosen = msgspec.structs.replace(policy, max_fpr=max_fpr)
         smallest = self.smallest_max_fpr
-        if not smallest <= max_fpr < 1:
-            counts = " and ".join(f"{bundle.info.calibration.real_count:,}" for bundle in self.bundles)
-            raise PyriteError(
-                f"max_fpr must be below 1 and at least {math.ceil(smallest * 1e6) / 1e6:g}, not {max_fpr:g}: "
-                f"with {counts} real calibration images, {self.model.name} cannot tell smaller rates apart."
-            )
-        return msgspec.structs.replace(policy, max_fpr=max_fpr)
+        if smallest == 1:
+            raise PyriteError(f"There is no error budget to set: no real images have calibrated {self.model.name}.")
+        if max_fpr < smallest:
+            told = " ".join(too_few(self.bundles, Policy(max_fpr=max_fpr, max_fnr=1 - 1e-9)))
+            raise PyriteError(f"{told} Choose max_fpr of at least {math.ceil(smallest * 1e6) / 1e6:g}.")
+        return chosen
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each error budget that there are too few calibration images for: it decides nothing."""
+        return too_few(self.bundles, self.policy)
 
     def score(
         self, batch: Sequence[Prepared | Unreadable], policies: Sequence[Policy] | None = None
@@ -188,6 +194,27 @@ class Detector:
             else unreadable(item, self.model, policy)
             for item, policy in zip(batch, policies or [self.policy] * len(batch), strict=True)
         ]
+
+
+def shared_policy(bundles: Sequence[Bundle]) -> Policy:
+    """Return the error budgets of several bundles together: the smallest of each kind."""
+    own = [bundle.info.policy for bundle in bundles]
+    return Policy(max_fpr=min(one.max_fpr for one in own), max_fnr=min(one.max_fnr for one in own))
+
+
+def too_few(bundles: Sequence[Bundle], policy: Policy) -> tuple[str, ...]:
+    """Return a sentence for each error budget that there are too few calibration images for.
+
+    Args:
+        bundles: What judges; several share the budgets.
+        policy: The budgets.
+    """
+    sharing = max(1, sum(bool(bundle.info.calibration.real) for bundle in bundles))
+    return tuple(
+        f"{bundle.info.name}: {sentence}"
+        for bundle in bundles
+        for sentence in bundle.info.calibration.too_few(policy, bundles=sharing)
+    )
 
 
 class _Member:

@@ -34,6 +34,37 @@ def write_card(info: BundleInfo, report: Report) -> str:
     )
 
 
+def describe_calibration(info: BundleInfo) -> str:
+    """Return Markdown of what calibrated a bundle, and of the error budget that it keeps in each group."""
+    calibration, policy = info.calibration, info.policy
+    rows = [
+        f"| {kept.kind}, {kept.group} | {kept.images:,} | {_percent(kept.smallest)} | {_percent(kept.wrong)} |"
+        for kept in calibration.kept(policy)
+    ]
+    lines = ["## Calibration", ""]
+    if not rows:
+        lines.append("No images have calibrated this bundle: its verdict is always `uncertain`.")
+        if info.origin and info.origin.threshold is not None:
+            lines.append(f"Its authors call an image AI where its score is above {info.origin.threshold:g}.")
+        return "\n".join(lines) + "\n"
+    budgets = f"At most {_percent(policy.max_fpr)} of real images are called `ai`"
+    budgets += (
+        f", and at most {_percent(policy.max_fnr)} of AI images `real`, in each group." if calibration.ai else "."
+    )
+    lines += [
+        budgets,
+        "",
+        "| group | images | smallest budget | wrong verdicts |",
+        "| --- | ---: | ---: | ---: |",
+        *rows,
+    ]
+    if not calibration.ai:
+        lines += ["", "Only real images have calibrated it, so it says `ai` or `uncertain`, and gives no probability."]
+    for sentence in calibration.too_few(policy):
+        lines += ["", sentence]
+    return "\n".join(lines) + "\n"
+
+
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
