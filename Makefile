@@ -47,7 +47,7 @@ demo: $(INSTALLED)
 	@echo "What else there is: $(BIN)/pyrite --help"
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest --numprocesses 2
+	@$(BIN)/python -m pytest --numprocesses 3
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
