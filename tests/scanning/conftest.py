@@ -5,11 +5,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from corpora import COMMAND, PICTURES, progress_of
 
 import waiting
-from pyrite.bundle import Bundle
+from pyrite.bundle import Bundle, BundleInfo, save_bundle
+from pyrite.publishing.golden import make_golden
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +24,25 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_bytes(data)
     (root / "notes.png").write_bytes(b"no image")
     return root
+
+
+@pytest.fixture(scope="session")
+def large(info: BundleInfo, model: bytes, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle of brightness with 70 MB of weights, which stay on disk."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    graph = onnx.load_model_from_string(model)
+    weights = np.random.default_rng(0).random(17_500_000, np.float32)
+    graph.graph.initializer.append(numpy_helper.from_array(weights, "weights"))
+    graph.graph.node.append(helper.make_node("ReduceMax", ["weights"], ["most"], keepdims=0))
+    graph.graph.node.append(helper.make_node("Add", ["logit0", "most"], ["sum"]))
+    graph.graph.node.append(helper.make_node("Sub", ["sum", "most"], ["logit"]))
+    graph.graph.output[0].name = "logit"
+    whole = graph.SerializeToString()
+    golden = make_golden(info, whole, list(np.zeros((8, 32, 32, 3), np.uint8)))
+    folder = tmp_path_factory.mktemp("large") / "large"
+    return save_bundle(folder, info, {"model.onnx": whole, "golden.json": golden})
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ from waiting import finish, processes_of
 
 _MACHINE = """
 import os, signal, sys
+# TensorFlow and Keras import these where they are installed, which takes seconds, and training has no use for them.
+sys.modules.update(dict.fromkeys(("jax", "pandas")))
 from pyrite.errors import PyriteError
 from pyrite.recipe import load_recipe
 from pyrite.training import train
