@@ -26,7 +26,7 @@ def evidence_page() -> str:
             *_table(("place", "in which files"), PLACES.items()),
             "",
             "Content credentials are read in JPEG (APP11), PNG (caBX), WebP, GIF, TIFF, HEIC, AVIF and JPEG XL.",
-            "Of JPEG XL, whose pixels are not decoded here, `read_file_evidence` in Python reads the boxes.",
+            "The pixels of JPEG XL are not decoded here: such a file is judged by what it says alone.",
             "",
             "## How programs write what they were asked for",
             "",

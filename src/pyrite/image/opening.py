@@ -42,8 +42,8 @@ def open_image(
     shorter than 8 times the longer side asked for. A JPEG then costs a fraction of the time, and the others
     less memory. Smaller images are not touched at all. Resized to 32 × 32 with `box`, photos differ from what
     full decoding gives by 0.2 of 255 on average and 5 at most; the hardest test patterns, by 1.3 and 8. For 18
-    photos, each as it was and as JPEGs of two qualities, the logit of the model that `make demo` trains moved by
-    0.14 at most and 0.03 in the median, where logits spanned 32; no verdict changed.
+    photos, each as it was and as JPEGs of two qualities, the logit of the bundle that comes with Pyrite moved by
+    0.24 at most and 0.06 in the median, where logits spanned 23; no verdict changed.
 
     With `at_least` of (32, 32), a path takes 1.5 times the memory of its pixels (3 bytes each) at most, the file's
     own bytes included, but for what the libraries need for some: 2.0 for a progressive JPEG without chroma
