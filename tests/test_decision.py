@@ -74,11 +74,12 @@ def test_a_larger_budget_never_backfires():
     """With more real images that may be called AI, no verdict moves towards real; and the other way round."""
     order = [Verdict.REAL, Verdict.UNCERTAIN, Verdict.AI]
     rates = [rate for rate in GRID if rate < 1]
-    for p_real, p_ai in product([None, *GRID], repeat=2):
-        found = {
-            (fpr, fnr): order.index(decide(p_real, p_ai, True, Policy(max_fpr=fpr, max_fnr=fnr))[0])
+    for p_real, p_ai, strict in product([None, *GRID], [None, *GRID], [False, True]):
+        policies = {
+            (fpr, fnr): Policy(max_fpr=fpr, max_fnr=fnr, real_needs_provenance=strict)
             for fpr, fnr in product(rates, repeat=2)
         }
+        found = {rate: order.index(decide(p_real, p_ai, True, policy)[0]) for rate, policy in policies.items()}
         for rate in rates:
             assert sorted(found[fpr, rate] for fpr in rates) == [found[fpr, rate] for fpr in rates]
             assert sorted((found[rate, fnr] for fnr in rates), reverse=True) == [found[rate, fnr] for fnr in rates]
@@ -128,7 +129,7 @@ SIGNED = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera sign
             Verdict.REAL,
             Reason.PIXELS,
             (),
-            "The pixels look like a real image's: at most 21 in 1,000 AI images score as low.",
+            "No trace of the AI images that calibrated this model: at most 21 in 1,000 of them score as low.",
         ),
         (
             Verdict.UNCERTAIN,
@@ -145,6 +146,36 @@ def test_the_explanation_names_what_decided(
     verdict: Verdict, reason: Reason, evidence: tuple[Evidence, ...], sentence: str
 ) -> None:
     assert explain(verdict, reason, 0.0042, 0.021, [SCOPE], (4000, 30), evidence) == sentence
+
+
+@pytest.mark.parametrize(
+    ("knows", "words"),
+    [
+        (["SD 1.4"], "SD 1.4, the only generator known here: at most 21 in 1,000 of its images score as low."),
+        (["SD 1.4", "FLUX"], "SD 1.4, FLUX, the generators known here: at most 21 in 1,000 of their images score"),
+        ([*"ABCDE"], "A, B, C and 2 others, the generators known here: at most 21 in 1,000 of their images"),
+    ],
+)
+def test_real_means_no_trace_of_the_generators_that_are_known(knows: list[str], words: str) -> None:
+    told = explain(Verdict.REAL, Reason.PIXELS, 0.5, 0.021, [SCOPE], (32, 32), knows=knows)
+    assert told.startswith(f"No trace of {words}")
+    withheld = explain(Verdict.UNCERTAIN, Reason.UNPROVEN, 0.5, 0.021, [SCOPE], (32, 32), knows=knows)
+    assert withheld == f"{told} Other generators leave other traces, so that makes no image real."
+
+
+def test_a_policy_may_leave_real_to_provenance() -> None:
+    strict = Policy(max_fpr=0.05, max_fnr=0.1, real_needs_provenance=True)
+    assert decide(HIGH, LOW, True, strict) == (Verdict.UNCERTAIN, Reason.UNPROVEN)
+    assert decide(LOW, LOW, True, strict) == (Verdict.UNCERTAIN, Reason.UNPROVEN)
+    assert decide(LOW, HIGH, True, strict) == (Verdict.AI, Reason.PIXELS)
+    assert decide(HIGH, HIGH, True, strict) == (Verdict.UNCERTAIN, Reason.BORDERLINE)
+    signed = evidence((Strength.VERIFIED, Verdict.REAL))
+    assert decide(HIGH, LOW, True, strict, signed) == (Verdict.REAL, Reason.VERIFIED)
+
+
+@pytest.mark.parametrize(("side", "photographs"), [(None, True), (256, True), (255, False), (64, False)])
+def test_photographs_are_told_by_their_size(side: int | None, photographs: bool) -> None:
+    assert Scope(min_side=32, max_side=side, description="").is_photographs is photographs
 
 
 def test_an_undecided_score_is_explained() -> None:

@@ -7,6 +7,11 @@ import msgspec
 
 from pyrite.results import Evidence, Reason, Strength, Verdict
 
+PHOTOGRAPH = 256
+"""Pixels of the longer side from which an image may be a photograph, and no thumbnail of one."""
+_NAMED = 3
+"""Generators that a sentence names."""
+
 Rate = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Side = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -18,6 +23,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The share of real images that may be called AI."""
     max_fnr: Rate = 0.05
     """The share of AI images that may be called real."""
+    real_needs_provenance: bool = False
+    """Whether the pixels alone make no image real: they show that no known generator made it, and others leave other
+    traces."""
 
 
 class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,6 +43,11 @@ class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def contains(self, width: int, height: int) -> bool:
         """Say whether an image of this original size is in scope."""
         return self.min_side <= min(width, height) and (self.max_side is None or max(width, height) <= self.max_side)
+
+    @property
+    def is_photographs(self) -> bool:
+        """Whether images as large as photographs are in scope."""
+        return self.max_side is None or self.max_side >= PHOTOGRAPH
 
     @property
     def sizes(self) -> str:
@@ -75,18 +88,17 @@ def decide(
         return Verdict.UNCERTAIN, Reason.UNCALIBRATED
     unlike_real = p_real is not None and p_real <= policy.max_fpr
     unlike_ai = p_ai is not None and p_ai <= policy.max_fnr
-    if p_real is not None and p_ai is not None and unlike_real and unlike_ai:
-        return Verdict.AI if p_ai > p_real else Verdict.REAL, Reason.PIXELS
-    if unlike_real:
+    more_like_ai = p_ai is None or (p_real is not None and p_ai > p_real)
+    if unlike_real and (more_like_ai or not unlike_ai):
         return Verdict.AI, Reason.PIXELS
-    if unlike_ai:
-        return Verdict.REAL, Reason.PIXELS
-    return Verdict.UNCERTAIN, Reason.BORDERLINE
+    if not unlike_ai:
+        return Verdict.UNCERTAIN, Reason.BORDERLINE
+    return (Verdict.UNCERTAIN, Reason.UNPROVEN) if policy.real_needs_provenance else (Verdict.REAL, Reason.PIXELS)
 
 
 def is_scored(reason: Reason) -> bool:
     """Say whether the score had a part in a verdict of this reason; else it decides nothing, and is not shown."""
-    return reason in (Reason.PIXELS, Reason.BORDERLINE)
+    return reason in (Reason.PIXELS, Reason.BORDERLINE, Reason.UNPROVEN)
 
 
 def explain(
@@ -97,6 +109,7 @@ def explain(
     scopes: Sequence[Scope],
     size: tuple[int, int],
     evidence: Sequence[Evidence] = (),
+    knows: Sequence[str] = (),
 ) -> str:
     """Return one sentence that tells a person why `decide` said so.
 
@@ -108,12 +121,15 @@ def explain(
         scopes: Of the models.
         size: Width and height of the image in pixels.
         evidence: As `decide` had it.
+        knows: The generators whose images trained the models, where that is known.
     """
     match reason:
         case Reason.PIXELS if verdict is Verdict.AI and p_real is not None:
             return f"The pixels look AI-generated: {_share(p_real)} real images score as high."
         case Reason.PIXELS if p_ai is not None:
-            return f"The pixels look like a real image's: {_share(p_ai)} AI images score as low."
+            return _tell_no_trace(p_ai, knows)
+        case Reason.UNPROVEN if p_ai is not None:
+            return f"{_tell_no_trace(p_ai, knows)} Other generators leave other traces, so that makes no image real."
         case Reason.BORDERLINE if p_ai is None:
             return "The model cannot tell: it knows real images alone, and real ones score like this often enough."
         case Reason.BORDERLINE:
@@ -134,6 +150,16 @@ def _describe_scope(scopes: Sequence[Scope], size: tuple[int, int]) -> str:
         f"{models} made for images of {made_for} pixels a side and this one has "
         f"{size[0]:,} × {size[1]:,}, so {'its score decides' if len(scopes) == 1 else 'their scores decide'} nothing."
     )
+
+
+def _tell_no_trace(p_ai: float, knows: Sequence[str]) -> str:
+    """Return the sentence of a score that is low for AI images."""
+    if not knows:
+        return f"No trace of the AI images that calibrated this model: {_share(p_ai)} of them score as low."
+    if len(knows) == 1:
+        return f"No trace of {knows[0]}, the only generator known here: {_share(p_ai)} of its images score as low."
+    named = ", ".join(knows[:_NAMED]) + (f" and {len(knows) - _NAMED:,} others" if len(knows) > _NAMED else "")
+    return f"No trace of {named}, the generators known here: {_share(p_ai)} of their images score as low."
 
 
 def _share(p: float) -> str:

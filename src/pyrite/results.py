@@ -20,6 +20,8 @@ class Reason(StrEnum):
     """The model's score was clear at this error budget."""
     BORDERLINE = "borderline"
     """The score is usual for both classes, so it decides nothing."""
+    UNPROVEN = "unproven"
+    """The score shows no trace of the generators that are known, which makes no image real by this policy."""
     OUT_OF_SCOPE = "out_of_scope"
     """No model here was made for such an image."""
     UNCALIBRATED = "uncalibrated"

@@ -328,7 +328,7 @@ def test_two_bundles_that_judge_the_same_share_the_budget(bundle: Bundle, folder
     report = evaluate(bundle, folder, others=[bundle], max_fpr=0.05)
     # Twice the p-value of 126, 0.06, is above the budget, and it is no less usual among AI images than before.
     assert report.as_is.verdicts == (VerdictRow(ai=1, real=3, uncertain=0), VerdictRow(ai=3, real=1, uncertain=0))
-    with pytest.raises(PyriteError, match=r"at least 0\.02, not 0\.015"):
+    with pytest.raises(PyriteError, match=r"1\.5% takes at least 133 real .* Choose max_fpr of at least 0\.02"):
         evaluate(bundle, folder, others=[bundle], max_fpr=0.015)
 
 

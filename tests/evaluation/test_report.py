@@ -183,7 +183,7 @@ def test_the_page_says_what_a_reader_must_know(written: Path) -> None:
         "Two of them served to train.",
         "leaves out the 6 found",
         "At an error budget of 5% for real images called AI. 2 images (33.3%) got no clear verdict.",
-        "What decided: pixels 4, unlike both 2.",
+        "What decided: pixels 4, borderline 2.",
         "The same without the 6 copies",
         "of the real images, 1 called AI, 1 uncertain, 1 called real; of the AI images,",
         "Published, real as positive 0.949 0.892 0.922",

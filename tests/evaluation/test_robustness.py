@@ -100,11 +100,12 @@ def test_every_row_is_what_the_detector_says_of_the_degraded_pixels(bundle: Bund
         flagged = [str(d.verdict) == "ai" for d in strict.detect_many(degraded)]
         assert row.fpr_at_budget_1.value == np.mean(np.array(flagged)[real])
     before, after = verdicts["clean"], verdicts[MILD]
+    assert any((before != others).any() for others in verdicts.values())
     assert found.resave == MILD
     for flips, chosen in ((found.flips_real, real), (found.flips_ai, ~real)):
         assert flips is not None
         assert flips.images == 20
-        assert flips.changed.value == np.mean((before != after)[chosen]) > 0
+        assert flips.changed.value == np.mean((before != after)[chosen])
         assert flips.real_to_ai.value == np.mean(((before == "real") & (after == "ai"))[chosen])
         assert flips.ai_to_real.value == np.mean(((before == "ai") & (after == "real"))[chosen])
 

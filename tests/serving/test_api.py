@@ -84,7 +84,7 @@ def test_the_bundle_tells_enough_to_decide_again(client: TestClient, bundle: Bun
     assert found["calibration"]["real"] == {"all": list(bundle.info.calibration.real["all"])}
     [only] = found["bundles"]
     assert only == {name: found[name] for name in only}
-    assert found["policy"] == {"max_fpr": 0.05, "max_fnr": 0.05}
+    assert found["policy"] == {"max_fpr": 0.05, "max_fnr": 0.05, "real_needs_provenance": False}
     assert found["card"] == "# Card\n"
 
 

@@ -13,6 +13,7 @@ import typer
 
 from pyrite.cli.shared import (
     TRUST,
+    AllowRealOption,
     BundlesOption,
     Device,
     DeviceOption,
@@ -55,6 +56,7 @@ def detect(
         ),
     ] = None,
     max_fpr: MaxFprOption = None,
+    allow_real: AllowRealOption = False,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 3 if an image gets this verdict.")] = None,
     evidence: EvidenceOption = True,
     trust: TrustOption = TRUST,
@@ -88,6 +90,7 @@ def detect(
     detector = Detector(
         bundles=bundles or (),
         max_fpr=max_fpr,
+        allow_real=allow_real,
         evidence=evidence,
         trust=read_trust(trust, trust_anchors),
         limits=limits,

@@ -8,6 +8,7 @@ import typer
 
 from pyrite.cli.shared import (
     TRUST,
+    AllowRealOption,
     BundlesOption,
     Device,
     DeviceOption,
@@ -60,6 +61,7 @@ def scan(
         Path | None, typer.Option(metavar="FILE", help="Append a line of JSON here whenever a shard is done.")
     ] = None,
     max_fpr: MaxFprOption = None,
+    allow_real: AllowRealOption = False,
     evidence: EvidenceOption = True,
     trust: TrustOption = TRUST,
     trust_anchors: TrustAnchorsOption = None,
@@ -85,6 +87,7 @@ def scan(
 
     settings = ScanSettings(
         max_fpr=max_fpr,
+        allow_real=allow_real,
         evidence=evidence,
         trust=read_trust(trust, trust_anchors),
         limits=Limits(max_bytes, max_pixels),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import BundlesOption, MaxFprOption, stderr, stdout, tell_too_few
+from pyrite.cli.shared import AllowRealOption, BundlesOption, MaxFprOption, stderr, stdout, tell_too_few
 
 
 def serve(
@@ -14,6 +14,7 @@ def serve(
     port: Annotated[int | None, typer.Option(metavar="N", help="8000 without it; 0 takes a free one.")] = None,
     bundles: BundlesOption = None,
     max_fpr: MaxFprOption = None,
+    allow_real: AllowRealOption = False,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change any setting; may be given again."),
@@ -36,7 +37,9 @@ def serve(
         stdout.print(f"Key, for whoever asks: {key}\nHash, for the setting api_keys: {digest}")
         return
     several = [str(bundle) for bundle in bundles or ()] or None
-    chosen = load_settings(settings, changes or (), host=host, port=port, bundles=several, max_fpr=max_fpr)
+    chosen = load_settings(
+        settings, changes or (), host=host, port=port, bundles=several, max_fpr=max_fpr, allow_real=allow_real or None
+    )
     if is_open(chosen):
         stderr.print("Anyone who reaches this address can use it. Set api_keys, or put it behind a proxy.", style="dim")
     tell_too_few(chosen.bundles or ([chosen.bundle] if chosen.bundle else ()))

@@ -49,6 +49,13 @@ MaxFprOption = Annotated[
         help="Error budget: the share of real images that may be called ai. The bundle's own without it.",
     ),
 ]
+AllowRealOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-real",
+        help="Let the pixels alone make an image real, also where a bundle leaves that to provenance.",
+    ),
+]
 EvidenceOption = Annotated[
     bool, typer.Option("--evidence/--no-evidence", help="Read what files say of themselves, or only their pixels.")
 ]
@@ -137,11 +144,12 @@ def tell_run(report: "Report", out: Path) -> None:
 
 def tell(report: "Report", *places: str) -> None:
     """Tell a report, and where things are."""
-    from pyrite.evaluation.summary import robustness_lines, summarize, unreadable_line
+    from pyrite.evaluation.summary import robustness_lines, summarize, unreadable_line, withheld_line
 
     stdout.print(summarize(report))
-    for line in (*robustness_lines(report), *places):
-        stdout.print(line)
+    for line in (withheld_line(report), *robustness_lines(report), *places):
+        if line:
+            stdout.print(line)
     tell_unreadable(unreadable_line(report.unreadable))
 
 

@@ -47,6 +47,7 @@ class Detector:
         limits: Limits = Limits(),
         threads: int | None = None,
         device: str = AUTO,
+        allow_real: bool = False,
     ) -> None:
         """Load one bundle, or several.
 
@@ -60,6 +61,7 @@ class Detector:
             limits: What one image may cost.
             threads: For the model; by default, as many as there are CPUs for this process.
             device: What the models run on: `auto`, or one of `runtime.DEVICES`.
+            allow_real: Whether the pixels alone may make an image real, where a bundle's policy says otherwise.
 
         Raises:
             BundleError: A bundle cannot be used.
@@ -73,6 +75,7 @@ class Detector:
         infos = [one.info for one in self.bundles]
         self.reader = Reader(Reader.views_of(infos), evidence, trust, limits)
         self.model = Model("+".join(info.name for info in infos), "+".join(info.version for info in infos))
+        self._allow_real = allow_real
         self.policy = self.policy_for(max_fpr)
         self._members = [_Member(one, threads, device) for one in self.bundles]
 
@@ -156,6 +159,8 @@ class Detector:
             PyriteError: `max_fpr` is out of range, or smaller than the calibration can resolve.
         """
         policy = shared_policy(self.bundles)
+        if self._allow_real:
+            policy = msgspec.structs.replace(policy, real_needs_provenance=False)
         if max_fpr is None:
             return policy
         if not 0 < max_fpr < 1:
@@ -199,7 +204,11 @@ class Detector:
 def shared_policy(bundles: Sequence[Bundle]) -> Policy:
     """Return the error budgets of several bundles together: the smallest of each kind."""
     own = [bundle.info.policy for bundle in bundles]
-    return Policy(max_fpr=min(one.max_fpr for one in own), max_fnr=min(one.max_fnr for one in own))
+    return Policy(
+        max_fpr=min(one.max_fpr for one in own),
+        max_fnr=min(one.max_fnr for one in own),
+        real_needs_provenance=any(one.real_needs_provenance for one in own),
+    )
 
 
 def too_few(bundles: Sequence[Bundle], policy: Policy) -> tuple[str, ...]:
@@ -252,6 +261,7 @@ class _Member:
             Opinion(
                 self._model,
                 self._info.scope,
+                self._info.knows,
                 self._info.scope.contains(image.width, image.height),
                 *(nothing if image.inputs[place] is None else next(scores)),
             )

@@ -14,6 +14,8 @@ class Opinion:
 
     model: Model
     scope: Scope
+    knows: tuple[str, ...]
+    """The generators whose images trained the bundle, where that is known."""
     in_scope: bool
     """Whether the bundle was made for such an image; else its score decides nothing."""
     logit: float | None
@@ -39,6 +41,7 @@ def judge(image: Prepared, opinions: Sequence[Opinion], policy: Policy, model: M
     evidence = (*image.evidence, *_frame_note(image), *said)
     verdict, reason = decide(p_real, p_ai, bool(judging), policy, evidence)
     scopes = [opinion.scope for opinion in opinions]
+    known = list(dict.fromkeys(name for opinion in judging for name in opinion.knows))
     # Several bundles have no probability in common.
     alone = judging[0] if len(judging) == 1 else None
     return Detection(
@@ -52,7 +55,7 @@ def judge(image: Prepared, opinions: Sequence[Opinion], policy: Policy, model: M
         probability=alone.probability if alone and is_scored(reason) else None,
         logit=alone.logit if alone else opinions[0].logit if len(opinions) == 1 else None,
         reason=reason,
-        explanation=explain(verdict, reason, p_real, p_ai, scopes, size, evidence),
+        explanation=explain(verdict, reason, p_real, p_ai, scopes, size, evidence, known),
         p_real=p_real,
         p_ai=p_ai,
         max_fpr=policy.max_fpr,
@@ -104,7 +107,7 @@ def _evidence(opinion: Opinion, policy: Policy, size: tuple[int, int]) -> Eviden
         kind="pixels",
         strength=Strength.INFERRED,
         says=None if seen is Verdict.UNCERTAIN else seen,
-        detail=explain(seen, why, p_real, p_ai, [opinion.scope], size),
+        detail=explain(seen, why, p_real, p_ai, [opinion.scope], size, knows=opinion.knows),
         data={
             "bundle": opinion.model.name,
             "version": opinion.model.version,
@@ -112,6 +115,7 @@ def _evidence(opinion: Opinion, policy: Policy, size: tuple[int, int]) -> Eviden
             "logit": opinion.logit,
             "p_real": p_real,
             "p_ai": p_ai,
+            "knows": list(opinion.knows),
         },
     )
 

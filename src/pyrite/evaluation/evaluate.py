@@ -27,7 +27,7 @@ from pyrite.evaluation.stored import read_report
 from pyrite.image import open_image
 from pyrite.image.thumbnail import draw_thumbnail
 from pyrite.provenance import current_command, package_versions, source_commit
-from pyrite.results import Verdict
+from pyrite.results import Reason, Verdict
 from pyrite.sources import encodable
 
 _MISTAKES = 12
@@ -165,11 +165,18 @@ def _report(
         published=Published() if _is_cifake(dataset) else None,
         max_fpr=judged.detections[0].max_fpr,
         reasons=dict(Counter(str(detection.reason) for detection in judged.detections).most_common()),
+        withheld=_count_withheld(judged, scores),
         history=None if history is None else msgspec.convert(history, tuple[Epoch, ...]),
         false_positives=false_positives,
         false_negatives=false_negatives,
         unreadable=judged.unreadable,
     )
+
+
+def _count_withheld(judged: Judged, scores: Scores) -> tuple[int, int]:
+    unproven = np.array([detection.reason is Reason.UNPROVEN for detection in judged.detections])
+    real, ai = (int(np.sum(unproven & (scores.labels == label))) for label in (0, 1))
+    return real, ai
 
 
 def _is_cifake(dataset: Dataset) -> bool:

@@ -105,6 +105,8 @@ class Report:
     """The error budget of the verdicts."""
     reasons: dict[str, int]
     """What decided the verdicts."""
+    withheld: tuple[int, int] = (0, 0)
+    """Real and AI images that would be called real, if the policy let the pixels alone make an image so."""
     history: tuple[plots.Epoch, ...] | None
     false_positives: tuple[Mistake, ...]
     false_negatives: tuple[Mistake, ...]

@@ -43,6 +43,14 @@ def summarize(report: Report) -> Table:
     return table
 
 
+def withheld_line(report: Report) -> str | None:
+    """Return how many more images would be called real if the pixels alone were let; `None` where they are."""
+    if not any(report.withheld):
+        return None
+    real, ai = report.withheld
+    return f"With --allow-real, {real:,} real and {ai:,} AI images that are uncertain now would be called real."
+
+
 def robustness_lines(report: Report) -> list[str]:
     """Return what degradations do, in a few sentences; none where that was not measured."""
     found = report.robustness

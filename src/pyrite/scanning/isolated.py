@@ -142,6 +142,7 @@ def _serve() -> None:
         detector = Detector(
             bundles=[bundle.open() for bundle in bundles],
             max_fpr=settings.max_fpr,
+            allow_real=settings.allow_real,
             evidence=settings.evidence,
             trust=settings.trust,
             limits=settings.limits,

@@ -114,7 +114,13 @@ def scan(
     _check(settings, workers)
     # Whatever is wrong with these is better said now than by a worker.
     detector = Detector(
-        bundle, bundles=bundles, max_fpr=settings.max_fpr, trust=settings.trust, threads=1, device=settings.device
+        bundle,
+        bundles=bundles,
+        max_fpr=settings.max_fpr,
+        trust=settings.trust,
+        threads=1,
+        device=settings.device,
+        allow_real=settings.allow_real,
     )
     check_device(detector)
     settings = replace(settings, device=detector.device)

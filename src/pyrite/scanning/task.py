@@ -21,6 +21,8 @@ class ScanSettings:
 
     max_fpr: float | None = None
     """As in `Detector`."""
+    allow_real: bool = False
+    """As in `Detector`."""
     evidence: bool = True
     """As in `Detector`."""
     trust: Trust = field(default_factory=Trust.default, repr=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from pyrite.decision import Policy
 from pyrite.detector import Detector, Unreadable
 from pyrite.errors import BundleError, ImageError, PyriteError
 from pyrite.explanation import explain as run
@@ -27,7 +28,7 @@ class Asked:
     device: str
     source: bytes | Path
     path: str | None
-    max_fpr: float
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def explain(asked: Asked) -> Explained | Unreadable:
     """
     detector = _open(asked.bundles, asked.device)
     try:
-        found = run(asked.source, detector, policy=detector.policy_for(asked.max_fpr))
+        found = run(asked.source, detector, policy=asked.policy)
     except ImageError as error:
         return Unreadable(asked.path, Failure(error.code, str(error)))
     except BundleError:

@@ -236,7 +236,7 @@ EXAMPLES: dict[str, Any] = {
         "version": "1",
         "licence": "Apache-2.0",
         "scope": {"min_side": 32, "max_side": 32, "description": "Images like those of CIFAKE, 32 pixels a side."},
-        "policy": {"max_fpr": 0.05, "max_fnr": 0.05},
+        "policy": {"max_fpr": 0.05, "max_fnr": 0.05, "real_needs_provenance": False},
         "calibration": {"slope": 0.8, "intercept": -0.1, "real": {"all": [-6.1, -2.3]}, "ai": {"all": [1.9, 7.4]}},
         "training": None,
         "card": "# default 1",

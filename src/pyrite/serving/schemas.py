@@ -260,6 +260,7 @@ DESCRIPTIONS = {
     "Policy": {
         "max_fpr": "The share of real images that may be called ai.",
         "max_fnr": "The share of AI images that may be called real.",
+        "real_needs_provenance": "Whether the pixels alone make no image real.",
     },
     "Calibration": {
         "slope": "What a logit is multiplied by, before the logistic function gives a probability; null for none.",

@@ -83,6 +83,7 @@ class Service:
             settings.bundle,
             bundles=settings.bundles,
             max_fpr=settings.max_fpr,
+            allow_real=settings.allow_real,
             trust=_load_trust(settings),
             limits=self.limits,
             threads=settings.threads,
@@ -160,7 +161,7 @@ class Service:
             PyriteError: The model fails.
         """
         bundles = tuple((str(bundle.path), bundle.model_sha256) for bundle in self.detector.bundles)
-        asked = Asked(bundles, self.detector.device, upload.source, upload.name, policy.max_fpr)
+        asked = Asked(bundles, self.detector.device, upload.source, upload.name, policy)
         return await self._in_explainer(upload, explain, asked)
 
     async def trace(self, upload: Upload) -> bytes:

@@ -33,6 +33,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     bundle: str | None = None
     bundles: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
     max_fpr: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    allow_real: bool = False
     trust: tuple[str, ...] = ("c2pa", "interim")
     trust_anchors: tuple[str, ...] = ()
     max_bytes: Count = 25_000_000

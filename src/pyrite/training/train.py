@@ -113,16 +113,16 @@ def train(
         watch(Stage("Exporting"))
         onnx = export_onnx(model)
         parity = check_parity(model, Session(onnx), decoded.pixels, parts.validation)
+        sides = decoded.sides[np.concatenate([parts.train, parts.validation])]
+        scope = _scope(material.preprocess, sides, dataset.name)
         info = BundleInfo(
             name=recipe.name,
             version="1",
             licence=recipe.licence,
             preprocess=material.preprocess,
-            scope=_scope(
-                material.preprocess, decoded.sides[np.concatenate([parts.train, parts.validation])], dataset.name
-            ),
+            scope=scope,
             calibration=Calibration(),
-            policy=Policy(max_fpr=recipe.max_fpr, max_fnr=recipe.max_fnr),
+            policy=Policy(max_fpr=recipe.max_fpr, max_fnr=recipe.max_fnr, real_needs_provenance=scope.is_photographs),
             knows=_generators(dataset, parts.train),
             training=TrainingInfo(
                 recipe=recipe.name,

@@ -212,7 +212,7 @@ def test_the_ledger_is_grouped_by_how_far_evidence_can_be_trusted(page: "Page", 
     expect(asserted).to_contain_text("4183556137")
     expect(asserted).to_contain_text("Can show what was written into the file")
     expect(asserted).to_contain_text("Cannot prove it")
-    expect(inferred).to_contain_text("The pixels look like a real image's")
+    expect(inferred).to_contain_text("No trace of the AI images that calibrated this model")
     expect(inferred).to_contain_text("for real")
     expect(there.locator(".chip.made")).to_have_text("AUTOMATIC1111, duck_v2")
     there = card(page, "camera.jpg")

@@ -106,21 +106,29 @@ def test_verdicts_reasons_and_sentences_are_those_of_python(page: "Page") -> Non
     # Where the shares in the sentences are rounded at a half, where p-value and budget are the same, and without them.
     some = (None, 0.0005, 0.0015, 0.0025, 0.0345, 0.01, 0.02, 0.05, 0.3, 0.7, 1.0)
     values = [(p, q) for p in some for q in some]
-    policies = [Policy(max_fpr=rate, max_fnr=other) for rate in RATES for other in (0.02, 0.05)]
+    policies = [
+        Policy(max_fpr=rate, max_fnr=other, real_needs_provenance=strict)
+        for rate in RATES
+        for other in (0.02, 0.05)
+        for strict in (False, True)
+    ]
+    names = [[], ["SD 1.4"], ["SD 1.4", "FLUX"], [*"ABCDE"]]
     body = """
         return policies.flatMap((policy) => values.map(([p, q]) => {
           const [verdict, reason] = own.decide(p, q, policy);
-          return [verdict, reason, own.isScored(reason) ? own.explain(verdict, reason, p, q) : null];
+          const told = (knows) => own.explain(verdict, reason, p, q, knows);
+          return [verdict, reason, own.isScored(reason) ? names.map(told) : null];
         }));
     """
     expected = []
     for policy in policies:
         for p, q in values:
             verdict, reason = decide(p, q, True, policy)
-            why = explain(verdict, reason, p, q, [], (0, 0)) if is_scored(reason) else None
+            told = [explain(verdict, reason, p, q, [], (0, 0), knows=knows) for knows in names]
+            why = told if is_scored(reason) else None
             expected.append([verdict, reason, why])
-    assert run(page, "decision", body, policies=policies, values=values) == expected
-    assert {reason for _, reason, _ in expected} == {"pixels", "borderline", "uncalibrated"}
+    assert run(page, "decision", body, policies=policies, values=values, names=names) == expected
+    assert {reason for _, reason, _ in expected} == {"pixels", "borderline", "unproven", "uncalibrated"}
     reasons = list(Reason)
     theirs = run(page, "decision", "return reasons.map((reason) => own.isScored(reason))", reasons=reasons)
     assert theirs == [is_scored(reason) for reason in reasons]
@@ -149,6 +157,9 @@ def images() -> list[bytes]:
     ]
 
 
+KINDS = ("usual", "groups", "real", "nothing", "unproven", "strict", "large", "both", "some in scope", "one calibrated")
+
+
 def detectors_of(bundle: Bundle) -> dict[str, tuple[Bundle, ...]]:
     """Return bundles of the same model with every kind of calibration, alone and as panels."""
     info = bundle.info
@@ -165,6 +176,7 @@ def detectors_of(bundle: Bundle) -> dict[str, tuple[Bundle, ...]]:
             },
             "real": {"calibration": Calibration(real=info.calibration.real)},
             "nothing": {"calibration": Calibration()},
+            "unproven": {"policy": Policy(real_needs_provenance=True), "knows": ("SD 1.4", "FLUX")},
             "strict": {"policy": Policy(max_fnr=0.005)},  # Too few AI images for that, so none is called real.
             "large": {
                 "scope": Scope(min_side=33, max_side=None, description="larger ones"),
@@ -181,9 +193,7 @@ def detectors_of(bundle: Bundle) -> dict[str, tuple[Bundle, ...]]:
     return {**alone, **panels}
 
 
-@pytest.mark.parametrize(
-    "kind", ["usual", "groups", "real", "nothing", "strict", "large", "both", "some in scope", "one calibrated"]
-)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rate", [0.02, 0.03, 0.2, 0.6])
 def test_another_budget_gives_what_the_detector_gives_with_it(
     page: "Page", served_bundle: Path, images: list[bytes], kind: str, rate: float

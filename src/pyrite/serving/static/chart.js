@@ -39,7 +39,7 @@ export function drawChart(model, max_fpr, marks, label) {
   return s(
     "svg",
     { viewBox: `0 0 ${WIDTH} ${bottom + 18}`, class: "chart", role: "img", "aria-label": label },
-    band(0, left, "real"),
+    band(0, left, model.policy.real_needs_provenance ? "uncertain" : "real"),
     band(left, right, "uncertain"),
     band(right, WIDTH, "ai"),
     bars(ai, "ai", -1),

@@ -36,28 +36,32 @@ function countBelow(values, limit, inclusive = false) {
 }
 
 /** Say whether the score had a part in a verdict of this reason; else it is not shown. */
-export const isScored = (reason) => ["pixels", "borderline"].includes(reason);
+export const isScored = (reason) => ["pixels", "borderline", "unproven"].includes(reason);
 
 /** Return the verdict by the pixels of an image in scope, and its reason. */
 export function decide(p_real, p_ai, policy) {
   if (p_real === null && p_ai === null) return ["uncertain", "uncalibrated"];
-  const [unlikeReal, unlikeAi] = [(p_real ?? 1) <= policy.max_fpr, (p_ai ?? 1) <= policy.max_fnr]; // Rates are below 1.
-  if (unlikeReal && unlikeAi) return [p_ai > p_real ? "ai" : "real", "pixels"];
-  if (unlikeReal) return ["ai", "pixels"];
-  if (unlikeAi) return ["real", "pixels"];
-  return ["uncertain", "borderline"];
+  const [unlikeReal, unlikeAi] = [(p_real ?? 2) <= policy.max_fpr, (p_ai ?? 2) <= policy.max_fnr]; // Rates are up to 1.
+  if (unlikeReal && ((p_ai ?? 2) > p_real || !unlikeAi)) return ["ai", "pixels"];
+  if (!unlikeAi) return ["uncertain", "borderline"];
+  return policy.real_needs_provenance ? ["uncertain", "unproven"] : ["real", "pixels"];
 }
 
 /** Return the sentence that tells why, where `isScored`. */
-export function explain(verdict, reason, p_real, p_ai) {
-  if (reason === "pixels") {
-    return verdict === "ai"
-      ? `The pixels look AI-generated: ${share(p_real)} real images score as high.`
-      : `The pixels look like a real image's: ${share(p_ai)} AI images score as low.`;
-  }
+export function explain(verdict, reason, p_real, p_ai, knows) {
+  if (verdict === "ai") return `The pixels look AI-generated: ${share(p_real)} real images score as high.`;
+  if (reason === "pixels") return tellNoTrace(p_ai, knows);
+  if (reason === "unproven") return `${tellNoTrace(p_ai, knows)} Other generators leave other traces, so that makes no image real.`;
   return p_ai === null
     ? "The model cannot tell: it knows real images alone, and real ones score like this often enough."
     : "The model cannot tell: real and AI images both score like this often enough.";
+}
+
+function tellNoTrace(p_ai, knows) {
+  if (!knows.length) return `No trace of the AI images that calibrated this model: ${share(p_ai)} of them score as low.`;
+  if (knows.length === 1) return `No trace of ${knows[0]}, the only generator known here: ${share(p_ai)} of its images score as low.`;
+  const more = knows.length > 3 ? ` and ${(knows.length - 3).toLocaleString("en")} others` : "";
+  return `No trace of ${knows.slice(0, 3).join(", ")}${more}, the generators known here: ${share(p_ai)} of their images score as low.`;
 }
 
 function share(p) {
@@ -81,13 +85,15 @@ export function decideAgain(found, model, max_fpr) {
   const policy = { ...model.policy, max_fpr };
   const evidence = found.evidence.map((item) => {
     if (item.kind !== "pixels" || !isScored(item.data.reason)) return item;
-    const { p_real, p_ai } = item.data;
+    const { p_real, p_ai, knows } = item.data;
     const [seen, reason] = decide(p_real, p_ai, policy);
     const says = seen === "uncertain" ? null : seen;
-    return { ...item, says, detail: explain(seen, reason, p_real, p_ai), data: { ...item.data, reason } };
+    return { ...item, says, detail: explain(seen, reason, p_real, p_ai, knows), data: { ...item.data, reason } };
   });
   const again = { ...found, max_fpr, evidence };
   if (!isScored(found.reason)) return again;
   const [verdict, reason] = decide(found.p_real, found.p_ai, policy);
-  return { ...again, verdict, reason, explanation: explain(verdict, reason, found.p_real, found.p_ai) };
+  const judging = found.evidence.filter((item) => item.kind === "pixels" && item.data.reason !== "out_of_scope");
+  const knows = [...new Set(judging.flatMap((item) => item.data.knows))];
+  return { ...again, verdict, reason, explanation: explain(verdict, reason, found.p_real, found.p_ai, knows) };
 }
