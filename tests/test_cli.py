@@ -12,6 +12,7 @@ from PIL import Image
 
 from pyrite.bundle import Bundle, load_bundle, save_bundle
 from pyrite.cli import main
+from pyrite.datasets import make_toy
 from pyrite.results import Detection
 from waiting import eventually
 
@@ -424,3 +425,39 @@ def test_scan_takes_several_bundles(run: Run, saved: Path, other: Path, images: 
     assert "The error rates of several bundles together are not known." in out
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
     assert (manifest["bundle"], manifest["bundle_version"]) == ("brightness+wide", "1+1")
+
+
+@pytest.fixture
+def careful(bundle: Bundle, tmp_path: Path) -> Path:
+    """A bundle that leaves real to provenance."""
+    policy = msgspec.structs.replace(bundle.info.policy, real_needs_provenance=True)
+    info = msgspec.structs.replace(bundle.info, policy=policy, knows=("SD 1.4",))
+    save_bundle(tmp_path / "careful", info, bundle.files)
+    return tmp_path / "careful"
+
+
+def test_real_from_pixels_alone_is_withheld_unless_it_is_allowed(run: Run, careful: Path, images: Path) -> None:
+    dark = ("detect", images / "inner" / "dark.png", "--bundle", careful)
+    _, out, _ = run(*dark)
+    assert out.startswith("uncertain ")
+    assert "No trace of SD 1.4, the only generator known here" in out
+    assert run(*dark, "--allow-real")[1].startswith("real ")
+
+
+def test_scan_withholds_real_unless_it_is_allowed(run: Run, careful: Path, images: Path, tmp_path: Path) -> None:
+    counts = {}
+    for name, flags in (("withheld", ()), ("allowed", ("--allow-real",))):
+        out = tmp_path / name
+        run("scan", images, "--out", out, "--bundle", careful, "--engine", "local", *flags)
+        counts[name] = json.loads((out / "summary.json").read_text())["total"]["real"]
+    assert counts == {"withheld": 0, "allowed": 1}
+
+
+def test_evaluate_shows_both_readings(run: Run, careful: Path, tmp_path: Path) -> None:
+    make_toy(tmp_path / "toy", count=40)
+    _, out, _ = run("evaluate", careful, tmp_path / "toy", "--out", tmp_path / "report")
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    real, ai = report["withheld"]
+    assert report["reasons"].get("unproven", 0) == real + ai > 0
+    assert f"With --allow-real, {real} real and {ai} AI images that are uncertain now would be called real." in out
+    assert "With the pixels alone allowed" in (tmp_path / "report" / "report.html").read_text()

@@ -282,3 +282,26 @@ def test_an_animation_is_judged_on_its_first_frame_and_says_so(bundle: Bundle) -
     assert [(item.kind, item.says, item.detail) for item in found.evidence[:-1]] == [
         ("frames", None, "Of its 3 frames, only number 1 was judged.")
     ]
+
+
+@pytest.fixture(scope="module")
+def careful(bundle):
+    """Leaves real to provenance, and knows two generators."""
+    policy = msgspec.structs.replace(bundle.info.policy, real_needs_provenance=True)
+    return replace(bundle, info=msgspec.structs.replace(bundle.info, policy=policy, knows=("SD 1.4", "FLUX")))
+
+
+def test_a_bundle_may_leave_real_to_provenance(bundle, careful):
+    found = Detector(careful).detect(grey(0))
+    assert (found.verdict, found.reason, found.evidence[-1].says) == (Verdict.UNCERTAIN, Reason.UNPROVEN, None)
+    assert found.explanation.startswith("No trace of SD 1.4, FLUX, the generators known here: at most 10 in 1,000")
+    assert found.probability is not None
+    assert found.evidence[-1].data["knows"] == ["SD 1.4", "FLUX"]
+    assert Detector(careful).detect(grey(255)).verdict is Verdict.AI
+    allowed = Detector(careful, allow_real=True)
+    assert allowed.detect(grey(0)).verdict is Verdict.REAL
+    assert allowed.policy_for(0.02).real_needs_provenance is False
+    assert Detector(careful).policy_for(0.02).real_needs_provenance is True
+    # One careful bundle makes a panel so.
+    assert Detector(bundles=(bundle, careful)).detect(grey(0)).reason is Reason.UNPROVEN
+    assert Detector(bundles=(bundle, careful), allow_real=True).detect(grey(0)).verdict is Verdict.REAL

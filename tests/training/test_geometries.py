@@ -97,6 +97,7 @@ def test_a_bundle_of_crops_says_how_it_looks_at_images_and_at_which(crops: Bundl
     assert (crops.info.scope.min_side, crops.info.scope.max_side) == (20, None)  # Training saw smaller ones.
     assert crops.info.scope.description.endswith("20 or more pixels a side.")
     assert crops.info.knows == ("SD 1.5", "flux")
+    assert crops.info.policy.real_needs_provenance  # Photographs are in its scope.
     assert not crops.info.one_by_one
     card = crops.read("card.md").decode()
     for words in (
