@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
+from rich.markup import escape
 from rich.table import Table
 
 from pyrite.errors import EvaluationError
@@ -15,19 +16,29 @@ from pyrite.writing import whole_file
 
 
 def tabulate(found: PanelRates, budgets: Sequence[float]) -> tuple[Table, ...]:
-    """Return the tables of the panel beside its detectors, and of the groups where there are several."""
+    """Return the tables of the panel beside its detectors, and of the groups where a class has several."""
     detectors = _table(
-        f"{found.real:,} real and {found.ai:,} AI images", "AUROC", budgets, ("false alarms", "AI found")
+        f"Called ai, of {found.real:,} real and {found.ai:,} AI images", "budget", "AUROC", "false alarms", "AI found"
     )
-    for row in (found.panel, *found.detectors):
-        cells = (_percent(rate) for budget in row.budgets for rate in (budget.false_alarms, budget.found))
-        detectors.add_row(row.name, _auroc(row), *cells)
-    detectors.caption = "Shares of images called ai, each with its 95% interval (Wilson)."
-    if len(found.groups) <= 2:
+    for i, budget in enumerate(budgets):
+        for row in (found.panel, *found.detectors):
+            rates = row.budgets[i]
+            detectors.add_row(
+                escape(row.name),
+                f"{100 * budget:.3g}%",
+                _auroc(row),
+                _percent(rates.false_alarms),
+                _percent(rates.found),
+            )
+        detectors.add_section()
+    detectors.caption = "In brackets the 95% interval (Wilson). A detector by itself has the same calibration images."
+    if len(found.groups) == len({group.kind for group in found.groups}):
         return (detectors,)
-    groups = _table("The panel, by group", "images", budgets, ("called ai",))
+    groups = _table(
+        "Called ai by the panel, by group", "images", *(f"budget {100 * budget:.3g}%" for budget in budgets)
+    )
     for group in found.groups:
-        groups.add_row(f"{group.kind}, {group.group}", f"{group.images:,}", *map(_percent, group.called_ai))
+        groups.add_row(escape(f"{group.kind}, {group.group}"), f"{group.images:,}", *map(_percent, group.called_ai))
     return detectors, groups
 
 
@@ -65,13 +76,11 @@ def write_rates(
         raise EvaluationError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def _table(title: str, second: str, budgets: Sequence[float], columns: Sequence[str]) -> Table:
+def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", caption_justify="left")
-    table.add_column("")
-    table.add_column(second, justify="right")
-    for budget in budgets:
-        for column in columns:
-            table.add_column(f"{100 * budget:.3g}%: {column}", justify="right")
+    table.add_column("", overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right")
     return table
 
 
@@ -80,4 +89,4 @@ def _auroc(row: DetectorRates) -> str:
 
 
 def _percent(metric: Metric | None) -> str:
-    return f"{metric.value:.1%} ({metric.low:.1%} to {metric.high:.1%})" if metric else "–"
+    return f"{metric.value:.1%} ({100 * metric.low:.1f}–{100 * metric.high:.1f})" if metric else "–"

@@ -108,22 +108,35 @@ def describe_scores(table: ScoreTable) -> tuple[str, ...]:
         told.append(f"No detector has a score for {unjudged:,} of {count:,} images.")
     if table.labels is None:
         return tuple(told)
+    for name, column in table.scores.items():
+        real = column[(table.labels == 0) & ~np.isnan(column)]
+        highest = np.nanmax(column) if real.size else 0.0
+        if (level := int(np.sum(real == highest))) > 0.05 * real.size:
+            told.append(
+                f"{name} gives its highest score, {highest:g}, to {level:,} of {real.size:,} real images, so by itself "
+                f"it calls no image AI at a budget below {level / real.size:.1%}."
+            )
     classes = set(table.labels[table.judged].tolist())
     if classes != {0, 1}:
         missing_kind = "AI" if classes == {0} else "real"
         told.append(f"There are no {missing_kind} images here, so nothing shows whether higher scores point to AI.")
         return tuple(told)
-    for name, column in table.scores.items():
+    return (*told, *_reversed(table.scores, table.labels))
+
+
+def _reversed(scores: dict[str, Floats], labels: NDArray[np.int8]) -> list[str]:
+    told = []
+    for name, column in scores.items():
         known = ~np.isnan(column)
-        if set(table.labels[known].tolist()) != {0, 1}:
+        if set(labels[known].tolist()) != {0, 1}:
             continue
-        auroc = ranking(table.labels[known], column[known]).value
+        auroc = ranking(labels[known], column[known]).value
         if auroc < 0.5:
             told.append(
                 f"{name} ranks real images above AI ones (AUROC {auroc:.3f}), and higher must mean AI. Its scores were "
                 "taken as they stand; if they point the other way, change their sign in the table."
             )
-    return tuple(told)
+    return told
 
 
 def _images(name: str, texts: list[str]) -> tuple[str, ...]:
