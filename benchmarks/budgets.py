@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +28,7 @@ Draw = Callable[[np.random.Generator, int, float], Floats]
 BUDGETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 MEMBERS = 6
 HIGHER = 1.5  # By how much AI images score higher.
-SIZES = {100: 400, 2000: 1000}  # Calibration images, and how many are judged.
+SIZES = {100: 200, 1000: 500}  # Calibration images, and how many are judged.
 ERRORS = 4  # How many standard errors above its budget a rate may lie: one in 30,000 of them does by chance.
 
 
@@ -88,30 +89,27 @@ KINDS: dict[str, Draw] = {
 }
 
 
-def naive(scores: dict[str, Floats]) -> JointCalibration:
-    """Return a calibration with one set in which calibration images count themselves as new images do."""
+def calibrate(scores: dict[str, Floats], seed: int) -> dict[str, JointCalibration]:
+    """Return the calibration of each way to merge."""
     count = len(next(iter(scores.values())))
-    fitted = fit_joint(scores, np.zeros(count), keep=count)
+    labels = np.zeros(count)
+    whole = fit_joint(scores, labels, keep=count)
+    return {
+        "fisher, two halves": fit_joint(scores, labels, halves=True, seed=seed, keep=count),
+        "fisher, one set": whole,
+        "bonferroni": fit_joint(scores, labels, merge="bonferroni", keep=count),
+        "fisher, one set, uncorrected": uncorrected(whole, scores),
+    }
+
+
+def uncorrected(fitted: JointCalibration, scores: dict[str, Floats]) -> JointCalibration:
+    """Return a calibration with one set in which calibration images count themselves as new images do."""
     single = fitted.single_p_real(scores)
     assert single is not None
     shares = np.stack([np.where(np.isnan(p), 1, p) for p in single.values()], axis=1)
     statistics = tuple(np.sort(np.round(-np.log(shares).mean(axis=1), 6)).tolist())
-    group = fitted.real[ALL]
-    changed = type(group)(images=group.images, scores=group.scores, statistics=statistics)
-    return JointCalibration(members=fitted.members, merge="fisher", real={ALL: changed})
-
-
-def fit(way: str, scores: dict[str, Floats], seed: int) -> JointCalibration:
-    """Return the calibration of one way to merge."""
-    count = len(next(iter(scores.values())))
-    match way:
-        case "fisher, two halves":
-            return fit_joint(scores, np.zeros(count), halves=True, seed=seed, keep=count)
-        case "fisher, one set":
-            return fit_joint(scores, np.zeros(count), seed=seed, keep=count)
-        case "bonferroni":
-            return fit_joint(scores, np.zeros(count), merge="bonferroni", keep=count)
-    return naive(scores)
+    group = msgspec.structs.replace(fitted.real[ALL], statistics=statistics)
+    return msgspec.structs.replace(fitted, real={ALL: group})
 
 
 WAYS = ("fisher, two halves", "fisher, one set", "bonferroni", "fisher, one set, uncorrected")
@@ -127,12 +125,11 @@ def simulate(kind: Draw, calibration: int, judged: int, draws: int, seed: int) -
             {f"m{i}": column for i, column in enumerate(kind(random, count, higher).T)}
             for count, higher in ((calibration, 0.0), (judged, 0.0), (judged // 2, HIGHER))
         )
-        for way in WAYS:
-            fitted = fit(way, ours, draw)
-            for images, rates in ((real, alarms), (ai, found)):
-                p = fitted.p_real(images)
-                assert p is not None
-                rates[way][draw] = within(p)
+        images = {name: np.concatenate([real[name], ai[name]]) for name in real}
+        for way, fitted in calibrate(ours, draw).items():
+            p = fitted.p_real(images)
+            assert p is not None
+            alarms[way][draw], found[way][draw] = within(p[:judged]), within(p[judged:])
     rows: dict[str, Any] = {}
     for way in WAYS:
         rate, error = alarms[way].mean(axis=0), alarms[way].std(axis=0) / np.sqrt(draws)

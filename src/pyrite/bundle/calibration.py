@@ -147,14 +147,14 @@ def tell_too_few(kind: str, verdict: str, budget: float, groups: Mapping[str, tu
     )
 
 
-def share_from(ascending: Logits, logits: ArrayLike) -> Floats:
+def share_from(ascending: ArrayLike, logits: ArrayLike) -> Floats:
     """Return the conformal p-value of each logit: the share at least as high, of those kept and itself."""
     kept = np.asarray(ascending)
     below = np.searchsorted(kept, np.asarray(logits, np.float64), side="left")
     return np.asarray((1 + kept.size - below) / (kept.size + 1))
 
 
-def share_up_to(ascending: Logits, logits: ArrayLike) -> Floats:
+def share_up_to(ascending: ArrayLike, logits: ArrayLike) -> Floats:
     """Return the conformal p-value of each logit: the share at most as high, of those kept and itself."""
     kept = np.asarray(ascending)
     up_to = np.searchsorted(kept, np.asarray(logits, np.float64), side="right")

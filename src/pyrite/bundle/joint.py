@@ -16,6 +16,7 @@ there are many images, and all of them serve twice.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import msgspec
@@ -52,7 +53,7 @@ class JointGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     def __post_init__(self) -> None:
         for name, kept in (*self.scores.items(), ("statistics", self.statistics)):
-            if np.any(np.diff(kept) < 0):
+            if any(one > other for one, other in pairwise(kept)):
                 raise ValueError(f"{name} must be in ascending order")
         for name, kept in self.scores.items():
             if not 1 <= len(kept) <= self.images:
@@ -137,7 +138,9 @@ class JointCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         stacked = _stack(self.members, scores)
         if not groups:
             return None
-        merged = [self._merged(group, _shares(self.members, group, stacked, high=high)) for group in groups.values()]
+        merged = [
+            self._merged(group, _shares(self.members, group.scores, stacked, high=high)) for group in groups.values()
+        ]
         return np.where(np.isnan(stacked).all(axis=-1), np.nan, np.maximum.reduce(merged))
 
     def _merged(self, group: JointGroup, shares: Floats) -> Floats:
@@ -149,7 +152,9 @@ class JointCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         stacked = _stack(self.members, scores)
         if not groups:
             return None
-        shares = np.maximum.reduce([_shares(self.members, group, stacked, high=high) for group in groups.values()])
+        shares = np.maximum.reduce(
+            [_shares(self.members, group.scores, stacked, high=high) for group in groups.values()]
+        )
         shares = np.where(np.isnan(stacked), np.nan, shares)
         return {name: shares[..., i] for i, name in enumerate(self.members)}
 
@@ -242,15 +247,17 @@ def _fit_group(
             f"{', '.join(silent)} judged none of the {len(rows):,} {what}{part}. "
             "Leave out the detector or the group, or add images that it judges."
         )
-    scores = {name: tuple(np.sort(column).tolist()) for name, column in known.items()}
-    group = JointGroup(images=len(rows), scores=scores)
-    if merge == "bonferroni":
-        return group
-    shares = _shares(members, group, second, high=high)
-    if half is None:
-        # Without the 1 of a new image; see the module.
-        shares -= np.where(np.isnan(second), 0, 1 / (np.array([len(scores[name]) for name in members]) + 1))
-    return msgspec.structs.replace(group, statistics=tuple(np.sort(_fisher(shares)).tolist()))
+    ordered = {name: np.sort(column) for name, column in known.items()}
+    statistics: tuple[float, ...] = ()
+    if merge == "fisher":
+        shares = _shares(members, ordered, second, high=high)
+        if half is None:
+            # Without the 1 of a new image; see the module.
+            own = 1 / (np.array([len(ordered[name]) for name in members]) + 1)
+            shares -= np.where(np.isnan(second), 0, own)
+        statistics = tuple(np.sort(_fisher(shares)).tolist())
+    scores = {name: tuple(column.tolist()) for name, column in ordered.items()}
+    return JointGroup(images=len(rows), scores=scores, statistics=statistics)
 
 
 def _stack(members: Sequence[str], scores: Scores) -> Floats:
@@ -264,10 +271,10 @@ def _stack(members: Sequence[str], scores: Scores) -> Floats:
     return np.stack(columns, axis=-1)
 
 
-def _shares(members: Sequence[str], group: JointGroup, stacked: Floats, *, high: bool) -> Floats:
-    """Return the members' p-values, (…, k), in a group; 1 where there is no score."""
+def _shares(members: Sequence[str], kept: Mapping[str, ArrayLike], stacked: Floats, *, high: bool) -> Floats:
+    """Return the members' p-values, (…, k), by the scores of a group that are kept; 1 where there is no score."""
     tail = share_from if high else share_up_to
-    shares = np.stack([tail(group.scores[name], stacked[..., i]) for i, name in enumerate(members)], axis=-1)
+    shares = np.stack([tail(kept[name], stacked[..., i]) for i, name in enumerate(members)], axis=-1)
     missing: NDArray[np.bool_] = np.isnan(stacked)
     return np.where(missing, 1.0, shares)
 
