@@ -244,6 +244,7 @@ def test_no_more_images_are_kept_than_asked_for() -> None:
         ({"a": [np.nan, 2]}, [0, 1], {}, "real images"),
         ({"a": [1, 2], "b": [np.nan, np.nan]}, [0, 0], {}, "b judged none of the 2 real images of the group 'all'"),
         ({"a": [1, 2]}, [0, 0], {"keep": 0}, "at least one image"),
+        ({"a": [1, 2]}, [0, 0], {"halves": True, "merge": "bonferroni"}, "Bonferroni has none"),
         ({"a": [1]}, [0], {"halves": True}, "at least 2 real images of the group 'all', and there is 1"),
     ],
 )

@@ -192,7 +192,7 @@ def fit_joint(
         labels: (n,), 0 for real and 1 for AI; without AI images there will be no `p_ai`.
         groups: (n,), of each image: its source, camera, kind of picture …; by default, all are of one.
         merge: How the members' p-values become one.
-        halves: Whether to keep apart the images of the members' p-values and of Fisher's statistics.
+        halves: Whether the members' p-values and Fisher's statistics have images of their own; not for Bonferroni.
         seed: Chooses the halves, and which images are kept where there are too many.
         keep: How many images of each group to keep at most.
 
@@ -214,6 +214,8 @@ def fit_joint(
     judged = ~np.isnan(stacked).all(axis=1)
     if not set(np.unique(classes).tolist()) <= {0, 1} or not np.any(judged & (classes == 0)):
         raise EvaluationError("A joint calibration needs real images, labelled 0, and takes AI images, labelled 1.")
+    if halves and merge == "bonferroni":
+        raise EvaluationError("Two halves are for Fisher's statistics, and Bonferroni has none.")
     if keep < 1:
         raise EvaluationError(f"A joint calibration must keep at least one image of each group, not {keep}.")
     random = np.random.default_rng(seed)
@@ -225,13 +227,11 @@ def fit_joint(
             rows = stacked[of_class & (names == name)]
             rows = rows[random.permutation(len(rows))[:keep]]
             what = f"{kind} images of the group {str(name)!r}"
-            half = len(rows) // 2 if halves and merge == "fisher" else None
+            half = len(rows) // 2 if halves else None
             fitted[str(name)] = _fit_group(what, members, rows, merge, half, high=label == 0)
         return fitted
 
-    return JointCalibration(
-        members=members, merge=merge, halves=halves and merge == "fisher", real=by_group(0), ai=by_group(1)
-    )
+    return JointCalibration(members=members, merge=merge, halves=halves, real=by_group(0), ai=by_group(1))
 
 
 def _fit_group(

@@ -59,7 +59,7 @@ def calibrate(
         bool,
         typer.Option(
             "--halves",
-            help="Exact p-values, by half of the images each; without it they are a little larger, and safe.",
+            help="Exact p-values for fisher, by half of the images; without it they are safe, and a little larger.",
         ),
     ] = False,
     keep: Annotated[int, typer.Option(metavar="N", min=2, help="Keep at most N images of each group.")] = 2000,
@@ -113,7 +113,7 @@ def judge(
     fitted = load_panel(panel)[0].calibration
     policy = Policy() if max_fpr is None else Policy(max_fpr=_rate(max_fpr))
     short = fitted.too_few(policy)
-    if max_fpr is not None and fitted.smallest_p_real > max_fpr:
+    if max_fpr is not None and short and fitted.smallest_p_real > max_fpr:
         raise EvaluationError(f"{short[0]} --max-fpr must be at least {fitted.smallest_p_real:.2g}.")
     read = read_scores(table, columns=fitted.members, labelled=False)
     found = run(read, fitted, policy)

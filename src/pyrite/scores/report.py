@@ -31,7 +31,7 @@ def tabulate(found: PanelRates, budgets: Sequence[float]) -> tuple[Table, ...]:
                 _percent(rates.found),
             )
         detectors.add_section()
-    detectors.caption = "In brackets the 95% interval (Wilson). A detector by itself has the same calibration images."
+    detectors.caption = "In brackets the 95% interval (Wilson). A detector alone is calibrated as it is in the panel."
     if len(found.groups) == len({group.kind for group in found.groups}):
         return (detectors,)
     groups = _table(

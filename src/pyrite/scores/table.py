@@ -58,8 +58,10 @@ def read_scores(
     pooled: bool = False,
     labelled: bool = True,
 ) -> ScoreTable:
-    """Read a table of scores: CSV (UTF-8) or Parquet, with the columns image, label (real or ai, or 0 and 1), a group
-    if there are any, and a column of numbers for each detector. A blank or NaN is no score.
+    """Read a table of scores: CSV (UTF-8) or Parquet.
+
+    Its columns are image, label (a class's name, or 0 for real and 1 for AI), a group if there are any, and for each
+    detector one of numbers. A blank or NaN is no score.
 
     Args:
         path: The file.
@@ -71,7 +73,7 @@ def read_scores(
     Raises:
         DatasetError: The table cannot be read or understood.
         MissingExtraError: Parquet without pyarrow.
-    """  # noqa: D205
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
