@@ -26,6 +26,8 @@ from pyrite.bundle import (
     Calibration,
     Crops,
     DataInfo,
+    JointCalibration,
+    JointGroup,
     ModelOrigin,
     Quantization,
     Resize,
@@ -49,6 +51,8 @@ from pyrite.scanning.prevalence import Rates, Share
 from pyrite.scanning.rules import Rule, Rules
 from pyrite.scanning.scan import Progress, ScanManifest
 from pyrite.scanning.summary import Counts, Summary
+from pyrite.scores import PanelRates, ScorePanel
+from pyrite.scores.measure import BudgetRates, DetectorRates, GroupRates
 from pyrite.serving import ServerSettings
 
 ROOT = Path(__file__).parents[1]
@@ -177,6 +181,11 @@ def names_of(struct: type) -> list[str]:
         ),
         ("audit.md", (Audit, Copies, NearPair, Floor, Shortcut, Fact, ImageSpectra, Spectrum), tuple(FAMILIES)),
         ("explanation.md", (Explanation, Faithfulness), ()),
+        (
+            "panels.md",
+            (ScorePanel, JointCalibration, JointGroup, PanelRates, DetectorRates, BudgetRates, GroupRates),
+            (),
+        ),
         ("scale.md", (ScanManifest, Progress, Summary, Counts, NearDuplicates, Share, Rates, Rule, Rules), ()),
     ],
 )

@@ -306,3 +306,10 @@ def test_where_nothing_is_called_ai_there_is_no_share_to_tell() -> None:
 
 def test_one_class_alone_says_nothing_of_the_worth() -> None:
     assert prevalence_rows(judged(0, 0, 100, 50)) == prevalence_rows(judged(100, 5, 0, 0)) == ()
+
+
+def test_a_ranking_is_the_auroc_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 300).astype(np.int8)
+    for values in (random.normal(labels, 1), np.round(random.normal(labels, 1)), np.zeros(300)):
+        assert ranking(labels, values).value == pytest.approx(roc_auc_score(labels, values), abs=1e-12)

@@ -2,6 +2,7 @@
 
 from pyrite.bundle.bundle import DEFAULT, MAX_BYTES, OPTIONAL, REQUIRED, Bundle, load_bundle, read_info, save_bundle
 from pyrite.bundle.calibration import Calibration, calibrated_loss, fit_calibration
+from pyrite.bundle.joint import JointCalibration, JointGroup, fit_joint
 from pyrite.bundle.manifest import FORMAT, MANIFEST, BundleInfo, DataInfo, ModelOrigin, Quantization, TrainingInfo
 from pyrite.bundle.preprocess import Crops, Pixels, Preprocess, Resize, ShorterSide
 
@@ -17,6 +18,8 @@ __all__ = [
     "Calibration",
     "Crops",
     "DataInfo",
+    "JointCalibration",
+    "JointGroup",
     "ModelOrigin",
     "Pixels",
     "Preprocess",
@@ -26,6 +29,7 @@ __all__ = [
     "TrainingInfo",
     "calibrated_loss",
     "fit_calibration",
+    "fit_joint",
     "load_bundle",
     "read_info",
     "save_bundle",

@@ -76,11 +76,16 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             bundles: How many share them, by Bonferroni.
         """
         classes = (("real", "AI", self.real, policy.max_fpr), ("AI", "real", self.ai, policy.max_fnr))
-        return tuple(
-            sentence
+        told = (
+            tell_too_few(
+                kind,
+                verdict,
+                budget,
+                {group: (len(kept), images_needed(budget / bundles)) for group, kept in groups.items()},
+            )
             for kind, verdict, groups, budget in classes
-            if (sentence := _tell_too_few(kind, verdict, groups, budget, bundles))
         )
+        return tuple(sentence for sentence in told if sentence)
 
     def kept(self, policy: Policy) -> Iterator[Kept]:
         """Yield, for each group of either class, what its own images show of the error budgets."""
@@ -109,11 +114,11 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     def p_real(self, logits: ArrayLike) -> Floats | None:
         """Return how usual each logit is among real images: the share with one at least as high."""
-        return _largest(_share_from(kept, logits) for kept in self.real.values())
+        return _largest(share_from(kept, logits) for kept in self.real.values())
 
     def p_ai(self, logits: ArrayLike) -> Floats | None:
         """Return how usual each logit is among AI images: the share with one at most as high."""
-        return _largest(_share_up_to(kept, logits) for kept in self.ai.values())
+        return _largest(share_up_to(kept, logits) for kept in self.ai.values())
 
 
 def images_needed(budget: float) -> int:
@@ -121,11 +126,19 @@ def images_needed(budget: float) -> int:
     return math.ceil(1 / budget - 1 - 1e-9)
 
 
-def _tell_too_few(kind: str, verdict: str, groups: Mapping[str, Logits], budget: float, bundles: int) -> str | None:
-    needed = images_needed(budget / bundles)
-    short = {group: len(kept) for group, kept in groups.items() if len(kept) < needed}
+def tell_too_few(kind: str, verdict: str, budget: float, groups: Mapping[str, tuple[int, int]]) -> str | None:
+    """Return a sentence on an error budget that groups of calibration images cannot resolve; `None` where they can.
+
+    Args:
+        kind: `real` or `AI`: which images they are.
+        verdict: The one that the budget bounds.
+        budget: The share of images of this kind that may get it.
+        groups: How many images each has, and how many it would take.
+    """
+    short = {group: count for group, (count, needed) in groups.items() if count < needed}
     if not short:
         return None
+    needed = max(groups[group][1] for group in short)
     has = ", ".join(f"{group} has {count:,}" for group, count in short.items())
     each, has = ("", f"there are {short[ALL]:,}") if set(groups) == {ALL} else (" in each group", has)
     return (
@@ -134,13 +147,15 @@ def _tell_too_few(kind: str, verdict: str, groups: Mapping[str, Logits], budget:
     )
 
 
-def _share_from(ascending: Logits, logits: ArrayLike) -> Floats:
+def share_from(ascending: ArrayLike, logits: ArrayLike) -> Floats:
+    """Return the conformal p-value of each logit: the share at least as high, of those kept and itself."""
     kept = np.asarray(ascending)
     below = np.searchsorted(kept, np.asarray(logits, np.float64), side="left")
     return np.asarray((1 + kept.size - below) / (kept.size + 1))
 
 
-def _share_up_to(ascending: Logits, logits: ArrayLike) -> Floats:
+def share_up_to(ascending: ArrayLike, logits: ArrayLike) -> Floats:
+    """Return the conformal p-value of each logit: the share at most as high, of those kept and itself."""
     kept = np.asarray(ascending)
     up_to = np.searchsorted(kept, np.asarray(logits, np.float64), side="right")
     return np.asarray((1 + up_to) / (kept.size + 1))

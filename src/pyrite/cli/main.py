@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli import audit, bundle, detect, evaluate, explain, scan, serve, toy, train, trust, watermark
+from pyrite.cli import audit, bundle, detect, evaluate, explain, scan, scores, serve, toy, train, trust, watermark
 from pyrite.cli.shared import stderr
 from pyrite.errors import Interrupted, PyriteError, RecipeError, SettingsError
 
@@ -24,6 +24,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(bundle.bundles, name="bundle")
+app.add_typer(scores.tables, name="scores")
 app.add_typer(trust.trusted, name="trust")
 app.add_typer(watermark.marks, name="watermark")
 

@@ -33,7 +33,17 @@ def read_manifest(name: str, data: bytes) -> Manifest:
         DatasetError: a column is missing, a row is not understood, or there are no rows.
         MissingExtraError: Parquet without pyarrow.
     """
-    return make_manifest(name, *(_parquet(name, data) if name.lower().endswith(".parquet") else _csv(name, data)))
+    return make_manifest(name, *read_columns(name, data))
+
+
+def read_columns(name: str, data: bytes) -> tuple[list[str], list[list[str]]]:
+    """Read a CSV (UTF-8) or Parquet table, told by its name: the columns' names, and the values of each as text.
+
+    Raises:
+        DatasetError: it is not understood.
+        MissingExtraError: Parquet without pyarrow.
+    """
+    return _parquet(name, data) if name.lower().endswith(".parquet") else _csv(name, data)
 
 
 def make_manifest(name: str, header: list[str], values: list[list[str]]) -> Manifest:
@@ -42,21 +52,9 @@ def make_manifest(name: str, header: list[str], values: list[list[str]]) -> Mani
     Raises:
         DatasetError: a column is missing, a row is not understood, or there are no rows.
     """
-    if twice := [column for column, count in Counter(header).items() if column and count > 1]:
-        raise DatasetError(f"{name} has the column {twice[0]!r} more than once.")
-    columns = dict(zip(header, values, strict=True))
-    for column in ("path", "label"):
-        if column not in columns:
-            raise DatasetError(f"{name} has no column {column!r}; it has {', '.join(columns) or 'none'}.")
+    columns = named_columns(name, header, values, ("path", "label"))
     paths = tuple(columns.pop("path"))
-    if not paths:
-        raise DatasetError(f"{name} has no rows.")
-    labels = []
-    for row, text in enumerate(columns.pop("label"), start=1):
-        label = _DIGITS.get(text.strip(), label_of(text))
-        if label is None:
-            raise DatasetError(f"{name}, row {row}: {text!r} is no class; use real or ai (or 0 and 1).")
-        labels.append(label)
+    labels = parse_labels(name, columns.pop("label"))
     splits = []
     for row, text in enumerate(columns.pop("split", [""] * len(paths)), start=1):
         split = text.strip().lower()
@@ -64,7 +62,41 @@ def make_manifest(name: str, header: list[str], values: list[list[str]]) -> Mani
             raise DatasetError(f"{name}, row {row}: {text!r} is no split; use train, validation or test.")
         splits.append(SPLIT_NAMES.get(split))
     slices = {column: tuple(values) for column, values in columns.items() if column}
-    return Manifest(paths, tuple(labels), tuple(splits), slices)
+    return Manifest(paths, labels, tuple(splits), slices)
+
+
+def named_columns(
+    name: str, header: list[str], values: list[list[str]], needed: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """Return a table's columns by name.
+
+    Raises:
+        DatasetError: a needed one is missing, one comes twice, or there are no rows.
+    """
+    if twice := [column for column, count in Counter(header).items() if column and count > 1]:
+        raise DatasetError(f"{name} has the column {twice[0]!r} more than once.")
+    columns = dict(zip(header, values, strict=True))
+    for column in needed:
+        if column not in columns:
+            raise DatasetError(f"{name} has no column {column!r}; it has {', '.join(columns) or 'none'}.")
+    if not values[0]:
+        raise DatasetError(f"{name} has no rows.")
+    return columns
+
+
+def parse_labels(name: str, texts: list[str]) -> tuple[int, ...]:
+    """Return the class of each row: 0 (real) or 1 (AI).
+
+    Raises:
+        DatasetError: a text is no class.
+    """
+    labels = []
+    for row, text in enumerate(texts, start=1):
+        label = _DIGITS.get(text.strip(), label_of(text))
+        if label is None:
+            raise DatasetError(f"{name}, row {row}: {text!r} is no class; use real or ai (or 0 and 1).")
+        labels.append(label)
+    return tuple(labels)
 
 
 def _csv(name: str, data: bytes) -> tuple[list[str], list[list[str]]]:

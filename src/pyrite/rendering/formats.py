@@ -44,7 +44,7 @@ def write_csv(detections: Iterable[Detection], stream: TextIO) -> None:
     writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(CSV_COLUMNS)
     for detection in detections:
-        writer.writerow([_inert(value) for value in _row(detection)])
+        writer.writerow([inert(value) for value in _row(detection)])
         stream.flush()
 
 
@@ -56,7 +56,8 @@ def _row(found: Detection) -> tuple[object, ...]:
     return (*plain, evidence, *model, *error)
 
 
-def _inert(value: object) -> object:
+def inert(value: object) -> object:
+    """Return a value for a cell of CSV, with an apostrophe before a text that a spreadsheet would run as a formula."""
     if not isinstance(value, str):
         return value
     text = encodable(value)

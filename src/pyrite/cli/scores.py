@@ -1,0 +1,173 @@
+"""`pyrite scores`: one error budget for detectors that run elsewhere, by tables of their scores."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyrite.cli.shared import stderr, stdout
+from pyrite.errors import EvaluationError
+
+tables = typer.Typer(
+    no_args_is_help=True,
+    help="Give detectors that run elsewhere one error budget together, by tables of their scores.",
+)
+
+TableArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="TABLE",
+        help="CSV or Parquet with a row per image: image, label (real or ai, or 0 and 1), group if you like, and a "
+        "column of numbers for each detector, in which higher means AI. Blank: no score.",
+    ),
+]
+PanelOption = Annotated[Path, typer.Option("--panel", metavar="FILE", help="What `pyrite scores calibrate` made.")]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group", metavar="COLUMN", help="What kind or source each image is of. Default: `group`, where there is one."
+    ),
+]
+PooledOption = Annotated[bool, typer.Option("--pooled", help="Take all images as one group.")]
+
+
+class Merging(StrEnum):
+    """How the p-values of several detectors become one."""
+
+    FISHER = "fisher"
+    BONFERRONI = "bonferroni"
+
+
+@tables.command()
+def calibrate(
+    table: TableArgument,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the panel goes, as JSON.")],
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="The detectors. Default: every other column.")
+    ] = None,
+    merge: Annotated[
+        Merging,
+        typer.Option(
+            help="`fisher` takes all detectors together, and finds more. `bonferroni` takes the most alarmed of them."
+        ),
+    ] = Merging.FISHER,
+    group: GroupOption = None,
+    pooled: PooledOption = False,
+    halves: Annotated[
+        bool,
+        typer.Option(
+            "--halves",
+            help="Exact p-values for fisher, by half of the images; without it they are safe, and a little larger.",
+        ),
+    ] = False,
+    keep: Annotated[int, typer.Option(metavar="N", min=2, help="Keep at most N images of each group.")] = 2000,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Chooses the halves, and which images are kept.")] = 0,
+) -> None:
+    """Make a panel of several detectors by their scores of images that trained none of them.
+
+    Real images alone will do: they set the error budget. With groups, it holds in each of them. AI images let the panel
+    say `real` as well. Scores are taken as they stand, and a detector that seems to point the other way is told of.
+
+    Example: `pyrite scores calibrate scores.csv --out panel.json`
+    """
+    from pyrite.decision import Policy
+    from pyrite.scores import calibrate as run
+    from pyrite.scores import describe_panel, describe_scores, read_scores, save_panel
+
+    names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
+    read = read_scores(table, columns=names, group=group, pooled=pooled)
+    panel = run(read, merge=merge.value, halves=halves, seed=seed, keep=keep)
+    save_panel(panel, out)
+    for line in describe_panel(panel, read):
+        stdout.print(line)
+    _tell(describe_scores(read))
+    _tell(panel.calibration.too_few(Policy()))
+    stdout.print(f"The smallest error budget that it can keep: {panel.calibration.smallest_p_real:.2%}")
+    stdout.print(f"Panel: {out}")
+
+
+@tables.command()
+def judge(
+    table: TableArgument,
+    panel: PanelOption,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the verdicts go, as CSV.")],
+    max_fpr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE", help="Error budget: the share of real images that may be called ai. Default: 0.05."
+        ),
+    ] = None,
+) -> None:
+    """Judge images by the scores that a panel's detectors gave them.
+
+    The table needs no labels. Each image gets a verdict, the p-values behind it, and each detector's own.
+
+    Example: `pyrite scores judge new.csv --panel panel.json --max-fpr 0.01 --out verdicts.csv`
+    """
+    from pyrite.decision import Policy
+    from pyrite.scores import describe_scores, load_panel, read_scores, write_judgements
+    from pyrite.scores import judge as run
+
+    fitted = load_panel(panel)[0].calibration
+    policy = Policy() if max_fpr is None else Policy(max_fpr=_rate(max_fpr))
+    short = fitted.too_few(policy)
+    if max_fpr is not None and short and fitted.smallest_p_real > max_fpr:
+        raise EvaluationError(f"{short[0]} --max-fpr must be at least {fitted.smallest_p_real:.2g}.")
+    read = read_scores(table, columns=fitted.members, labelled=False)
+    found = run(read, fitted, policy)
+    write_judgements(found, out)
+    counts = ", ".join(f"{count:,} {verdict}" for verdict, count in found.counts.items())
+    stdout.print(f"{len(found.images):,} images: {counts}, at an error budget of {policy.max_fpr:.3g}.")
+    stdout.print(f"Verdicts: {out}")
+    _tell((*short, *describe_scores(read)))
+
+
+@tables.command()
+def evaluate(
+    table: TableArgument,
+    panel: PanelOption,
+    max_fpr: Annotated[
+        list[float] | None,
+        typer.Option(metavar="RATE", help="An error budget; may be repeated. Default: 0.001, 0.01 and 0.05."),
+    ] = None,
+    group: GroupOption = None,
+    pooled: PooledOption = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every figure as JSON as well.")] = None,
+) -> None:
+    """Measure a panel on labelled images that did not calibrate it.
+
+    For each error budget: what share of real images it calls ai, and what share of AI images, each with its 95%
+    interval; beside it each detector by itself, and the same for each group.
+
+    Example: `pyrite scores evaluate test.csv --panel panel.json --max-fpr 0.01 --max-fpr 0.05`
+    """
+    from pyrite.decision import Policy
+    from pyrite.scores import describe_scores, load_panel, measure, read_scores, tabulate, write_rates
+
+    budgets = [_rate(budget) for budget in max_fpr or (0.001, 0.01, 0.05)]
+    loaded, panel_sha256 = load_panel(panel)
+    read = read_scores(table, columns=loaded.calibration.members, group=group, pooled=pooled)
+    found = measure(read, loaded.calibration, budgets)
+    for shown in tabulate(found, budgets):
+        stdout.print(shown)
+    short = (line for budget in budgets for line in loaded.calibration.too_few(Policy(max_fpr=budget)))
+    told = list(dict.fromkeys([*short, *describe_scores(read)]))
+    if read.sha256 == loaded.table_sha256:
+        told.append("These images calibrated this panel, so the figures say nothing of how it does on others.")
+    _tell(told)
+    if out:
+        write_rates(found, out, table=read.name, table_sha256=read.sha256, panel_sha256=panel_sha256, told=told)
+        stdout.print(f"Figures: {out}")
+
+
+def _rate(value: float) -> float:
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"{value:g} is no error budget: it must be above 0 and below 1.")
+    return value
+
+
+def _tell(lines: Iterable[str]) -> None:
+    for line in lines:
+        stderr.print(line, style="yellow", markup=False)
