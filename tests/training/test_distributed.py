@@ -29,8 +29,8 @@ from waiting import finish, processes_of
 
 _MACHINE = """
 import os, signal, sys
-# TensorFlow and Keras import these where they are installed, which takes seconds, and training has no use for them.
-sys.modules.update(dict.fromkeys(("jax", "pandas")))
+# TensorFlow imports it where it is installed, which takes seconds, and training has no use for it.
+sys.modules["jax"] = None
 from pyrite.errors import PyriteError
 from pyrite.recipe import load_recipe
 from pyrite.training import train

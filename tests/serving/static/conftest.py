@@ -67,6 +67,22 @@ def served_bundle(extra: None, info: BundleInfo, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
+def mixed_bundle(served_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model, whose classes overlap, so that every budget draws another line."""
+    bundle = load_bundle(served_bundle)
+    calibration = msgspec.structs.replace(
+        bundle.info.calibration, ai={"all": tuple(round(logit - 3, 1) for logit in bundle.info.calibration.ai["all"])}
+    )
+    info = msgspec.structs.replace(bundle.info, calibration=calibration)
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    model = bundle.read("model.onnx")
+    files = {"model.onnx": model, "golden.json": make_golden(info, model, list(images)), "card.md": b"# Card\n"}
+    folder: Path = tmp_path_factory.mktemp("served") / "mixed"
+    save_bundle(folder, info, files)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def other_bundle(served_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model, made for all larger images as well, and calibrated with real images in two groups alone."""
     bundle = load_bundle(served_bundle)

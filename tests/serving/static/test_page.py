@@ -330,8 +330,9 @@ def test_one_image_alone_is_opened_at_once(page: "Page", batch: list[Path]) -> N
 
 
 def test_the_slider_decides_all_cards_again_without_another_upload(
-    page: "Page", tmp_path: Path, served_bundle: Path
+    visit: "Callable[..., Page]", start: Callable[..., "Served"], tmp_path: Path, mixed_bundle: Path
 ) -> None:
+    page = visit(start(bundles=[mixed_bundle]))
     levels = (80, 105, 118, 122, 126, 135, 180)
     paths = write(tmp_path, **{f"a{level}": picture(level) for level in levels})
     judge(page, paths)
@@ -340,7 +341,7 @@ def test_the_slider_decides_all_cards_again_without_another_upload(
     told = []
     for rate in ("1%", "5%", "20%", "30%"):  # The first and the last are the slider's ends.
         slide(page, rate)
-        detector = Detector(load_bundle(served_bundle), max_fpr=float(rate[:-1]) / 100)
+        detector = Detector(load_bundle(mixed_bundle), max_fpr=float(rate[:-1]) / 100)
         expected = {path.name: str(detector.detect(path.read_bytes()).verdict) for path in paths}
         assert {name: verdict.lower() for name, verdict in verdicts(page).items()} == expected
         told.append(expected)
@@ -605,14 +606,17 @@ def test_a_few_files_are_sent_at_a_time_with_their_progress(page: "Page", tmp_pa
     assert max(sum(begin <= at < end for begin, end in times) for at, _ in times) == 3
 
 
-def test_hundreds_of_images_are_judged_and_decided_again(page: "Page", tmp_path: Path, served_bundle: Path) -> None:
+def test_hundreds_of_images_are_judged_and_decided_again(
+    visit: "Callable[..., Page]", start: Callable[..., "Served"], tmp_path: Path, mixed_bundle: Path
+) -> None:
+    page = visit(start(bundles=[mixed_bundle]))
     page.evaluate(COUNT_PICTURES)
     paths = write(tmp_path, **{f"a{i}": picture(105 + i / 10) for i in range(300)})
     judge(page, paths)
     expect(page.locator("#tally")).to_have_text("300 images")
     before = verdicts(page)
     slide(page, "20%")
-    detector = Detector(load_bundle(served_bundle), max_fpr=0.2)
+    detector = Detector(load_bundle(mixed_bundle), max_fpr=0.2)
     expected = {path.name: found.verdict for path, found in zip(paths, detector.detect_many(paths), strict=True)}
     assert {name: verdict.lower() for name, verdict in verdicts(page).items()} == expected
     assert before != verdicts(page)
