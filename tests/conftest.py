@@ -61,12 +61,17 @@ def _build_model(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Where tests run in several processes, keep those of a file together, and all that train in one process."""
+    """Where tests run in several processes, keep those of a file together, and all that train in two processes.
+
+    One has the tests that start other processes which train, and the other those that share a run.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
+            if file.endswith(("test_distributed.py", "test_export.py", "test_geometries.py")):
+                return "machines"
             return "training" if "/training/" in file or "/publishing/" in file else file
 
     return ByFile(config, log)

@@ -132,7 +132,7 @@ def test_a_decoder_that_others_end_costs_nothing(bundle: Bundle, tmp_path: Path)
 
 def test_a_bundle_that_cannot_be_run_is_no_fault_of_the_images(bundle: Bundle, tmp_path: Path) -> None:
     decoder = IsolatedDetector(send([bundle]), ScanSettings(max_fpr=1e-9))
-    with pytest.raises(Exception, match="max_fpr must be"):
+    with pytest.raises(Exception, match=r"Choose max_fpr of at least 0\.01"):
         decoder.judge([str(fill(tmp_path / "source", "0.png") / "0.png")])
 
 

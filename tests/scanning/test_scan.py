@@ -187,7 +187,7 @@ def test_a_source_without_images_is_refused(bundle: Bundle, tmp_path: Path) -> N
 
 
 def test_a_setting_that_cannot_be_used_is_refused_at_once(corpus: Path, bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(PyriteError, match="max_fpr must be"):
+    with pytest.raises(PyriteError, match=r"Choose max_fpr of at least 0\.01"):
         run(corpus, tmp_path / "out", bundle, ScanSettings(max_fpr=1e-6))
     for setting, value in (("batch_size", 0), ("timeout", math.nan), ("timeout", math.inf)):
         with pytest.raises(ScanError, match=f"{setting} must be a number greater than 0"):
