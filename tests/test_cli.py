@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from pyrite.bundle import Bundle, load_bundle, save_bundle
-from pyrite.cli import main
 from pyrite.datasets import make_toy
 from pyrite.results import Detection
 from waiting import eventually
@@ -20,17 +19,8 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line, and return its exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pyrite", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
+def run(run_pyrite: Run) -> Run:
+    return run_pyrite
 
 
 @pytest.fixture

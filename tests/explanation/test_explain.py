@@ -1,9 +1,9 @@
 import io
 import json
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,6 @@ from PIL import Image
 import pyrite
 from pyrite.bundle import Bundle, Crops, save_bundle
 from pyrite.bundle.preprocess import Pixels
-from pyrite.cli import main
 from pyrite.decision import Scope
 from pyrite.detector import Detector
 from pyrite.errors import ImageError, PyriteError
@@ -34,17 +33,9 @@ def of_any_size(bundle: Bundle, **changes: object) -> Bundle:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `pyrite explain`, and return its exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pyrite", "explain", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
+def run(run_pyrite: Run) -> Run:
+    """Run `pyrite explain`."""
+    return partial(run_pyrite, "explain")
 
 
 @pytest.fixture

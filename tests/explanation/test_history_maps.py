@@ -1,8 +1,8 @@
 """An image's own history: `pyrite explain --history`."""
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ from spliced import exif_with, photo, resave, save, splice
 
 from pyrite.bundle import Bundle
 from pyrite.bundle.preprocess import Pixels
-from pyrite.cli import main
 from pyrite.errors import ImageError
 from pyrite.explanation import examine
 from pyrite.explanation.history import ABOUT, History, Trace, trace_history
@@ -32,15 +31,9 @@ def named(history: History, kind: str) -> Trace:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pyrite", "explain", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
+def run(run_pyrite: Run) -> Run:
+    """Run `pyrite explain`."""
+    return partial(run_pyrite, "explain")
 
 
 def test_a_splice_that_was_saved_at_another_quality_lights_up_in_the_ghost_map() -> None:

@@ -1,28 +1,22 @@
 """`pyrite scores`, from tables to figures."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pyrite.cli import main
-
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line, and return its exit code, stdout and stderr on one line each."""
+def run(run_pyrite: Run) -> Run:
+    """Run `pyrite scores`, with stdout and stderr on one line each."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pyrite", "scores", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), " ".join(said.out.split()), " ".join(said.err.split())
+        code, out, err = run_pyrite("scores", *arguments)
+        return code, " ".join(out.split()), " ".join(err.split())
 
     return run
 

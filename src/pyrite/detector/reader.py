@@ -9,7 +9,7 @@ from pyrite.bundle import BundleInfo, Pixels, Preprocess
 from pyrite.decision import Scope
 from pyrite.errors import ImageError
 from pyrite.evidence import Trust, read_evidence, read_file_evidence
-from pyrite.image import Image, Limits, Source, open_image, read_whole
+from pyrite.image import Image, Limits, Source, open_image, read_jxl
 from pyrite.results import Evidence, Failure
 
 
@@ -107,7 +107,7 @@ class Reader:
         if failure.code != "unsupported_format":
             return Unreadable(path, failure)
         try:
-            data = read_whole(source, self.limits)
+            data = read_jxl(source, self.limits)
         except ImageError:
             data = b""  # It is gone by now.
         evidence = tuple(read_file_evidence(data, self.trust))

@@ -1,8 +1,7 @@
 """One image from a file, bytes, stream, Pillow image or array, with limits checked before decoding."""
 
-from pyrite.image.files import read_whole
-from pyrite.image.formats import FORMATS
+from pyrite.image.formats import FORMATS, read_jxl
 from pyrite.image.opening import Source, open_image
 from pyrite.image.values import Box, Image, Limits
 
-__all__ = ["FORMATS", "Box", "Image", "Limits", "Source", "open_image", "read_whole"]
+__all__ = ["FORMATS", "Box", "Image", "Limits", "Source", "open_image", "read_jxl"]

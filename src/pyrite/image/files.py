@@ -138,15 +138,3 @@ def _read_stream(stream: BinaryIO, size: int) -> bytes:
 def _check_bytes(size: int, limits: Limits) -> None:
     if size > limits.max_bytes:
         raise ImageError("too_many_bytes", f"The file is larger than the limit of {limits.max_bytes:,} bytes.")
-
-
-def read_whole(source: object, limits: Limits) -> bytes:
-    """Return the bytes of a file that is no image which can be decoded; none of what cannot be read twice.
-
-    Raises:
-        ImageError: As `open_file` does.
-    """
-    if not isinstance(source, str | Path | bytes):
-        return b""
-    with open_file(source, limits) as file:
-        return file.read_all()

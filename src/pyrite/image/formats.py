@@ -1,6 +1,7 @@
 """Formats by content: what a file is, and which of Pillow's plugins reads it."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import BinaryIO
 
 from PIL.AvifImagePlugin import AvifImageFile
@@ -13,7 +14,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from pyrite.errors import ImageError
-from pyrite.image.files import File
+from pyrite.image.files import File, open_file
+from pyrite.image.values import Limits
 
 
 class _FirstOfAvif(AvifImageFile):
@@ -81,6 +83,18 @@ def recognise(file: File) -> str:
         raise ImageError("unsupported_format", sentence)
     _check_structure(name, file)
     return name
+
+
+def read_jxl(source: object, limits: Limits) -> bytes:
+    """Return the bytes of a JPEG XL file, and none of any other, or of what cannot be read twice.
+
+    Raises:
+        ImageError: As `open_file` does.
+    """
+    if not isinstance(source, str | Path | bytes):
+        return b""
+    with open_file(source, limits) as file:
+        return file.read_all() if file.read(_HEAD).startswith(_JXL) else b""
 
 
 def _sniff(head: bytes) -> str | None:

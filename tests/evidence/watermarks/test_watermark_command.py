@@ -1,7 +1,6 @@
 """`pyrite watermark`, and what it changes for `pyrite detect`."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ import pytest
 from row_of_bits import encode, row_of_bits
 
 from pyrite.bundle import Bundle
-from pyrite.cli import main
 from pyrite.evidence.watermarks import weights
 from web import send, web
 
@@ -18,15 +16,12 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line, and return its exit code, stdout and stderr."""
+def run(run_pyrite: Run) -> Run:
+    """With stderr on one line."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pyrite", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, " ".join(said.err.split())
+        code, out, err = run_pyrite(*arguments)
+        return code, out, " ".join(err.split())
 
     return run
 
