@@ -1,6 +1,7 @@
 """Tiny images, and how to look into a scan and to end one."""
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -37,7 +38,8 @@ def read_rows(out: Path | str) -> list[dict[str, Any]]:
 
 def progress_of(process: "subprocess.Popen[str]", out: Path) -> object:
     """Return what changes while a scan goes on. Ray computes a little even when nothing does."""
-    return sorted(processes_of(process)), sorted(map(str, out.rglob("*")))
+    # Not `rglob`, which stops at a folder that is removed while it looks.
+    return sorted(processes_of(process)), sorted(name for _, folders, files in os.walk(out) for name in folders + files)
 
 
 def kill_after_parts(process: "subprocess.Popen[str]", out: Path, count: int) -> int:
