@@ -3,7 +3,7 @@ from itertools import product
 import msgspec
 import pytest
 
-from pyrite.decision import Policy, Scope, decide, explain
+from pyrite.decision import Outside, Policy, Scope, decide, explain
 from pyrite.results import Evidence, Reason, Strength, Verdict
 
 POLICY = Policy(max_fpr=0.05, max_fnr=0.1)
@@ -145,7 +145,8 @@ SIGNED = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera sign
 def test_the_explanation_names_what_decided(
     verdict: Verdict, reason: Reason, evidence: tuple[Evidence, ...], sentence: str
 ) -> None:
-    assert explain(verdict, reason, 0.0042, 0.021, [SCOPE], (4000, 30), evidence) == sentence
+    outside = Outside((SCOPE,), (4000, 30))
+    assert explain(verdict, reason, 0.0042, 0.021, outside, evidence) == sentence
 
 
 @pytest.mark.parametrize(
@@ -157,9 +158,9 @@ def test_the_explanation_names_what_decided(
     ],
 )
 def test_real_means_no_trace_of_the_generators_that_are_known(knows: list[str], words: str) -> None:
-    told = explain(Verdict.REAL, Reason.PIXELS, 0.5, 0.021, [SCOPE], (32, 32), knows=knows)
+    told = explain(Verdict.REAL, Reason.PIXELS, 0.5, 0.021, knows=knows)
     assert told.startswith(f"No trace of {words}")
-    withheld = explain(Verdict.UNCERTAIN, Reason.UNPROVEN, 0.5, 0.021, [SCOPE], (32, 32), knows=knows)
+    withheld = explain(Verdict.UNCERTAIN, Reason.UNPROVEN, 0.5, 0.021, knows=knows)
     assert withheld == f"{told} Other generators leave other traces, so that makes no image real."
 
 
@@ -179,12 +180,21 @@ def test_photographs_are_told_by_their_size(side: int | None, photographs: bool)
 
 
 def test_an_undecided_score_is_explained() -> None:
-    told = explain(Verdict.UNCERTAIN, Reason.BORDERLINE, 0.5, 0.5, [SCOPE], (32, 32))
+    told = explain(Verdict.UNCERTAIN, Reason.BORDERLINE, 0.5, 0.5)
     assert told == "The model cannot tell: real and AI images both score like this often enough."
 
 
-def outside(scopes: list[Scope], size: tuple[int, int]) -> str:
-    return explain(Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE, None, None, scopes, size)
+def outside(scopes: list[Scope], size: tuple[int, int], p_typical: float | None = None) -> str:
+    why = Outside(tuple(scopes), size, p_typical)
+    return explain(Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE, None, None, why)
+
+
+def test_an_image_unlike_the_calibration_images_is_told_so() -> None:
+    assert outside([SCOPE], (32, 32), 0.003) == (
+        "This image looks unlike those that calibrated the model: at most 3 in 1,000 of them are as unusual, so its "
+        "score decides nothing."
+    )
+    assert "calibrated the models" in outside([SCOPE, SCOPE], (32, 32), 0.003)
 
 
 def test_a_scope_of_several_sizes_is_told_in_full() -> None:
@@ -218,5 +228,5 @@ def test_a_scope_may_have_no_upper_bound() -> None:
 def test_without_images_of_a_class_nothing_is_unlike_it(p_real: float, p_ai: float, expected: object) -> None:
     verdict, reason = decide(p_real, p_ai, True, POLICY)
     assert (verdict, reason) == expected
-    assert explain(verdict, reason, p_real, p_ai, [SCOPE], (32, 32))
+    assert explain(verdict, reason, p_real, p_ai)
     assert decide(p_real, p_ai, False, POLICY)[1] is Reason.OUT_OF_SCOPE

@@ -29,6 +29,7 @@ from pyrite.bundle import (
     JointCalibration,
     JointGroup,
     ModelOrigin,
+    PanelInfo,
     Quantization,
     Resize,
     ShorterSide,
@@ -51,7 +52,7 @@ from pyrite.scanning.prevalence import Rates, Share
 from pyrite.scanning.rules import Rule, Rules
 from pyrite.scanning.scan import Progress, ScanManifest
 from pyrite.scanning.summary import Counts, Summary
-from pyrite.scores import PanelRates, ScorePanel
+from pyrite.scores import PanelRates
 from pyrite.scores.measure import BudgetRates, DetectorRates, GroupRates
 from pyrite.serving import ServerSettings
 
@@ -183,7 +184,7 @@ def names_of(struct: type) -> list[str]:
         ("explanation.md", (Explanation, Faithfulness), ()),
         (
             "panels.md",
-            (ScorePanel, JointCalibration, JointGroup, PanelRates, DetectorRates, BudgetRates, GroupRates),
+            (PanelInfo, JointCalibration, JointGroup, PanelRates, DetectorRates, BudgetRates, GroupRates),
             (),
         ),
         ("scale.md", (ScanManifest, Progress, Summary, Counts, NearDuplicates, Share, Rates, Rule, Rules), ()),

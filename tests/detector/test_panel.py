@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from pyrite.bundle import Bundle, Calibration, Crops
+from pyrite.bundle import Bundle, Calibration, Crops, Panel
 from pyrite.decision import Scope
 from pyrite.detector import Detector
 from pyrite.detector.panel import bonferroni
@@ -63,8 +63,18 @@ def test_a_bundle_judges_what_it_has_in_scope(pair: tuple[Bundle, Bundle], side:
     said = {item.data["bundle"]: item.data for item in found.evidence}
     assert [name for name, data in said.items() if data["logit"] is not None] == judging
     assert all(said[name]["reason"] == "out_of_scope" for name in set(said) - set(judging))
-    if len(judging) == 1:  # As if it were alone.
+    if len(judging) == 1:
         alone = Detector(pair[judging == ["photos"]]).detect(grey(210, side))
+        assert (found.probability, found.logit) == (alone.probability, alone.logit)
+        # Others share the budget all the same: which of them judge depends on the image.
+        assert found.p_real == pytest.approx(2 * alone.p_real)
+
+
+def test_bundles_for_images_of_different_sizes_share_no_budget(pair: tuple[Bundle, Bundle]) -> None:
+    large = changed(pair[1], scope=Scope(min_side=65, max_side=None, description="large"))
+    detector = Detector(bundles=(pair[0], large))
+    for side, one in ((32, pair[0]), (80, large)):
+        found, alone = detector.detect(grey(210, side)), Detector(one).detect(grey(210, side))
         for name in ("verdict", "reason", "probability", "logit", "p_real", "p_ai"):
             assert getattr(found, name) == getattr(alone, name), name
 
@@ -139,10 +149,52 @@ def test_one_bundle_or_several_but_not_both(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("p_values", "merged"), [([0.2], 0.2), ([0.02, 0.5], 0.04), ([0.9, 0.8], 1.0), ([None, 0.3], 0.3), ([None], None)]
+    ("p_values", "counts", "merged"),
+    [
+        ([0.2], [1], 0.2),
+        ([0.02, 0.5], [2, 2], 0.04),
+        ([0.9, 0.8], [2, 2], 1.0),
+        ([None, 0.3], [0, 1], 0.3),
+        ([None, 0.25], [3, 3], 0.75),
+        ([None], [1], None),
+    ],
 )
-def test_bonferroni_is_k_times_the_smallest(p_values: list[float | None], merged: float | None) -> None:
-    assert bonferroni(p_values) == merged
+def test_bonferroni_is_k_times_the_smallest(
+    p_values: list[float | None], counts: list[int], merged: float | None
+) -> None:
+    assert bonferroni(p_values, counts) == merged
+
+
+@pytest.mark.parametrize(
+    ("sizes", "counts"),
+    [
+        ([(16, 64), (32, None)], (2, 2)),
+        ([(16, 64), (65, None)], (1, 1)),
+        ([(16, 64), (100, None), (60, 100)], (3, 3, 3)),
+        ([(32, 32), (96, None), (32, 32)], (2, 1, 2)),
+    ],
+)
+def test_bundles_share_a_budget_where_their_scopes_meet(
+    bundle: Bundle, sizes: list[tuple[int, int | None]], counts: tuple[int, ...]
+) -> None:
+    scopes = [Scope(min_side=low, max_side=high, description="") for low, high in sizes]
+    assert Panel(tuple(changed(bundle, scope=scope) for scope in scopes)).share_counts(ai=False) == counts
+
+
+def test_a_budget_is_kept_where_the_scopes_meet_in_part(bundle: Bundle) -> None:
+    """The unusual images of one bundle are all of those that it judges alone: the worst case for the budget."""
+    rng = np.random.default_rng(0)
+    scores, alone = rng.normal(size=(40_000, 2)), np.arange(40_000) % 2 == 0
+    scores[:, 0] += 5 * alone  # All false alarms of the first come from images that only it judges.
+    kept, new = scores[:20_000], scores[20_000:]
+    first = Calibration(real={"all": tuple(np.sort(kept[:, 0]))}).p_real(new[:, 0])
+    second = Calibration(real={"all": tuple(np.sort(kept[~alone[:20_000], 1]))}).p_real(new[:, 1])
+    assert first is not None
+    assert second is not None
+    for budget in (0.05, 0.2):
+        pairs = zip(first, np.where(alone[20_000:], None, second), strict=True)
+        merged = np.array([bonferroni(pair, (2, 2)) for pair in pairs], np.float64)
+        assert np.mean(merged <= budget) <= budget * 1.05
 
 
 def test_the_merged_budget_holds_for_dependent_models() -> None:

@@ -124,7 +124,7 @@ def test_verdicts_reasons_and_sentences_are_those_of_python(page: "Page") -> Non
     for policy in policies:
         for p, q in values:
             verdict, reason = decide(p, q, True, policy)
-            told = [explain(verdict, reason, p, q, [], (0, 0), knows=knows) for knows in names]
+            told = [explain(verdict, reason, p, q, knows=knows) for knows in names]
             why = told if is_scored(reason) else None
             expected.append([verdict, reason, why])
     assert run(page, "decision", body, policies=policies, values=values, names=names) == expected
