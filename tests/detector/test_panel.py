@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from pyrite.bundle import Bundle, Calibration, Crops, Panel
-from pyrite.decision import Scope
+from pyrite.bundle import Bundle, Calibration, Crops, ModelOrigin, Panel, fit_joint
+from pyrite.decision import Scope, decide
 from pyrite.detector import Detector
 from pyrite.detector.panel import bonferroni
 from pyrite.errors import PyriteError
@@ -207,3 +207,58 @@ def test_the_merged_budget_holds_for_dependent_models() -> None:
         merged = np.minimum(1, 3 * np.min(p_values, axis=0))
         for budget in (0.01, 0.05, 0.2):
             assert np.mean(merged <= budget) <= budget * 1.1, (weight, budget)
+
+
+@pytest.fixture(scope="module")
+def joint(pair: tuple[Bundle, Bundle]) -> Panel:
+    """The pair, calibrated together by 200 real and 200 AI images; the second has no score of half of them."""
+    rng = np.random.default_rng(0)
+    scores = {name: rng.normal(np.repeat([-5, 5], 200), 2) for name in ("brightness", "photos")}
+    scores["photos"][::2] = np.nan
+    return Panel(pair, fit_joint(scores, np.repeat([0, 1], 200)))
+
+
+def test_bundles_that_were_calibrated_together_are_judged_by_that(joint: Panel) -> None:
+    detector = Detector(joint)
+    images = [grey(value, side) for value in (0, 60, 90, 160, 255) for side in (20, 48, 80)]
+    for found, image in zip(detector.detect_many(images), images, strict=True):
+        logits = [item.data["logit"] for item in found.evidence]
+        scores = {
+            name: np.array([np.nan if logit is None else logit])
+            for name, logit in zip(("brightness", "photos"), logits, strict=True)
+        }
+        assert joint.calibration
+        p_real, p_ai = joint.calibration.p_real(scores), joint.calibration.p_ai(scores)
+        single = joint.calibration.single_p_real(scores)
+        assert p_real is not None
+        assert p_ai is not None
+        assert single is not None
+        assert (found.p_real, found.p_ai) == (p_real[0], p_ai[0])
+        for item in found.evidence:
+            own = single[item.data["bundle"]][0]
+            assert item.data["p_real"] == (None if np.isnan(own) else own)
+        assert found.probability is None
+        assert (found.verdict, found.reason) == decide(found.p_real, found.p_ai, True, detector.policy)
+        assert detector.detect(image) == found
+    assert detector.smallest_max_fpr == joint.calibration.smallest_p_real
+    with pytest.raises(PyriteError, match="real calibration images"):
+        detector.policy_for(0.001)
+
+
+def test_what_no_bundle_of_a_panel_has_in_scope_is_uncertain(joint: Panel) -> None:
+    found = Detector(joint).detect(grey(210, 8))
+    assert (found.verdict, found.reason, found.p_real) == (Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE, None)
+    assert Detector(joint).detect(b"no image").error
+    assert Detector(joint).score([]) == []
+
+
+def test_authors_score_and_threshold_are_told_as_what_they_are(bundle: Bundle) -> None:
+    origin = ModelOrigin(source="https://example.org/model", sha256="0", threshold=0.4)
+    raw = changed(bundle, calibration=Calibration(), origin=origin)
+    found = Detector(raw).detect(grey(255))
+    sentence = (
+        "No images have calibrated this model, so its score decides nothing. "
+        "Its authors call an image AI above a score of 0.4; this one has 12.75."
+    )
+    assert found.explanation == found.evidence[0].detail == sentence
+    assert found.verdict is Verdict.UNCERTAIN

@@ -61,6 +61,8 @@ class Panel:
     """At least one."""
     calibration: JointCalibration | None = None
     """Of all of them together, by their names; `None` where each has its own."""
+    data_sha256: str | None = None
+    """Of the data that calibrated them together."""
 
     @classmethod
     def open(cls, chosen: "Sequence[Bundle | str | Path]") -> Self:
@@ -75,7 +77,7 @@ class Panel:
         if len(chosen) > 1:
             raise BundleError(f"{files[0]} is a panel, which judges alone. Calibrate one of all the bundles.")
         info, _ = load_panel(Path(files[0]))
-        return cls(_load_members(info, Path(files[0])), info.calibration)
+        return cls(_load_members(info, Path(files[0])), info.calibration, info.data_sha256)
 
     @property
     def sha256(self) -> str:

@@ -139,9 +139,10 @@ def calibrate(
             chosen, open_dataset(str(data), real, ai), out, merge=merge.value, group_column=group_column,
             halves=halves, keep=keep, seed=seed, progress=partial(show, "Judging"),
         )  # fmt: skip
-    for count, why in ((scored.trained, "trained a bundle"), (scored.copies, "have the bytes of another")):
-        if count:
-            stdout.print(f"{count:,} images are left out: they {why}.")
+    if scored.trained:
+        stdout.print(f"Images that trained a bundle, left out: {scored.trained:,}")
+    if scored.copies:
+        stdout.print(f"Copies of others, left out: {scored.copies:,}")
     tell_panel(panel, scored.table, out)
     tell_unreadable(unreadable_line(scored.unreadable, where="."))
 

@@ -210,7 +210,7 @@ def _evidence(opinion: Opinion, policy: Policy, size: tuple[int, int]) -> Eviden
             "logit": opinion.logit,
             "p_real": p_real,
             "p_ai": p_ai,
-            "p_typical": opinion.p_typical,
+            "p_typical": opinion.p_typical if opinion.fits else None,
             "knows": list(opinion.knows),
         },
     )

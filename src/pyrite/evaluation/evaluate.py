@@ -79,7 +79,7 @@ def evaluate(
         check_folder(out)
     panel = Panel.open((bundle, *others))
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    chosen = choose(panel.bundles, dataset, protocol, limit, seed)
+    chosen = choose(panel, dataset, protocol, limit, seed)
     stored = read_report(panel.bundles[0]) if len(panel.bundles) == 1 else None
     history = stored.history if stored else None
     unknown = Dataset.open(unknown) if isinstance(unknown, str | Path) else unknown

@@ -57,7 +57,7 @@ def measure_transfer(panel: Panel, dataset: Dataset, progress: Progress, *, max_
         EvaluationError: The data has no AI images that can be read.
     """
     detector = Detector(panel, max_fpr=max_fpr, evidence=False, allow_real=True)
-    chosen = choose(panel.bundles, dataset.select(np.flatnonzero(dataset.labels == 1)), "all", None, 0)
+    chosen = choose(panel, dataset.select(np.flatnonzero(dataset.labels == 1)), "all", None, 0)
     if not len(chosen.indices):
         raise EvaluationError(f"{encodable(dataset.name)} has no AI images, so it shows nothing of unknown generators.")
     judged = judge_all(detector, chosen, progress)

@@ -15,8 +15,10 @@ from pyrite.detector import Detector, Unreadable
 from pyrite.errors import DatasetError
 from pyrite.publishing.preparation import Stage
 
-LEAST = 2 * images_needed(RATE)
-"""Images that it takes: one half to measure distances from, the other to resolve the rate."""
+LEAST = 2 * images_needed(RATE / 2)
+"""Images that it takes: one half to measure distances from, and the other to resolve the rate. Any image that is more
+unusual than all of these is level with the most unusual one of them, which takes twice as many.
+"""
 _NEIGHBOURS = 1000
 _KEPT = 2000  # distances of each group
 _BATCH = 64
