@@ -13,9 +13,9 @@ from pyrite.cli.shared import (
     RealOption,
     UnknownOption,
     open_dataset,
+    open_panel,
     stderr,
     tell,
-    tell_too_few,
 )
 
 
@@ -68,10 +68,10 @@ def evaluate(
     from pyrite.evaluation import evaluate as run
     from pyrite.rendering.progress import stage_bar
 
-    tell_too_few([bundle, *(others or ())])
+    panel = open_panel([bundle, *(others or ())])
     with stage_bar(stderr) as show:
         report = run(
-            bundle, open_dataset(data, real, ai), others=others or (), out=out, protocol=protocol.value, limit=limit,
+            panel, open_dataset(data, real, ai), out=out, protocol=protocol.value, limit=limit,
             max_fpr=max_fpr, robustness=robustness, unknown=unknown, watch=show,
         )  # fmt: skip
     tell(report, f"Report: {out / 'report.html'}")

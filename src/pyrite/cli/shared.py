@@ -11,7 +11,7 @@ from rich.console import Console
 from pyrite.errors import PyriteError
 
 if TYPE_CHECKING:
-    from pyrite.bundle import PanelInfo
+    from pyrite.bundle import Panel, PanelInfo
     from pyrite.datasets import Dataset
     from pyrite.evaluation import Report
     from pyrite.evidence import Trust
@@ -149,12 +149,13 @@ def read_trust(lists: str, anchors: list[Path] | None) -> "Trust":
     return trust
 
 
-def tell_too_few(bundles: Sequence[str | Path]) -> None:
-    """Tell of error budgets that these bundles have too few calibration images for; by default, Pyrite's own."""
+def open_panel(bundles: Sequence[str | Path]) -> "Panel":
+    """Load bundles or a panel, by default Pyrite's own, and tell of budgets with too few calibration images."""
     from pyrite.bundle import DEFAULT, Panel
 
     panel = Panel.open(bundles or (DEFAULT,))
     tell_lines(panel.too_few(panel.policy))
+    return panel
 
 
 def tell_lines(lines: Iterable[str]) -> None:
@@ -189,7 +190,7 @@ def open_dataset(data: str, real: str | None, ai: str | None) -> "Dataset":
 
 def tell_run(report: "Report", out: Path) -> None:
     """Tell what a run in `out` made, and how good it is."""
-    tell_too_few([out / "bundle"])
+    open_panel([out / "bundle"])
     tell(report, f"Bundle: {out / 'bundle'}", f"Report: {out / 'report' / 'report.html'}")
 
 

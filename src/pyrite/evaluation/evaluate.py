@@ -35,7 +35,7 @@ _MISTAKES = 12
 
 
 def evaluate(
-    bundle: Bundle | str | Path,
+    bundle: Bundle | Panel | str | Path,
     data: Dataset | str | Path,
     *,
     others: Sequence[Bundle | str | Path] = (),
@@ -53,7 +53,7 @@ def evaluate(
     Args:
         bundle: the bundle or where it lies, or a panel's file.
         data: the images or where they lie.
-        others: more bundles, which judge with the first as one.
+        others: more bundles, which judge with the first as one; not with a panel.
         out: the folder for `report.json`, `report.html` and `figures/`.
         protocol: which images are judged. `official` takes the test split that the data names, `pooled` a
             test split drawn by content, `all` everything. `auto` takes the split that the bundle's training
@@ -77,7 +77,7 @@ def evaluate(
     require("train", "sklearn", "matplotlib")
     if out is not None:
         check_folder(out)
-    panel = Panel.open((bundle, *others))
+    panel = bundle if isinstance(bundle, Panel) else Panel.open((bundle, *others))
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     chosen = choose(panel, dataset, protocol, limit, seed)
     stored = read_report(panel.bundles[0]) if len(panel.bundles) == 1 else None

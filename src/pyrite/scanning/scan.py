@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import msgspec
 
-from pyrite.bundle import Bundle
+from pyrite.bundle import Bundle, Panel
 from pyrite.detector import Detector
 from pyrite.errors import ScanError, require
 from pyrite.provenance import JUDGING, installed_versions
@@ -77,7 +77,7 @@ class Progress:
 def scan(
     source: str,
     out: str | Path,
-    bundle: Bundle | str | Path | None = None,
+    bundle: Bundle | Panel | str | Path | None = None,
     *,
     bundles: Sequence[Bundle | str | Path] = (),
     settings: ScanSettings = ScanSettings(),
