@@ -124,7 +124,7 @@ SIGNED = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera sign
 @pytest.mark.parametrize(
     ("verdict", "reason", "evidence", "sentence"),
     [
-        (Verdict.AI, Reason.PIXELS, (), "The pixels look AI-generated: at most 4 in 1,000 real images score as high."),
+        (Verdict.AI, Reason.PIXELS, (), "The pixels look AI-generated: at most 5 in 1,000 real images score as high."),
         (
             Verdict.REAL,
             Reason.PIXELS,
@@ -200,6 +200,13 @@ def test_an_image_unlike_the_calibration_images_is_told_so() -> None:
 def test_a_scope_of_several_sizes_is_told_in_full() -> None:
     told = outside([Scope(min_side=200, max_side=4000, description="")], (32, 32))
     assert "The model was made for images of 200 to 4,000 pixels a side and this one has 32 × 32" in told
+
+
+@pytest.mark.parametrize(
+    ("p", "words"), [(1 / 2001, "1"), (0.001, "1"), (0.00101, "2"), (0.0014993, "2"), (0.021, "21"), (1.0, "1,000")]
+)
+def test_a_share_is_rounded_up_since_it_is_at_most_that(p: float, words: str) -> None:
+    assert f"at most {words} in 1,000 real" in explain(Verdict.AI, Reason.PIXELS, p, 0.5)
 
 
 def test_the_scopes_of_several_models_are_told_once_each() -> None:

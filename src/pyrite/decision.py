@@ -1,5 +1,6 @@
 """From p-values and evidence to a verdict, with the reason for it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -180,5 +181,5 @@ def _tell_no_trace(p_ai: float, knows: Sequence[str]) -> str:
 
 
 def _share(p: float) -> str:
-    """Return a p-value in words: the share of calibration images that are at least as extreme."""
-    return f"at most {max(1, round(p * 1000)):,} in 1,000"
+    """Return a p-value in words: the share of calibration images that are at least as extreme, rounded up."""
+    return f"at most {math.ceil(p * 1000 - 1e-9):,} in 1,000"
