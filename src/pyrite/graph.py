@@ -1,13 +1,20 @@
 """Surgery on ONNX graphs."""
 
+import itertools
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
 
+from pyrite.errors import ExportError
 from pyrite.runtime import FEATURES
+
+CUT = 1e-6
+"""What probabilities are cut off at, on either side, before they become logits."""
 
 
 def fold_constants(model: bytes) -> bytes:
@@ -87,3 +94,149 @@ def expose_features(model: bytes) -> bytes:
     graph.output.append(onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, ("N", count)))
     content: bytes = loaded.SerializeToString()
     return content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrapping:
+    """What lies between an image's bytes and a published model, and between its output and one logit."""
+
+    height: int
+    width: int
+    mean: tuple[float, float, float]
+    """Of values from 0 to 1, in the order of `channels`."""
+    std: tuple[float, float, float]
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    channels: Literal["rgb", "bgr"] = "rgb"
+    output: Literal["logits", "probability"]
+    """Whether the output comes before a softmax or sigmoid, or after it."""
+    classes: int
+    """How many numbers the output has for an image."""
+    ai: tuple[int, ...]
+    """Which of them speak for AI."""
+    real: tuple[int, ...]
+    """Which speak for real. A single number speaks for one class alone."""
+    bias: float = 0.0
+    """What the authors add to the logit."""
+    head: tuple[tuple[float, ...], float] | None = None
+    """Weights (d,) and bias of a linear layer upon the output, which is brought to length 1 before; it speaks for AI."""
+
+
+def wrap(model: Any, how: Wrapping) -> Any:
+    """Return a published model as a bundle's: uint8 (N, height, width, 3) in, one float32 logit (N, 1) out.
+
+    Of several classes, the logit is the logarithm of the odds of those for AI against those for real; others do not
+    count. Probabilities are cut off at `CUT` first.
+
+    Args:
+        model: An `onnx.ModelProto` of one float input, of whose outputs the first counts. It is changed.
+        how: What its authors do around it.
+
+    Raises:
+        ExportError: It has several inputs, or an input or output of another type.
+    """
+    from onnx import TensorProto, helper
+
+    graph, parts = model.graph, _Parts(model)
+    fixed = {value.name for value in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in fixed]
+    if len(inputs) != 1:
+        named = ", ".join(value.name for value in inputs)
+        raise ExportError(f"The model takes {len(inputs)} inputs ({named}), and a bundle's takes an image alone.")
+    taken, given = inputs[0], graph.output[0]
+    kinds = [value.type.tensor_type.elem_type for value in (taken, given)]
+    if not set(kinds) <= {TensorProto.FLOAT, TensorProto.FLOAT16}:
+        raise ExportError("The model's input and output must be float32 or float16.")
+    dims = taken.type.tensor_type.shape.dim
+    count = dims[0].dim_value if dims and dims[0].HasField("dim_value") else "N"
+
+    x = parts.add("Cast", "image", to=TensorProto.FLOAT)
+    if how.channels == "bgr":
+        x = parts.add("Gather", x, parts.constant([2, 1, 0], np.int64), axis=3)
+    mean, std = np.asarray(how.mean), np.asarray(how.std)
+    x = parts.add("Mul", x, parts.constant(1 / (255 * std), np.float32))
+    x = parts.add("Sub", x, parts.constant(mean / std, np.float32))
+    if how.layout == "nchw":
+        x = parts.add("Transpose", x, perm=[0, 3, 1, 2])
+    parts.add("Cast", x, out=taken.name, to=kinds[0])
+    before = parts.take()
+
+    y = parts.add("Cast", given.name, to=TensorProto.FLOAT)
+    y = _to_logit(parts, y, how)
+    parts.add("Add", y, parts.constant([how.bias], np.float32), out="logit")
+    after = parts.take()
+
+    graph.input.remove(taken)
+    graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, (count, how.height, how.width, 3)))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("logit", TensorProto.FLOAT, (count, 1)))
+    nodes = [*before, *graph.node, *after]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return model
+
+
+def _to_logit(parts: "_Parts", y: str, how: Wrapping) -> str:
+    """Return the name of the logits (N, 1) that outputs come to."""
+    if how.head:
+        weights, bias = how.head
+        y = parts.add("Reshape", y, parts.constant([-1, len(weights)], np.int64))
+        y = parts.add("LpNormalization", y, axis=1, p=2)
+        return parts.add(
+            "Gemm", y, parts.constant(np.asarray(weights)[:, None], np.float32), parts.constant([bias], np.float32)
+        )
+    y = parts.add("Reshape", y, parts.constant([-1, how.classes], np.int64))
+    if how.output == "probability":
+        y = parts.add("Max", parts.add("Min", y, parts.number(1 - CUT)), parts.number(CUT))
+    if how.classes == 1:
+        if how.output == "probability":
+            y = parts.add("Sub", parts.add("Log", y), parts.add("Log", parts.add("Sub", parts.number(1), y)))
+        return y if how.ai else parts.add("Neg", y)
+    summed = how.output == "probability"
+    return parts.add("Sub", *(_of_classes(parts, y, chosen, summed=summed) for chosen in (how.ai, how.real)))
+
+
+def _of_classes(parts: "_Parts", y: str, chosen: Sequence[int], *, summed: bool) -> str:
+    """Return the logarithm of the odds of some classes (N, 1): of their probabilities' sum, or of their logits."""
+    y = parts.add("Gather", y, parts.constant(chosen, np.int64), axis=1)
+    ones = parts.constant(np.ones((len(chosen), 1)), np.float32)
+    if summed:
+        return parts.add("Log", parts.add("MatMul", y, ones))
+    if len(chosen) == 1:
+        return y
+    if parts.opset >= 18:
+        return parts.add("ReduceLogSumExp", y, parts.constant([1], np.int64), keepdims=1)
+    return parts.add("ReduceLogSumExp", y, axes=[1], keepdims=1)
+
+
+class _Parts:
+    """Nodes and constants that are added to a model, under names that nothing in it has."""
+
+    def __init__(self, model: Any) -> None:
+        self.opset = next(one.version for one in model.opset_import if not one.domain)
+        self._model, self._nodes = model, list[Any]()
+        self._names = (f"pyrite/{number}" for number in itertools.count())
+
+    def add(self, kind: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
+        """Add a node, and return the name of its output."""
+        from onnx import helper
+
+        name = next(self._names) if out is None else out
+        self._nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def constant(self, value: Any, dtype: Any) -> str:
+        """Add a constant, and return its name."""
+        from onnx import numpy_helper
+
+        name = next(self._names)
+        self._model.graph.initializer.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def number(self, value: float) -> str:
+        """Add a float32, and return its name."""
+        return self.constant(value, np.float32)
+
+    def take(self) -> list[Any]:
+        """Return the nodes since the last time."""
+        taken, self._nodes = self._nodes, []
+        return taken
