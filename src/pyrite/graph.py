@@ -113,12 +113,12 @@ class Wrapping:
     """How many numbers the output has for an image."""
     ai: tuple[int, ...]
     """Which of them speak for AI."""
-    real: tuple[int, ...]
+    real: tuple[int, ...] = ()
     """Which speak for real. A single number speaks for one class alone."""
     bias: float = 0.0
     """What the authors add to the logit."""
     head: tuple[tuple[float, ...], float] | None = None
-    """Weights (d,) and bias of a linear layer upon the output, which is brought to length 1 before; it speaks for AI."""
+    """Weights (d,) and bias of a linear layer upon the output, which is brought to length 1 first; it speaks for AI."""
 
 
 def wrap(model: Any, how: Wrapping) -> Any:
@@ -152,9 +152,10 @@ def wrap(model: Any, how: Wrapping) -> Any:
     x = parts.add("Cast", "image", to=TensorProto.FLOAT)
     if how.channels == "bgr":
         x = parts.add("Gather", x, parts.constant([2, 1, 0], np.int64), axis=3)
-    mean, std = np.asarray(how.mean), np.asarray(how.std)
-    x = parts.add("Mul", x, parts.constant(1 / (255 * std), np.float32))
-    x = parts.add("Sub", x, parts.constant(mean / std, np.float32))
+    # The steps that authors take, each rounded as theirs: a network that quantises its input tells any others apart.
+    x = parts.add("Div", x, parts.number(255))
+    x = parts.add("Sub", x, parts.constant(how.mean, np.float32))
+    x = parts.add("Div", x, parts.constant(how.std, np.float32))
     if how.layout == "nchw":
         x = parts.add("Transpose", x, perm=[0, 3, 1, 2])
     parts.add("Cast", x, out=taken.name, to=kinds[0])

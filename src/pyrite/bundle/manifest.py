@@ -72,6 +72,10 @@ class ModelOrigin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """What its licence allows, in a word."""
     threshold: float | None = None
     """The logit above which its authors call an image AI."""
+    parity: float | None = None
+    """The largest difference of a logit between the original and model.onnx, over some images."""
+    filter_effect: float | None = None
+    """The largest that another resampling filter made to a logit there; `None` where nothing is resized."""
 
 
 class BundleInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

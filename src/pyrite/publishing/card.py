@@ -22,19 +22,28 @@ _HEADLINE = (
 
 def write_card(info: BundleInfo, report: Report, novelty: Novelty | None) -> str:
     """Return the Markdown of card.md; its figures leave copies out, if anything else is left."""
-    return _template().render(
-        info=info,
-        novelty=novelty,
-        needed=LEAST,
-        preprocess=info.preprocess,
-        geometry=info.preprocess.__struct_config__.tag,
-        training=info.training,
-        quantization=info.quantization,
-        report=report,
-        figures=report.deduplicated or report.as_is,
-        headline=_HEADLINE,
-        families=FAMILIES,
+    return (
+        _environment()
+        .get_template("card.md.j2")
+        .render(
+            info=info,
+            novelty=novelty,
+            needed=LEAST,
+            preprocess=info.preprocess,
+            geometry=info.preprocess.__struct_config__.tag,
+            training=info.training,
+            quantization=info.quantization,
+            report=report,
+            figures=report.deduplicated or report.as_is,
+            headline=_HEADLINE,
+            families=FAMILIES,
+        )
     )
+
+
+def write_import_card(info: BundleInfo) -> str:
+    """Return the Markdown of card.md of a model that others published."""
+    return _environment().get_template("import-card.md.j2").render(info=info, origin=info.origin)
 
 
 def describe_novelty(novelty: Novelty | None) -> str:
@@ -82,7 +91,7 @@ def describe_calibration(info: BundleInfo) -> str:
 
 
 @cache
-def _template() -> jinja2.Template:
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pyrite.publishing"),
         undefined=jinja2.StrictUndefined,
@@ -97,7 +106,7 @@ def _template() -> jinja2.Template:
         percent=_percent,
         cells=_cells,
     )
-    return environment.get_template("card.md.j2")
+    return environment
 
 
 def _percent(share: float) -> str:

@@ -194,6 +194,16 @@ def replay_golden(bundle: Bundle, device: str = "cpu") -> GoldenCheck:
     )
 
 
+def golden_images(bundle: Bundle, side: int) -> list[Pixels]:
+    """Return a bundle's golden images, each (side, side, 3), 0 to 255: real images at hand where no others are.
+
+    Raises:
+        BundleError: The bundle's golden.json is not valid.
+    """
+    images = (PillowImage.open(io.BytesIO(vector.png)).convert("RGB") for vector in _read(bundle))
+    return [np.asarray(image.resize((side, side), PillowImage.Resampling.BICUBIC)) for image in images]
+
+
 def write_golden(bundle: Bundle, folder: Path) -> tuple[Path, ...]:
     """Write a bundle's golden images to a new folder, each named by its number and verdict, and return their paths.
 
