@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyrite.bundle import DEFAULT, NOVELTY, load_bundle
+from pyrite.bundle import DEFAULT, load_bundle
 from pyrite.detector import Detector
 from pyrite.publishing.golden import write_golden
 from pyrite.results import Detection, Verdict
@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 PAGE = " ".join((ROOT / "docs" / "verdicts.md").read_text("utf-8").split()).replace("> ", "")
 BUNDLE = load_bundle(DEFAULT)
-tells_novelty = pytest.mark.skipif(NOVELTY not in BUNDLE.files, reason="the included bundle does not tell novelty")
 
 
 @pytest.fixture
@@ -52,7 +51,6 @@ def test_its_p_value_is_counted_as_it_says(examples: tuple[Path, ...]) -> None:
     assert "10 of 2,001, or 0.005" in PAGE
 
 
-@tells_novelty
 def test_an_example_in_a_border_is_told_to_be_foreign(examples: tuple[Path, ...]) -> None:
     framed = np.zeros((32, 32, 3), np.uint8)
     framed[3:-3, 3:-3] = Image.open(examples[8]).convert("RGB").resize((26, 26), Image.Resampling.BILINEAR)
@@ -61,7 +59,6 @@ def test_an_example_in_a_border_is_told_to_be_foreign(examples: tuple[Path, ...]
     assert in_a_border.explanation in PAGE
 
 
-@tells_novelty
 def test_its_figures_are_of_the_included_bundle() -> None:
     assert read("verdicts/figures.json")["bundle_sha256"] == BUNDLE.sha256
 
