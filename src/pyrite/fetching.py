@@ -1,9 +1,11 @@
 """The bytes of a file or URL, within bounds."""
 
+import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pyrite.errors import PyriteError
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 _SILENCE = 30.0
 """Seconds without a byte after which a server is given up."""
 _BLOCK = 1 << 16
+_PARTIAL, _NOTHING_LEFT = 206, 416  # HTTP's codes for a range, and for one beyond the end.
 _TOO_LONG = "the server took too long"
 
 
@@ -45,7 +48,62 @@ def fetch(
     return content
 
 
+def download(
+    source: str, place: Path, *, sha256: str, progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Fetch a large file to where it is kept; go on where an earlier call ended, and do nothing where it is there.
+
+    Args:
+        source: Its address.
+        place: Where it goes. What has come so far lies beside it.
+        sha256: Of the file, in hexadecimal.
+        progress: Told how many bytes are here, and how many there are, or 0 where that is not known.
+
+    Raises:
+        PyriteError: It cannot be had or written, or its hash is another.
+    """
+    if place.is_file():
+        return
+    part = place.with_name(f"{place.name}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _append(source, part, progress)
+        with part.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != sha256.lower():
+            part.unlink()
+            raise PyriteError(f"{source} has the SHA-256 {found}, not {sha256}. It may have changed since.")
+        part.replace(place)
+    except OSError as error:
+        raise PyriteError(f"{place} cannot be written: {error.strerror or error}.") from error
+
+
+def _append(source: str, part: Path, progress: Callable[[int, int], None]) -> None:
+    """Fetch what a file does not have yet."""
+    have = part.stat().st_size if part.is_file() else 0
+    with _opened(source, _SILENCE, start=have) as answer:
+        if answer.status == _NOTHING_LEFT:
+            return
+        # A server that knows no ranges begins anew.
+        have = have if answer.status == _PARTIAL else 0
+        total = have + (answer.length or 0)
+        with part.open("ab" if have else "wb") as stream:
+            while block := answer.read1(_BLOCK):
+                stream.write(block)
+                have += len(block)
+                progress(have, total)
+        if have < total:
+            raise PyriteError(f"{source} ended after {have:,} of {total:,} bytes. The same command goes on from there.")
+
+
 def _download(source: str, max_bytes: int, seconds: float, progress: Callable[[int, int], None]) -> bytes:
+    with _opened(source, min(_SILENCE, seconds), hint=" Without a network, give a file of it with --from.") as answer:
+        return _read(answer, source, max_bytes, time.monotonic() + seconds, progress)
+
+
+@contextmanager
+def _opened(source: str, silence: float, *, start: int = 0, hint: str = "") -> "Iterator[HTTPResponse]":
+    """Give a server's answer, from a byte on, and say plainly what goes wrong, also while it is read."""
     from http.client import HTTPException  # Late, since these take long to load.
     from urllib.error import HTTPError, URLError
     from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -57,12 +115,16 @@ def _download(source: str, max_bytes: int, seconds: float, progress: Callable[[i
                 raise URLError(f"it leads from https to {address}")
             return super().redirect_request(request, file, *rest)  # type: ignore[arg-type]
 
+    headers = {"User-Agent": "pyrite"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
-        request = Request(source, headers={"User-Agent": "pyrite"})
-        with build_opener(Redirects).open(request, timeout=min(_SILENCE, seconds)) as answer:
-            return _read(answer, source, max_bytes, time.monotonic() + seconds, progress)
+        with build_opener(Redirects).open(Request(source, headers=headers), timeout=silence) as answer:
+            yield answer
+        return
     except HTTPError as error:
-        error.close()
+        with error:
+            if start and error.code == _NOTHING_LEFT:
+                yield cast("HTTPResponse", error)
+                return
         reason = f"the server answered {error.code} {error.reason}".rstrip()
     except URLError as error:
         reason = _TOO_LONG if isinstance(error.reason, TimeoutError) else str(error.reason)
@@ -71,7 +133,7 @@ def _download(source: str, max_bytes: int, seconds: float, progress: Callable[[i
     except (OSError, HTTPException, ValueError) as error:
         reason = str(error) or type(error).__name__
     reason = " ".join(reason.split())[:200]  # A server may say anything.
-    raise PyriteError(f"{source} cannot be fetched: {reason}. Without a network, give a file of it with --from.")
+    raise PyriteError(f"{source} cannot be fetched: {reason}.{hint}")
 
 
 def _read(

