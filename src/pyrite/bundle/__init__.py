@@ -3,6 +3,7 @@
 from pyrite.bundle.bundle import DEFAULT, MAX_BYTES, OPTIONAL, REQUIRED, Bundle, load_bundle, read_info, save_bundle
 from pyrite.bundle.calibration import Calibration, calibrated_loss, fit_calibration
 from pyrite.bundle.joint import JointCalibration, JointGroup, fit_joint
+from pyrite.bundle.library import named_bundles, named_place, remove_named
 from pyrite.bundle.manifest import FORMAT, MANIFEST, BundleInfo, DataInfo, ModelOrigin, Quantization, TrainingInfo
 from pyrite.bundle.novelty import NOVELTY, Novelty, read_novelty, write_novelty
 from pyrite.bundle.panel import Panel, PanelInfo, describe_members, load_panel, save_panel
@@ -39,8 +40,11 @@ __all__ = [
     "fit_joint",
     "load_bundle",
     "load_panel",
+    "named_bundles",
+    "named_place",
     "read_info",
     "read_novelty",
+    "remove_named",
     "save_bundle",
     "save_panel",
     "write_novelty",

@@ -27,6 +27,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from pyrite.bundle.library import find_named
 from pyrite.bundle.manifest import MANIFEST, BundleInfo, parse_manifest, suggest
 from pyrite.bundle.novelty import NOVELTY
 from pyrite.errors import BundleError
@@ -111,12 +112,13 @@ def read_info(folder: Path) -> BundleInfo:
 
 
 def load_bundle(path: str | Path) -> Bundle:
-    """Read and verify a bundle from a folder, or from a zip of one.
+    """Read and verify a bundle from a folder, from a zip of one, or by the name of one in the user's data folder.
 
     Raises:
         BundleError: The bundle is missing, damaged, too large or not understood.
     """
     path = Path(path)
+    path = find_named(path) or path
     files: dict[str, Content]
     try:
         if path.is_dir():

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pyrite.errors import ExportError
-from pyrite.publishing.importing import Declared
+from pyrite.publishing.declared import Declared
 
 _FOLDER = Path(__file__).parents[1] / "catalogue"
 

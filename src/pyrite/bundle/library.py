@@ -1,0 +1,67 @@
+"""Bundles that are used by name: kept in the user's data folder."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyrite.errors import BundleError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def library_folder() -> Path:
+    """Return where named bundles lie: below `PYRITE_DATA`, or below `pyrite` in the user's data folder.
+
+    Raises:
+        BundleError: There is no home folder to have it in.
+    """
+    if chosen := os.environ.get("PYRITE_DATA"):
+        return Path(chosen).absolute() / "bundles"
+    try:
+        home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    except RuntimeError as error:
+        raise BundleError("There is no home folder for bundles. Set PYRITE_DATA to a folder.") from error
+    return home.absolute() / "pyrite" / "bundles"
+
+
+def named_place(name: str) -> Path:
+    """Return where a bundle of this name lies, or would lie.
+
+    Raises:
+        BundleError: Such a name cannot be, or there is no home folder.
+    """
+    if not _NAME.fullmatch(name):
+        raise BundleError(f"{name!r} is no name for a bundle: use letters, digits, hyphens, dots and underscores.")
+    return library_folder() / name
+
+
+def find_named(path: Path) -> Path | None:
+    """Return where the bundle lies whose name a path is, where there is nothing at that path; else `None`."""
+    if path.exists() or len(path.parts) != 1 or not _NAME.fullmatch(str(path)):
+        return None
+    place = named_place(str(path))
+    return place if place.is_dir() else None
+
+
+def named_bundles() -> Iterator[Path]:
+    """Yield where each named bundle lies, by name."""
+    folder = library_folder()
+    if folder.is_dir():
+        yield from sorted(path for path in folder.iterdir() if path.is_dir() and _NAME.fullmatch(path.name))
+
+
+def remove_named(name: str) -> None:
+    """Remove a named bundle.
+
+    Raises:
+        BundleError: There is none of this name, or it cannot be removed.
+    """
+    place = named_place(name)
+    if not place.is_dir():
+        raise BundleError(f"There is no bundle named {name}. `pyrite bundle list` shows those that there are.")
+    try:
+        shutil.rmtree(place)
+    except OSError as error:
+        raise BundleError(f"{place} cannot be removed: {error.strerror or error}.") from error
