@@ -66,9 +66,9 @@ def test_a_foreign_image_is_left_to_the_other_bundles(careful: Bundle, bundle: B
 def test_several_inputs_of_an_image_are_looked_at_together(careful: Bundle) -> None:
     crops = replace(careful, info=msgspec.structs.replace(careful.info, preprocess=Crops(height=32, width=32)))
     image = np.concatenate(list(TEXTURES[:2]), axis=1)
-    _, statistics, features = Detector(crops).measure([np.stack(TEXTURES[:2]), TEXTURES[2:3]])
+    statistics, features = Detector(crops).look([np.stack(TEXTURES[:2]), TEXTURES[2:3]])
     assert features is None
-    assert statistics[0] == pytest.approx((Detector(crops).measure([TEXTURES[:1], TEXTURES[1:2]])[1]).mean(0))
+    assert statistics[0] == pytest.approx((Detector(crops).look([TEXTURES[:1], TEXTURES[1:2]])[0]).mean(0))
     assert Detector(crops).detect(image).evidence[0].data["p_typical"] > 0.01
 
 

@@ -25,7 +25,7 @@ def test_what_calibrated_a_bundle_is_typical_and_a_border_is_not(bundle: Bundle,
     pytest.importorskip("sklearn")
     stages = []
     indices = np.arange(len(dataset))
-    found = calibrate_novelty(bundle.info, bundle.read("model.onnx"), dataset, indices, seed=0, watch=stages.append)
+    found = calibrate_novelty(bundle, dataset, indices, seed=0, watch=stages.append)
     assert found
     assert found.features is found.neighbours is None  # This model's last layer is a mean.
     assert {name: len(group.merged) for name, group in found.groups.items()} == {"as they are": 204, "degraded": 204}
@@ -33,7 +33,7 @@ def test_what_calibrated_a_bundle_is_typical_and_a_border_is_not(bundle: Bundle,
     new = textures(200, seed=1)
     assert np.mean(found.p_typical(measure_statistics(new), None) <= 0.01) <= 0.03
     assert np.mean(found.p_typical(measure_statistics(bordered(new)), None) <= 0.01) >= 0.9
-    again = calibrate_novelty(bundle.info, bundle.read("model.onnx"), dataset, indices, seed=0, watch=stages.append)
+    again = calibrate_novelty(bundle, dataset, indices, seed=0, watch=stages.append)
     assert again
     assert (again.p_typical(measure_statistics(new), None) == found.p_typical(measure_statistics(new), None)).all()
 
@@ -41,8 +41,7 @@ def test_what_calibrated_a_bundle_is_typical_and_a_border_is_not(bundle: Bundle,
 def test_too_few_images_tell_nothing(bundle: Bundle, dataset: Dataset) -> None:
     few = np.arange(LEAST - 1)
     stages: list[object] = []
-    model = bundle.read("model.onnx")
-    assert calibrate_novelty(bundle.info, model, dataset, few, seed=0, watch=stages.append) is None
+    assert calibrate_novelty(bundle, dataset, few, seed=0, watch=stages.append) is None
     assert stages == []
 
 
@@ -50,6 +49,4 @@ def test_an_image_that_is_gone_is_named(bundle: Bundle, dataset: Dataset, tmp_pa
     pytest.importorskip("sklearn")
     (tmp_path / "data" / dataset.paths[3]).write_bytes(b"")
     with pytest.raises(DatasetError, match=f"{dataset.paths[3]} could be read before, and now cannot"):
-        calibrate_novelty(
-            bundle.info, bundle.read("model.onnx"), dataset, np.arange(len(dataset)), seed=0, watch=lambda stage: None
-        )
+        calibrate_novelty(bundle, dataset, np.arange(len(dataset)), seed=0, watch=lambda stage: None)

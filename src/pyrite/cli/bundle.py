@@ -3,7 +3,7 @@
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +28,10 @@ from pyrite.cli.shared import (
     tell_unreadable,
 )
 from pyrite.errors import PyriteError
+
+if TYPE_CHECKING:
+    from pyrite.datasets import Dataset
+    from pyrite.evaluation.opinions import Scored
 
 
 class Geometry(StrEnum):
@@ -317,9 +321,14 @@ def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="As `pyrite 
 def calibrate(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="BUNDLE BUNDLE… DATA", help="Two bundles or more, then the images: see `pyrite train`."),
+        typer.Argument(metavar="BUNDLE… DATA", help="One bundle or several, then the images: as in `pyrite train`."),
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE.json", help="Where the panel goes.")],
+    out: Annotated[
+        Path, typer.Option(metavar="PATH", help="A new folder for one bundle, or a .json file for a panel of several.")
+    ],
+    real_only: Annotated[
+        bool, typer.Option("--real-only", help="DATA is a folder or archive in which every file is a real image.")
+    ] = False,
     merge: MergeOption = Merging.FISHER,
     group_column: Annotated[
         str | None,
@@ -331,30 +340,75 @@ def calibrate(
     real: RealOption = None,
     ai: AiOption = None,
 ) -> None:
-    """Calibrate several bundles together, as a panel that keeps one error budget.
+    """Calibrate a bundle by images of your own, or several as a panel that keeps one error budget.
 
-    DATA has images that trained none of them; those that did are left out. Real images set the budget, with a group
-    column in each group. AI images let the panel say `real` as well. Give the file to `--bundle` afterwards: it names
-    its bundles by their places, and tells when one has changed.
+    Images that trained a bundle are left out. Real images set the budget, with a group column in each group; `folder`
+    is a column where files lie in several. AI images let it say `real` as well. A panel's file goes to `--bundle` like
+    a bundle: it names its bundles by their places, and tells when one has changed.
 
-    Example: `pyrite bundle calibrate a/bundle b/bundle photos.zip --group-column source --out panel.json`
+    Examples: `pyrite bundle calibrate organika ~/Pictures --real-only --out mine`,
+    `pyrite bundle calibrate a/bundle b/bundle photos.zip --group-column source --out panel.json`
     """
+    from pyrite.datasets import Dataset
     from pyrite.evaluation.summary import unreadable_line
-    from pyrite.rendering.progress import stage_bar
-    from pyrite.scores import calibrate_bundles
 
     *chosen, data = paths
-    with stage_bar(stderr) as show:
-        panel, scored = calibrate_bundles(
-            chosen, open_dataset(str(data), real, ai), out, merge=merge.value, group_column=group_column,
-            halves=halves, keep=keep, seed=seed, progress=partial(show, "Judging"),
-        )  # fmt: skip
+    if not chosen:
+        raise typer.BadParameter("Name a bundle, and then the images.")
+    dataset = Dataset.open_real(data) if real_only else open_dataset(str(data), real, ai)
+    scored = (
+        _calibrate_one(chosen[0], dataset, out, group_column, keep, seed)
+        if len(chosen) == 1
+        else _calibrate_panel(chosen, dataset, out, merge, group_column, halves, keep, seed)
+    )
     if scored.trained:
         stdout.print(f"Images that trained a bundle, left out: {scored.trained:,}")
     if scored.copies:
         stdout.print(f"Copies of others, left out: {scored.copies:,}")
-    tell_panel(panel, scored.table, out)
     tell_unreadable(unreadable_line(scored.unreadable, where="."))
+
+
+def _calibrate_one(
+    bundle: Path, dataset: "Dataset", out: Path, group_column: str | None, keep: int, seed: int
+) -> "Scored":
+    from pyrite.bundle.calibration import images_needed
+    from pyrite.publishing import recalibrate
+    from pyrite.publishing.card import describe_calibration
+    from pyrite.training.display import TrainingDisplay
+
+    with TrainingDisplay(stderr) as display:
+        found = recalibrate(bundle, dataset, out, group_column=group_column, keep=keep, seed=seed, watch=display)
+    info = found.bundle.info
+    stdout.print(f"Calibrated by {found.real:,} real and {found.ai:,} AI images.")
+    stdout.print(describe_calibration(info).partition("\n\n")[2])
+    stdout.print(f"The smallest error budget that so many can keep: {info.calibration.smallest_p_real:.2%}")
+    stdout.print(
+        f"1% takes {images_needed(0.01):,} real images of each group, and 0.1% takes {images_needed(0.001):,}."
+    )
+    stdout.print(f"Bundle: {out}")
+    return found.scored
+
+
+def _calibrate_panel(
+    bundles: list[Path],
+    dataset: "Dataset",
+    out: Path,
+    merge: Merging,
+    group_column: str | None,
+    halves: bool,
+    keep: int,
+    seed: int,
+) -> "Scored":
+    from pyrite.rendering.progress import stage_bar
+    from pyrite.scores import calibrate_bundles
+
+    with stage_bar(stderr) as show:
+        panel, table, scored = calibrate_bundles(
+            bundles, dataset, out, merge=merge.value, group_column=group_column, halves=halves, keep=keep, seed=seed,
+            progress=partial(show, "Judging"),
+        )  # fmt: skip
+    tell_panel(panel, table, out)
+    return scored
 
 
 @bundles.command()

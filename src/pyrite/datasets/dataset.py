@@ -90,6 +90,34 @@ class Dataset:
         )
 
     @classmethod
+    def open_real(cls, source: str | Path) -> "Dataset":
+        """Open a folder, or a zip or tar of one, in which every file is a real image; `folder` is where each lies.
+
+        Args:
+            source: what to open.
+
+        Raises:
+            DatasetError: it cannot be read, or holds nothing.
+        """
+        path = Path(source)
+        try:
+            storage, name = open_storage(path), encodable(path.resolve().name)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DatasetError(f"{path} cannot be read: {error}") from error
+        if not storage.names:
+            raise DatasetError(f"{path} holds no files.")
+        folders = tuple(posixpath.dirname(path) or "." for path in storage.names)
+        return cls(
+            name=name,
+            paths=tuple(storage.names),
+            labels=np.zeros(len(storage.names), np.int8),
+            splits=(None,) * len(storage.names),
+            slices={"folder": folders} if len(set(folders)) > 1 else {},
+            fingerprint=storage.fingerprint,
+            storage=storage,
+        )
+
+    @classmethod
     def _from_table(cls, name: str, path: Path) -> "Dataset":
         manifest = read_manifest(path.name, path.read_bytes())
         return cls._from_manifest(name, manifest, FolderStorage(path.parent, manifest.paths))

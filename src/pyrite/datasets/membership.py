@@ -11,9 +11,15 @@ _BYTES = 8  # of each SHA-256: among a billion images, two share them with a cha
 _DTYPE = np.dtype(f">u{_BYTES}")
 
 
-def remember(hashes: Sequence[str]) -> bytes:
-    """Return the content of trained_on.bin: the first 8 bytes of each hexadecimal SHA-256, sorted, without repeats."""
-    return np.unique(_shorten(hashes)).astype(_DTYPE).tobytes()
+def remember(hashes: Sequence[str], before: bytes = b"") -> bytes:
+    """Return the content of trained_on.bin: the first 8 bytes of each hexadecimal SHA-256, sorted, without repeats.
+
+    Args:
+        hashes: of the images.
+        before: the content of an earlier trained_on.bin, whose images are remembered too.
+    """
+    kept = np.concatenate([_shorten(hashes), np.frombuffer(before, _DTYPE).astype(np.uint64)])
+    return np.unique(kept).astype(_DTYPE).tobytes()
 
 
 def recognise(content: bytes, hashes: Sequence[str]) -> NDArray[np.bool_]:

@@ -167,10 +167,11 @@ class Detector:
         """
         return self._members[bundle].logits(inputs)
 
-    def measure(self, images: Sequence[Pixels], bundle: int = 0) -> tuple[NDArray[np.float32], Rows, Rows | None]:
-        """Return what tells how typical images are: logits (n,), statistics (n, s) of inputs, and features (n, d).
+    def look(self, images: Sequence[Pixels], bundle: int = 0) -> tuple[Rows, Rows | None]:
+        """Return what tells how typical images are: statistics of their inputs (n, s), and features (n, d).
 
-        The features are what the last layer of the model sees; `None` where the model does not give them.
+        The features are what the last layer of the model sees; `None` where the model does not give them, and then it
+        is not run.
 
         Args:
             images: Of each image its model inputs (k, height, width, 3); at least one image.
@@ -179,7 +180,7 @@ class Detector:
         Raises:
             BundleError: The model fails.
         """
-        return self._members[bundle].measure(images)
+        return self._members[bundle].look(images)
 
     def policy_for(self, max_fpr: float | None) -> Policy:
         """Return the policy with this share of real images that may be called AI, or the bundles' own.
@@ -267,6 +268,14 @@ class _Member:
             _mean(np.concatenate([measure_statistics(batch) for batch in batches]), counts),
             _mean(np.concatenate(features), counts) if features else None,
         )
+
+    def look(self, images: Sequence[Pixels]) -> tuple[Rows, Rows | None]:
+        """Return each image's statistics and features: see `measure`."""
+        if self._session.has_features:
+            return self.measure(images)[1:]
+        inputs = np.concatenate(images)
+        found = np.concatenate([measure_statistics(batch) for batch in self._batches(inputs)])
+        return _mean(found, [len(each) for each in images]), None
 
     def judge(self, images: Sequence[Prepared], place: int) -> list[Opinion]:
         """Return what this bundle says of each image, given which of their inputs are its own."""

@@ -4,7 +4,7 @@ from functools import cache
 
 import jinja2
 
-from pyrite.bundle import BundleInfo, Novelty
+from pyrite.bundle import Bundle, BundleInfo, Novelty
 from pyrite.evaluation import Report
 from pyrite.evaluation.floor import FAMILIES
 from pyrite.evaluation.metrics import Metric
@@ -18,6 +18,8 @@ _HEADLINE = (
     ("ece", "Expected calibration error"),
     ("brier", "Brier score"),
 )
+
+_NOTE = "## Calibrated anew"
 
 
 def write_card(info: BundleInfo, report: Report, novelty: Novelty | None) -> str:
@@ -44,6 +46,23 @@ def write_card(info: BundleInfo, report: Report, novelty: Novelty | None) -> str
 def write_import_card(info: BundleInfo) -> str:
     """Return the Markdown of card.md of a model that others published."""
     return _environment().get_template("import-card.md.j2").render(info=info, origin=info.origin)
+
+
+def write_calibration_note(bundle: Bundle, data: str, real: int, ai: int) -> str:
+    """Return the Markdown of card.md of a bundle that other images have calibrated.
+
+    Args:
+        bundle: As it was before, with its card.
+        data: What those images are called.
+        real: How many real ones there were.
+        ai: How many AI ones.
+    """
+    card = bundle.files.get("card.md", b"").decode("utf-8", "replace").partition(_NOTE)[0].rstrip()
+    images = f"{real:,} real" + (f" and {ai:,} AI" if ai else "") + f" images of {data}"
+    told = (
+        f"{_NOTE}\n\nBy {images}. Verdicts are by these; any figures above are of an earlier calibration."
+    )
+    return f"{card or f'# {bundle.info.name} {bundle.info.version}'}\n\n{told}\n"
 
 
 def describe_novelty(novelty: Novelty | None) -> str:

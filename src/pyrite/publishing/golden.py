@@ -119,9 +119,14 @@ def make_golden(
         BundleError: The model cannot be used.
         ExportError: There are too few or too many images, or one cannot be judged.
     """
+    return record_golden(Bundle(info, {**files, "model.onnx": model}), images)
+
+
+def record_golden(bundle: Bundle, images: Sequence[Pixels]) -> bytes:
+    """Return the content of golden.json: what a bundle says of these images; see `make_golden`."""
     if not 8 <= len(images) <= 16:
         raise ExportError(f"golden.json needs 8 to 16 images, not {len(images)}.")
-    detector = Detector(Bundle(info, {**files, "model.onnx": model}))
+    detector = Detector(bundle)
     pngs = [_to_png(image) for image in images]
     vectors = []
     for png, found in zip(pngs, detector.detect_many(pngs), strict=True):
@@ -194,14 +199,19 @@ def replay_golden(bundle: Bundle, device: str = "cpu") -> GoldenCheck:
     )
 
 
-def golden_images(bundle: Bundle, side: int) -> list[Pixels]:
-    """Return a bundle's golden images, each (side, side, 3), 0 to 255: real images at hand where no others are.
+def golden_images(bundle: Bundle, side: int | None = None) -> list[Pixels]:
+    """Return a bundle's golden images, (height, width, 3), 0 to 255: images at hand where no others are.
+
+    Args:
+        bundle: The bundle.
+        side: What to resize each to, pixels a side; by default, they stay as they are.
 
     Raises:
         BundleError: The bundle's golden.json is not valid.
     """
     images = (PillowImage.open(io.BytesIO(vector.png)).convert("RGB") for vector in _read(bundle))
-    return [np.asarray(image.resize((side, side), PillowImage.Resampling.BICUBIC)) for image in images]
+    sized = (image if side is None else image.resize((side, side), PillowImage.Resampling.BICUBIC) for image in images)
+    return [np.asarray(image) for image in sized]
 
 
 def write_golden(bundle: Bundle, folder: Path) -> tuple[Path, ...]:

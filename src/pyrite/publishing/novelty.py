@@ -1,12 +1,13 @@
 """What a model's calibration images look like, so that its bundle can tell what is foreign to it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import Bundle, BundleInfo, Calibration, Novelty, Pixels
+from pyrite.bundle import NOVELTY, Bundle, Calibration, Novelty, Pixels
 from pyrite.bundle.calibration import images_needed
 from pyrite.bundle.novelty import RATE, Gaussians, Group, Rows, merge, unit
 from pyrite.datasets import Dataset
@@ -28,8 +29,7 @@ Looks = tuple[Rows, Rows | None]
 
 
 def calibrate_novelty(
-    info: BundleInfo,
-    model: bytes,
+    bundle: Bundle,
     dataset: Dataset,
     indices: NDArray[np.intp],
     *,
@@ -39,8 +39,7 @@ def calibrate_novelty(
     """Return what some of a dataset's images look like to a model, as they are and degraded; `None` of too few.
 
     Args:
-        info: The rest of the bundle.
-        model: The content of model.onnx.
+        bundle: With the model; its calibration does not matter.
         dataset: The images.
         indices: Which of them: those that did not train the model. It takes `LEAST`.
         seed: Chooses the halves, and degrades.
@@ -52,13 +51,17 @@ def calibrate_novelty(
     """
     if len(indices) < LEAST:
         return None
-    bundle = Bundle(msgspec.structs.replace(info, calibration=Calibration()), {"model.onnx": model})
-    detector, rng = Detector(bundle, evidence=False), np.random.default_rng(seed)
+    bare = replace(
+        bundle,
+        info=msgspec.structs.replace(bundle.info, calibration=Calibration()),
+        files={name: content for name, content in bundle.files.items() if name != NOVELTY},
+    )
+    detector, rng = Detector(bare, evidence=False), np.random.default_rng(seed)
     clean, degraded = [], []
     for start in range(0, len(indices), _BATCH):
         inputs = [_read(detector, dataset, int(i)) for i in indices[start : start + _BATCH]]
-        clean.append(detector.measure(inputs)[1:])
-        degraded.append(detector.measure([_degrade(each, rng) for each in inputs])[1:])
+        clean.append(detector.look(inputs))
+        degraded.append(detector.look([_degrade(each, rng) for each in inputs]))
         watch(Stage("Looking for what is typical", start + len(inputs), len(indices)))
     looks = {"as they are": _join(clean), "degraded": _join(degraded)}
     return fit_novelty(looks, dataset.labels[indices], seed=seed)

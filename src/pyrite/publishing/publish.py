@@ -54,7 +54,7 @@ def publish(
     info = settle_batching(info, model, examples)
     calibration = calibrate(info, model, dataset, parts.validation, seed=seed, watch=watch)
     info = msgspec.structs.replace(info, calibration=calibration)
-    novelty = calibrate_novelty(info, model, dataset, parts.validation, seed=seed, watch=watch)
+    novelty = calibrate_novelty(Bundle(info, {"model.onnx": model}), dataset, parts.validation, seed=seed, watch=watch)
     looks = {NOVELTY: write_novelty(novelty)} if novelty else {}
     golden = make_golden(info, model, examples, looks)
     spectra = measure_spectra(decoded.pixels, dataset.labels, parts.train)

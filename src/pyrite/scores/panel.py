@@ -11,9 +11,10 @@ from pyrite.bundle.joint import Merge
 from pyrite.bundle.panel import is_panel
 from pyrite.datasets import Dataset
 from pyrite.errors import EvaluationError
+from pyrite.evaluation.opinions import Scored, score_images
 from pyrite.provenance import current_command, package_versions, source_commit
-from pyrite.scores.score import Scored, score_images
 from pyrite.scores.table import ScoreTable
+from pyrite.sources import encodable
 
 
 def calibrate(
@@ -70,7 +71,7 @@ def calibrate_bundles(
     seed: int = 0,
     keep: int = 2000,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[PanelInfo, Scored]:
+) -> tuple[PanelInfo, ScoreTable, Scored]:
     """Calibrate bundles together by a dataset's images, and write the panel's file.
 
     Args:
@@ -95,10 +96,18 @@ def calibrate_bundles(
     panel = Panel.open(bundles)
     members = describe_members(panel.bundles, out)
     scored = score_images(panel, dataset, group_column=group_column, progress=progress)
-    fitted = calibrate(scored.table, merge=merge, halves=halves, seed=seed, keep=keep)
+    table = ScoreTable(
+        encodable(dataset.name),
+        scored.data_sha256,
+        tuple(encodable(dataset.paths[i]) for i in scored.indices),
+        scored.scores,
+        dataset.labels[scored.indices],
+        scored.groups,
+    )
+    fitted = calibrate(table, merge=merge, halves=halves, seed=seed, keep=keep)
     info = msgspec.structs.replace(fitted, bundles=members)
     save_panel(info, out)
-    return info, scored
+    return info, table, scored
 
 
 def describe_panel(panel: PanelInfo, table: ScoreTable) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the bundles of a panel say of a dataset's images, as a table of scores."""
+"""What each bundle of a panel says of a dataset's images: what calibrations are made of."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,18 +9,27 @@ from pyrite.bundle import Panel
 from pyrite.datasets import Dataset, content_hashes, content_sha256, recognise
 from pyrite.detector import Detector
 from pyrite.errors import EvaluationError
-from pyrite.evaluation.choose import Chosen, Part
+from pyrite.evaluation.choose import Chosen, Indices, Part
 from pyrite.evaluation.judge import UnreadableFile, judge_all
+from pyrite.evaluation.scores import Floats
 from pyrite.results import Reason
-from pyrite.scores.table import ScoreTable
 from pyrite.sources import encodable
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A table, and what is not in it."""
+    """Scores of n images, and what is not among them."""
 
-    table: ScoreTable
+    indices: Indices
+    """(n,), in the dataset."""
+    scores: dict[str, Floats]
+    """(n,) logits of each bundle, by its name; NaN where it has the image out of scope."""
+    groups: tuple[str, ...] | None
+    """(n,), of each image, where a column says so."""
+    hashes: tuple[str, ...]
+    """(n,), each file's hexadecimal SHA-256."""
+    data_sha256: str
+    """Of the whole dataset's content and labels."""
     trained: int
     """Images left out because they trained a bundle, or chose or calibrated it."""
     copies: int
@@ -67,12 +76,13 @@ def score_images(
             if item.kind == "pixels" and item.data["reason"] != Reason.OUT_OF_SCOPE:
                 scores[item.data["bundle"]][row] = item.data["logit"]
     column = None if group_column is None else dataset.slices[group_column]
-    table = ScoreTable(
-        encodable(dataset.name),
-        content_sha256(dataset, hashes.tolist()),
-        tuple(encodable(dataset.paths[i]) for i in judged.indices),
-        scores,
-        dataset.labels[judged.indices],
-        None if column is None else tuple(encodable(column[i]) or "none" for i in judged.indices),
+    return Scored(
+        indices=judged.indices,
+        scores=scores,
+        groups=None if column is None else tuple(encodable(column[i]) or "none" for i in judged.indices),
+        hashes=tuple(hashes[judged.indices].tolist()),
+        data_sha256=content_sha256(dataset, hashes.tolist()),
+        trained=int(trained.sum()),
+        copies=int(np.sum(~first & ~trained)),
+        unreadable=judged.unreadable,
     )
-    return Scored(table, int(trained.sum()), int(np.sum(~first & ~trained)), judged.unreadable)
