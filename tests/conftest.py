@@ -13,7 +13,7 @@ from pyrite.bundle.calibration import Calibration
 from pyrite.bundle.preprocess import Resize
 from pyrite.datasets import make_toy
 from pyrite.decision import Policy, Scope
-from pyrite.publishing.golden import make_golden
+from pyrite.golden import make_golden
 from pyrite.publishing.preparation import Stage
 from pyrite.recipe import Recipe, load_recipe
 from pyrite.training import train

@@ -16,8 +16,8 @@ import msgspec
 from pyrite.bundle import Bundle
 from pyrite.detector import Detector
 from pyrite.errors import ScanError, require
+from pyrite.golden import check_device
 from pyrite.provenance import JUDGING, installed_versions
-from pyrite.publishing.golden import check_device
 from pyrite.results import Model
 from pyrite.scanning.engines import run_here, run_on_ray
 from pyrite.scanning.listing import find_inputs, write_listing
