@@ -451,3 +451,82 @@ def test_evaluate_shows_both_readings(run: Run, careful: Path, tmp_path: Path) -
     assert report["reasons"].get("unproven", 0) == real + ai > 0
     assert f"With --allow-real, {real} real and {ai} AI images that are uncertain now would be called real." in out
     assert "With the pixels alone allowed" in (tmp_path / "report" / "report.html").read_text()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """60 real images and 60 AI ones, brighter, in two groups each, one of them twice; and a file that is no image."""
+    rows = ["path,label,source"]
+    for number in range(120):
+        label = ("real", "ai")[number % 2]
+        path = tmp_path / "photos" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        brightness = number + (100 if label == "ai" else 0)
+        Image.new("RGB", (32, 32), (brightness, brightness, max(0, brightness - 5))).save(path)
+        rows.append(f"{path.name},{label},{'xy'[number // 2 % 2]}")
+    (tmp_path / "photos" / "copy.png").write_bytes((tmp_path / "photos" / "0.png").read_bytes())
+    (tmp_path / "photos" / "broken.png").write_bytes(b"no image")
+    rows += ["copy.png,real,x", "broken.png,real,x"]
+    (tmp_path / "photos" / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "photos"
+
+
+def test_a_panel_is_calibrated_and_used_like_a_bundle(
+    run: Run, saved: Path, other: Path, photos: Path, images: Path, tmp_path: Path
+) -> None:
+    panel = tmp_path / "panel.json"
+    code, out, err = run("bundle", "calibrate", saved, other, photos, "--group-column", "source", "--out", panel)
+    assert code == 1  # As everywhere where a file cannot be read.
+    assert "broken.png" in err
+    assert "Copies of others, left out: 1" in out
+    assert "2 detectors: brightness, wide" in out
+    assert "real, x: 30 images" in out
+    assert "5% takes at least 39 real calibration images in each group, and x has 30, y has 30" in err
+    # The two agree, so the brightest photo is level with any brighter image: two of 31.
+    assert "The smallest error budget that it can keep: 6.45%" in out
+    both = ("--bundle", panel)
+    [found] = json.loads(run("detect", images / "bright.png", *both, "--json")[1])
+    assert found["model"]["name"] == "brightness+wide"
+    assert found["p_real"] == pytest.approx(2 / 31)
+    assert found["probability"] is None
+    assert run("detect", images / "bright.png", *both, "--max-fpr", "0.06")[0] == 1
+    Image.new("RGB", (100, 100), "white").save(tmp_path / "large.png")
+    code, out, _ = run("explain", tmp_path / "large.png", "--out", tmp_path / "why.png", "--json", *both)
+    assert (code, json.loads(out)["model"]["name"]) == (0, "wide")
+    code, out, err = run("evaluate", panel, photos, "--out", tmp_path / "report")
+    assert code == 1
+    assert "brightness+wide on 121 images of photos" in " ".join(out.split())
+    assert "These images calibrated the panel, so the figures flatter it." in " ".join(out.split())
+
+
+def test_scan_takes_a_panel_and_goes_on_with_no_other(
+    run: Run, saved: Path, other: Path, photos: Path, images: Path, tmp_path: Path
+) -> None:
+    pq = pytest.importorskip("pyarrow.parquet", reason="The extra scale is not installed: there is no pyarrow.")
+    panel, out = tmp_path / "panel.json", tmp_path / "out"
+    run("bundle", "calibrate", saved, other, photos, "--out", panel)
+    [expected] = json.loads(run("detect", images / "bright.png", "--bundle", panel, "--json")[1])
+    scan = ("scan", images / "bright.png", "--out", out, "--engine", "local", "--bundle", panel)
+    code, said, _ = run(*scan)
+    assert (code, "1 images: 1 ai" in said) == (0, True)
+    [row] = pq.read_table(out / "detections").to_pylist()
+    assert row["p_real"] == expected["p_real"]
+    run("bundle", "calibrate", saved, other, photos, "--out", panel, "--halves")
+    code, _, err = run(*scan)
+    assert (code, "holds a scan with another bundle" in err) == (1, True)
+
+
+def test_a_panel_that_cannot_be_is_one_sentence(
+    run: Run, saved: Path, other: Path, photos: Path, tmp_path: Path
+) -> None:
+    out = ("--out", tmp_path / "panel.json")
+    for arguments, sentence in (
+        ((saved, photos, *out), "A panel takes two bundles or more, not 1."),
+        ((saved, saved, photos, *out), "Two bundles are named brightness."),
+        ((saved, other, photos, "--out", tmp_path / "panel"), "A panel is kept in a .json file"),
+        ((saved, other, photos, "--group-column", "camera", *out), "has no column 'camera' for groups; it has source."),
+        ((saved, other, photos, "--out", tmp_path / "no" / "panel.json"), "cannot be written"),
+    ):
+        code, _, err = run("bundle", "calibrate", *arguments)
+        assert (code, sentence in err) == (1, True), err
+    assert not (tmp_path / "panel.json").exists()

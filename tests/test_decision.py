@@ -3,7 +3,7 @@ from itertools import product
 import msgspec
 import pytest
 
-from pyrite.decision import Policy, Scope, decide, explain
+from pyrite.decision import Outside, Policy, Scope, decide, explain
 from pyrite.results import Evidence, Reason, Strength, Verdict
 
 POLICY = Policy(max_fpr=0.05, max_fnr=0.1)
@@ -124,7 +124,7 @@ SIGNED = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera sign
 @pytest.mark.parametrize(
     ("verdict", "reason", "evidence", "sentence"),
     [
-        (Verdict.AI, Reason.PIXELS, (), "The pixels look AI-generated: at most 4 in 1,000 real images score as high."),
+        (Verdict.AI, Reason.PIXELS, (), "The pixels look AI-generated: at most 5 in 1,000 real images score as high."),
         (
             Verdict.REAL,
             Reason.PIXELS,
@@ -145,7 +145,8 @@ SIGNED = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera sign
 def test_the_explanation_names_what_decided(
     verdict: Verdict, reason: Reason, evidence: tuple[Evidence, ...], sentence: str
 ) -> None:
-    assert explain(verdict, reason, 0.0042, 0.021, [SCOPE], (4000, 30), evidence) == sentence
+    outside = Outside((SCOPE,), (4000, 30))
+    assert explain(verdict, reason, 0.0042, 0.021, outside, evidence) == sentence
 
 
 @pytest.mark.parametrize(
@@ -157,9 +158,9 @@ def test_the_explanation_names_what_decided(
     ],
 )
 def test_real_means_no_trace_of_the_generators_that_are_known(knows: list[str], words: str) -> None:
-    told = explain(Verdict.REAL, Reason.PIXELS, 0.5, 0.021, [SCOPE], (32, 32), knows=knows)
+    told = explain(Verdict.REAL, Reason.PIXELS, 0.5, 0.021, knows=knows)
     assert told.startswith(f"No trace of {words}")
-    withheld = explain(Verdict.UNCERTAIN, Reason.UNPROVEN, 0.5, 0.021, [SCOPE], (32, 32), knows=knows)
+    withheld = explain(Verdict.UNCERTAIN, Reason.UNPROVEN, 0.5, 0.021, knows=knows)
     assert withheld == f"{told} Other generators leave other traces, so that makes no image real."
 
 
@@ -179,17 +180,33 @@ def test_photographs_are_told_by_their_size(side: int | None, photographs: bool)
 
 
 def test_an_undecided_score_is_explained() -> None:
-    told = explain(Verdict.UNCERTAIN, Reason.BORDERLINE, 0.5, 0.5, [SCOPE], (32, 32))
+    told = explain(Verdict.UNCERTAIN, Reason.BORDERLINE, 0.5, 0.5)
     assert told == "The model cannot tell: real and AI images both score like this often enough."
 
 
-def outside(scopes: list[Scope], size: tuple[int, int]) -> str:
-    return explain(Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE, None, None, scopes, size)
+def outside(scopes: list[Scope], size: tuple[int, int], p_typical: float | None = None) -> str:
+    why = Outside(tuple(scopes), size, p_typical)
+    return explain(Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE, None, None, why)
+
+
+def test_an_image_unlike_the_calibration_images_is_told_so() -> None:
+    assert outside([SCOPE], (32, 32), 0.003) == (
+        "This image looks unlike those that calibrated the model: at most 3 in 1,000 of them are as unusual, so its "
+        "score decides nothing."
+    )
+    assert "calibrated the models" in outside([SCOPE, SCOPE], (32, 32), 0.003)
 
 
 def test_a_scope_of_several_sizes_is_told_in_full() -> None:
     told = outside([Scope(min_side=200, max_side=4000, description="")], (32, 32))
     assert "The model was made for images of 200 to 4,000 pixels a side and this one has 32 × 32" in told
+
+
+@pytest.mark.parametrize(
+    ("p", "words"), [(1 / 2001, "1"), (0.001, "1"), (0.00101, "2"), (0.0014993, "2"), (0.021, "21"), (1.0, "1,000")]
+)
+def test_a_share_is_rounded_up_since_it_is_at_most_that(p: float, words: str) -> None:
+    assert f"at most {words} in 1,000 real" in explain(Verdict.AI, Reason.PIXELS, p, 0.5)
 
 
 def test_the_scopes_of_several_models_are_told_once_each() -> None:
@@ -218,5 +235,5 @@ def test_a_scope_may_have_no_upper_bound() -> None:
 def test_without_images_of_a_class_nothing_is_unlike_it(p_real: float, p_ai: float, expected: object) -> None:
     verdict, reason = decide(p_real, p_ai, True, POLICY)
     assert (verdict, reason) == expected
-    assert explain(verdict, reason, p_real, p_ai, [SCOPE], (32, 32))
+    assert explain(verdict, reason, p_real, p_ai)
     assert decide(p_real, p_ai, False, POLICY)[1] is Reason.OUT_OF_SCOPE

@@ -29,11 +29,13 @@ from pyrite.bundle import (
     JointCalibration,
     JointGroup,
     ModelOrigin,
+    PanelInfo,
     Quantization,
     Resize,
     ShorterSide,
     TrainingInfo,
 )
+from pyrite.bundle.panel import Member
 from pyrite.cli import app
 from pyrite.decision import Policy, Scope
 from pyrite.evaluation import Report
@@ -42,6 +44,7 @@ from pyrite.evaluation.floor import FAMILIES, Fact, Floor, Shortcut
 from pyrite.evaluation.metrics import Headline, PrevalenceRow
 from pyrite.evaluation.plots import Spectrum
 from pyrite.evaluation.robustness import Condition, Flips, Robustness
+from pyrite.evaluation.transfer import Transfer
 from pyrite.explanation import ClassSpectrum, Explanation, Spectra
 from pyrite.explanation.faithfulness import Faithfulness
 from pyrite.recipe import Recipe, shipped_recipes
@@ -51,7 +54,7 @@ from pyrite.scanning.prevalence import Rates, Share
 from pyrite.scanning.rules import Rule, Rules
 from pyrite.scanning.scan import Progress, ScanManifest
 from pyrite.scanning.summary import Counts, Summary
-from pyrite.scores import PanelRates, ScorePanel
+from pyrite.scores import PanelRates
 from pyrite.scores.measure import BudgetRates, DetectorRates, GroupRates
 from pyrite.serving import ServerSettings
 
@@ -176,14 +179,14 @@ def names_of(struct: type) -> list[str]:
         ),
         (
             "report.md",
-            (Report, Figures, Headline, PrevalenceRow, Robustness, Condition, Flips),
+            (Report, Figures, Headline, PrevalenceRow, Robustness, Condition, Flips, Transfer),
             (),
         ),
         ("audit.md", (Audit, Copies, NearPair, Floor, Shortcut, Fact, ImageSpectra, Spectrum), tuple(FAMILIES)),
         ("explanation.md", (Explanation, Faithfulness), ()),
         (
             "panels.md",
-            (ScorePanel, JointCalibration, JointGroup, PanelRates, DetectorRates, BudgetRates, GroupRates),
+            (PanelInfo, Member, JointCalibration, JointGroup, PanelRates, DetectorRates, BudgetRates, GroupRates),
             (),
         ),
         ("scale.md", (ScanManifest, Progress, Summary, Counts, NearDuplicates, Share, Rates, Rule, Rules), ()),

@@ -1,6 +1,8 @@
 """From p-values and evidence to a verdict, with the reason for it."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -57,6 +59,19 @@ class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return f"{self.min_side:,}" if self.min_side == self.max_side else f"{self.min_side:,} to {self.max_side:,}"
 
 
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What tells why models do not judge an image."""
+
+    scopes: tuple[Scope, ...]
+    """Of the models."""
+    size: tuple[int, int]
+    """Width and height of the image in pixels."""
+    p_typical: float | None = None
+    """Of an image whose size is in scope, and which is unlike those that calibrated a model: the share of these that
+    are as unlike the others, 0 to 1."""
+
+
 def decide(
     p_real: float | None, p_ai: float | None, in_scope: bool, policy: Policy, evidence: Sequence[Evidence] = ()
 ) -> tuple[Verdict, Reason]:
@@ -71,7 +86,7 @@ def decide(
     Args:
         p_real: Conformal p-value of the score among real images, 0 to 1; `None` where no real images calibrated it.
         p_ai: Conformal p-value of the score among AI images, 0 to 1; `None` where no AI images calibrated it.
-        in_scope: Whether any model was made for such an image.
+        in_scope: Whether any model was made for images of this size, and knows such images.
         policy: The error budgets that the p-values are held against.
         evidence: What was found beside the score; inferred evidence decides nothing.
     """
@@ -106,8 +121,7 @@ def explain(
     reason: Reason,
     p_real: float | None,
     p_ai: float | None,
-    scopes: Sequence[Scope],
-    size: tuple[int, int],
+    outside: Outside = Outside((), (0, 0)),
     evidence: Sequence[Evidence] = (),
     knows: Sequence[str] = (),
 ) -> str:
@@ -118,8 +132,7 @@ def explain(
         reason: What `decide` gave.
         p_real: As `decide` had it.
         p_ai: As `decide` had it.
-        scopes: Of the models.
-        size: Width and height of the image in pixels.
+        outside: Of an image that is out of scope, why.
         evidence: As `decide` had it.
         knows: The generators whose images trained the models, where that is known.
     """
@@ -137,19 +150,24 @@ def explain(
         case Reason.UNCALIBRATED:
             return "No images have calibrated this model, so its score decides nothing."
         case Reason.OUT_OF_SCOPE:
-            return _describe_scope(scopes, size)
+            return _tell_outside(outside)
     strength = Strength.VERIFIED if reason is Reason.VERIFIED else Strength.ASSERTED
     return next(item.detail for item in evidence if (item.strength, item.says) == (strength, verdict))
 
 
-def _describe_scope(scopes: Sequence[Scope], size: tuple[int, int]) -> str:
-    """Return the sentence of an image, by its width and height in pixels, that no model was made for."""
-    made_for = " pixels a side, or of ".join(dict.fromkeys(scope.sizes for scope in scopes))
-    models = "The model was" if len(scopes) == 1 else "The models were"
-    return (
-        f"{models} made for images of {made_for} pixels a side and this one has "
-        f"{size[0]:,} × {size[1]:,}, so {'its score decides' if len(scopes) == 1 else 'their scores decide'} nothing."
-    )
+def _tell_outside(outside: Outside) -> str:
+    """Return the sentence of an image that no model was made for."""
+    width, height = outside.size
+    many = len(outside.scopes) > 1
+    so = f"so {'their scores decide' if many else 'its score decides'} nothing."
+    if outside.p_typical is not None:
+        return (
+            f"This image looks unlike those that calibrated the model{'s' if many else ''}: "
+            f"{_share(outside.p_typical)} of them are as unusual, {so}"
+        )
+    made_for = " pixels a side, or of ".join(dict.fromkeys(scope.sizes for scope in outside.scopes))
+    models = "The models were" if many else "The model was"
+    return f"{models} made for images of {made_for} pixels a side and this one has {width:,} × {height:,}, {so}"
 
 
 def _tell_no_trace(p_ai: float, knows: Sequence[str]) -> str:
@@ -163,5 +181,5 @@ def _tell_no_trace(p_ai: float, knows: Sequence[str]) -> str:
 
 
 def _share(p: float) -> str:
-    """Return a p-value in words: the share of calibration images that are at least as extreme."""
-    return f"at most {max(1, round(p * 1000)):,} in 1,000"
+    """Return a p-value in words: the share of calibration images that are at least as extreme, rounded up."""
+    return f"at most {math.ceil(p * 1000 - 1e-9):,} in 1,000"

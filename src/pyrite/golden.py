@@ -2,9 +2,10 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
@@ -103,13 +104,16 @@ def _batch_difference(detector: Detector, inputs: Sequence[Pixels]) -> float:
     return float(np.max(differences))
 
 
-def make_golden(info: BundleInfo, model: bytes, images: Sequence[Pixels]) -> bytes:
+def make_golden(
+    info: BundleInfo, model: bytes, images: Sequence[Pixels], files: Mapping[str, bytes] = MappingProxyType({})
+) -> bytes:
     """Return the content of golden.json: what this model says of these images.
 
     Args:
         info: The rest of the bundle.
         model: The content of model.onnx.
         images: 8 to 16 of (height, width, 3), 0 to 255; small ones keep the bundle small.
+        files: Others of the bundle that its verdicts depend on.
 
     Raises:
         BundleError: The model cannot be used.
@@ -117,7 +121,7 @@ def make_golden(info: BundleInfo, model: bytes, images: Sequence[Pixels]) -> byt
     """
     if not 8 <= len(images) <= 16:
         raise ExportError(f"golden.json needs 8 to 16 images, not {len(images)}.")
-    detector = Detector(Bundle(info, {"model.onnx": model}))
+    detector = Detector(Bundle(info, {**files, "model.onnx": model}))
     pngs = [_to_png(image) for image in images]
     vectors = []
     for png, found in zip(pngs, detector.detect_many(pngs), strict=True):

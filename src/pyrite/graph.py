@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from pyrite.runtime import FEATURES
+
 
 def fold_constants(model: bytes) -> bytes:
     """Return a model with everything computed that hangs on its weights alone, for any machine.
@@ -51,3 +53,37 @@ def feed_bytes(model: Any) -> Any:
         graph.node.remove(node)
     del graph.value_info[:]  # They tell of types that changed.
     return model
+
+
+def expose_features(model: bytes) -> bytes:
+    """Return a model that gives what its last layer sees as well, in an output named `features`, float32 (N, d).
+
+    The last layer is the matrix product that gives the logit. Where there is none, as in a network that ends in a mean,
+    the model stays as it is.
+
+    Args:
+        model: The content of an ONNX file with one output.
+    """
+    import onnx
+
+    loaded = onnx.load_model_from_string(model)
+    graph = loaded.graph
+    makers = {name: node for node in graph.node for name in node.output}
+    weights = {value.name: value for value in graph.initializer}
+    node = makers.get(graph.output[0].name)
+    # What follows a matrix product: a bias, and what changes only the shape.
+    while node is not None and node.op_type in ("Add", "Reshape", "Squeeze", "Identity"):
+        (node, *others) = [makers[name] for name in node.input if name in makers] or [None]
+        if others:
+            return model
+    if len(graph.output) > 1 or node is None or node.op_type not in ("Gemm", "MatMul") or node.input[1] not in weights:
+        return model
+    inferred = onnx.shape_inference.infer_shapes(loaded).graph.value_info
+    if [len(value.type.tensor_type.shape.dim) for value in inferred if value.name == node.input[0]] != [2]:
+        return model
+    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    count = weights[node.input[1]].dims[1 if transposed else 0]
+    graph.node.append(onnx.helper.make_node("Identity", [node.input[0]], [FEATURES]))
+    graph.output.append(onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, ("N", count)))
+    content: bytes = loaded.SerializeToString()
+    return content

@@ -23,6 +23,8 @@ DEVICES: Mapping[str, tuple[str, str]] = {
 AUTO = "auto"
 """The first of `cuda` and `directml` that works here, else `cpu`; others take long to start, or are less exact."""
 _AUTOMATIC = ("cuda", "directml", "cpu")
+FEATURES = "features"
+"""The output with what a model's last layer sees of each input."""
 
 
 def available_cpus() -> int:
@@ -76,6 +78,8 @@ class Session:
     """Height and width that the model takes; `None` where it takes any."""
     device: str
     """What it runs on, one of `DEVICES`."""
+    has_features: bool
+    """Whether the model gives what its last layer sees, in an output named `features`."""
 
     def __init__(
         self, model: bytes | Path, threads: int | None = None, *, one_by_one: bool = False, device: str = "cpu"
@@ -98,7 +102,8 @@ class Session:
         self.device, self._session = _open(model if isinstance(model, bytes) else str(model), options, device)
         self._input, self.size, alone = _check_input(self._session.get_inputs())
         self._one_by_one = one_by_one or alone
-        self._output = _check_output(self._session.get_outputs())
+        self._output, self._width = _check_outputs(self._session.get_outputs())
+        self.has_features = self._width is not None
 
     def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Score a batch.
@@ -112,20 +117,38 @@ class Session:
         Raises:
             BundleError: The model fails, or gives something else.
         """
-        if not len(batch):
-            return np.empty(0, np.float32)
+        return self._run(batch, [self._output])[0].reshape(-1)
+
+    def score(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Score a batch; return the logits (n,) with the features (n, d), where the model gives them.
+
+        Args:
+            batch: (n, height, width, 3), 0 to 255.
+
+        Raises:
+            BundleError: The model fails, or gives something else.
+        """
+        if not self.has_features:
+            return self.logits(batch), None
+        logits, features = self._run(batch, [self._output, FEATURES])
+        return logits.reshape(-1), features
+
+    def _run(self, batch: NDArray[np.uint8], names: list[str]) -> list[NDArray[np.float32]]:
+        """Return the outputs of these names, of which the first is the logits."""
         if self._one_by_one and len(batch) > 1:
-            return np.concatenate([self.logits(batch[i : i + 1]) for i in range(len(batch))])
+            alone = [self._run(batch[i : i + 1], names) for i in range(len(batch))]
+            return [np.concatenate(each) for each in zip(*alone, strict=True)]
+        if not len(batch):
+            return [np.empty(0, np.float32), np.empty((0, self._width or 0), np.float32)][: len(names)]
         try:
-            (output,) = self._session.run([self._output], {self._input: batch})
+            outputs: list[NDArray[np.float32]] = self._session.run(names, {self._input: batch})
         except Exception as error:
             raise BundleError(f"The model failed on a batch of shape {batch.shape}: {error}") from error
-        if output.size != len(batch):
-            raise BundleError(f"The model gave {output.size} logits for {len(batch)} images.")
-        if not np.isfinite(output).all():
-            raise BundleError("The model gave a logit that is infinite or not a number.")
-        logits: NDArray[np.float32] = output.reshape(-1)
-        return logits
+        if outputs[0].size != len(batch):
+            raise BundleError(f"The model gave {outputs[0].size} logits for {len(batch)} images.")
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise BundleError("The model gave a value that is infinite or not a number.")
+        return outputs
 
 
 class Network:
@@ -220,10 +243,12 @@ def _check_input(inputs: list[onnxruntime.NodeArg]) -> tuple[str, tuple[int | No
     return node.name, (height, width), shape[0] == 1
 
 
-def _check_output(outputs: list[onnxruntime.NodeArg]) -> str:
-    if len(outputs) != 1:
-        raise BundleError(f"The model must have one output, not {len(outputs)}.")
-    (node,) = outputs
+def _check_outputs(outputs: list[onnxruntime.NodeArg]) -> tuple[str, int | None]:
+    """Return the logit's name, and how many features there are, where the model gives them."""
+    others = [node for node in outputs if node.name != FEATURES]
+    if len(others) != 1:
+        raise BundleError(f"The model must have one output beside its features, not {len(others)}.")
+    (node,) = others
     shape = node.shape
     if (
         node.type != "tensor(float)"
@@ -232,4 +257,9 @@ def _check_output(outputs: list[onnxruntime.NodeArg]) -> str:
     ):
         raise BundleError(f"The model's output must be float32 (N,) or (N, 1), not {node.type} {shape}.")
     name: str = node.name
-    return name
+    features = next((node for node in outputs if node.name == FEATURES), None)
+    if features is None:
+        return name, None
+    if features.type != "tensor(float)" or len(features.shape) != 2 or not isinstance(features.shape[1], int):
+        raise BundleError(f"The model's features must be float32 (N, d), not {features.type} {features.shape}.")
+    return name, features.shape[1]

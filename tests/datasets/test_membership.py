@@ -28,3 +28,9 @@ def test_nothing_remembered_recognises_nothing() -> None:
 def test_damage_is_told() -> None:
     with pytest.raises(BundleError, match="does not hold whole hashes"):
         recognise(b"1234567", HASHES)
+
+
+@pytest.mark.parametrize("first", ["0", "7", "8", "f"])
+def test_a_single_hash_is_recognised_whatever_it_is(first: str) -> None:
+    hashes = [first + "0" * 63, first + "f" * 63, "", "a" * 64]
+    assert recognise(remember(hashes[:1]), hashes).tolist() == [True, False, False, False]

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from pyrite.bundle import Bundle, Calibration, Crops
-from pyrite.decision import Scope
+from pyrite.bundle import Bundle, Calibration, Crops, ModelOrigin, Panel, fit_joint
+from pyrite.decision import Scope, decide
 from pyrite.detector import Detector
 from pyrite.detector.panel import bonferroni
 from pyrite.errors import PyriteError
@@ -63,8 +63,18 @@ def test_a_bundle_judges_what_it_has_in_scope(pair: tuple[Bundle, Bundle], side:
     said = {item.data["bundle"]: item.data for item in found.evidence}
     assert [name for name, data in said.items() if data["logit"] is not None] == judging
     assert all(said[name]["reason"] == "out_of_scope" for name in set(said) - set(judging))
-    if len(judging) == 1:  # As if it were alone.
+    if len(judging) == 1:
         alone = Detector(pair[judging == ["photos"]]).detect(grey(210, side))
+        assert (found.probability, found.logit) == (alone.probability, alone.logit)
+        # Others share the budget all the same: which of them judge depends on the image.
+        assert found.p_real == pytest.approx(2 * alone.p_real)
+
+
+def test_bundles_for_images_of_different_sizes_share_no_budget(pair: tuple[Bundle, Bundle]) -> None:
+    large = changed(pair[1], scope=Scope(min_side=65, max_side=None, description="large"))
+    detector = Detector(bundles=(pair[0], large))
+    for side, one in ((32, pair[0]), (80, large)):
+        found, alone = detector.detect(grey(210, side)), Detector(one).detect(grey(210, side))
         for name in ("verdict", "reason", "probability", "logit", "p_real", "p_ai"):
             assert getattr(found, name) == getattr(alone, name), name
 
@@ -139,10 +149,52 @@ def test_one_bundle_or_several_but_not_both(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("p_values", "merged"), [([0.2], 0.2), ([0.02, 0.5], 0.04), ([0.9, 0.8], 1.0), ([None, 0.3], 0.3), ([None], None)]
+    ("p_values", "counts", "merged"),
+    [
+        ([0.2], [1], 0.2),
+        ([0.02, 0.5], [2, 2], 0.04),
+        ([0.9, 0.8], [2, 2], 1.0),
+        ([None, 0.3], [0, 1], 0.3),
+        ([None, 0.25], [3, 3], 0.75),
+        ([None], [1], None),
+    ],
 )
-def test_bonferroni_is_k_times_the_smallest(p_values: list[float | None], merged: float | None) -> None:
-    assert bonferroni(p_values) == merged
+def test_bonferroni_is_k_times_the_smallest(
+    p_values: list[float | None], counts: list[int], merged: float | None
+) -> None:
+    assert bonferroni(p_values, counts) == merged
+
+
+@pytest.mark.parametrize(
+    ("sizes", "counts"),
+    [
+        ([(16, 64), (32, None)], (2, 2)),
+        ([(16, 64), (65, None)], (1, 1)),
+        ([(16, 64), (100, None), (60, 100)], (3, 3, 3)),
+        ([(32, 32), (96, None), (32, 32)], (2, 1, 2)),
+    ],
+)
+def test_bundles_share_a_budget_where_their_scopes_meet(
+    bundle: Bundle, sizes: list[tuple[int, int | None]], counts: tuple[int, ...]
+) -> None:
+    scopes = [Scope(min_side=low, max_side=high, description="") for low, high in sizes]
+    assert Panel(tuple(changed(bundle, scope=scope) for scope in scopes)).share_counts(ai=False) == counts
+
+
+def test_a_budget_is_kept_where_the_scopes_meet_in_part(bundle: Bundle) -> None:
+    """The unusual images of one bundle are all of those that it judges alone: the worst case for the budget."""
+    rng = np.random.default_rng(0)
+    scores, alone = rng.normal(size=(40_000, 2)), np.arange(40_000) % 2 == 0
+    scores[:, 0] += 5 * alone  # All false alarms of the first come from images that only it judges.
+    kept, new = scores[:20_000], scores[20_000:]
+    first = Calibration(real={"all": tuple(np.sort(kept[:, 0]))}).p_real(new[:, 0])
+    second = Calibration(real={"all": tuple(np.sort(kept[~alone[:20_000], 1]))}).p_real(new[:, 1])
+    assert first is not None
+    assert second is not None
+    for budget in (0.05, 0.2):
+        pairs = zip(first, np.where(alone[20_000:], None, second), strict=True)
+        merged = np.array([bonferroni(pair, (2, 2)) for pair in pairs], np.float64)
+        assert np.mean(merged <= budget) <= budget * 1.05
 
 
 def test_the_merged_budget_holds_for_dependent_models() -> None:
@@ -155,3 +207,58 @@ def test_the_merged_budget_holds_for_dependent_models() -> None:
         merged = np.minimum(1, 3 * np.min(p_values, axis=0))
         for budget in (0.01, 0.05, 0.2):
             assert np.mean(merged <= budget) <= budget * 1.1, (weight, budget)
+
+
+@pytest.fixture(scope="module")
+def joint(pair: tuple[Bundle, Bundle]) -> Panel:
+    """The pair, calibrated together by 200 real and 200 AI images; the second has no score of half of them."""
+    rng = np.random.default_rng(0)
+    scores = {name: rng.normal(np.repeat([-5, 5], 200), 2) for name in ("brightness", "photos")}
+    scores["photos"][::2] = np.nan
+    return Panel(pair, fit_joint(scores, np.repeat([0, 1], 200)))
+
+
+def test_bundles_that_were_calibrated_together_are_judged_by_that(joint: Panel) -> None:
+    detector = Detector(joint)
+    images = [grey(value, side) for value in (0, 60, 90, 160, 255) for side in (20, 48, 80)]
+    for found, image in zip(detector.detect_many(images), images, strict=True):
+        logits = [item.data["logit"] for item in found.evidence]
+        scores = {
+            name: np.array([np.nan if logit is None else logit])
+            for name, logit in zip(("brightness", "photos"), logits, strict=True)
+        }
+        assert joint.calibration
+        p_real, p_ai = joint.calibration.p_real(scores), joint.calibration.p_ai(scores)
+        single = joint.calibration.single_p_real(scores)
+        assert p_real is not None
+        assert p_ai is not None
+        assert single is not None
+        assert (found.p_real, found.p_ai) == (p_real[0], p_ai[0])
+        for item in found.evidence:
+            own = single[item.data["bundle"]][0]
+            assert item.data["p_real"] == (None if np.isnan(own) else own)
+        assert found.probability is None
+        assert (found.verdict, found.reason) == decide(found.p_real, found.p_ai, True, detector.policy)
+        assert detector.detect(image) == found
+    assert detector.smallest_max_fpr == joint.calibration.smallest_p_real
+    with pytest.raises(PyriteError, match="real calibration images"):
+        detector.policy_for(0.001)
+
+
+def test_what_no_bundle_of_a_panel_has_in_scope_is_uncertain(joint: Panel) -> None:
+    found = Detector(joint).detect(grey(210, 8))
+    assert (found.verdict, found.reason, found.p_real) == (Verdict.UNCERTAIN, Reason.OUT_OF_SCOPE, None)
+    assert Detector(joint).detect(b"no image").error
+    assert Detector(joint).score([]) == []
+
+
+def test_authors_score_and_threshold_are_told_as_what_they_are(bundle: Bundle) -> None:
+    origin = ModelOrigin(source="https://example.org/model", sha256="0", threshold=0.4)
+    raw = changed(bundle, calibration=Calibration(), origin=origin)
+    found = Detector(raw).detect(grey(255))
+    sentence = (
+        "No images have calibrated this model, so its score decides nothing. "
+        "Its authors call an image AI above a score of 0.4; this one has 12.75."
+    )
+    assert found.explanation == found.evidence[0].detail == sentence
+    assert found.verdict is Verdict.UNCERTAIN

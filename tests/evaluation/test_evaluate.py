@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyrite.bundle import Bundle, DataInfo, TrainingInfo, save_bundle
+from pyrite.bundle import Bundle, DataInfo, Panel, TrainingInfo, save_bundle
 from pyrite.datasets import Dataset, Protocol, content_hashes, content_sha256, make_toy, remember
 from pyrite.errors import BundleError, EvaluationError, PyriteError
 from pyrite.evaluation import Chosen, Part, Report, evaluate, measure
@@ -15,6 +15,7 @@ from pyrite.evaluation.metrics import VerdictRow
 from pyrite.evaluation.plots import Epoch
 
 # The bundle's logit is (brightness - 127.5) / 10 and its probability sigmoid(logit + 0.5).
+ALL = Part("all", "")
 TEST = {
     "REAL": {"sea/a": 60, "sea/b": 80, "land/c": 126, "land/d": 180},
     "FAKE": {"sea/a": 200, "sea/b": 210, "land/c": 90, "land/d": 200},
@@ -251,9 +252,9 @@ def test_nothing_readable_is_an_error(bundle: Bundle, folder: Path) -> None:
     dataset = Dataset.open(folder)
     broken = np.array([dataset.paths.index("test/REAL/land/empty.png")])
     with pytest.raises(EvaluationError, match=r"None of the 1 images .* The file is empty"):
-        measure([bundle], Chosen(dataset, content_hashes(dataset), broken, Part("all", "")))
+        measure(Panel((bundle,)), Chosen(dataset, content_hashes(dataset), broken, ALL))
     with pytest.raises(EvaluationError, match="None of the 0 images"):
-        measure([bundle], Chosen(dataset, content_hashes(dataset), broken[:0], Part("all", "")))
+        measure(Panel((bundle,)), Chosen(dataset, content_hashes(dataset), broken[:0], ALL))
 
 
 def test_the_history_is_found_in_the_bundle(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
@@ -270,7 +271,7 @@ def test_the_history_is_found_in_the_bundle(bundle: Bundle, folder: Path, tmp_pa
             "auc": 1.0,
         }
     ]
-    first = measure([bundle], Chosen(dataset, content_hashes(dataset), np.arange(8), Part("all", "")), history=epochs)
+    first = measure(Panel((bundle,)), Chosen(dataset, content_hashes(dataset), np.arange(8), ALL), history=epochs)
     expected = Epoch(epoch=1, loss=0.5, accuracy=0.7, val_loss=0.6, val_accuracy=0.6, learning_rate=0.1, seconds=2.0)
     assert first.history == (expected,)
     kept = save_bundle(tmp_path / "kept", bundle.info, {**bundle.files, "report.json": first.to_json()})
@@ -305,8 +306,8 @@ def assert_without_probability(report: Report, out: Path) -> None:
 
 
 def test_several_bundles_are_measured_as_one(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
-    # The second takes larger images alone, and never judges one of 32 pixels.
-    scope = msgspec.structs.replace(bundle.info.scope, min_side=33)
+    # The second takes larger images alone, so it shares no budget with the first.
+    scope = msgspec.structs.replace(bundle.info.scope, min_side=65, max_side=None)
     other = replace(bundle, info=msgspec.structs.replace(bundle.info, name="large", scope=scope))
     alone = evaluate(bundle, folder)
     report = evaluate(bundle, folder, others=[other], out=tmp_path / "out")

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pyrite.bundle import Bundle
+from pyrite.bundle import Bundle, Panel
 from pyrite.datasets import Dataset, content_hashes
 from pyrite.datasets.degrade import DEGRADATIONS
 from pyrite.datasets.storage import Storage
@@ -18,6 +18,7 @@ from pyrite.evaluation import Chosen, Part, evaluate, measure, plots
 from pyrite.evaluation.robustness import MILD, Condition, LeftOut, Overall, Robustness
 
 # The bundle's logit is (brightness - 127.5) / 10 and its probability sigmoid(logit + 0.5): AI above 122.5.
+ALL = Part("all", "")
 FLAT = {"REAL": (60, 80, 126, 180), "FAKE": (200, 90)}
 STEADY = [degradation for degradation in DEGRADATIONS if degradation.family != "noise"]
 
@@ -166,9 +167,7 @@ def test_noise_hangs_on_the_seed_and_the_image_and_on_nothing_else(bundle: Bundl
     hashes = content_hashes(dataset)
 
     def judge(indices: list[int], seed: int = 0) -> Robustness:
-        report = measure(
-            [bundle], Chosen(dataset, hashes, np.array(indices), Part("all", "")), robustness=True, seed=seed
-        )
+        report = measure(Panel((bundle,)), Chosen(dataset, hashes, np.array(indices), ALL), robustness=True, seed=seed)
         assert report.robustness
         return report.robustness
 
@@ -230,7 +229,7 @@ def test_a_file_that_vanishes_in_between_is_in_no_row(bundle: Bundle, flat: Path
     dataset = Dataset.open(flat)
     hashes = content_hashes(dataset)
     vanishing = replace(dataset, storage=Vanishing(dataset.storage, "REAL/80.png"))
-    found = measure([bundle], Chosen(vanishing, hashes, np.arange(6), Part("all", "")), robustness=True).robustness
+    found = measure(Panel((bundle,)), Chosen(vanishing, hashes, np.arange(6), ALL), robustness=True).robustness
     assert found
     assert found.left_out == (LeftOut("REAL/80.png", "The file cannot be read again: it is gone"),)
     assert {row.headline.images for row in (found.clean, *found.grid)} == {5}
@@ -247,7 +246,7 @@ def test_nothing_that_could_be_degraded_is_an_error(bundle: Bundle, tmp_path: Pa
 def test_one_class_alone(bundle: Bundle, flat: Path) -> None:
     dataset = Dataset.open(flat)
     indices = np.flatnonzero(dataset.labels == 1)
-    report = measure([bundle], Chosen(dataset, content_hashes(dataset), indices, Part("all", "")), robustness=True)
+    report = measure(Panel((bundle,)), Chosen(dataset, content_hashes(dataset), indices, ALL), robustness=True)
     found = report.robustness
     assert found
     assert found.flips_real is None
@@ -265,7 +264,7 @@ def test_copies_are_left_out_unless_there_is_nothing_else(bundle: Bundle, flat: 
     assert report.robustness.clean.headline == report.deduplicated.headline
     dataset = Dataset.open(flat)
     copy = np.array([dataset.paths.index("FAKE/copy.png")])
-    alone = measure([bundle], Chosen(dataset, content_hashes(dataset), copy, Part("all", "")), robustness=True)
+    alone = measure(Panel((bundle,)), Chosen(dataset, content_hashes(dataset), copy, ALL), robustness=True)
     assert alone.deduplicated is None
     assert alone.robustness
     assert alone.robustness.clean.headline == alone.as_is.headline

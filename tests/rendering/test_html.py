@@ -83,6 +83,18 @@ def test_an_image_that_nothing_judges_says_what_was_looked_at_and_what_one_can_d
     assert "2.5" not in page.text
 
 
+def test_an_image_that_is_foreign_is_told_apart_from_one_of_another_size(outside: Detection, tmp_path: Path) -> None:
+    *before, pixels = outside.evidence
+    foreign = replace(outside, evidence=(*before, replace(pixels, data={**pixels.data, "p_typical": 0.004})))
+    with html_page(tmp_path / "page.html") as add:
+        add(foreign)
+    text = Page(tmp_path / "page.html").text
+    assert "Not judged: the image looks unlike those that calibrated the bundle." in text
+    assert "Judge the picture by itself: a border, a collage or a caption" in text
+    assert "for images of this size" not in text
+    assert "reverse image search" in text
+
+
 def test_evidence_that_was_not_read_is_not_told_as_missing(outside: Detection, tmp_path: Path) -> None:
     with html_page(tmp_path / "page.html", evidence=False) as add:
         add(replace(outside, evidence=outside.evidence[1:]))

@@ -5,18 +5,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from pyrite.bundle import fit_joint
+from pyrite.bundle import PanelInfo, fit_joint, load_panel, save_panel
 from pyrite.decision import Policy, decide
 from pyrite.errors import BundleError, EvaluationError
 from pyrite.scores import (
-    ScorePanel,
     ScoreTable,
     calibrate,
     describe_panel,
     judge,
-    load_panel,
     measure,
-    save_panel,
     tabulate,
     write_judgements,
     write_rates,
@@ -42,7 +39,7 @@ def test_a_panel_is_the_joint_calibration_of_its_table(tmp_path: Path) -> None:
     table = drawn(400, 1, groups=True)
     panel = calibrate(table, halves=True, seed=3)
     assert panel.calibration == fit_joint(table.scores, table.labels, table.groups, halves=True, seed=3)
-    assert (panel.table, panel.table_sha256, panel.seed) == ("1.csv", table.sha256, 3)
+    assert (panel.data, panel.data_sha256, panel.seed) == ("1.csv", table.sha256, 3)
     save_panel(panel, tmp_path / "panel.json")
     read, digest = load_panel(tmp_path / "panel.json")
     assert read == panel
@@ -85,7 +82,7 @@ def test_tables_that_calibrate_nothing_are_refused() -> None:
 def test_files_that_are_no_panel_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "panel.json"
     path.write_text(text, "latin-1")
-    with pytest.raises(BundleError, match=r"panel\.json is no panel"):
+    with pytest.raises(BundleError, match=r"panel\.json is not a panel"):
         load_panel(path)
     with pytest.raises(BundleError, match="cannot be read"):
         load_panel(tmp_path / "none.json")
@@ -100,7 +97,7 @@ def test_a_panel_with_an_unknown_field_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="more"):
         load_panel(path)
     with pytest.raises(msgspec.ValidationError):
-        msgspec.convert(content, ScorePanel)
+        msgspec.convert(content, PanelInfo)
 
 
 def test_verdicts_follow_from_the_p_values_as_everywhere(tmp_path: Path) -> None:

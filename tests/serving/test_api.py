@@ -11,12 +11,13 @@ from unittest.mock import Mock
 
 import jsonschema_rs
 import msgspec
+import numpy as np
 import pytest
 from asking import FORM, HERE, PNG, form, part, picture
 from PIL import Image
 from starlette.testclient import TestClient
 
-from pyrite.bundle import Bundle, save_bundle
+from pyrite.bundle import Bundle, PanelInfo, describe_members, fit_joint, save_bundle, save_panel
 from pyrite.detector import Detector
 from pyrite.serving import ServerSettings, create_app, make_key
 from pyrite.serving.app import STATIC
@@ -435,6 +436,26 @@ def test_an_animation_and_a_turned_photo_go_the_same_way(client: TestClient) -> 
     frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
     [found] = client.post("/v1/detect", content=stream.getvalue(), headers=PNG).json()["detections"]
     assert (found["frames"], found["format"], found["verdict"]) == (2, "GIF", "ai")
+
+
+def test_a_panel_is_served_and_explained_as_the_command_line_does(bundle: Bundle, saved: str, tmp_path: Path) -> None:
+    wide = save_bundle(tmp_path / "wide", msgspec.structs.replace(bundle.info, name="wide"), bundle.files)
+    rng = np.random.default_rng(0)
+    info = PanelInfo(
+        calibration=fit_joint({name: rng.normal(size=60) for name in ("brightness", "wide")}, np.repeat([0, 1], 30)),
+        bundles=describe_members([bundle, wide], tmp_path / "panel.json"),
+        data="", data_sha256="", seed=0, command="", commit=None, packages={},
+    )  # fmt: skip
+    save_panel(info, tmp_path / "panel.json")
+    expected = Detector(tmp_path / "panel.json").detect(picture("white"))
+    app = create_app(ServerSettings(bundle=str(tmp_path / "panel.json")))
+    with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
+        [found] = client.post("/v1/detect", content=picture("white"), headers=PNG).json()["detections"]
+        assert found == msgspec.json.decode(msgspec.json.encode(expected))
+        headers = {**PNG, "Accept": "application/json"}
+        told = client.post("/v1/explain", content=picture("white"), headers=headers).json()["detection"]
+        assert (told["verdict"], told["p_real"]) == (expected.verdict, expected.p_real)
+        assert client.get("/v1/limits").json()["max_fpr"]["smallest"] == info.calibration.smallest_p_real
 
 
 def test_several_bundles_judge_as_one(bundle: Bundle, saved: str, tmp_path: Path) -> None:

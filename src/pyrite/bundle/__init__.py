@@ -4,6 +4,8 @@ from pyrite.bundle.bundle import DEFAULT, MAX_BYTES, OPTIONAL, REQUIRED, Bundle,
 from pyrite.bundle.calibration import Calibration, calibrated_loss, fit_calibration
 from pyrite.bundle.joint import JointCalibration, JointGroup, fit_joint
 from pyrite.bundle.manifest import FORMAT, MANIFEST, BundleInfo, DataInfo, ModelOrigin, Quantization, TrainingInfo
+from pyrite.bundle.novelty import NOVELTY, Novelty, read_novelty, write_novelty
+from pyrite.bundle.panel import Panel, PanelInfo, describe_members, load_panel, save_panel
 from pyrite.bundle.preprocess import Crops, Pixels, Preprocess, Resize, ShorterSide
 
 __all__ = [
@@ -11,6 +13,7 @@ __all__ = [
     "FORMAT",
     "MANIFEST",
     "MAX_BYTES",
+    "NOVELTY",
     "OPTIONAL",
     "REQUIRED",
     "Bundle",
@@ -21,6 +24,9 @@ __all__ = [
     "JointCalibration",
     "JointGroup",
     "ModelOrigin",
+    "Novelty",
+    "Panel",
+    "PanelInfo",
     "Pixels",
     "Preprocess",
     "Quantization",
@@ -28,9 +34,14 @@ __all__ = [
     "ShorterSide",
     "TrainingInfo",
     "calibrated_loss",
+    "describe_members",
     "fit_calibration",
     "fit_joint",
     "load_bundle",
+    "load_panel",
     "read_info",
+    "read_novelty",
     "save_bundle",
+    "save_panel",
+    "write_novelty",
 ]

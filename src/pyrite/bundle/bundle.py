@@ -11,6 +11,7 @@ report.json      the held-out evaluation (optional)
 recipe.toml      what trained the model (optional)
 trained_on.bin   which images trained, chose or calibrated the model, as shortened hashes (optional)
 spectra.json     the average power spectra of both classes' training images (optional)
+novelty.json     what its calibration images look like, to tell what is foreign to it (optional)
 card.md          what the model is for, and what it is not (optional)
 ```
 """
@@ -27,13 +28,14 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from pyrite.bundle.manifest import MANIFEST, BundleInfo, parse_manifest, suggest
+from pyrite.bundle.novelty import NOVELTY
 from pyrite.errors import BundleError
 from pyrite.writing import whole_folder
 
 MODEL = "model.onnx"
 WEIGHTS = "model.onnx.data"
 REQUIRED = (MODEL, "golden.json")
-OPTIONAL = (WEIGHTS, "report.json", "recipe.toml", "trained_on.bin", "spectra.json", "card.md")
+OPTIONAL = (WEIGHTS, "report.json", "recipe.toml", "trained_on.bin", "spectra.json", NOVELTY, "card.md")
 DEFAULT = Path(__file__).parents[1] / "bundles" / "default"
 """The bundle that comes with Pyrite."""
 MAX_BYTES = 4_000_000_000
@@ -65,6 +67,11 @@ class Bundle:
     def model_sha256(self) -> str:
         """The SHA-256 of model.onnx, in hexadecimal."""
         return self.info.files.get(MODEL) or _sha256(self.model)
+
+    @property
+    def sha256(self) -> str:
+        """A hash of all of it, in hexadecimal: bundle.json has those of the other files."""
+        return hashlib.sha256(msgspec.json.encode(self.info, order="sorted")).hexdigest()
 
     def content(self, name: str) -> Content:
         """Return the content of one file, or where it lies.

@@ -1,5 +1,6 @@
 """`pyrite bundle`: look into a bundle, check it, or make a smaller one of it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +12,19 @@ from pyrite.cli.shared import (
     DataArgument,
     Device,
     DeviceOption,
+    HalvesOption,
+    KeepOption,
+    MergeOption,
+    Merging,
     RealOption,
+    SeedOption,
+    UnknownOption,
     open_dataset,
     stderr,
     stdout,
+    tell_panel,
     tell_run,
+    tell_unreadable,
 )
 from pyrite.errors import PyriteError
 
@@ -32,13 +41,14 @@ def show(bundle: BundleArgument = None) -> None:
     """
     from rich.markdown import Markdown
 
-    from pyrite.bundle import DEFAULT, load_bundle
-    from pyrite.publishing.card import describe_calibration
+    from pyrite.bundle import DEFAULT, NOVELTY, load_bundle, read_novelty
+    from pyrite.publishing.card import describe_calibration, describe_novelty
 
     loaded = load_bundle(bundle or DEFAULT)
     card = loaded.files.get("card.md", b"").decode("utf-8", "replace")
     card = card or f"# {loaded.info.name} {loaded.info.version}\n\nThis bundle has no card.\n"
-    card = f"{card.rstrip()}\n\n{describe_calibration(loaded.info)}"
+    novelty = read_novelty(loaded.files[NOVELTY], loaded.info.name) if NOVELTY in loaded.files else None
+    card = f"{card.rstrip()}\n\n{describe_calibration(loaded.info)}\n{describe_novelty(novelty)}"
     if stdout.is_terminal:
         stdout.print(Markdown(card))
     else:
@@ -66,6 +76,75 @@ def quantize(
     with TrainingDisplay(stderr) as display:
         report = run(bundle, open_dataset(data, real, ai), out, watch=display)
     tell_run(report, out)
+
+
+@bundles.command()
+def renew(
+    bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle that was trained with Pyrite.")],
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where bundle/ and report/ go: a new folder.")],
+    unknown: UnknownOption = None,
+    real: RealOption = None,
+    ai: AiOption = None,
+) -> None:
+    """Calibrate and measure a bundle anew, with the network that it has.
+
+    For a bundle by an older Pyrite, or to measure it on generators that it does not know. DATA is what trained it.
+
+    Example: `pyrite bundle renew run/bundle cifake.zip --unknown others.zip --out renewed`
+    """
+    from pyrite.datasets import Dataset
+    from pyrite.publishing import renew as run
+    from pyrite.training.display import TrainingDisplay
+
+    others = None if unknown is None else Dataset.open(unknown)
+    with TrainingDisplay(stderr) as display:
+        report = run(bundle, open_dataset(data, real, ai), out, unknown=others, watch=display)
+    tell_run(report, out)
+
+
+@bundles.command()
+def calibrate(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="BUNDLE BUNDLE… DATA", help="Two bundles or more, then the images: see `pyrite train`."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE.json", help="Where the panel goes.")],
+    merge: MergeOption = Merging.FISHER,
+    group_column: Annotated[
+        str | None,
+        typer.Option("--group-column", metavar="NAME", help="Which column of DATA has each image's source or kind."),
+    ] = None,
+    halves: HalvesOption = False,
+    keep: KeepOption = 2000,
+    seed: SeedOption = 0,
+    real: RealOption = None,
+    ai: AiOption = None,
+) -> None:
+    """Calibrate several bundles together, as a panel that keeps one error budget.
+
+    DATA has images that trained none of them; those that did are left out. Real images set the budget, with a group
+    column in each group. AI images let the panel say `real` as well. Give the file to `--bundle` afterwards: it names
+    its bundles by their places, and tells when one has changed.
+
+    Example: `pyrite bundle calibrate a/bundle b/bundle photos.zip --group-column source --out panel.json`
+    """
+    from pyrite.evaluation.summary import unreadable_line
+    from pyrite.rendering.progress import stage_bar
+    from pyrite.scores import calibrate_bundles
+
+    *chosen, data = paths
+    with stage_bar(stderr) as show:
+        panel, scored = calibrate_bundles(
+            chosen, open_dataset(str(data), real, ai), out, merge=merge.value, group_column=group_column,
+            halves=halves, keep=keep, seed=seed, progress=partial(show, "Judging"),
+        )  # fmt: skip
+    if scored.trained:
+        stdout.print(f"Images that trained a bundle, left out: {scored.trained:,}")
+    if scored.copies:
+        stdout.print(f"Copies of others, left out: {scored.copies:,}")
+    tell_panel(panel, scored.table, out)
+    tell_unreadable(unreadable_line(scored.unreadable, where="."))
 
 
 @bundles.command()

@@ -26,6 +26,7 @@ from pyrite.cli.shared import (
     read_trust,
     stderr,
     stdout,
+    tell_lines,
 )
 from pyrite.results import Detection
 
@@ -97,8 +98,7 @@ def detect(
         device=device.value,
     )
     check_device(detector)
-    for sentence in detector.warnings:
-        stderr.print(sentence, style="yellow", markup=False)
+    tell_lines(detector.warnings)
     for reader in missing_readers() if evidence else ():
         stderr.print(reader, style="dim")
     every = find_files(_with_lists(paths), recursive=recursive)

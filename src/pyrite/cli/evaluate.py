@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import AiOption, DataArgument, MaxFprOption, RealOption, open_dataset, stderr, tell, tell_too_few
+from pyrite.cli.shared import (
+    AiOption,
+    DataArgument,
+    MaxFprOption,
+    RealOption,
+    UnknownOption,
+    open_dataset,
+    open_panel,
+    stderr,
+    tell,
+)
 
 
 class Protocol(StrEnum):
@@ -43,6 +53,7 @@ def evaluate(
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Judge them saved again, blurred, resized and so on as well.")
     ] = False,
+    unknown: UnknownOption = None,
     max_fpr: MaxFprOption = None,
     real: RealOption = None,
     ai: AiOption = None,
@@ -57,10 +68,10 @@ def evaluate(
     from pyrite.evaluation import evaluate as run
     from pyrite.rendering.progress import stage_bar
 
-    tell_too_few([bundle, *(others or ())])
+    panel = open_panel([bundle, *(others or ())])
     with stage_bar(stderr) as show:
         report = run(
-            bundle, open_dataset(data, real, ai), others=others or (), out=out, protocol=protocol.value, limit=limit,
-            max_fpr=max_fpr, robustness=robustness, watch=show,
+            panel, open_dataset(data, real, ai), out=out, protocol=protocol.value, limit=limit,
+            max_fpr=max_fpr, robustness=robustness, unknown=unknown, watch=show,
         )  # fmt: skip
     tell(report, f"Report: {out / 'report.html'}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import BundlesOption, Device, DeviceOption, stderr, stdout
+from pyrite.cli.shared import BundlesOption, Device, DeviceOption, stderr, stdout, tell_lines
 from pyrite.errors import PyriteError
 
 
@@ -50,6 +50,7 @@ def explain(
     with progress_bar(stderr, "Scoring") as advance:
         detector = Detector(bundles=bundles or (), device=device.value)
         check_device(detector)
+        tell_lines(detector.warnings)
         found = (examine if history else explain_score)(image, detector, out=out, progress=advance)
     if as_json:
         print(found.to_json().decode(), end="")

@@ -18,11 +18,11 @@ from pyrite.cli.shared import (
     MaxPixelsOption,
     TrustAnchorsOption,
     TrustOption,
+    open_panel,
     read_bytes,
     read_trust,
     stderr,
     stdout,
-    tell_too_few,
 )
 from pyrite.errors import Interrupted
 
@@ -98,11 +98,11 @@ def scan(
         near_duplicates=near_duplicates,
         rules=read_rules(read_bytes(keep_policy), str(keep_policy)) if keep_policy else None,
     )
-    tell_too_few(bundles or ())
+    panel = open_panel(bundles or ())
     try:
         with ScanDisplay(stderr, progress) as display:
             found = run(
-                source, out, bundles=bundles or (), settings=settings, engine=engine.value, address=address,
+                source, out, panel, settings=settings, engine=engine.value, address=address,
                 workers=workers, watch=display,
             )  # fmt: skip
     except KeyboardInterrupt:

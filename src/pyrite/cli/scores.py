@@ -1,13 +1,20 @@
 """`pyrite scores`: one error budget for detectors that run elsewhere, by tables of their scores."""
 
-from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import stderr, stdout
+from pyrite.cli.shared import (
+    HalvesOption,
+    KeepOption,
+    MergeOption,
+    Merging,
+    SeedOption,
+    stdout,
+    tell_lines,
+    tell_panel,
+)
 from pyrite.errors import EvaluationError
 
 tables = typer.Typer(
@@ -33,13 +40,6 @@ GroupOption = Annotated[
 PooledOption = Annotated[bool, typer.Option("--pooled", help="Take all images as one group.")]
 
 
-class Merging(StrEnum):
-    """How the p-values of several detectors become one."""
-
-    FISHER = "fisher"
-    BONFERRONI = "bonferroni"
-
-
 @tables.command()
 def calibrate(
     table: TableArgument,
@@ -47,23 +47,12 @@ def calibrate(
     columns: Annotated[
         str | None, typer.Option(metavar="A,B,…", help="The detectors. Default: every other column.")
     ] = None,
-    merge: Annotated[
-        Merging,
-        typer.Option(
-            help="`fisher` takes all detectors together, and finds more. `bonferroni` takes the most alarmed of them."
-        ),
-    ] = Merging.FISHER,
+    merge: MergeOption = Merging.FISHER,
     group: GroupOption = None,
     pooled: PooledOption = False,
-    halves: Annotated[
-        bool,
-        typer.Option(
-            "--halves",
-            help="Exact p-values for fisher, by half of the images; without it they are safe, and a little larger.",
-        ),
-    ] = False,
-    keep: Annotated[int, typer.Option(metavar="N", min=2, help="Keep at most N images of each group.")] = 2000,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Chooses the halves, and which images are kept.")] = 0,
+    halves: HalvesOption = False,
+    keep: KeepOption = 2000,
+    seed: SeedOption = 0,
 ) -> None:
     """Make a panel of several detectors by their scores of images that trained none of them.
 
@@ -72,20 +61,15 @@ def calibrate(
 
     Example: `pyrite scores calibrate scores.csv --out panel.json`
     """
-    from pyrite.decision import Policy
+    from pyrite.bundle import save_panel
     from pyrite.scores import calibrate as run
-    from pyrite.scores import describe_panel, describe_scores, read_scores, save_panel
+    from pyrite.scores import read_scores
 
     names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
     read = read_scores(table, columns=names, group=group, pooled=pooled)
     panel = run(read, merge=merge.value, halves=halves, seed=seed, keep=keep)
     save_panel(panel, out)
-    for line in describe_panel(panel, read):
-        stdout.print(line)
-    _tell(describe_scores(read))
-    _tell(panel.calibration.too_few(Policy()))
-    stdout.print(f"The smallest error budget that it can keep: {panel.calibration.smallest_p_real:.2%}")
-    stdout.print(f"Panel: {out}")
+    tell_panel(panel, read, out)
 
 
 @tables.command()
@@ -106,8 +90,9 @@ def judge(
 
     Example: `pyrite scores judge new.csv --panel panel.json --max-fpr 0.01 --out verdicts.csv`
     """
+    from pyrite.bundle import load_panel
     from pyrite.decision import Policy
-    from pyrite.scores import describe_scores, load_panel, read_scores, write_judgements
+    from pyrite.scores import describe_scores, read_scores, write_judgements
     from pyrite.scores import judge as run
 
     fitted = load_panel(panel)[0].calibration
@@ -121,7 +106,7 @@ def judge(
     counts = ", ".join(f"{count:,} {verdict}" for verdict, count in found.counts.items())
     stdout.print(f"{len(found.images):,} images: {counts}, at an error budget of {policy.max_fpr:.3g}.")
     stdout.print(f"Verdicts: {out}")
-    _tell((*short, *describe_scores(read)))
+    tell_lines((*short, *describe_scores(read)))
 
 
 @tables.command()
@@ -143,8 +128,9 @@ def evaluate(
 
     Example: `pyrite scores evaluate test.csv --panel panel.json --max-fpr 0.01 --max-fpr 0.05`
     """
+    from pyrite.bundle import load_panel
     from pyrite.decision import Policy
-    from pyrite.scores import describe_scores, load_panel, measure, read_scores, tabulate, write_rates
+    from pyrite.scores import describe_scores, measure, read_scores, tabulate, write_rates
 
     budgets = [_rate(budget) for budget in max_fpr or (0.001, 0.01, 0.05)]
     loaded, panel_sha256 = load_panel(panel)
@@ -154,9 +140,9 @@ def evaluate(
         stdout.print(shown)
     short = (line for budget in budgets for line in loaded.calibration.too_few(Policy(max_fpr=budget)))
     told = list(dict.fromkeys([*short, *describe_scores(read)]))
-    if read.sha256 == loaded.table_sha256:
+    if read.sha256 == loaded.data_sha256:
         told.append("These images calibrated this panel, so the figures say nothing of how it does on others.")
-    _tell(told)
+    tell_lines(told)
     if out:
         write_rates(found, out, table=read.name, table_sha256=read.sha256, panel_sha256=panel_sha256, told=told)
         stdout.print(f"Figures: {out}")
@@ -166,8 +152,3 @@ def _rate(value: float) -> float:
     if not 0 < value < 1:
         raise typer.BadParameter(f"{value:g} is no error budget: it must be above 0 and below 1.")
     return value
-
-
-def _tell(lines: Iterable[str]) -> None:
-    for line in lines:
-        stderr.print(line, style="yellow", markup=False)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import AllowRealOption, BundlesOption, MaxFprOption, stderr, stdout, tell_too_few
+from pyrite.cli.shared import AllowRealOption, BundlesOption, MaxFprOption, open_panel, stderr, stdout
 
 
 def serve(
@@ -42,5 +42,5 @@ def serve(
     )
     if is_open(chosen):
         stderr.print("Anyone who reaches this address can use it. Set api_keys, or put it behind a proxy.", style="dim")
-    tell_too_few(chosen.bundles or ([chosen.bundle] if chosen.bundle else ()))
+    open_panel(chosen.bundles or ([chosen.bundle] if chosen.bundle else ()))
     run(chosen, ready=lambda url: stdout.print(f"Serving at {url}"))

@@ -1,6 +1,6 @@
 """What several commands share: arguments, the consoles, and how a report is told."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +11,11 @@ from rich.console import Console
 from pyrite.errors import PyriteError
 
 if TYPE_CHECKING:
+    from pyrite.bundle import Panel, PanelInfo
     from pyrite.datasets import Dataset
     from pyrite.evaluation import Report
     from pyrite.evidence import Trust
+    from pyrite.scores import ScoreTable
 
 # Without markup and emoji: names of files and of data may look like them.
 stdout = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -28,6 +30,14 @@ DataArgument = Annotated[
 ]
 RealOption = Annotated[str | None, typer.Option("--real", metavar="NAME", help="The folder name of real images.")]
 AiOption = Annotated[str | None, typer.Option("--ai", metavar="NAME", help="The folder name of AI images.")]
+UnknownOption = Annotated[
+    str | None,
+    typer.Option(
+        "--unknown",
+        metavar="DATA",
+        help="Also judge the AI images of DATA, by generators that did not train the bundle.",
+    ),
+]
 BundleArgument = Annotated[
     Path | None,
     typer.Argument(metavar="PATH", help="A bundle: a folder, or a zip of one. Pyrite’s own without it."),
@@ -94,6 +104,30 @@ MaxBytesOption = Annotated[int, typer.Option("--max-bytes", metavar="N", min=1, 
 MaxPixelsOption = Annotated[int, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")]
 
 
+class Merging(StrEnum):
+    """How the p-values of several detectors become one."""
+
+    FISHER = "fisher"
+    BONFERRONI = "bonferroni"
+
+
+MergeOption = Annotated[
+    Merging,
+    typer.Option(
+        help="`fisher` takes all detectors together, and finds more. `bonferroni` takes the most alarmed of them."
+    ),
+]
+HalvesOption = Annotated[
+    bool,
+    typer.Option(
+        "--halves",
+        help="Exact p-values for fisher, by half of the images; without it they are safe, and a little larger.",
+    ),
+]
+KeepOption = Annotated[int, typer.Option(metavar="N", min=2, help="Keep at most N images of each group.")]
+SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Chooses the halves, and which images are kept.")]
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file that an option names."""
     try:
@@ -115,14 +149,32 @@ def read_trust(lists: str, anchors: list[Path] | None) -> "Trust":
     return trust
 
 
-def tell_too_few(bundles: Sequence[str | Path]) -> None:
-    """Tell of error budgets that these bundles have too few calibration images for; by default, Pyrite's own."""
-    from pyrite.bundle import DEFAULT, load_bundle
-    from pyrite.detector import shared_policy, too_few
+def open_panel(bundles: Sequence[str | Path]) -> "Panel":
+    """Load bundles or a panel, by default Pyrite's own, and tell of budgets with too few calibration images."""
+    from pyrite.bundle import DEFAULT, Panel
 
-    loaded = [load_bundle(bundle) for bundle in bundles or (DEFAULT,)]
-    for sentence in too_few(loaded, shared_policy(loaded)):
-        stderr.print(sentence, style="yellow", markup=False)
+    panel = Panel.open(bundles or (DEFAULT,))
+    tell_lines(panel.too_few(panel.policy))
+    return panel
+
+
+def tell_lines(lines: Iterable[str]) -> None:
+    """Tell of what a user should know of."""
+    for line in lines:
+        stderr.print(line, style="yellow", markup=False)
+
+
+def tell_panel(panel: "PanelInfo", table: "ScoreTable", out: Path) -> None:
+    """Tell what calibrated a panel, and what it can keep."""
+    from pyrite.decision import Policy
+    from pyrite.scores import describe_panel, describe_scores
+
+    for line in describe_panel(panel, table):
+        stdout.print(line, markup=False)
+    tell_lines(describe_scores(table))
+    tell_lines(panel.calibration.too_few(Policy()))
+    stdout.print(f"The smallest error budget that it can keep: {panel.calibration.smallest_p_real:.2%}")
+    stdout.print(f"Panel: {out}", markup=False)
 
 
 def open_dataset(data: str, real: str | None, ai: str | None) -> "Dataset":
@@ -138,16 +190,16 @@ def open_dataset(data: str, real: str | None, ai: str | None) -> "Dataset":
 
 def tell_run(report: "Report", out: Path) -> None:
     """Tell what a run in `out` made, and how good it is."""
-    tell_too_few([out / "bundle"])
+    open_panel([out / "bundle"])
     tell(report, f"Bundle: {out / 'bundle'}", f"Report: {out / 'report' / 'report.html'}")
 
 
 def tell(report: "Report", *places: str) -> None:
     """Tell a report, and where things are."""
-    from pyrite.evaluation.summary import robustness_lines, summarize, unreadable_line, withheld_line
+    from pyrite.evaluation.summary import robustness_lines, summarize, transfer_line, unreadable_line, withheld_line
 
     stdout.print(summarize(report))
-    for line in (withheld_line(report), *robustness_lines(report), *places):
+    for line in (withheld_line(report), *robustness_lines(report), transfer_line(report), *places):
         if line:
             stdout.print(line)
     tell_unreadable(unreadable_line(report.unreadable))

@@ -13,7 +13,7 @@ _DTYPE = np.dtype(f">u{_BYTES}")
 
 def remember(hashes: Sequence[str]) -> bytes:
     """Return the content of trained_on.bin: the first 8 bytes of each hexadecimal SHA-256, sorted, without repeats."""
-    return np.unique(_shorten(hashes)).tobytes()
+    return np.unique(_shorten(hashes)).astype(_DTYPE).tobytes()
 
 
 def recognise(content: bytes, hashes: Sequence[str]) -> NDArray[np.bool_]:
@@ -26,9 +26,10 @@ def recognise(content: bytes, hashes: Sequence[str]) -> NDArray[np.bool_]:
         raise BundleError("trained_on.bin in the bundle is damaged: it does not hold whole hashes.")
     readable = np.array([bool(value) for value in hashes], np.bool_)
     found = np.zeros(len(hashes), np.bool_)
-    found[readable] = np.isin(_shorten([value for value in hashes if value]), np.frombuffer(content, _DTYPE))
+    kept = np.frombuffer(content, _DTYPE).astype(np.uint64)  # NumPy's isin fails on other byte orders.
+    found[readable] = np.isin(_shorten([value for value in hashes if value]), kept)
     return found
 
 
 def _shorten(hashes: Sequence[str]) -> NDArray[np.uint64]:
-    return np.array([int(value[: 2 * _BYTES], 16) for value in hashes], _DTYPE)
+    return np.array([int(value[: 2 * _BYTES], 16) for value in hashes], np.uint64)

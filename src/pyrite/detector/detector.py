@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import DEFAULT, Bundle, Pixels, load_bundle
+from pyrite.bundle import DEFAULT, NOVELTY, Bundle, Panel, Pixels, read_novelty
+from pyrite.bundle.novelty import Rows, measure_statistics
 from pyrite.decision import Policy
-from pyrite.detector.panel import Opinion, judge, unreadable
+from pyrite.detector.panel import Opinion, judge, merge, unreadable
 from pyrite.detector.reader import Prepared, Reader, Unreadable
 from pyrite.detector.stream import stream
 from pyrite.errors import BundleError, PyriteError
@@ -23,12 +24,15 @@ _INPUT_BYTES = (
     16_000_000  # of model inputs that are scored at a time: a network's first layers make several times as many
 )
 
+_NOTHING = (None,) * 5
+"""What an opinion has of an image that its bundle does not judge."""
+
 
 class Detector:
     """Bundles' models, ready to judge images; safe to share between threads."""
 
-    bundles: tuple[Bundle, ...]
-    """At least one. Each judges the images that it has in scope."""
+    panel: Panel
+    """Its bundles, and what calibrated them together."""
     policy: Policy
     """The error budgets, where a call names no others."""
     reader: Reader
@@ -38,7 +42,7 @@ class Detector:
 
     def __init__(
         self,
-        bundle: Bundle | str | Path | None = None,
+        bundle: Bundle | Panel | str | Path | None = None,
         *,
         bundles: Sequence[Bundle | str | Path] = (),
         max_fpr: float | None = None,
@@ -52,8 +56,8 @@ class Detector:
         """Load one bundle, or several.
 
         Args:
-            bundle: A loaded bundle, or the path of one; by default, the one that comes with Pyrite.
-            bundles: Several of them instead, which keep one error budget together.
+            bundle: A loaded bundle or panel, or the path of one; by default, the bundle that comes with Pyrite.
+            bundles: Several bundles instead, which keep one error budget together.
             max_fpr: The share of real images that may be called AI; by default, the bundle's own, or the smallest of
                 several.
             evidence: Whether to read what files say of themselves; without it, the pixels decide alone.
@@ -64,20 +68,27 @@ class Detector:
             allow_real: Whether the pixels alone may make an image real, where a bundle's policy says otherwise.
 
         Raises:
-            BundleError: A bundle cannot be used.
+            BundleError: A bundle or panel cannot be used.
             PyriteError: `max_fpr` is out of range, or smaller than the calibration can resolve; or both `bundle` and
                 `bundles` are given; or the device is not to be had.
         """
         if bundle is not None and bundles:
             raise PyriteError("Give a bundle or several bundles, not both.")
-        chosen = bundles or (DEFAULT if bundle is None else bundle,)
-        self.bundles = tuple(one if isinstance(one, Bundle) else load_bundle(one) for one in chosen)
+        if isinstance(bundle, Panel):
+            self.panel = bundle
+        else:
+            self.panel = Panel.open(bundles or (DEFAULT if bundle is None else bundle,))
         infos = [one.info for one in self.bundles]
         self.reader = Reader(Reader.views_of(infos), evidence, trust, limits)
         self.model = Model("+".join(info.name for info in infos), "+".join(info.version for info in infos))
         self._allow_real = allow_real
         self.policy = self.policy_for(max_fpr)
         self._members = [_Member(one, threads, device) for one in self.bundles]
+
+    @property
+    def bundles(self) -> tuple[Bundle, ...]:
+        """At least one. Each judges the images that it has in scope."""
+        return self.panel.bundles
 
     @property
     def bundle(self) -> Bundle:
@@ -96,9 +107,14 @@ class Detector:
         return self._members[0].device
 
     @property
+    def is_merged(self) -> bool:
+        """Whether its p-values are those of a panel, rather than of a single bundle."""
+        return len(self.bundles) > 1 or self.panel.calibration is not None
+
+    @property
     def gives_probability(self) -> bool:
         """Whether all that it judges gets a probability, as by one bundle that both classes have calibrated."""
-        return len(self.bundles) == 1 and self.bundles[0].info.calibration.slope is not None
+        return not self.is_merged and self.bundles[0].info.calibration.slope is not None
 
     @property
     def limits(self) -> Limits:
@@ -107,9 +123,8 @@ class Detector:
 
     @property
     def smallest_max_fpr(self) -> float:
-        """The smallest error budget that the calibration can resolve: with several bundles, a share of it for each."""
-        calibrated = [b.info.calibration.smallest_p_real for b in self.bundles if b.info.calibration.real]
-        return min(1.0, len(calibrated) * max(calibrated)) if calibrated else 1.0
+        """The smallest error budget that the calibration can resolve."""
+        return self.panel.smallest_max_fpr
 
     def detect(self, source: Source, *, path: str | None = None) -> Detection:
         """Judge one image; an unreadable one gives a detection with its `error` set.
@@ -152,13 +167,27 @@ class Detector:
         """
         return self._members[bundle].logits(inputs)
 
+    def measure(self, images: Sequence[Pixels], bundle: int = 0) -> tuple[NDArray[np.float32], Rows, Rows | None]:
+        """Return what tells how typical images are: logits (n,), statistics (n, s) of inputs, and features (n, d).
+
+        The features are what the last layer of the model sees; `None` where the model does not give them.
+
+        Args:
+            images: Of each image its model inputs (k, height, width, 3); at least one image.
+            bundle: Which bundle's, by its place.
+
+        Raises:
+            BundleError: The model fails.
+        """
+        return self._members[bundle].measure(images)
+
     def policy_for(self, max_fpr: float | None) -> Policy:
         """Return the policy with this share of real images that may be called AI, or the bundles' own.
 
         Raises:
             PyriteError: `max_fpr` is out of range, or smaller than the calibration can resolve.
         """
-        policy = shared_policy(self.bundles)
+        policy = self.panel.policy
         if self._allow_real:
             policy = msgspec.structs.replace(policy, real_needs_provenance=False)
         if max_fpr is None:
@@ -170,14 +199,14 @@ class Detector:
         if smallest == 1:
             raise PyriteError(f"There is no error budget to set: no real images have calibrated {self.model.name}.")
         if max_fpr < smallest:
-            told = " ".join(too_few(self.bundles, Policy(max_fpr=max_fpr, max_fnr=1 - 1e-9)))
+            told = " ".join(self.panel.too_few(Policy(max_fpr=max_fpr, max_fnr=1 - 1e-9)))
             raise PyriteError(f"{told} Choose max_fpr of at least {math.ceil(smallest * 1e6) / 1e6:g}.")
         return chosen
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """A sentence for each error budget that there are too few calibration images for: it decides nothing."""
-        return too_few(self.bundles, self.policy)
+        return self.panel.too_few(self.policy)
 
     def score(
         self, batch: Sequence[Prepared | Unreadable], policies: Sequence[Policy] | None = None
@@ -192,38 +221,14 @@ class Detector:
             BundleError: A model fails.
         """
         images = [item for item in batch if isinstance(item, Prepared)]
-        opinions = zip(*(member.judge(images, i) for i, member in enumerate(self._members)), strict=True)
+        opinions = [member.judge(images, place) for place, member in enumerate(self._members)]
+        merged = iter(merge(opinions, self.panel))
         return [
-            judge(item, next(opinions), policy, self.model)
+            judge(item, next(merged), policy, self.model)
             if isinstance(item, Prepared)
             else unreadable(item, self.model, policy)
             for item, policy in zip(batch, policies or [self.policy] * len(batch), strict=True)
         ]
-
-
-def shared_policy(bundles: Sequence[Bundle]) -> Policy:
-    """Return the error budgets of several bundles together: the smallest of each kind."""
-    own = [bundle.info.policy for bundle in bundles]
-    return Policy(
-        max_fpr=min(one.max_fpr for one in own),
-        max_fnr=min(one.max_fnr for one in own),
-        real_needs_provenance=any(one.real_needs_provenance for one in own),
-    )
-
-
-def too_few(bundles: Sequence[Bundle], policy: Policy) -> tuple[str, ...]:
-    """Return a sentence for each error budget that there are too few calibration images for.
-
-    Args:
-        bundles: What judges; several share the budgets.
-        policy: The budgets.
-    """
-    sharing = max(1, sum(bool(bundle.info.calibration.real) for bundle in bundles))
-    return tuple(
-        f"{bundle.info.name}: {sentence}"
-        for bundle in bundles
-        for sentence in bundle.info.calibration.too_few(policy, bundles=sharing)
-    )
 
 
 class _Member:
@@ -241,39 +246,77 @@ class _Member:
                 f"but the bundle's preprocess makes them {wanted}."
             )
         self._most = max(1, _INPUT_BYTES // (3 * wanted[0] * wanted[1]))
+        self._novelty = read_novelty(bundle.files[NOVELTY], info.name) if NOVELTY in bundle.files else None
+        if self._novelty and self._novelty.features and not self._session.has_features:
+            raise BundleError(f"{NOVELTY} in the bundle {info.name} is of features that its model does not give.")
 
     def logits(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the logits (n,) of model inputs, in as many batches as their size asks for."""
-        if len(inputs) <= self._most:
-            return self._session.logits(inputs)
-        starts = range(0, len(inputs), self._most)
-        return np.concatenate([self._session.logits(inputs[i : i + self._most]) for i in starts])
+        return np.concatenate([self._session.logits(batch) for batch in self._batches(inputs)])
+
+    def measure(self, images: Sequence[Pixels]) -> tuple[NDArray[np.float32], Rows, Rows | None]:
+        """Return each image's logit (n,), statistics (n, s) and features (n, d), of the k inputs that it gives.
+
+        Statistics and features of several inputs are their means. There are no features where the model gives none.
+        """
+        counts, batches = [len(inputs) for inputs in images], list(self._batches(np.concatenate(images)))
+        scores = [self._session.score(batch) for batch in batches]
+        features = [found for _, found in scores if found is not None]
+        return (
+            self._merge(np.concatenate([logits for logits, _ in scores]), counts),
+            _mean(np.concatenate([measure_statistics(batch) for batch in batches]), counts),
+            _mean(np.concatenate(features), counts) if features else None,
+        )
 
     def judge(self, images: Sequence[Prepared], place: int) -> list[Opinion]:
         """Return what this bundle says of each image, given which of their inputs are its own."""
         taken = [inputs for image in images if (inputs := image.inputs[place]) is not None]
-        logits = self._logits_of_images(taken)
-        calibration = self._info.calibration
-        columns = (calibration.probability(logits), calibration.p_real(logits), calibration.p_ai(logits))
-        scores = zip(logits.tolist(), *([None] * len(taken) if c is None else c.tolist() for c in columns), strict=True)
-        nothing = (None, None, None, None)
+        found = iter(self._look(taken) if taken else ())
         return [
             Opinion(
                 self._model,
                 self._info.scope,
                 self._info.knows,
                 self._info.scope.contains(image.width, image.height),
-                *(nothing if image.inputs[place] is None else next(scores)),
+                self._novelty.rate if self._novelty else 0.0,
+                self._info.origin.threshold if self._info.origin else None,
+                *(_NOTHING if image.inputs[place] is None else next(found)),
             )
             for image in images
         ]
 
-    def _logits_of_images(self, inputs: Sequence[Pixels]) -> NDArray[np.float32]:
+    def _look(self, taken: Sequence[Pixels]) -> Iterator[tuple[float | None, ...]]:
+        """Yield of each image what an opinion has of it: logit, probability, p-values."""
+        calibration, p_typical = self._info.calibration, None
+        if self._novelty is None:
+            logits = self._merge(self.logits(np.concatenate(taken)), [len(inputs) for inputs in taken])
+        else:
+            logits, statistics, features = self.measure(taken)
+            p_typical = self._novelty.p_typical(statistics, features)
+        columns = (
+            logits,
+            calibration.probability(logits),
+            calibration.p_real(logits),
+            calibration.p_ai(logits),
+            p_typical,
+        )
+        return zip(*([None] * len(taken) if c is None else c.tolist() for c in columns), strict=True)
+
+    def _batches(self, inputs: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+        """Yield model inputs in as many batches as their size asks for, at least one."""
+        for start in range(0, max(1, len(inputs)), self._most):
+            yield inputs[start : start + self._most]
+
+    def _merge(self, logits: NDArray[np.float32], counts: Sequence[int]) -> NDArray[np.float32]:
         """Return one logit for each image (n,), of the k inputs that it gives."""
-        if not inputs:
-            return np.empty(0, np.float32)
-        found = self.logits(np.concatenate(inputs))
-        if len(found) == len(inputs):
-            return found
-        ends = np.cumsum([len(each) for each in inputs])[:-1]
-        return np.array([self._info.preprocess.merge(part) for part in np.split(found, ends)], np.float32)
+        if len(logits) == len(counts):
+            return logits
+        parts = np.split(logits, np.cumsum(counts)[:-1])
+        return np.array([self._info.preprocess.merge(part) for part in parts], np.float32)
+
+
+def _mean(rows: Rows, counts: Sequence[int]) -> Rows:
+    """Return the mean over each image's rows, (n, d), of the k that it has."""
+    if len(rows) == len(counts):
+        return rows
+    return np.stack([part.mean(0) for part in np.split(rows, np.cumsum(counts)[:-1])])

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import Bundle, TrainingInfo
+from pyrite.bundle import Bundle, Panel, TrainingInfo
 from pyrite.datasets import Dataset, content_hashes, content_sha256, recognise
 from pyrite.datasets.split import Split, split
 from pyrite.errors import EvaluationError
@@ -46,11 +46,11 @@ class Chosen:
     """What they are, for the reader."""
 
 
-def choose(bundles: Sequence[Bundle], dataset: Dataset, protocol: Protocol, limit: int | None, seed: int) -> Chosen:
+def choose(panel: Panel, dataset: Dataset, protocol: Protocol, limit: int | None, seed: int) -> Chosen:
     """Return which images to judge, with the reason in words.
 
     Args:
-        bundles: what will judge them. The split is that of the first which was trained on this data.
+        panel: what will judge them. The split is that of the first bundle which was trained on this data.
         dataset: the whole data.
         protocol: see `evaluate`.
         limit: see `evaluate`.
@@ -59,7 +59,7 @@ def choose(bundles: Sequence[Bundle], dataset: Dataset, protocol: Protocol, limi
     Raises:
         EvaluationError: the protocol does not fit the bundle or the data, or `limit` is below 1.
     """
-    hashes = content_hashes(dataset)
+    hashes, bundles = content_hashes(dataset), panel.bundles
     pasts = [_past(bundle, dataset, hashes, alone=len(bundles) == 1) for bundle in bundles]
     trained = next((past for past in pasts if past.own), pasts[0])
     own, who = trained.own, trained.who
@@ -106,6 +106,8 @@ def choose(bundles: Sequence[Bundle], dataset: Dataset, protocol: Protocol, limi
         for past in pasts
         if past.seen is not None and (known := int(past.seen[indices].sum()))
     ]
+    if panel.data_sha256 == content_sha256(dataset, hashes):
+        cautions.append("These images calibrated the panel, so the figures flatter it.")
     return Chosen(dataset, hashes, indices, Part(protocol, why, dropped, " ".join(cautions) or None))
 
 

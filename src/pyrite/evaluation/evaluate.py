@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import Bundle, load_bundle
+from pyrite.bundle import Bundle, Panel
 from pyrite.datasets import Dataset, Watch, content_sha256
 from pyrite.datasets.shortcuts import Facts, measure_facts
 from pyrite.detector import Detector
@@ -24,6 +24,7 @@ from pyrite.evaluation.report import Mistake, Provenance, Published, Report, che
 from pyrite.evaluation.robustness import Robustness, measure_robustness
 from pyrite.evaluation.scores import Scores
 from pyrite.evaluation.stored import read_report
+from pyrite.evaluation.transfer import Transfer, measure_transfer
 from pyrite.image import open_image
 from pyrite.image.thumbnail import draw_thumbnail
 from pyrite.provenance import current_command, package_versions, source_commit
@@ -34,7 +35,7 @@ _MISTAKES = 12
 
 
 def evaluate(
-    bundle: Bundle | str | Path,
+    bundle: Bundle | Panel | str | Path,
     data: Dataset | str | Path,
     *,
     others: Sequence[Bundle | str | Path] = (),
@@ -43,15 +44,16 @@ def evaluate(
     limit: int | None = None,
     max_fpr: float | None = None,
     robustness: bool = False,
+    unknown: Dataset | str | Path | None = None,
     seed: int = 0,
     watch: Watch = lambda stage, done, total: None,
 ) -> Report:
     """Measure a bundle on labelled images, and write the report where `out` is given.
 
     Args:
-        bundle: the bundle or where it lies.
+        bundle: the bundle or where it lies, or a panel's file.
         data: the images or where they lie.
-        others: more bundles, which judge with the first as one.
+        others: more bundles, which judge with the first as one; not with a panel.
         out: the folder for `report.json`, `report.html` and `figures/`.
         protocol: which images are judged. `official` takes the test split that the data names, `pooled` a
             test split drawn by content, `all` everything. `auto` takes the split that the bundle's training
@@ -62,6 +64,7 @@ def evaluate(
         limit: judge no more than so many, drawn at random.
         max_fpr: the error budget of the verdicts, instead of the bundle's.
         robustness: whether to judge every image under every degradation of `datasets.degrade` as well.
+        unknown: a dataset with AI images by generators that the bundle does not know, to be judged as well.
         seed: of the bootstrap, the limit's draw, a pooled split that the bundle does not prescribe, and noise.
         watch: called with every stage, how many images of it are done, and how many there are.
 
@@ -74,35 +77,40 @@ def evaluate(
     require("train", "sklearn", "matplotlib")
     if out is not None:
         check_folder(out)
-    bundles = [one if isinstance(one, Bundle) else load_bundle(one) for one in (bundle, *others)]
+    panel = bundle if isinstance(bundle, Panel) else Panel.open((bundle, *others))
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    chosen = choose(bundles, dataset, protocol, limit, seed)
-    stored = read_report(bundles[0]) if len(bundles) == 1 else None
+    chosen = choose(panel, dataset, protocol, limit, seed)
+    stored = read_report(panel.bundles[0]) if len(panel.bundles) == 1 else None
     history = stored.history if stored else None
-    report = measure(bundles, chosen, history, max_fpr=max_fpr, robustness=robustness, seed=seed, watch=watch)
+    unknown = Dataset.open(unknown) if isinstance(unknown, str | Path) else unknown
+    report = measure(
+        panel, chosen, history, max_fpr=max_fpr, robustness=robustness, unknown=unknown, seed=seed, watch=watch
+    )
     if out is not None:
         report.write(out)
     return report
 
 
 def measure(
-    bundles: Sequence[Bundle],
+    panel: Panel,
     chosen: Chosen,
     history: Sequence[Mapping[str, float | None]] | None = None,
     *,
     max_fpr: float | None = None,
     robustness: bool = False,
+    unknown: Dataset | None = None,
     seed: int = 0,
     watch: Watch = lambda stage, done, total: None,
 ) -> Report:
     """Judge the chosen images and nothing else: what `evaluate` does once it knows them.
 
     Args:
-        bundles: what is judged; several judge as one.
+        panel: what is judged.
         chosen: the images.
         history: of the training, one mapping per epoch with the keys of `plots.Epoch`; others are ignored.
         max_fpr: see `evaluate`.
         robustness: see `evaluate`; of the images that are no copies, where there are any.
+        unknown: see `evaluate`.
         seed: of the bootstrap and of noise.
         watch: see `evaluate`.
 
@@ -112,7 +120,7 @@ def measure(
     """
     require("train", "sklearn", *(["scipy"] if robustness else []))
     # What files say of themselves would decide some verdicts, and this is about the model.
-    detector = Detector(bundles=bundles, max_fpr=max_fpr, evidence=False)
+    detector = Detector(panel, max_fpr=max_fpr, evidence=False)
     judged = judge_all(detector, chosen, partial(watch, "Judging"))
     distinct = _distinct(chosen, judged)
     degraded = None
@@ -125,7 +133,10 @@ def measure(
             progress=partial(watch, "Judging degraded"),
         )
     facts = measure_facts(chosen.dataset.select(judged.indices), partial(watch, "Measuring shortcuts"))
-    return _report(detector, chosen, judged, distinct, facts, degraded, history, seed)
+    transfer = None
+    if unknown is not None:
+        transfer = measure_transfer(panel, unknown, partial(watch, "Judging unknown generators"), max_fpr=max_fpr)
+    return _report(detector, chosen, judged, distinct, facts, degraded, transfer, history, seed)
 
 
 def _report(
@@ -135,6 +146,7 @@ def _report(
     distinct: NDArray[np.bool_],
     facts: Facts,
     degraded: Robustness | None,
+    transfer: Transfer | None,
     history: Sequence[Mapping[str, float | None]] | None,
     seed: int,
 ) -> Report:
@@ -166,6 +178,7 @@ def _report(
         max_fpr=judged.detections[0].max_fpr,
         reasons=dict(Counter(str(detection.reason) for detection in judged.detections).most_common()),
         withheld=_count_withheld(judged, scores),
+        transfer=transfer,
         history=None if history is None else msgspec.convert(history, tuple[Epoch, ...]),
         false_positives=false_positives,
         false_negatives=false_negatives,

@@ -102,7 +102,7 @@ def values_of(detector: Detector, detections: Sequence[Detection]) -> Floats:
     That is the probability, also where it decides nothing. Where there is none (`why_no_probability`), it is a single
     bundle's logit, and of several ln p_ai - ln p_real of the merged p-values, in which one that is missing counts as 1.
     """
-    if len(detector.bundles) > 1:
+    if detector.is_merged:
         p_real, p_ai = (
             np.array([1.0 if p is None else p for p in found], np.float64)
             for found in ([d.p_real for d in detections], [d.p_ai for d in detections])
@@ -120,7 +120,7 @@ def why_no_probability(detector: Detector) -> str | None:
     why = (
         "Several bundles have no probability in common, so images are ranked by ln p_ai − ln p_real of the merged "
         "p-values (a missing one counts as 1)"
-        if len(detector.bundles) > 1
+        if detector.is_merged
         else "The calibration of this bundle gives no probability, so images are ranked by its logit"
     )
     return (

@@ -19,6 +19,7 @@ from pyrite.evaluation.floor import FAMILIES, Floor
 from pyrite.evaluation.judge import UnreadableFile
 from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.robustness import Robustness
+from pyrite.evaluation.transfer import Transfer
 from pyrite.templates import page_environment
 from pyrite.writing import whole_file
 
@@ -107,6 +108,8 @@ class Report:
     """What decided the verdicts."""
     withheld: tuple[int, int] = (0, 0)
     """Real and AI images that would be called real, if the policy let the pixels alone make an image so."""
+    transfer: Transfer | None = None
+    """On AI images by generators that the bundle does not know; `None` where not measured."""
     history: tuple[plots.Epoch, ...] | None
     false_positives: tuple[Mistake, ...]
     false_negatives: tuple[Mistake, ...]

@@ -51,6 +51,19 @@ def withheld_line(report: Report) -> str | None:
     return f"With --allow-real, {real:,} real and {ai:,} AI images that are uncertain now would be called real."
 
 
+def transfer_line(report: Report) -> str:
+    """Return what is known of images by generators that the bundle does not know."""
+    found = report.transfer
+    if found is None:
+        return "Images by unknown generators: not measured. Name some with --unknown."
+    left_out = f" {found.unreadable:,} files could not be judged." if found.unreadable else ""
+    return (
+        f"Of {found.images:,} images by unknown generators ({found.data}), {found.called_real.value:.1%} "
+        f"({found.called_real.low:.1%} to {found.called_real.high:.1%}) are called real, and "
+        f"{found.called_ai.value:.1%} AI.{left_out}{f' {found.caution}' if found.caution else ''}"
+    )
+
+
 def robustness_lines(report: Report) -> list[str]:
     """Return what degradations do, in a few sentences; none where that was not measured."""
     found = report.robustness

@@ -18,7 +18,7 @@ from pyrite.explanation.picture import LARGEST, draw
 from pyrite.explanation.spectra import read_spectra
 from pyrite.explanation.values import Explanation
 from pyrite.image import Image, Limits, Source, open_image
-from pyrite.results import Detection, Model, Verdict
+from pyrite.results import Detection, Model, Reason, Verdict
 from pyrite.spectrum import luma, radial_spectrum
 from pyrite.writing import whole_file
 
@@ -97,7 +97,7 @@ def explain_prepared(
         detection: What that said.
         progress: As `explain` has it.
     """
-    place = _place(detector, prepared)
+    place = _place(detection)
     inputs = None if place is None else prepared.inputs[place]
     if place is None or inputs is None:
         return None
@@ -136,10 +136,10 @@ def explain_prepared(
     )
 
 
-def _place(detector: Detector, image: Prepared) -> int | None:
-    """Return which bundle's score is explained: the first that was made for such an image."""
-    in_scope = (bundle.info.scope.contains(image.width, image.height) for bundle in detector.bundles)
-    return next((place for place, fits in enumerate(in_scope) if fits), None)
+def _place(detection: Detection) -> int | None:
+    """Return which bundle's score is explained: the first that judged the image."""
+    opinions = [item for item in detection.evidence if item.kind == "pixels"]
+    return next((i for i, item in enumerate(opinions) if item.data["reason"] != Reason.OUT_OF_SCOPE), None)
 
 
 def check_out(out: str | Path, source: Source) -> None:

@@ -4,10 +4,11 @@ from functools import cache
 
 import jinja2
 
-from pyrite.bundle import BundleInfo
+from pyrite.bundle import BundleInfo, Novelty
 from pyrite.evaluation import Report
 from pyrite.evaluation.floor import FAMILIES
 from pyrite.evaluation.metrics import Metric
+from pyrite.publishing.novelty import LEAST
 
 _HEADLINE = (
     ("accuracy", "Accuracy"),
@@ -19,10 +20,12 @@ _HEADLINE = (
 )
 
 
-def write_card(info: BundleInfo, report: Report) -> str:
+def write_card(info: BundleInfo, report: Report, novelty: Novelty | None) -> str:
     """Return the Markdown of card.md; its figures leave copies out, if anything else is left."""
     return _template().render(
         info=info,
+        novelty=novelty,
+        needed=LEAST,
         preprocess=info.preprocess,
         geometry=info.preprocess.__struct_config__.tag,
         training=info.training,
@@ -32,6 +35,19 @@ def write_card(info: BundleInfo, report: Report) -> str:
         headline=_HEADLINE,
         families=FAMILIES,
     )
+
+
+def describe_novelty(novelty: Novelty | None) -> str:
+    """Return Markdown of what a bundle calls foreign."""
+    if novelty is None:
+        told = "This bundle does not tell when an image is unlike those that calibrated it."
+    else:
+        groups = " and ".join(f"{len(group.merged):,} {name}" for name, group in novelty.groups.items())
+        told = (
+            f"An image that is more unlike the calibration images than {_percent(1 - novelty.rate)} of them gets "
+            f"`uncertain`, whatever its score. Compared with {groups}."
+        )
+    return f"## Novelty\n\n{told}\n"
 
 
 def describe_calibration(info: BundleInfo) -> str:

@@ -7,16 +7,18 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from pyrite.bundle import Bundle, BundleInfo, Crops, Pixels, Preprocess, save_bundle
+from pyrite.bundle import NOVELTY, Bundle, BundleInfo, Crops, Panel, Pixels, Preprocess, save_bundle, write_novelty
 from pyrite.datasets import Dataset
 from pyrite.errors import DatasetError, ImageError, TrainingError
 from pyrite.evaluation import Chosen, Part, Report, measure
 from pyrite.explanation import measure_spectra
 from pyrite.golden import make_golden, settle_batching
+from pyrite.graph import expose_features
 from pyrite.image import open_image
 from pyrite.image.thumbnail import SIDE, shrink
 from pyrite.publishing.calibrate import calibrate
 from pyrite.publishing.card import write_card
+from pyrite.publishing.novelty import calibrate_novelty
 from pyrite.publishing.preparation import PreparedDataset, Stage
 
 _GOLDEN_PER_CLASS = 5
@@ -30,6 +32,7 @@ def publish(
     material: PreparedDataset,
     history: Sequence[Mapping[str, float | None]] | None,
     *,
+    unknown: Dataset | None = None,
     watch: Callable[[Stage], None],
 ) -> Report:
     """Calibrate a model, measure it on the test split, and write `bundle/` and `report/` into a folder.
@@ -43,18 +46,21 @@ def publish(
         files: model.onnx, and what the bundle shall hold besides what is made here.
         material: what it was trained on.
         history: of the training; see `evaluation.measure`.
+        unknown: AI images by generators that the model does not know; see `evaluation.measure`.
         watch: called with every stage.
     """
-    dataset, decoded, parts = material.dataset, material.decoded, material.parts
-    model, examples = files["model.onnx"], _golden_images(material)
+    dataset, decoded, parts, seed = material.dataset, material.decoded, material.parts, material.recipe.seed
+    model, examples = expose_features(files["model.onnx"]), _golden_images(material)
     info = settle_batching(info, model, examples)
-    calibration = calibrate(info, model, dataset, parts.validation, seed=material.recipe.seed, watch=watch)
+    calibration = calibrate(info, model, dataset, parts.validation, seed=seed, watch=watch)
     info = msgspec.structs.replace(info, calibration=calibration)
-    golden = make_golden(info, model, examples)
+    novelty = calibrate_novelty(info, model, dataset, parts.validation, seed=seed, watch=watch)
+    looks = {NOVELTY: write_novelty(novelty)} if novelty else {}
+    golden = make_golden(info, model, examples, looks)
     spectra = measure_spectra(decoded.pixels, dataset.labels, parts.train)
-    files = {**files, "golden.json": golden, "spectra.json": spectra}
+    files = {**files, **looks, "model.onnx": model, "golden.json": golden, "spectra.json": spectra}
     report = measure(
-        [Bundle(info, files)],
+        Panel((Bundle(info, files),)),
         Chosen(
             dataset,
             decoded.hashes,
@@ -64,9 +70,10 @@ def publish(
         ),
         history,
         robustness=material.recipe.degrade > 0,
+        unknown=unknown,
         watch=lambda stage, done, total: watch(Stage(f"{stage} (test split)", done, total)),
     )
-    files |= {"report.json": report.to_json(), "card.md": write_card(info, report).encode()}
+    files |= {"report.json": report.to_json(), "card.md": write_card(info, report, novelty).encode()}
     watch(Stage("Writing the bundle and the report"))
     with written(out):
         report.write(out / "report")

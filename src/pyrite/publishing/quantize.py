@@ -1,7 +1,6 @@
 """`quantize`: a bundle's network in 8-bit integers, several times faster, and measured anew."""
 
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -12,21 +11,17 @@ from numpy.typing import NDArray
 from pyrite.bundle import Bundle, Quantization, load_bundle
 from pyrite.datasets import Dataset, in_chunks
 from pyrite.datasets.degrade import degrade_at_random
-from pyrite.errors import RecipeError, TrainingError, require
+from pyrite.errors import TrainingError, require
 from pyrite.evaluation import Report
-from pyrite.evaluation.stored import read_report
 from pyrite.graph import feed_bytes
 from pyrite.provenance import current_command
 from pyrite.publishing.calibrate import measure_logits
-from pyrite.publishing.preparation import Stage, prepare_dataset
-from pyrite.publishing.publish import publish, written
-from pyrite.recipe import make_recipe
+from pyrite.publishing.preparation import Stage
+from pyrite.publishing.renew import check_new, prepare_again, publish_again
 from pyrite.sources import encodable
-from pyrite.writing import whole_folder
 
 _IMAGES = 2048
 _BATCH = 64
-_KEPT = ("recipe.toml", "trained_on.bin")
 
 
 def quantize(
@@ -54,23 +49,13 @@ def quantize(
     require("train", "onnx", "sklearn", "matplotlib")
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise TrainingError(f"{out} is there already. Choose another --out.")
+    check_new(out)
     if bundle.info.quantization:
         raise TrainingError(f"The bundle {bundle.info.name} is quantised already.")
-    training = bundle.info.training
-    if training is None or "recipe.toml" not in bundle.files:
-        raise TrainingError(f"The bundle {bundle.info.name} does not say what it was trained on.")
-    try:
-        recipe = make_recipe(tomllib.loads(bundle.read("recipe.toml").decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecipeError) as error:
-        raise TrainingError(f"recipe.toml in the bundle {bundle.info.name} is not understood: {error}") from error
-    material = prepare_dataset(data, recipe, watch)
-    if material.sha256 != training.data.sha256:
-        raise TrainingError(f"The bundle {bundle.info.name} was trained on other data than {material.dataset.name}.")
+    material = prepare_again(bundle, data, watch)
     parts = material.parts
     watch(Stage("Quantising"))
-    typical = _typical(material.decoded.pixels, parts.train, recipe.seed)
+    typical = _typical(material.decoded.pixels, parts.train, material.recipe.seed)
     onnx = quantize_onnx(bundle.read("model.onnx"), typical)
     truth = material.dataset.labels[parts.validation] == 1
 
@@ -87,16 +72,7 @@ def quantize(
             command=encodable(current_command()),
         ),
     )
-    kept = {name: content for name, content in bundle.files.items() if name in _KEPT}
-    with written(out), whole_folder(out) as draft:
-        return publish(
-            draft,
-            info,
-            {**kept, "model.onnx": onnx},
-            material,
-            stored.history if (stored := read_report(bundle)) else None,
-            watch=watch,
-        )
+    return publish_again(out, bundle, info, onnx, material, watch=watch)
 
 
 def _typical(pixels: NDArray[np.uint8], train: NDArray[np.intp], seed: int) -> Iterator[NDArray[np.uint8]]:

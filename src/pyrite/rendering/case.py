@@ -15,8 +15,8 @@ from pyrite.image.thumbnail import thumbnail_url
 from pyrite.rendering.html import details, shown
 from pyrite.rendering.powers import powers
 from pyrite.rendering.text import budget_line, outcome
-from pyrite.rendering.unjudged import NEXT_STEPS
-from pyrite.results import Detection, Evidence, Extent, Reason, Strength
+from pyrite.rendering.unjudged import next_steps
+from pyrite.results import Detection, Evidence, Extent, Strength
 from pyrite.templates import page_environment
 from pyrite.writing import whole_file
 
@@ -107,7 +107,7 @@ def write_case(
         timeline=timeline(found.evidence),
         items=[(item, _extent(item), powers(item), details(item.data)) for item in shown(found)],
         nothing=_nothing(evidence) if not provenance and not found.error else "",
-        steps=NEXT_STEPS[0 if found.reason is Reason.OUT_OF_SCOPE else 1 :],
+        steps=next_steps(found),
         bundles=bundles,
         lists=trust.lists if evidence else (),
         unread=missing_readers() if evidence else [],

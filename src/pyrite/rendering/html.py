@@ -13,7 +13,7 @@ from pyrite.errors import PyriteError
 from pyrite.image import Limits
 from pyrite.image.thumbnail import thumbnail_url
 from pyrite.rendering.text import budget_line, outcome
-from pyrite.rendering.unjudged import NEXT_STEPS, is_unjudged, looked_at
+from pyrite.rendering.unjudged import is_unjudged, looked_at, next_steps
 from pyrite.results import Detection, Evidence, Reason
 from pyrite.templates import page_environment, template_source
 from pyrite.writing import whole_file
@@ -62,7 +62,7 @@ def html_page(path: Path, limits: Limits = Limits(), *, evidence: bool = True) -
                         thumbnail=_picture(detection, limits),
                         shown=[(item, details(item.data)) for item in shown(detection)],
                         looked=looked_at(detection, evidence=evidence) if is_unjudged(detection) else {},
-                        steps=NEXT_STEPS if detection.reason is Reason.OUT_OF_SCOPE else (),
+                        steps=next_steps(detection) if detection.reason is Reason.OUT_OF_SCOPE else (),
                     )
                 )
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pyrite.bundle import JointCalibration, Panel
 from pyrite.detector import Detector, crashed, timed_out
 from pyrite.errors import ScanError
 from pyrite.image import Image
@@ -41,9 +42,11 @@ class _Ended:
 class IsolatedDetector:
     """A process that judges batches, and is started again whenever one ends it."""
 
-    def __init__(self, bundles: Sequence[Parcel], settings: ScanSettings) -> None:
+    def __init__(
+        self, bundles: Sequence[Parcel], settings: ScanSettings, calibration: JointCalibration | None = None
+    ) -> None:
         """Remember what to start; that is done with the first batch."""
-        self._bundles, self._settings = tuple(bundles), settings
+        self._bundles, self._settings, self._calibration = tuple(bundles), settings, calibration
         self._process: subprocess.Popen[bytes] | None = None
 
     def judge(self, sources: Sequence[str | bytes]) -> list[Judged | Failure]:
@@ -102,7 +105,7 @@ class IsolatedDetector:
             stderr=subprocess.DEVNULL,
         )
         try:
-            ready = self._exchange(self._process, (self._bundles, self._settings))
+            ready = self._exchange(self._process, (self._bundles, self._settings, self._calibration))
         except (OSError, EOFError, pickle.UnpicklingError):
             raise ScanError(f"The process that decodes ended as it was started, with {self._reap()}.") from None
         if isinstance(ready, Exception):
@@ -135,12 +138,12 @@ def _serve() -> None:
     os.dup2(2, 1)  # What a decoder prints is no answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # It ends with whoever feeds it.
     signal.alarm(_START)
-    bundles, settings = pickle.load(requests)
+    bundles, settings, calibration = pickle.load(requests)
     detector: Detector | Exception
     try:
         _limit_memory(settings.memory + sum(bundle.size for bundle in bundles))
         detector = Detector(
-            bundles=[bundle.open() for bundle in bundles],
+            Panel(tuple(bundle.open() for bundle in bundles), calibration),
             max_fpr=settings.max_fpr,
             allow_real=settings.allow_real,
             evidence=settings.evidence,

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import msgspec
 
-from pyrite.bundle import Bundle
+from pyrite.bundle import Bundle, Panel
 from pyrite.detector import Detector
 from pyrite.errors import ScanError, require
 from pyrite.golden import check_device
@@ -23,7 +23,7 @@ from pyrite.scanning.engines import run_here, run_on_ray
 from pyrite.scanning.listing import find_inputs, write_listing
 from pyrite.scanning.near_duplicates import write_copies
 from pyrite.scanning.remote import is_url, join, list_names, read, remove, remove_partial, write
-from pyrite.scanning.shipping import as_folders, bundles_sha256, send
+from pyrite.scanning.shipping import as_folders, send
 from pyrite.scanning.summary import Summary, summarize
 from pyrite.scanning.table import FOLDER
 from pyrite.scanning.task import Done, ScanSettings, Task, packages_differ
@@ -76,7 +76,7 @@ class Progress:
 def scan(
     source: str,
     out: str | Path,
-    bundle: Bundle | str | Path | None = None,
+    bundle: Bundle | Panel | str | Path | None = None,
     *,
     bundles: Sequence[Bundle | str | Path] = (),
     settings: ScanSettings = ScanSettings(),
@@ -93,7 +93,7 @@ def scan(
     Args:
         source: A folder, glob, tar, or Parquet or CSV table; a path, or a URL of anything that fsspec reads.
         out: A folder or URL: a new one, or that of the same scan.
-        bundle: The bundle to judge with; by default, the one that comes with Pyrite.
+        bundle: The bundle to judge with, or a panel's file; by default, the bundle that comes with Pyrite.
         bundles: Several of them instead, as `Detector` has them.
         settings: What the results depend on.
         engine: `ray`, or `local` for this process alone.
@@ -129,15 +129,17 @@ def scan(
         and not any(bundle.info.calibration.slope is not None for bundle in detector.bundles)
     ):
         raise ScanError(f"A rule of the policy needs a probability, which {detector.model.name} never gives.")
-    loaded, model, policy = detector.bundles, detector.model, detector.policy
+    panel, model, policy = detector.panel, detector.model, detector.policy
     del detector  # And what its models take of the memory, which the workers need.
-    with as_folders(loaded) as folders, _claimed(out):
-        manifest = _begin(source, out, bundles_sha256(folders), model, settings)
+    with as_folders(panel.bundles) as folders, _claimed(out):
+        panel = replace(panel, bundles=folders)
+        manifest = _begin(source, out, panel.sha256, model, settings)
         done = _done(out)
         waiting = [shard for shard in range(manifest.shards) if shard not in done]
         task = Task(
             out=out,
             bundles=send(folders),
+            calibration=panel.calibration,
             model=model,
             policy=policy,
             settings=settings,

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +30,7 @@ class Parcel:
     folder: str
     """Where it lies on the machine that scans."""
     sha256: str
-    """Of it alone, by `bundles_sha256`."""
+    """`Bundle.sha256`."""
     files: "Mapping[str, ObjectRef] | None" = None
     """For machines that do not have it: the content of its files in Ray's object store."""
 
@@ -48,14 +47,9 @@ class Parcel:
             ScanError: It is not what it was when the scan was started.
         """
         bundle = load_bundle(self.folder)
-        if bundles_sha256([bundle]) != self.sha256:
+        if bundle.sha256 != self.sha256:
             raise ScanError(f"The bundle {self.folder} has changed since the scan was started. Start it again.")
         return bundle
-
-
-def bundles_sha256(bundles: Sequence[Bundle]) -> str:
-    """Return one hash for all of these bundles: their manifests have those of their files."""
-    return hashlib.sha256(msgspec.json.encode([bundle.info for bundle in bundles], order="sorted")).hexdigest()
 
 
 @contextmanager
@@ -77,7 +71,7 @@ def as_folders(bundles: Sequence[Bundle]) -> Iterator[tuple[Bundle, ...]]:
 
 def send(bundles: Sequence[Bundle]) -> tuple[Parcel, ...]:
     """Return what tells a worker on this machine of these bundles, all of them folders."""
-    return tuple(Parcel(str(Path(bundle.path or "").absolute()), bundles_sha256([bundle])) for bundle in bundles)
+    return tuple(Parcel(str(Path(bundle.path or "").absolute()), bundle.sha256) for bundle in bundles)
 
 
 def put(parcel: Parcel) -> Parcel:
@@ -125,7 +119,7 @@ def receive(parcel: Parcel) -> Parcel:
 
 def _is_folder(bundle: Bundle) -> bool:
     """Say whether a bundle is what lies in its folder, rather than one that was made of it in memory."""
-    if bundle.path is None or not _has(bundle.path, bundles_sha256([bundle])):
+    if bundle.path is None or not _has(bundle.path, bundle.sha256):
         return False
     return all(
         hashlib.sha256(content).hexdigest() == bundle.info.files.get(name) for name, content in bundle.files.items()
@@ -140,7 +134,7 @@ def _save(bundle: Bundle, folder: Path) -> Bundle:
 def _has(folder: Path, sha256: str) -> bool:
     """Say whether a bundle's manifest lies in a folder; that its files are as it says is checked by `Parcel.open`."""
     try:
-        return bundles_sha256([Bundle(read_info(folder), {})]) == sha256
+        return Bundle(read_info(folder), {}).sha256 == sha256
     except BundleError:
         return False
 

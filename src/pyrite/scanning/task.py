@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from pyrite.bundle import JointCalibration
 from pyrite.decision import Policy
 from pyrite.evidence import Trust, describe_trust
 from pyrite.image import Limits
@@ -62,6 +63,8 @@ class Task:
     """A folder or URL."""
     bundles: tuple[Parcel, ...]
     """At least one."""
+    calibration: JointCalibration | None = None
+    """Of all of them together; see `Panel`."""
     model: Model
     """What all of them are called; see `Detector`."""
     policy: Policy

@@ -31,7 +31,7 @@ class Worker:
         """Open the listing."""
         self._task = task
         self._listing = ListingReader(join(task.out, LISTING))
-        self._decoder = IsolatedDetector(task.bundles, task.settings)
+        self._decoder = IsolatedDetector(task.bundles, task.settings, task.calibration)
 
     def judge(self, shard: int) -> Done:
         """Judge a shard and write its file, unless it is there.

@@ -1,39 +1,24 @@
-"""Panels of detectors that run elsewhere: calibrated by a table of their scores, kept in a file."""
+"""Panels, calibrated by a table of their detectors' scores, or by images that bundles score."""
 
-import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
 
-from pyrite.bundle import JointCalibration, fit_joint
+from pyrite.bundle import Bundle, Panel, PanelInfo, describe_members, fit_joint, save_panel
 from pyrite.bundle.joint import Merge
-from pyrite.errors import BundleError, EvaluationError
+from pyrite.bundle.panel import is_panel
+from pyrite.datasets import Dataset
+from pyrite.errors import EvaluationError
 from pyrite.provenance import current_command, package_versions, source_commit
+from pyrite.scores.score import Scored, score_images
 from pyrite.scores.table import ScoreTable
-from pyrite.writing import whole_file
-
-FORMAT: Literal[1] = 1
-
-
-class ScorePanel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of a panel's file."""
-
-    format: Literal[1] = FORMAT
-    calibration: JointCalibration
-    table: str
-    """The name of the table that calibrated it."""
-    table_sha256: str
-    seed: int
-    command: str
-    commit: str | None
-    packages: dict[str, str]
 
 
 def calibrate(
     table: ScoreTable, *, merge: Merge = "fisher", halves: bool = False, seed: int = 0, keep: int = 2000
-) -> ScorePanel:
+) -> PanelInfo:
     """Calibrate a panel by images that trained none of its detectors.
 
     Args:
@@ -63,10 +48,10 @@ def calibrate(
                 "Leave it out: name the others with --columns."
             )
     fitted = fit_joint(table.scores, table.labels, table.groups, merge=merge, halves=halves, seed=seed, keep=keep)
-    return ScorePanel(
+    return PanelInfo(
         calibration=fitted,
-        table=table.name,
-        table_sha256=table.sha256,
+        data=table.name,
+        data_sha256=table.sha256,
         seed=seed,
         command=current_command(),
         commit=source_commit(),
@@ -74,36 +59,49 @@ def calibrate(
     )
 
 
-def save_panel(panel: ScorePanel, path: Path) -> None:
-    """Write a panel's file.
+def calibrate_bundles(
+    bundles: Sequence[Bundle | str | Path],
+    dataset: Dataset,
+    out: Path,
+    *,
+    merge: Merge = "fisher",
+    group_column: str | None = None,
+    halves: bool = False,
+    seed: int = 0,
+    keep: int = 2000,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[PanelInfo, Scored]:
+    """Calibrate bundles together by a dataset's images, and write the panel's file.
+
+    Args:
+        bundles: Two or more, each with a name of its own, or where they lie.
+        dataset: With images that trained none of them; those that did are left out.
+        out: The file: its name ends in `.json`, by which it is told from a bundle.
+        merge: See `calibrate`.
+        group_column: The dataset's column that says which group each image is of; by default, all are of one.
+        halves: See `calibrate`.
+        seed: See `calibrate`.
+        keep: See `calibrate`.
+        progress: Called with how many images are judged, and how many there are.
 
     Raises:
-        BundleError: It cannot be written.
+        BundleError: A bundle cannot be used, or `out` cannot be written.
+        EvaluationError: The images allow no calibration.
     """
-    try:
-        with whole_file(path) as draft:
-            draft.write_bytes(msgspec.json.encode(panel) + b"\n")
-    except OSError as error:
-        raise BundleError(f"{path} cannot be written: {error.strerror}.") from error
+    if len(bundles) < 2:
+        raise EvaluationError(f"A panel takes two bundles or more, not {len(bundles)}.")
+    if not is_panel(out):
+        raise EvaluationError(f"A panel is kept in a .json file, and {out} has another name.")
+    panel = Panel.open(bundles)
+    members = describe_members(panel.bundles, out)
+    scored = score_images(panel, dataset, group_column=group_column, progress=progress)
+    fitted = calibrate(scored.table, merge=merge, halves=halves, seed=seed, keep=keep)
+    info = msgspec.structs.replace(fitted, bundles=members)
+    save_panel(info, out)
+    return info, scored
 
 
-def load_panel(path: Path) -> tuple[ScorePanel, str]:
-    """Read a panel's file; return it with its SHA-256, in hexadecimal.
-
-    Raises:
-        BundleError: It is missing, damaged or not understood.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
-    try:
-        return msgspec.json.decode(data, type=ScorePanel), hashlib.sha256(data).hexdigest()
-    except msgspec.DecodeError as error:
-        raise BundleError(f"{path} is no panel that this version understands: {error}.") from error
-
-
-def describe_panel(panel: ScorePanel, table: ScoreTable) -> tuple[str, ...]:
+def describe_panel(panel: PanelInfo, table: ScoreTable) -> tuple[str, ...]:
     """Return what calibrated a panel, one sentence each: its detectors, and the images of each group.
 
     Args:

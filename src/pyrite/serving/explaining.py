@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from pyrite.bundle import JointCalibration, Panel
 from pyrite.decision import Policy
 from pyrite.detector import Detector, Unreadable
 from pyrite.detector.reading import this_reader
@@ -25,6 +26,8 @@ class Asked:
 
     bundles: tuple[tuple[str, str], ...]
     """Where each lies, and its model's SHA-256."""
+    calibration: bytes | None
+    """Of all of them together, as JSON; see `Panel`."""
     device: str
     source: bytes | Path
     path: str | None
@@ -45,7 +48,7 @@ def explain(asked: Asked) -> Explained | Unreadable:
     Raises:
         BundleError: A bundle is not what it was when the server started.
     """
-    detector = _open(asked.bundles, asked.device)
+    detector = _open(asked.bundles, asked.calibration, asked.device)
     try:
         found = run(asked.source, detector, policy=asked.policy)
     except ImageError as error:
@@ -76,11 +79,11 @@ def trace(source: bytes | Path, path: str | None) -> bytes | Unreadable:
 
 
 @cache
-def _open(bundles: tuple[tuple[str, str], ...], device: str) -> Detector:
-    reader = this_reader()
-    folders = [folder for folder, _ in bundles]
-    detector = Detector(bundles=folders, trust=reader.trust, limits=reader.limits, threads=1, device=device)
-    for bundle, (folder, model_sha256) in zip(detector.bundles, bundles, strict=True):
+def _open(bundles: tuple[tuple[str, str], ...], calibration: bytes | None, device: str) -> Detector:
+    reader, panel = this_reader(), Panel.open([folder for folder, _ in bundles])
+    for bundle, (folder, model_sha256) in zip(panel.bundles, bundles, strict=True):
         if bundle.model_sha256 != model_sha256:
             raise BundleError(f"The bundle {folder} has changed since the server was started. Start it again.")
-    return detector
+    if calibration is not None:
+        panel = replace(panel, calibration=msgspec.json.decode(calibration, type=JointCalibration))
+    return Detector(panel, trust=reader.trust, limits=reader.limits, threads=1, device=device)

@@ -151,6 +151,8 @@ _DETECTION = {
                 "logit": 4.41,
                 "p_real": 0.002,
                 "p_ai": 0.61,
+                "p_typical": 0.34,
+                "knows": ["Stable Diffusion 1.4"],
             },
         }
     ],

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from pyrite.decision import Policy
 from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import PyriteError, SettingsError
@@ -161,7 +163,9 @@ class Service:
             PyriteError: The model fails.
         """
         bundles = tuple((str(bundle.path), bundle.model_sha256) for bundle in self.detector.bundles)
-        asked = Asked(bundles, self.detector.device, upload.source, upload.name, policy)
+        joint = self.detector.panel.calibration
+        calibration = None if joint is None else msgspec.json.encode(joint, order="sorted")
+        asked = Asked(bundles, calibration, self.detector.device, upload.source, upload.name, policy)
         return await self._in_explainer(upload, explain, asked)
 
     async def trace(self, upload: Upload) -> bytes:

@@ -22,7 +22,7 @@ from pyrite.decision import Policy, Scope, decide, explain, is_scored
 from pyrite.detector import Detector
 from pyrite.rendering.formats import write_csv, write_json
 from pyrite.rendering.text import budget_line
-from pyrite.rendering.unjudged import NEXT_STEPS, is_unjudged, looked_at
+from pyrite.rendering.unjudged import NEXT_SIZE, is_unjudged, looked_at, next_steps
 from pyrite.results import Detection, Evidence, Reason, Strength, Verdict
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def test_verdicts_reasons_and_sentences_are_those_of_python(page: "Page") -> Non
     for policy in policies:
         for p, q in values:
             verdict, reason = decide(p, q, True, policy)
-            told = [explain(verdict, reason, p, q, [], (0, 0), knows=knows) for knows in names]
+            told = [explain(verdict, reason, p, q, knows=knows) for knows in names]
             why = told if is_scored(reason) else None
             expected.append([verdict, reason, why])
     assert run(page, "decision", body, policies=policies, values=values, names=names) == expected
@@ -220,6 +220,7 @@ def test_what_was_looked_at_is_told_as_in_python(page: "Page", served_bundle: Pa
     found = [Detector(bundles=detectors[kind]).detect(image) for kind in ("usual", "some in scope") for image in images]
     unread = Evidence("reader", Strength.INFERRED, None, "Something was not read.")
     signed = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera.")
+    found += [as_foreign(one) for one in found if one.reason is Reason.OUT_OF_SCOPE]
     found += [replace(one, evidence=(unread, signed, *one.evidence)) for one in found]
     found += [replace(one, reason=Reason.VERIFIED) for one in found]
     theirs = run(
@@ -230,9 +231,24 @@ def test_what_was_looked_at_is_told_as_in_python(page: "Page", served_bundle: Pa
     assert any("No evidence found" in text for text in told)
     assert any("rests on that" in text for text in told)
     assert None in theirs
-    assert run(page, "unjudged", "return own.NEXT_STEPS") == list(NEXT_STEPS)
+    assert len({one["Pixels"] for one in theirs if one}) == 2
+    outside = [one for one in found if one.reason is Reason.OUT_OF_SCOPE]
+    steps = run(page, "unjudged", "return found.map(own.nextSteps)", found=outside)
+    assert steps == [list(next_steps(one)) for one in outside]
+    assert len({one[0] for one in steps}) == 2
     # What is told of the bundle that comes with Pyrite is so.
-    assert f"knows only images of {load_bundle(DEFAULT).info.scope.sizes} pixels a side" in NEXT_STEPS[0]
+    assert f"knows only images of {load_bundle(DEFAULT).info.scope.sizes} pixels a side" in NEXT_SIZE
+
+
+def as_foreign(found: Detection) -> Detection:
+    """Return a detection that is out of scope by its size, as if it were by how it looks."""
+    return replace(
+        found,
+        evidence=tuple(
+            replace(item, data={**item.data, "p_typical": 0.004}) if item.kind == "pixels" else item
+            for item in found.evidence
+        ),
+    )
 
 
 @pytest.fixture

@@ -65,13 +65,7 @@ function tellNoTrace(p_ai, knows) {
 }
 
 function share(p) {
-  return `at most ${Math.max(1, roundHalfEven(p * 1000)).toLocaleString("en")} in 1,000`;
-}
-
-/** Round as Python does: a half goes to the even neighbour. */
-function roundHalfEven(x) {
-  const below = Math.floor(x);
-  return x - below === 0.5 ? below + (below % 2) : Math.round(x);
+  return `at most ${Math.ceil(p * 1000 - 1e-9).toLocaleString("en")} in 1,000`;
 }
 
 /** Return what is said in place of a probability that contradicts its verdict, as text.py does. */

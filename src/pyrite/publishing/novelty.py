@@ -1,0 +1,125 @@
+"""What a model's calibration images look like, so that its bundle can tell what is foreign to it."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrite.bundle import Bundle, BundleInfo, Calibration, Novelty, Pixels
+from pyrite.bundle.calibration import images_needed
+from pyrite.bundle.novelty import RATE, Gaussians, Group, Rows, merge, unit
+from pyrite.datasets import Dataset
+from pyrite.datasets.degrade import degrade_at_random
+from pyrite.detector import Detector, Unreadable
+from pyrite.errors import DatasetError
+from pyrite.publishing.preparation import Stage
+
+LEAST = 2 * images_needed(RATE / 2)
+"""Images that it takes: one half to measure distances from, and the other to resolve the rate. Any image that is more
+unusual than all of these is level with the most unusual one of them, which takes twice as many.
+"""
+_NEIGHBOURS = 1000
+_KEPT = 2000  # distances of each group
+_BATCH = 64
+
+Looks = tuple[Rows, Rows | None]
+"""Of n images the statistics (n, s) and the features (n, d), where the model gives them."""
+
+
+def calibrate_novelty(
+    info: BundleInfo,
+    model: bytes,
+    dataset: Dataset,
+    indices: NDArray[np.intp],
+    *,
+    seed: int,
+    watch: Callable[[Stage], None],
+) -> Novelty | None:
+    """Return what some of a dataset's images look like to a model, as they are and degraded; `None` of too few.
+
+    Args:
+        info: The rest of the bundle.
+        model: The content of model.onnx.
+        dataset: The images.
+        indices: Which of them: those that did not train the model. It takes `LEAST`.
+        seed: Chooses the halves, and degrades.
+        watch: Called with how far it is.
+
+    Raises:
+        BundleError: The model cannot be used.
+        DatasetError: An image cannot be read any more.
+    """
+    if len(indices) < LEAST:
+        return None
+    bundle = Bundle(msgspec.structs.replace(info, calibration=Calibration()), {"model.onnx": model})
+    detector, rng = Detector(bundle, evidence=False), np.random.default_rng(seed)
+    clean, degraded = [], []
+    for start in range(0, len(indices), _BATCH):
+        inputs = [_read(detector, dataset, int(i)) for i in indices[start : start + _BATCH]]
+        clean.append(detector.measure(inputs)[1:])
+        degraded.append(detector.measure([_degrade(each, rng) for each in inputs])[1:])
+        watch(Stage("Looking for what is typical", start + len(inputs), len(indices)))
+    looks = {"as they are": _join(clean), "degraded": _join(degraded)}
+    return fit_novelty(looks, dataset.labels[indices], seed=seed)
+
+
+def fit_novelty(looks: Mapping[str, Looks], labels: NDArray[np.integer], *, seed: int) -> Novelty:
+    """Return what images look like: a random half of them is what distances are from, and the other is how far it is.
+
+    Args:
+        looks: By group, of the same n images, at least `LEAST`.
+        labels: (n,), 0 for real and 1 for AI.
+        seed: Chooses the halves.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    near, far = order[: len(order) // 2], order[len(order) // 2 :][:_KEPT]
+    classes = np.tile(labels[near], len(looks))
+    statistics = _fit_gaussians(np.concatenate([one[near] for one, _ in looks.values()]), classes)
+    seen = [one[near] for _, one in looks.values() if one is not None]
+    features = neighbours = None
+    if seen:
+        rows = np.concatenate(seen)
+        features = _fit_gaussians(rows, classes)
+        neighbours = unit(np.random.default_rng(seed).permutation(rows)[:_NEIGHBOURS])
+    fitted = Novelty(statistics, features, neighbours, {})
+
+    def group(of: Looks) -> Group:
+        distances = fitted.distances(of[0][far], None if of[1] is None else of[1][far])
+        kept = np.sort(distances, axis=0)
+        return Group(kept, np.sort(merge(kept, distances, own=True)))
+
+    return Novelty(statistics, features, neighbours, {name: group(of) for name, of in looks.items()})
+
+
+def _fit_gaussians(rows: Rows, classes: NDArray[np.integer]) -> Gaussians:
+    """Fit a Gaussian to each class, with the covariance of both, which Ledoit and Wolf 2004 shrink."""
+    from sklearn.covariance import ledoit_wolf
+
+    labels, places = np.unique(classes, return_inverse=True)
+    means = np.stack([rows[places == place].mean(0) for place in range(len(labels))])
+    scale = np.maximum(rows.std(0), 1e-6)  # Shrinkage takes every column to be of one scale.
+    covariance, _ = ledoit_wolf((rows - means[places]) / scale, assume_centered=True)
+    values, vectors = np.linalg.eigh(covariance)
+    whitening = vectors / np.sqrt(np.maximum(values, 1e-6)) / scale[:, None]
+    return Gaussians(means.astype(np.float32), whitening.astype(np.float32))
+
+
+def _read(detector: Detector, dataset: Dataset, index: int) -> Pixels:
+    try:
+        found = detector.reader.read(dataset.read(index))
+    except OSError as error:
+        raise DatasetError(f"{dataset.paths[index]} could be read before, and now cannot: {error}") from error
+    if isinstance(found, Unreadable) or found.inputs[0] is None:
+        why = f": {found.error.message}" if isinstance(found, Unreadable) else "."
+        raise DatasetError(f"{dataset.paths[index]} could be read before, and now cannot{why}")
+    return found.inputs[0]
+
+
+def _degrade(inputs: Pixels, rng: np.random.Generator) -> Pixels:
+    return np.stack([degrade_at_random(pixels, rng) for pixels in inputs])
+
+
+def _join(looks: Sequence[Looks]) -> Looks:
+    features = [one for _, one in looks if one is not None]
+    return np.concatenate([one for one, _ in looks]), np.concatenate(features) if features else None

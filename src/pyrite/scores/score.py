@@ -1,0 +1,78 @@
+"""What the bundles of a panel say of a dataset's images, as a table of scores."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyrite.bundle import Panel
+from pyrite.datasets import Dataset, content_hashes, content_sha256, recognise
+from pyrite.detector import Detector
+from pyrite.errors import EvaluationError
+from pyrite.evaluation.choose import Chosen, Part
+from pyrite.evaluation.judge import UnreadableFile, judge_all
+from pyrite.results import Reason
+from pyrite.scores.table import ScoreTable
+from pyrite.sources import encodable
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A table, and what is not in it."""
+
+    table: ScoreTable
+    trained: int
+    """Images left out because they trained a bundle, or chose or calibrated it."""
+    copies: int
+    """Images left out because another one has their bytes."""
+    unreadable: tuple[UnreadableFile, ...]
+
+
+def score_images(
+    panel: Panel, dataset: Dataset, *, group_column: str | None = None, progress: Callable[[int, int], None]
+) -> Scored:
+    """Score a dataset's images by each bundle; one that has an image out of scope gives no score for it.
+
+    Args:
+        panel: The bundles, each with a name of its own.
+        dataset: The images. Those that trained a bundle are left out, and copies of others.
+        group_column: The dataset's column that says which group each image is of; by default, all are of one.
+        progress: Called with how many are judged, and how many there are.
+
+    Raises:
+        EvaluationError: The dataset has no such column, or no image is left.
+    """
+    if group_column is not None and group_column not in dataset.slices:
+        there = ", ".join(dataset.slices) or "no column"
+        raise EvaluationError(f"{encodable(dataset.name)} has no column {group_column!r} for groups; it has {there}.")
+    hashes = np.array(content_hashes(dataset))
+    trained = np.zeros(len(dataset), np.bool_)
+    for bundle in panel.bundles:
+        if "trained_on.bin" in bundle.files:
+            trained |= recognise(bundle.files["trained_on.bin"], hashes.tolist())
+    first = np.zeros(len(dataset), np.bool_)
+    first[np.unique(hashes, return_index=True)[1]] = True
+    first |= hashes == ""  # Those that cannot be read are told of as such.
+    kept = np.flatnonzero(first & ~trained)
+    if not len(kept):
+        raise EvaluationError(
+            f"None of the {len(dataset):,} images of {encodable(dataset.name)} is left: {int(trained.sum()):,} trained "
+            "a bundle. Calibrate with others."
+        )
+    detector = Detector(panel, evidence=False)
+    judged = judge_all(detector, Chosen(dataset, hashes.tolist(), kept, Part("all", "")), progress)
+    scores = {bundle.info.name: np.full(len(judged.indices), np.nan) for bundle in panel.bundles}
+    for row, detection in enumerate(judged.detections):
+        for item in detection.evidence:
+            if item.kind == "pixels" and item.data["reason"] != Reason.OUT_OF_SCOPE:
+                scores[item.data["bundle"]][row] = item.data["logit"]
+    column = None if group_column is None else dataset.slices[group_column]
+    table = ScoreTable(
+        encodable(dataset.name),
+        content_sha256(dataset, hashes.tolist()),
+        tuple(encodable(dataset.paths[i]) for i in judged.indices),
+        scores,
+        dataset.labels[judged.indices],
+        None if column is None else tuple(encodable(column[i]) or "none" for i in judged.indices),
+    )
+    return Scored(table, int(trained.sum()), int(np.sum(~first & ~trained)), judged.unreadable)

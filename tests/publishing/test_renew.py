@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from pyrite.bundle import Bundle, load_bundle
+from pyrite.datasets import Dataset, make_toy
+from pyrite.errors import TrainingError
+from pyrite.golden import replay_golden
+from pyrite.publishing import renew
+from runs import Run
+
+
+@pytest.fixture(scope="module")
+def renewed(unbroken: Run, toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    out = tmp_path_factory.mktemp("renewed")
+    make_toy(out / "others", count=20, seed=9)
+    report = renew(unbroken.out / "bundle", toy, out / "run", unknown=Dataset.open(out / "others"))
+    assert report.transfer
+    assert (out / "run" / "report" / "report.html").is_file()
+    return load_bundle(out / "run" / "bundle")
+
+
+def test_the_network_and_what_it_was_trained_on_stay(renewed: Bundle, unbroken: Run) -> None:
+    before = load_bundle(unbroken.out / "bundle")
+    assert renewed.info.calibration == before.info.calibration
+    assert renewed.info.training == before.info.training
+    for name in ("model.onnx", "recipe.toml", "trained_on.bin", "golden.json"):
+        assert renewed.files[name] == before.files[name]
+    assert replay_golden(renewed).passed
+
+
+def test_unknown_generators_are_measured_and_on_the_card(renewed: Bundle, unbroken: Run) -> None:
+    card = renewed.files["card.md"].decode()
+    assert "Of 10 AI images of others, by generators that did not train it," in card
+    before = load_bundle(unbroken.out / "bundle").files["card.md"].decode()
+    assert "## Images by unknown generators\n\nNot measured." in before
+
+
+def test_it_takes_what_trained_the_bundle(unbroken: Run, bundle: Bundle, toy: Path, tmp_path: Path) -> None:
+    make_toy(tmp_path / "other", count=160, seed=7)
+    with pytest.raises(TrainingError, match="was trained on other data than other"):
+        renew(unbroken.out / "bundle", tmp_path / "other", tmp_path / "out")
+    with pytest.raises(TrainingError, match="does not say what it was trained on"):
+        renew(bundle, toy, tmp_path / "out")
+    with pytest.raises(TrainingError, match="already exists"):
+        renew(unbroken.out / "bundle", toy, tmp_path)
+    assert not (tmp_path / "out").exists()

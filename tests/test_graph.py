@@ -1,0 +1,107 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyrite.graph import expose_features
+from pyrite.runtime import FEATURES, Session
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), np.uint8)
+WEIGHTS = np.random.default_rng(1).normal(size=(48, 1)).astype(np.float32)
+
+
+def network(end: str) -> bytes:
+    """Return a network whose last layer sees all 48 values of an image, divided by 255."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    ends: dict[str, list[Any]] = {
+        "Gemm": [helper.make_node("Gemm", ["flat", "weights", "bias"], ["logit"])],
+        "Gemm of transposed weights": [helper.make_node("Gemm", ["flat", "turned", "bias"], ["logit"], transB=1)],
+        "MatMul and a bias": [
+            helper.make_node("MatMul", ["flat", "weights"], ["product"]),
+            helper.make_node("Add", ["product", "bias"], ["logit"]),
+        ],
+        "MatMul of a cube": [
+            helper.make_node("Reshape", ["flat", "cube"], ["cubic"]),
+            helper.make_node("MatMul", ["cubic", "weights"], ["product"]),
+            helper.make_node("Reshape", ["product", "column"], ["logit"]),
+        ],
+        "two products": [
+            helper.make_node("MatMul", ["flat", "weights"], ["one"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["other"]),
+            helper.make_node("Add", ["one", "other"], ["logit"]),
+        ],
+        "a mean": [helper.make_node("ReduceMean", ["flat", "axes"], ["logit"])],
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("Div", ["float", "most"], ["scaled"]),
+            helper.make_node("Reshape", ["scaled", "row"], ["flat"]),
+            *ends[end],
+        ],
+        "network",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ("N", 4, 4, 3))],
+        [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ("N", 1))],
+        [
+            numpy_helper.from_array(np.array(value), name)
+            for name, value in {
+                "most": np.float32(255),
+                "row": np.array([-1, 48], np.int64),
+                "cube": np.array([-1, 1, 48], np.int64),
+                "column": np.array([-1, 1], np.int64),
+                "axes": np.array([1], np.int64),
+                "weights": WEIGHTS,
+                "turned": WEIGHTS.T.copy(),
+                "bias": np.array([2], np.float32),
+            }.items()
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("end", ["Gemm", "Gemm of transposed weights", "MatMul and a bias"])
+def test_what_the_last_layer_sees_is_exposed(end: str) -> None:
+    pytest.importorskip("onnx")
+    model = network(end)
+    session = Session(expose_features(model))
+    logits, features = session.score(IMAGES)
+    assert features == pytest.approx(IMAGES.reshape(5, 48) / 255, abs=1e-6)
+    assert (logits == Session(model).logits(IMAGES)).all()
+    assert (session.logits(IMAGES) == logits).all()
+    assert expose_features(expose_features(model)) == expose_features(model)
+
+
+@pytest.mark.parametrize("end", ["MatMul of a cube", "two products", "a mean"])
+def test_a_network_without_such_a_layer_stays_as_it_is(end: str) -> None:
+    pytest.importorskip("onnx")
+    model = network(end)
+    assert expose_features(model) == model
+    assert Session(model).score(IMAGES)[1] is None
+
+
+def test_features_come_in_any_batch(build_model: Callable[..., bytes]) -> None:
+    pytest.importorskip("onnx")
+    model = expose_features(network("Gemm"))
+    together = Session(model).score(IMAGES)[1]
+    alone = Session(model, one_by_one=True).score(IMAGES)[1]
+    nothing = Session(model).score(IMAGES[:0])[1]
+    assert together is not None
+    assert alone is not None
+    assert nothing is not None
+    assert alone == pytest.approx(together)
+    assert nothing.shape == (0, 48)
+
+
+def test_features_of_another_kind_are_refused() -> None:
+    onnx = pytest.importorskip("onnx")
+    from pyrite.errors import BundleError
+
+    model = onnx.load_model_from_string(network("Gemm"))
+    model.graph.node.append(onnx.helper.make_node("Identity", ["image"], [FEATURES]))
+    kind = onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.UINT8, ("N", 4, 4, 3))
+    model.graph.output.append(kind)
+    with pytest.raises(BundleError, match=r"features must be float32 \(N, d\)"):
+        Session(model.SerializeToString())
