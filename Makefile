@@ -46,6 +46,10 @@ demo: $(INSTALLED)
 	@echo "  demo/data/test               the images that it was judged by"
 	@echo "What else there is: $(BIN)/pyrite --help"
 
+# Tests start some hundreds of processes, each of which would compile the package anew where bytecode is not kept; and
+# threads of linear algebra that wait for each other take the CPUs from the tests in the other processes.
+test: export PYTHONDONTWRITEBYTECODE :=
+test: export OMP_NUM_THREADS := 1
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest --numprocesses 3
 

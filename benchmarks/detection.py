@@ -27,8 +27,8 @@ from inference import make_bundle
 from pyrite.bundle import Bundle, save_bundle
 from pyrite.detector import Detector
 from pyrite.evidence import read_evidence
+from pyrite.golden import make_golden
 from pyrite.image import open_image
-from pyrite.publishing.golden import make_golden
 from pyrite.recipe import load_recipe
 from pyrite.runtime import Session
 from pyrite.training.architectures import build_model

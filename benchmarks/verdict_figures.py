@@ -30,9 +30,9 @@ from pyrite.bundle.novelty import merge
 from pyrite.datasets import Dataset, content_hashes, content_sha256
 from pyrite.detector import Detector
 from pyrite.evaluation.metrics import share
+from pyrite.golden import write_golden
 from pyrite.image import open_image
 from pyrite.provenance import current_command, package_versions, source_commit
-from pyrite.publishing.golden import write_golden
 from pyrite.results import Detection
 from verdicts import border
 

@@ -13,7 +13,7 @@ from pyrite.bundle.calibration import Calibration
 from pyrite.bundle.preprocess import Resize
 from pyrite.datasets import make_toy
 from pyrite.decision import Policy, Scope
-from pyrite.publishing.golden import make_golden
+from pyrite.golden import make_golden
 from pyrite.publishing.preparation import Stage
 from pyrite.recipe import Recipe, load_recipe
 from pyrite.training import train
@@ -64,7 +64,8 @@ def _build_model(
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Where tests run in several processes, keep those of a file together, and all that train in two processes.
 
-    One has the tests that start other processes which train, and the other those that share a run.
+    One has the tests that start other processes which train, and the other those that share a run. Those of scans wait
+    much, for Ray: they are kept together so that they do not come last, since what has most tests comes first.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -73,7 +74,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.partition("::")[0]
             if file.endswith(("test_distributed.py", "test_export.py", "test_geometries.py")):
                 return "machines"
-            return "training" if "/training/" in file or "/publishing/" in file else file
+            if "/training/" in file or "/publishing/" in file:
+                return "training"
+            return "scanning" if "/scanning/" in file else file
 
     return ByFile(config, log)
 

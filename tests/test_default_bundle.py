@@ -9,7 +9,7 @@ import pytest
 from pyrite.bundle import DEFAULT, load_bundle
 from pyrite.cli import app
 from pyrite.detector import Detector
-from pyrite.publishing.golden import replay_golden, write_golden
+from pyrite.golden import replay_golden, write_golden
 from pyrite.recipe import load_recipe, make_recipe
 
 MAX_BYTES = 5_000_000

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pyrite.bundle import DEFAULT, load_bundle
 from pyrite.detector import Detector
-from pyrite.publishing.golden import write_golden
+from pyrite.golden import write_golden
 from pyrite.results import Detection, Verdict
 
 ROOT = Path(__file__).parents[1]

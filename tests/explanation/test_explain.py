@@ -19,7 +19,7 @@ from pyrite.decision import Scope
 from pyrite.detector import Detector
 from pyrite.errors import ImageError, PyriteError
 from pyrite.explanation import explain
-from pyrite.publishing.golden import make_golden
+from pyrite.golden import make_golden
 from pyrite.results import Verdict
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

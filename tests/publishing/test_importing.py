@@ -18,8 +18,8 @@ from hub import COMMIT, hub
 from pyrite.bundle import Crops, Resize, ShorterSide, load_bundle
 from pyrite.detector import Detector
 from pyrite.errors import ExportError, PyriteError
+from pyrite.golden import replay_golden
 from pyrite.publishing import SCALES, Declared, import_source, read_catalogue
-from pyrite.publishing.golden import replay_golden
 from pyrite.results import Reason, Verdict
 from waiting import finish
 from web import web

@@ -12,9 +12,9 @@ from pyrite.bundle import Bundle, load_bundle
 from pyrite.datasets import Dataset, content_hashes, make_toy, split
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, TrainingError
+from pyrite.golden import replay_golden
 from pyrite.publishing import publish as publishing
 from pyrite.publishing import quantize
-from pyrite.publishing.golden import replay_golden
 from pyrite.publishing.quantize import _typical, quantize_onnx
 from pyrite.recipe import load_recipe, make_recipe
 from pyrite.runtime import Session

@@ -5,8 +5,8 @@ import pytest
 from pyrite.bundle import Bundle, load_bundle
 from pyrite.datasets import Dataset, make_toy
 from pyrite.errors import TrainingError
+from pyrite.golden import replay_golden
 from pyrite.publishing import renew
-from pyrite.publishing.golden import replay_golden
 from runs import Run
 
 

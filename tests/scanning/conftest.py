@@ -11,7 +11,7 @@ from corpora import COMMAND, PICTURES, progress_of
 
 import waiting
 from pyrite.bundle import Bundle, BundleInfo, save_bundle
-from pyrite.publishing.golden import make_golden
+from pyrite.golden import make_golden
 
 
 @pytest.fixture(scope="session")

@@ -235,10 +235,13 @@ def test_storage_that_fails_for_a_while_costs_nothing(
     assert tried["/busy/3.png"] == 3
 
 
-def test_the_exit_code_and_the_summary_tell_of_errors(corpus: Path, tmp_path: Path, finish: Callable[..., Any]) -> None:
-    code, printed, _ = finish(corpus, "--out", tmp_path / "out", "--engine", "local")
+def test_the_exit_code_and_the_summary_tell_of_errors(
+    corpus: Path, bundle: Bundle, tmp_path: Path, run_pyrite: Callable[..., tuple[int, str, str]]
+) -> None:
+    options = ("--engine", "local", "--bundle", bundle.path)
+    code, printed, _ = run_pyrite("scan", corpus, "--out", tmp_path / "out", *options)
     assert code == 1
     assert "1 could not be read" in printed
     assert "Not read: 1 unsupported_format" in printed
-    code, _, _ = finish(corpus / "dark", "--out", tmp_path / "dark", "--engine", "local")
+    code, _, _ = run_pyrite("scan", corpus / "dark", "--out", tmp_path / "dark", *options)
     assert code == 0

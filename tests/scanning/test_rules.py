@@ -1,11 +1,12 @@
 """From verdicts to keep, quarantine or drop."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from corpora import read_rows
 
+from pyrite.bundle import Bundle
 from pyrite.errors import ScanError
 from pyrite.scanning.rules import read_rules
 
@@ -28,11 +29,12 @@ verdict = ["ai", "uncertain"]
 """
 
 
-def test_the_first_rule_that_is_met_decides_and_says_so(corpus: Path, tmp_path: Path, finish: Any) -> None:
+def test_the_first_rule_that_is_met_decides_and_says_so(
+    corpus: Path, bundle: Bundle, tmp_path: Path, run_pyrite: Callable[..., tuple[int, str, str]]
+) -> None:
     (tmp_path / "policy.toml").write_text(POLICY)
-    _, printed, _ = finish(
-        corpus, "--out", tmp_path / "out", "--engine", "local", "--keep-policy", tmp_path / "policy.toml"
-    )
+    options = ("--engine", "local", "--bundle", bundle.path, "--keep-policy", tmp_path / "policy.toml")
+    _, printed, _ = run_pyrite("scan", corpus, "--out", tmp_path / "out", *options)
     rows = read_rows(tmp_path / "out")
     for row in rows:
         if row["error_code"]:

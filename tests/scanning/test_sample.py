@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pyrite.bundle import Bundle, save_bundle
-from pyrite.publishing.golden import make_golden
+from pyrite.golden import make_golden
 from pyrite.scanning import scan
 
 

@@ -195,9 +195,12 @@ def test_a_setting_that_cannot_be_used_is_refused_at_once(corpus: Path, bundle: 
     assert not (tmp_path / "out").exists()
 
 
-def test_progress_is_logged_as_lines_of_json(corpus: Path, tmp_path: Path, finish: Callable[..., Any]) -> None:
+def test_progress_is_logged_as_lines_of_json(
+    corpus: Path, bundle: Bundle, tmp_path: Path, run_pyrite: Callable[..., tuple[int, str, str]]
+) -> None:
     log = tmp_path / "log.jsonl"
-    finish(corpus, "--out", tmp_path / "out", "--engine", "local", "--shard-size", "20", "--progress", log)
+    options = ("--engine", "local", "--bundle", bundle.path, "--shard-size", "20", "--progress", log)
+    run_pyrite("scan", corpus, "--out", tmp_path / "out", *options)
     lines = [json.loads(line) for line in log.read_bytes().splitlines()]
     assert [(line["shards"], line["of_shards"], line["images"], line["errors"]) for line in lines] == [
         (1, 4, 20, 1),

@@ -13,8 +13,8 @@ from pyrite.bundle import Bundle, Crops, Resize, load_bundle
 from pyrite.datasets import make_toy
 from pyrite.detector import Detector
 from pyrite.evaluation import Report, evaluate
+from pyrite.golden import replay_golden
 from pyrite.publishing import quantize
-from pyrite.publishing.golden import replay_golden
 from pyrite.recipe import load_recipe
 from pyrite.results import Reason
 from pyrite.runtime import Session

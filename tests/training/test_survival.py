@@ -28,6 +28,8 @@ from runs import Run, assert_events_match, read_rows
 PYRITE = Path(sys.executable).with_name("pyrite")
 _KILLED = """
 import os, signal, sys
+# TensorFlow imports it where it is installed, which takes seconds, and training has no use for it.
+sys.modules["jax"] = None
 from pyrite.recipe import load_recipe
 from pyrite.training import train
 from pyrite.training.loop import Step

@@ -22,8 +22,8 @@ from pyrite.detector import Detector
 from pyrite.errors import DatasetError, ExportError, RecipeError, TrainingError
 from pyrite.evaluation import evaluate
 from pyrite.explanation import Spectra
+from pyrite.golden import replay_golden
 from pyrite.image import open_image
-from pyrite.publishing.golden import replay_golden
 from pyrite.publishing.preparation import Stage
 from pyrite.publishing.publish import publish
 from pyrite.recipe import Recipe, load_recipe

@@ -421,7 +421,7 @@ def verify(bundle: BundleArgument = None, device: DeviceOption = Device.AUTO) ->
     Example: `pyrite bundle verify run/bundle`
     """
     from pyrite.bundle import DEFAULT, load_bundle
-    from pyrite.publishing.golden import replay_golden
+    from pyrite.golden import replay_golden
 
     loaded = load_bundle(bundle or DEFAULT)
     check = replay_golden(loaded, device.value)
@@ -455,7 +455,7 @@ def examples(
     Example: `pyrite bundle examples --out examples`
     """
     from pyrite.bundle import DEFAULT, load_bundle
-    from pyrite.publishing.golden import write_golden
+    from pyrite.golden import write_golden
 
     paths = write_golden(load_bundle(bundle or DEFAULT), out)
     stdout.print(f"{len(paths)} images in {out}")

@@ -76,8 +76,8 @@ def detect(
     """
     from pyrite.detector import Detector
     from pyrite.evidence import missing_readers
+    from pyrite.golden import check_device
     from pyrite.image import Limits
-    from pyrite.publishing.golden import check_device
     from pyrite.rendering.formats import write_csv, write_json, write_jsonl
     from pyrite.rendering.text import outcome, summary_line, write_text
     from pyrite.sources import find_files

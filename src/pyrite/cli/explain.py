@@ -39,7 +39,7 @@ def explain(
     from pyrite.detector import Detector
     from pyrite.explanation import check_out, examine
     from pyrite.explanation import explain as explain_score
-    from pyrite.publishing.golden import check_device
+    from pyrite.golden import check_device
     from pyrite.rendering.progress import progress_bar
     from pyrite.rendering.text import detection_line
 

@@ -14,7 +14,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-import joblib
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -215,6 +214,8 @@ def in_parallel(
     It is called in other processes with the storage, the first index, the chunk's paths, and `arguments`. Chunks are
     smaller where images are `large`, so that all processes have some, and progress is told.
     """
+    import joblib  # Late, for processes that import this module and decode one image after the other.
+
     size, serial_below, together = _LARGE if large else (_CHUNK, _SERIAL_BELOW, _TOGETHER)
     jobs = joblib.cpu_count() if len(dataset) > serial_below else 1
     chunks = (

@@ -303,6 +303,7 @@ def _figure(name: str, draw: Callable[["Figure"], None], size: tuple[float, floa
         draw(figure)
         png, svg = io.BytesIO(), io.BytesIO()
         figure.savefig(png, format="png", dpi=200, facecolor="white")
+        figure.set_layout_engine("none")  # What the first one placed is where the second has it.
         figure.savefig(svg, format="svg", transparent=True, metadata=_NO_METADATA)
     return Picture(png.getvalue(), _inline(svg.getvalue().decode(), name))
 

@@ -31,11 +31,11 @@ from pyrite.bundle import (
 from pyrite.bundle.preprocess import Filter
 from pyrite.decision import Policy, Scope
 from pyrite.errors import ExportError, require
+from pyrite.golden import golden_images, make_golden, settle_batching
 from pyrite.graph import CUT, Wrapping, expose_features, wrap
 from pyrite.publishing.card import write_import_card
 from pyrite.publishing.catalogue import find_entry
 from pyrite.publishing.declared import Declared, settle
-from pyrite.publishing.golden import golden_images, make_golden, settle_batching
 from pyrite.publishing.obtaining import Obtained, obtain
 from pyrite.runtime import Session
 

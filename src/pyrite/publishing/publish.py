@@ -12,12 +12,12 @@ from pyrite.datasets import Dataset
 from pyrite.errors import DatasetError, ImageError, TrainingError
 from pyrite.evaluation import Chosen, Part, Report, measure
 from pyrite.explanation import measure_spectra
+from pyrite.golden import make_golden, settle_batching
 from pyrite.graph import expose_features
 from pyrite.image import open_image
 from pyrite.image.thumbnail import SIDE, shrink
 from pyrite.publishing.calibrate import calibrate
 from pyrite.publishing.card import write_card
-from pyrite.publishing.golden import make_golden, settle_batching
 from pyrite.publishing.novelty import calibrate_novelty
 from pyrite.publishing.preparation import PreparedDataset, Stage
 

@@ -11,8 +11,8 @@ from pyrite.bundle import NOVELTY, Bundle, Panel, fit_calibration, load_bundle, 
 from pyrite.datasets import Dataset, remember
 from pyrite.errors import EvaluationError, require
 from pyrite.evaluation.opinions import Scored, score_images
+from pyrite.golden import golden_images, record_golden
 from pyrite.publishing.card import write_calibration_note
-from pyrite.publishing.golden import golden_images, record_golden
 from pyrite.publishing.novelty import calibrate_novelty
 from pyrite.publishing.preparation import Stage
 from pyrite.sources import encodable

@@ -16,14 +16,13 @@ import msgspec
 from pyrite.bundle import Bundle, Panel
 from pyrite.detector import Detector
 from pyrite.errors import ScanError, require
+from pyrite.golden import check_device
 from pyrite.provenance import JUDGING, installed_versions
-from pyrite.publishing.golden import check_device
 from pyrite.results import Model
 from pyrite.scanning.engines import run_here, run_on_ray
 from pyrite.scanning.listing import find_inputs, write_listing
 from pyrite.scanning.near_duplicates import write_copies
 from pyrite.scanning.remote import is_url, join, list_names, read, remove, remove_partial, write
-from pyrite.scanning.sample import make_sheet
 from pyrite.scanning.shipping import as_folders, send
 from pyrite.scanning.summary import Summary, summarize
 from pyrite.scanning.table import FOLDER
@@ -162,6 +161,8 @@ def scan(
         copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
         summary = summarize(out, manifest.shards, folders, policy.max_fpr, copies)
         write(join(out, SUMMARY), summary.to_json())
+        from pyrite.scanning.sample import make_sheet  # Late, for processes that judge and import this module.
+
         page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
         write(join(out, SHEET), page.encode("utf-8", "replace"))
     return summary

@@ -2,17 +2,15 @@
 
 import asyncio
 import multiprocessing
-import os
 import signal
-import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pyrite.detector import Prepared, Reader, Unreadable, crashed, timed_out
+from pyrite.detector.reading import begin, decode
 from pyrite.results import Failure
 
 if TYPE_CHECKING:
@@ -22,10 +20,7 @@ SMALL = 64_000
 """Bytes of a file that is decoded together with others, at most."""
 
 _GROUP = 16  # Small files that go to a process at once, at most: the way there costs more than decoding them.
-_SHARE = 0.05  # seconds after which a process hands back the rest of a group
 _PATIENCE = 0.5  # seconds that small files may take before they are tried one by one, and then among the large ones
-_PER_PIXEL = 20  # bytes of memory for a process: the hungriest decoder takes 4 times 3.
-_ROOM = 2_000_000_000  # bytes of address space beside that: what libraries reserve and never touch
 
 Found = Prepared | Unreadable
 _Result = TypeVar("_Result")
@@ -196,50 +191,12 @@ def _make(workers: int, reader: Reader) -> "ProcessPool":
 
     # Not forked: this process has threads.
     context = multiprocessing.get_context("spawn")
-    return ProcessPool(max_workers=workers, initializer=_begin, initargs=[reader], context=context)
+    return ProcessPool(max_workers=workers, initializer=begin, initargs=[reader], context=context)
 
 
 def _end_pool(pool: "ProcessPool") -> None:
     pool.stop()  # type: ignore[no-untyped-call]
     pool.join()
-
-
-def decode(files: Sequence[tuple[bytes | Path, str | None]]) -> list[Found]:
-    """Decode files one after the other in a process of a `Pool`, until they have taken their share of time."""
-    reader, until = this_reader(), time.monotonic() + _SHARE
-    found: list[Found] = []
-    for source, path in files:
-        # Not the name of the file that an upload was put into.
-        found.append(replace(reader.read(source, path=path or ""), path=path))
-        if time.monotonic() > until:
-            break
-    return found
-
-
-def this_reader() -> Reader:
-    """Return the reader that this process began with."""
-    return _readers[-1]
-
-
-_readers: list[Reader] = []  # One, in a process of a `Pool`; none elsewhere.
-
-
-def _begin(reader: Reader) -> None:
-    _readers.append(reader)
-    # Ctrl-C goes to all processes of a terminal, and the server still has to finish what it accepted.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Decoders in C write what they think of a file.
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    if sys.platform == "linux":
-        import ctypes
-        import resource
-
-        # Not even a server that was killed leaves a process behind: 1 is PR_SET_PDEATHSIG.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + _ROOM + _PER_PIXEL * reader.limits.max_pixels + reader.limits.max_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _end(decoding: asyncio.Task[list[Found]], _: asyncio.Future[Found]) -> None:

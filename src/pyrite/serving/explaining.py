@@ -10,6 +10,7 @@ import msgspec
 from pyrite.bundle import JointCalibration, Panel
 from pyrite.decision import Policy
 from pyrite.detector import Detector, Unreadable
+from pyrite.detector.reading import this_reader
 from pyrite.errors import BundleError, ImageError, PyriteError
 from pyrite.explanation import explain as run
 from pyrite.explanation.history import trace_history
@@ -17,7 +18,6 @@ from pyrite.explanation.maps import pack_history
 from pyrite.explanation.picture import draw
 from pyrite.image import open_image
 from pyrite.results import Failure
-from pyrite.serving.decoders import this_reader
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from pyrite.decision import Policy
 from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import PyriteError, SettingsError
 from pyrite.evidence import Trust, load_trust
+from pyrite.golden import check_device
 from pyrite.image import Limits
-from pyrite.publishing.golden import check_device
 from pyrite.rendering.text import outcome
 from pyrite.results import Detection
 from pyrite.runtime import available_cpus

@@ -20,7 +20,7 @@ from ports import free_ports
 from pyrite.bundle import BundleInfo, load_bundle, save_bundle
 from pyrite.bundle.calibration import Calibration
 from pyrite.decision import Scope
-from pyrite.publishing.golden import make_golden
+from pyrite.golden import make_golden
 from waiting import eventually, processes_of
 
 if TYPE_CHECKING:

@@ -131,10 +131,16 @@ ENCODE_ALONE = """async ([count, content]) => {
 """Milliseconds that small pictures take which are made one after the other, with nothing else to do."""
 
 
-def slow_down(page: "Page", *, latency: float = 0, upload: float = -1) -> None:
-    """Make the network slow: milliseconds for an answer, and bytes a second."""
-    conditions = {"offline": False, "latency": latency, "downloadThroughput": -1, "uploadThroughput": upload}
-    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", conditions)
+def slow_down(page: "Page", *, latency: float = 0, upload: float = -1) -> Callable[..., None]:
+    """Make the network slow: milliseconds for an answer, and bytes a second. Return what changes that."""
+    session = page.context.new_cdp_session(page)
+
+    def change(*, latency: float = 0, upload: float = -1) -> None:
+        conditions = {"offline": False, "latency": latency, "downloadThroughput": -1, "uploadThroughput": upload}
+        session.send("Network.emulateNetworkConditions", conditions)
+
+    change(latency=latency, upload=upload)
+    return change
 
 
 def check_accessible(page: "Page") -> None:
@@ -591,12 +597,13 @@ def test_a_drop_without_files_is_told(page: "Page") -> None:
 
 
 def test_a_few_files_are_sent_at_a_time_with_their_progress(page: "Page", tmp_path: Path) -> None:
-    slow_down(page, latency=300, upload=12_000)  # A file has about 3,000 bytes.
+    change = slow_down(page, latency=300, upload=600)  # A file has about 3,000 bytes.
     page.set_input_files("#pick", write(tmp_path, **{f"a{i}": picture(10 * i) for i in range(9)}))
     expect(cards(page)).to_have_count(9)
     expect(cards(page).locator(".stamp").get_by_text("Sending").first).to_be_visible()
     expect(cards(page).locator(".stamp").get_by_text("Waiting").first).to_be_visible()
     expect(page.locator("#tally")).to_have_text(re.compile(r"^\d of 9 images judged$"))
+    change(latency=300, upload=12_000)
     expect(page.locator(".card.pending")).to_have_count(0)
     expect(page.locator("#tally")).to_have_text("9 images")
     expect(page.locator("#progress")).to_be_hidden()

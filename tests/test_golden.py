@@ -12,7 +12,7 @@ from pyrite.bundle import Bundle, Crops, ShorterSide, save_bundle
 from pyrite.cli.bundle import verify
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, ExportError, PyriteError
-from pyrite.publishing.golden import check_device, make_golden, replay_golden, settle_batching, write_golden
+from pyrite.golden import check_device, make_golden, replay_golden, settle_batching, write_golden
 
 
 def grey(value, side=32):
@@ -211,5 +211,5 @@ def test_another_device_that_says_something_else_is_refused(bundle, build_model,
 
 def test_on_the_cpu_nothing_is_replayed_at_the_start(bundle, monkeypatch):
     detector = Detector(bundle)
-    monkeypatch.setattr("pyrite.publishing.golden.replay_golden", None)
+    monkeypatch.setattr("pyrite.golden.replay_golden", None)
     check_device(detector)
