@@ -56,14 +56,18 @@ def main() -> None:
         theirs = np.array(json.loads(said.splitlines()[-1]))
         bundle = load_bundle(name)
         detector = Detector(bundle, evidence=False)
-        ours = np.array([detection.logit for detection in detector.detect_many(paths)], np.float64)
+        said_here = list(detector.detect_many(paths))
+        ours = np.array([detection.logit for detection in said_here], np.float64)
+        square = np.array([detection.width == detection.height for detection in said_here])
         usable = np.abs(ours) < 8
-        logits = np.log(theirs[usable]) - np.log1p(-theirs[usable])
+        differences = np.abs(ours[usable] - (np.log(theirs[usable]) - np.log1p(-theirs[usable])))
         found[name] = {
             "sha256": bundle.sha256,
             "images": len(paths),
             "compared": int(usable.sum()),
-            "largest_difference_of_a_logit": float(np.abs(ours[usable] - logits).max()),
+            "square": int(square[usable].sum()),
+            "largest_difference_of_a_logit": float(differences.max()),
+            "largest_of_square_images": float(differences[square[usable]].max()),
             "largest_difference_of_a_probability": float(np.abs(1 / (1 + np.exp(-ours)) - theirs).max()),
         }
         print(name, json.dumps(found[name]), flush=True)
