@@ -1,35 +1,76 @@
-"""A server on the loopback interface that speaks as much of the Hugging Face Hub's protocol as a snapshot takes."""
+"""A server on the loopback interface that speaks as much of the Hugging Face Hub's protocol as is used here."""
 
+import base64
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from waiting import finish
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TOKEN = "hf_token"
+"""The one that may write."""
 
 
-def hub(repository: str, files: Mapping[str, bytes], asked: list[str]) -> Callable[[BaseHTTPRequestHandler], None]:
+@dataclass(frozen=True)
+class Uploads:
+    """What a server was sent, and what it does with that."""
+
+    refused: bool = False
+    """Whether the token has no right to write here."""
+    private: list[bool] = field(default_factory=list)
+    """Of the repository, once it is made."""
+    messages: list[str] = field(default_factory=list)
+    """Of the commits."""
+    large: dict[str, bytes] = field(default_factory=dict)
+    """The content of files that git keeps elsewhere (LFS), by hash."""
+
+
+def hub(
+    repository: str, files: Mapping[str, bytes], asked: list[str], uploads: Uploads | None = None
+) -> Callable[[BaseHTTPRequestHandler], None]:
     """Answer as the Hub does for one repository at one commit, `COMMIT`, whose branch is `main`.
 
     Args:
         repository: Its owner and name.
-        files: What it holds.
+        files: What it holds; a repository without any is missing.
         asked: Gets each path that is asked for.
+        uploads: If files may be sent; `files` is a dict then, and gets them.
     """
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         path = unquote(urlsplit(handler.path).path)
         asked.append(path)
-        revisions = ("main", COMMIT)
-        if path in [f"/api/models/{repository}/revision/{revision}" for revision in revisions]:
-            siblings = [{"rfilename": name, "size": len(content)} for name, content in files.items()]
-            told = {"id": repository, "modelId": repository, "sha": COMMIT, "siblings": siblings, "tags": []}
-            _send(handler, json.dumps(told).encode(), {"Content-Type": "application/json"})
+        if handler.headers.get("Authorization", f"Bearer {TOKEN}") != f"Bearer {TOKEN}":
+            _send(handler, b"", {"X-Error-Message": "Invalid credentials in Authorization header"}, 401)
             return
-        if path in [f"/api/models/{repository}/tree/{revision}" for revision in revisions]:
-            tree = [{"type": "file", "path": name, "size": len(content), "oid": ""} for name, content in files.items()]
-            _send(handler, json.dumps(tree).encode(), {"Content-Type": "application/json"})
+        if handler.command in ("POST", "PUT"):
+            assert uploads
+            assert isinstance(files, dict)
+            _write(handler, path, repository, files, uploads)
+            return
+        revisions = ("main", COMMIT)
+        told = {
+            "id": repository,
+            "modelId": repository,
+            "sha": COMMIT,
+            "private": bool(uploads and uploads.private and uploads.private[0]),
+            "siblings": [{"rfilename": name, "size": len(content)} for name, content in files.items()],
+            "tags": [],
+        }
+        model = f"/api/models/{repository}"
+        if files and path in [model, *(f"{model}/revision/{revision}" for revision in revisions)]:
+            _tell(handler, told)
+            return
+        if path in [f"{model}/tree/{revision}" for revision in revisions]:
+            _tell(handler, [{"type": "file", "path": name, "size": len(files[name]), "oid": ""} for name in files])
             return
         for revision in revisions:
             name = path.removeprefix(f"/{repository}/resolve/{revision}/")
@@ -37,16 +78,100 @@ def hub(repository: str, files: Mapping[str, bytes], asked: list[str]) -> Callab
                 digest = hashlib.sha256(files[name]).hexdigest()
                 _send(handler, files[name], {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT})
                 return
-        handler.send_response(404)
-        handler.send_header("X-Error-Code", "RepoNotFound")
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
+        _send(handler, b"", {"X-Error-Code": "RepoNotFound"}, 404)
 
     return answer
 
 
-def _send(handler: BaseHTTPRequestHandler, content: bytes, headers: Mapping[str, str]) -> None:
-    handler.send_response(200)
+def run(*arguments: object, **environment: str) -> tuple[int, str]:
+    """Run the command line in a process of its own, which reads the environment as it starts."""
+    command = [sys.executable, "-c", "import sys; sys.argv[0] = 'pyrite'; from pyrite.cli import main; main()"]
+    process = subprocess.Popen(
+        [*command, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"no_proxy": "*", "HF_HUB_DISABLE_TELEMETRY": "1"} | environment,
+    )
+    said, _ = finish(process)
+    return process.returncode, said
+
+
+def _write(
+    handler: BaseHTTPRequestHandler, path: str, repository: str, files: dict[str, bytes], uploads: Uploads
+) -> None:
+    body = _body(handler)
+    address = f"http://{handler.headers['Host']}"
+    if path.startswith("/large/"):  # Told to those who had a token, who need none here.
+        digest = path.rpartition("/")[2]
+        assert hashlib.sha256(body).hexdigest() == digest
+        uploads.large[digest] = body
+        _send(handler, b"", {})
+    elif path == "/api/validate-yaml":
+        _tell(handler, {"errors": [], "warnings": []})
+    elif "Authorization" not in handler.headers:
+        _send(handler, b"", {}, 401)
+    elif uploads.refused:
+        _send(handler, b"", {"X-Error-Message": "You don't have the rights"}, 403)
+    elif path == "/api/repos/create":
+        wanted = json.loads(body)
+        assert f"{wanted['organization']}/{wanted['name']}" == repository
+        if not files:
+            uploads.private.append(wanted.get("visibility") == "private" or wanted.get("private") is True)
+            files[".gitattributes"] = b"*.onnx filter=lfs diff=lfs merge=lfs -text\n"
+            _tell(handler, {"url": f"{address}/{repository}"})
+        else:
+            _tell(handler, {"url": f"{address}/{repository}"}, 409)
+    elif path == f"/api/models/{repository}/preupload/main":
+        _tell(handler, {"files": [_mode(file["path"]) for file in json.loads(body)["files"]]})
+    elif path == f"/{repository}.git/info/lfs/objects/batch":
+        objects = [
+            {**what, "actions": {"upload": {"href": f"{address}/large/{what['oid']}"}}}
+            for what in json.loads(body)["objects"]
+        ]
+        _tell(handler, {"transfer": "basic", "objects": objects})
+    elif path == f"/api/models/{repository}/commit/main":
+        for line in body.splitlines():
+            _commit(json.loads(line), files, uploads)
+        _tell(handler, {"commitUrl": f"{address}/{repository}/commit/{COMMIT}", "commitOid": COMMIT})
+    else:
+        _send(handler, b"", {}, 404)
+
+
+def _mode(name: str) -> dict[str, object]:
+    return {"path": name, "uploadMode": "lfs" if name.endswith(".onnx") else "regular", "shouldIgnore": False}
+
+
+def _commit(line: dict[str, Any], files: dict[str, bytes], uploads: Uploads) -> None:
+    value = line["value"]
+    if line["key"] == "header":
+        uploads.messages.append(value["summary"])
+    elif line["key"] == "file":
+        files[value["path"]] = base64.b64decode(value["content"])
+    elif line["key"] == "lfsFile":
+        files[value["path"]] = uploads.large[value["oid"]]
+    else:
+        assert line["key"] == "deletedFile"
+        del files[value["path"]]
+
+
+def _body(handler: BaseHTTPRequestHandler) -> bytes:
+    if handler.headers.get("Transfer-Encoding") != "chunked":
+        return handler.rfile.read(int(handler.headers["Content-Length"]))
+    body = b""
+    while size := int(handler.rfile.readline(), 16):
+        body += handler.rfile.read(size)
+        handler.rfile.readline()
+    handler.rfile.readline()
+    return body
+
+
+def _tell(handler: BaseHTTPRequestHandler, told: object, status: int = 200) -> None:
+    _send(handler, json.dumps(told).encode(), {"Content-Type": "application/json"}, status)
+
+
+def _send(handler: BaseHTTPRequestHandler, content: bytes, headers: Mapping[str, str], status: int = 200) -> None:
+    handler.send_response(status)
     for name, value in {**headers, "Content-Length": str(len(content))}.items():
         handler.send_header(name, value)
     handler.end_headers()

@@ -21,6 +21,12 @@ def web(answer: Answer, *, certificate: Path | None = None) -> Iterator[str]:
         def do_HEAD(self) -> None:
             answer(self)
 
+        def do_POST(self) -> None:
+            answer(self)
+
+        def do_PUT(self) -> None:
+            answer(self)
+
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 

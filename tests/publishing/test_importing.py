@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,14 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hub import COMMIT, hub
+from hub import COMMIT, hub, run
 from pyrite.bundle import Crops, Resize, ShorterSide, load_bundle
 from pyrite.detector import Detector
 from pyrite.errors import ExportError, PyriteError
 from pyrite.golden import replay_golden
 from pyrite.publishing import SCALES, Declared, import_source, read_catalogue
 from pyrite.results import Reason, Verdict
-from waiting import finish
 from web import web
 
 pytest.importorskip("onnx")
@@ -315,20 +311,6 @@ def test_a_wheel_is_fetched_by_pip_from_where_pip_is_told(tmp_path: Path, monkey
         import_source(source, tmp_path / "no", Declared(), sha256="0" * 64)
     with pytest.raises(ExportError, match="not of the form pypi:"):
         import_source("pypi:published", tmp_path / "no", Declared())
-
-
-def run(*arguments: object, **environment: str) -> tuple[int, str]:
-    """Run the command line in a process of its own, which reads the environment as it starts."""
-    command = [sys.executable, "-c", "import sys; sys.argv[0] = 'pyrite'; from pyrite.cli import main; main()"]
-    process = subprocess.Popen(
-        [*command, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"no_proxy": "*", "HF_HUB_DISABLE_TELEMETRY": "1"} | environment,
-    )
-    said, _ = finish(process)
-    return process.returncode, said
 
 
 def test_a_repository_of_the_hub_is_pinned_to_its_commit(tmp_path: Path) -> None:

@@ -4,7 +4,16 @@ from pyrite.bundle.bundle import DEFAULT, MAX_BYTES, OPTIONAL, REQUIRED, Bundle,
 from pyrite.bundle.calibration import Calibration, calibrated_loss, fit_calibration
 from pyrite.bundle.joint import JointCalibration, JointGroup, fit_joint
 from pyrite.bundle.library import named_bundles, named_place, remove_named
-from pyrite.bundle.manifest import FORMAT, MANIFEST, BundleInfo, DataInfo, ModelOrigin, Quantization, TrainingInfo
+from pyrite.bundle.manifest import (
+    FORMAT,
+    MANIFEST,
+    BundleInfo,
+    DataInfo,
+    ModelOrigin,
+    Quantization,
+    TrainingInfo,
+    format_manifest,
+)
 from pyrite.bundle.novelty import NOVELTY, Novelty, read_novelty, write_novelty
 from pyrite.bundle.panel import Panel, PanelInfo, describe_members, load_panel, save_panel
 from pyrite.bundle.preprocess import Crops, Pixels, Preprocess, Resize, ShorterSide
@@ -38,6 +47,7 @@ __all__ = [
     "describe_members",
     "fit_calibration",
     "fit_joint",
+    "format_manifest",
     "load_bundle",
     "load_panel",
     "named_bundles",

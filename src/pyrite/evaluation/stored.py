@@ -4,6 +4,7 @@ import msgspec
 
 from pyrite.bundle import Bundle
 from pyrite.errors import BundleError
+from pyrite.evaluation.metrics import Metric
 
 FILE = "report.json"
 
@@ -21,10 +22,24 @@ class StoredVerdicts(msgspec.Struct, frozen=True):
         return self.ai + self.real + self.uncertain
 
 
+class StoredHeadline(msgspec.Struct, frozen=True):
+    """The figures that a reader looks for first; `None` where there is none."""
+
+    accuracy: Metric | None = None
+    auroc: Metric | None = None
+
+
 class StoredFigures(msgspec.Struct, frozen=True):
-    """The verdicts on real and on AI images."""
+    """The verdicts on real and on AI images, and what else others ask for."""
 
     verdicts: tuple[StoredVerdicts, StoredVerdicts]
+    headline: StoredHeadline = StoredHeadline()
+
+
+class StoredProvenance(msgspec.Struct, frozen=True):
+    """What was measured on."""
+
+    data: str
 
 
 class StoredReport(msgspec.Struct, frozen=True):
@@ -33,6 +48,7 @@ class StoredReport(msgspec.Struct, frozen=True):
     max_fpr: float
     as_is: StoredFigures
     deduplicated: StoredFigures | None = None
+    provenance: StoredProvenance | None = None
     history: list[dict[str, int | float | None]] | None = None
     """Of the training, a mapping for each epoch."""
 

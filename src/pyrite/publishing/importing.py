@@ -2,13 +2,13 @@
 
 What its authors do around the network (scaling, statistics, channel order, a softmax) goes into the graph, which is
 held against the original on images, so that a bundle says what the original says. What cannot be read from the files
-must be declared, and nothing is guessed that has two answers.
+must be declared, and nothing is guessed that has two answers. What is a bundle already is verified and taken as it is.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -26,6 +26,7 @@ from pyrite.bundle import (
     ShorterSide,
     load_bundle,
     named_place,
+    read_info,
     save_bundle,
 )
 from pyrite.bundle.preprocess import Filter
@@ -52,11 +53,15 @@ class Imported:
     """A bundle, and what is known of how well it was imported."""
 
     bundle: Bundle
-    parity: float
-    """The largest difference of a logit from the original fed by hand."""
-    filter_effect: float | None
+    source: str
+    """Where it came from."""
+    revision: str | None
+    """The commit or version of it."""
+    parity: float | None = None
+    """The largest difference of a logit from the original fed by hand; `None` of what was a bundle already."""
+    filter_effect: float | None = None
     """The largest that another filter makes; `None` where nothing is resized."""
-    read: dict[str, str]
+    read: dict[str, str] = field(default_factory=dict)
     """What was read from the model's files rather than declared, by name."""
 
 
@@ -70,24 +75,26 @@ def import_source(
     sha256: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Imported:
-    """Make a bundle of a published model, wherever it is.
+    """Make a bundle of a published model, wherever it is, or take one that is published as such.
 
     Args:
         source: As `obtain` takes it, or a name of the catalogue.
         out: A folder that does not exist yet; by default, one in the user's data folder, for use by its name.
         declared: What the model's files, or the catalogue, do not say.
-        name: Of the bundle; by default, that in the catalogue, or of the file.
+        name: Of the bundle; by default, that in the catalogue, or of the file. What is a bundle already is only kept by
+            it.
         licence: Of the model; the catalogue has that of its own.
         sha256: See `obtain`.
         progress: See `obtain`.
 
     Raises:
-        BundleError: `out` exists or cannot be written.
-        ExportError: The model is not one that can be a bundle, or something must be declared.
+        BundleError: `out` exists or cannot be written, or a bundle is damaged or not understood.
+        ExportError: The model is not one that can be a bundle, or something must be declared, or must not.
         MissingExtraError: An extra is not installed.
         PyriteError: It cannot be fetched.
     """
-    require("train", "onnx")
+    if not source.startswith("hf:") and not Path(source).is_dir():  # These may be bundles.
+        require("train", "onnx")
     entry = find_entry(source) if re.fullmatch(r"[\w.-]+", source) and not Path(source).exists() else None
     if entry:
         name = name or source
@@ -99,6 +106,9 @@ def import_source(
         source = entry.source
     with obtain(source, sha256=sha256, progress=progress) as found:
         name = name or _name_of(found)
+        if found.is_bundle:
+            _refuse_declared(found, declared, licence)
+            return _take(found, out or named_place(name))
         return import_model(
             found.model,
             out or named_place(name),
@@ -192,8 +202,34 @@ def import_model(
         "card.md": write_import_card(info).encode(),
     }
     return Imported(
-        bundle=save_bundle(out, info, files), parity=parity, filter_effect=origin.filter_effect, read=settled.read
+        bundle=save_bundle(out, info, files),
+        source=origin.source,
+        revision=origin.revision,
+        parity=parity,
+        filter_effect=origin.filter_effect,
+        read=settled.read,
     )
+
+
+def _refuse_declared(found: Obtained, declared: Declared, licence: str | None) -> None:
+    """Refuse what a bundle says itself.
+
+    Raises:
+        ExportError: Something of it is declared.
+    """
+    said = [key for key in Declared.__struct_fields__ if getattr(declared, key) is not None]
+    said += ["licence"] if licence else []
+    if said:
+        raise ExportError(
+            f"{found.source} is a bundle already, which says all of that itself. Leave out: {', '.join(said)}."
+        )
+
+
+def _take(found: Obtained, out: Path) -> Imported:
+    """Copy what is a bundle already, once it is verified."""
+    bundle = load_bundle(found.model.parent, among_others=True)
+    files = {name: bundle.content(name) for name in bundle.info.files}
+    return Imported(bundle=save_bundle(out, bundle.info, files), source=found.source, revision=found.revision)
 
 
 def _compare(model: Path, content: bytes, how: Wrapping, preprocess: Preprocess) -> float:
@@ -268,8 +304,11 @@ def _scope(preprocess: Preprocess, min_side: int | None, name: str) -> Scope:
 
 
 def _name_of(found: Obtained) -> str:
-    """Return what a model is called, from its repository or its file."""
-    stem = found.source.rpartition("/")[2] if found.source.startswith("hf:") else found.model.stem
+    """Return what a model is called, from its repository, its file, or as a bundle."""
+    if found.source.startswith("hf:"):
+        stem = found.source.rpartition("/")[2]
+    else:
+        stem = read_info(found.model.parent).name if found.is_bundle else found.model.stem
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "imported"
 
 

