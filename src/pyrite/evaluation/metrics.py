@@ -161,7 +161,11 @@ def ranking(labels: NDArray[np.int8], values: Floats, *, seed: int = 0) -> Metri
     The interval is that of `headline`, for any number of images in no time: to draw images with replacement is to
     draw how many of them have each value, and 2,000 ranks are as many values as it takes.
     """
-    real, ai = _ranks(labels, values, seed)
+    return _auroc(labels, values, *_ranks(labels, values, seed))
+
+
+def _auroc(labels: NDArray[np.int8], values: Floats, real: NDArray[np.int64], ai: NDArray[np.int64]) -> Metric:
+    """Return the AUROC of values, with its interval by what `_ranks` drew."""
     below = np.cumsum(real, axis=1) - real / 2
     # Mann & Whitney 1947: the share of pairs in which the AI image ranks higher, where a tie is half a pair.
     lower = np.sort(values[labels == 0])
@@ -191,11 +195,12 @@ def generator_rows(names: Sequence[str], scores: Scores, *, seed: int = 0) -> tu
     for name in found:
         own = ~real & (column == name)
         labels, values = scores.labels[real | own], scores.values[real | own]
-        alarms, hits = (count[:, ::-1] for count in _ranks(labels, values, seed))
+        ranks = _ranks(labels, values, seed)
+        alarms, hits = (count[:, ::-1] for count in ranks)
         passed = np.cumsum(hits + alarms, axis=1)
         drawn = (hits * np.cumsum(hits, axis=1) / np.maximum(passed, 1)).sum(axis=1) / own.sum()
         average = interval_of(float(average_precision_score(labels, values)), drawn)
-        rows.append(GeneratorRow(str(name), int(own.sum()), ranking(labels, values, seed=seed), average))
+        rows.append(GeneratorRow(str(name), int(own.sum()), _auroc(labels, values, *ranks), average))
     return tuple(rows)
 
 
