@@ -1,6 +1,7 @@
 """What tests of training share: a finished run, and reading its curves back."""
 
 import csv
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,13 @@ import pytest
 from pyrite.evaluation import Report
 from pyrite.publishing.preparation import Stage
 from pyrite.recipe import Recipe
+from pyrite.training.backend import WITHOUT_BFLOAT16
 from pyrite.training.checkpoint import EpochLog, State
 from pyrite.training.loop import Step
+
+NEEDS_BFLOAT16 = pytest.mark.skipif(
+    os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in WITHOUT_BFLOAT16, reason="ONEDNN_MAX_CPU_ISA leaves no bfloat16"
+)
 
 
 @dataclass(frozen=True)

@@ -521,7 +521,6 @@ def test_a_panel_that_cannot_be_is_one_sentence(
 ) -> None:
     out = ("--out", tmp_path / "panel.json")
     for arguments, sentence in (
-        ((saved, photos, *out), "A panel takes two bundles or more, not 1."),
         ((saved, saved, photos, *out), "Two bundles are named brightness."),
         ((saved, other, photos, "--out", tmp_path / "panel"), "A panel is kept in a .json file"),
         ((saved, other, photos, "--group-column", "camera", *out), "has no column 'camera' for groups; it has source."),
@@ -530,3 +529,12 @@ def test_a_panel_that_cannot_be_is_one_sentence(
         code, _, err = run("bundle", "calibrate", *arguments)
         assert (code, sentence in err) == (1, True), err
     assert not (tmp_path / "panel.json").exists()
+    assert run("bundle", "calibrate", photos, *out)[0] == 2
+
+
+def test_images_of_other_sizes_are_told_of_with_where_to_find_bundles_for_them(
+    run: Run, saved: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (300, 300)).save(tmp_path / "large.png")
+    code, _, error = run("detect", tmp_path / "large.png", "--bundle", saved)
+    assert (code, "made for: 1. Others: pyrite bundle catalogue" in error) == (0, True)

@@ -10,6 +10,7 @@ from pyrite.recipe import load_recipe
 from pyrite.training import architectures
 from pyrite.training.architectures import build_model, in_float32
 from pyrite.training.backend import load_keras
+from runs import NEEDS_BFLOAT16
 
 # Keras's own conversion of a variable, where it saves weights, which only these tests ask it to.
 SAVES = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -128,6 +129,7 @@ def test_compact_takes_small_images_but_not_any() -> None:
         build_model(load_recipe("default", ["width=1"]))
 
 
+@NEEDS_BFLOAT16
 def test_bfloat16_keeps_its_weights_and_its_logit_in_float32() -> None:
     keras = load_keras()
     before = keras.config.dtype_policy()

@@ -248,6 +248,15 @@ def test_what_is_refused_leaves_nothing_behind(
     assert not (tmp_path / "out").exists()
 
 
+def test_bfloat16_is_refused_where_onednn_may_not_use_it(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx2")
+    with pytest.raises(RecipeError, match="ONEDNN_MAX_CPU_ISA is AVX2, which leaves no bfloat16"):
+        train(toy, load_recipe("tiny", ["precision=bfloat16"]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_class_that_cannot_be_read_is_missing(recipe: Recipe, tmp_path: Path) -> None:
     make_toy(tmp_path / "data", count=60)
     for number, path in enumerate(sorted((tmp_path / "data").rglob("FAKE/*.png"))):

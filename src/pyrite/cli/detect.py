@@ -28,7 +28,7 @@ from pyrite.cli.shared import (
     stdout,
     tell_lines,
 )
-from pyrite.results import Detection
+from pyrite.results import Detection, Reason
 
 if TYPE_CHECKING:
     from pyrite.detector import Detector
@@ -80,6 +80,7 @@ def detect(
     from pyrite.image import Limits
     from pyrite.rendering.formats import write_csv, write_json, write_jsonl
     from pyrite.rendering.text import outcome, summary_line, write_text
+    from pyrite.rendering.unjudged import is_foreign
     from pyrite.sources import find_files
 
     chosen = [
@@ -106,11 +107,14 @@ def detect(
     first = list(itertools.islice(every, 2 if html else 0))
     files = itertools.chain(first, every)
     counts: Counter[str] = Counter()
+    outside = 0
     with _page(html, detector, single=len(first) == 1) as add:
 
         def detections() -> Iterator[Detection]:
+            nonlocal outside
             for detection in detector.detect_many(files):
                 counts[outcome(detection)] += 1
+                outside += detection.reason is Reason.OUT_OF_SCOPE and not is_foreign(detection)
                 add(detection)
                 yield detection
 
@@ -119,6 +123,11 @@ def detect(
         else:
             write_text(detections(), stdout, verbose=verbose)
             stderr.print(summary_line(counts, detector.policy.max_fpr))
+    if outside:
+        stderr.print(
+            f"Of another size than any bundle here was made for: {outside:,}. Others: pyrite bundle catalogue",
+            style="dim",
+        )
     if fail_on and counts[fail_on]:
         raise typer.Exit(3)
     if counts["error"]:

@@ -4,7 +4,8 @@ from pyrite.results import Detection, Reason
 
 # unjudged.js has the same for the page.
 NEXT_SIZE = (
-    "Use a bundle for images of this size: the one that comes with Pyrite knows only images of 32 pixels a side."
+    "Use a bundle for images of this size: the one that comes with Pyrite knows only images of 32 pixels a side. "
+    "`pyrite bundle catalogue` lists others."
 )
 NEXT_FOREIGN = (
     "Judge the picture by itself: a border, a collage or a caption makes it look unlike what the bundle was made for."

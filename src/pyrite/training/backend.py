@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pyrite.errors import require
+from pyrite.errors import RecipeError, require
 
+WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2")
+"""Values of `ONEDNN_MAX_CPU_ISA` that leave oneDNN no bfloat16."""
 _GREETING = rb"(WARNING: All log messages before absl::InitializeLog|I0000 )[^\n]*\n"
 _FILTER = f"import os, re\nwhile data := os.read(0, 65536): os.write(2, re.sub({_GREETING!r}, b'', data))"
 
@@ -33,6 +35,22 @@ def load_keras() -> Any:
     import keras
 
     return keras
+
+
+def check_precision(precision: str) -> None:
+    """Refuse a precision that TensorFlow would fail at in its first step.
+
+    It takes oneDNN's bfloat16 where the processor has AVX-512, and oneDNN has none where `ONEDNN_MAX_CPU_ISA` keeps it
+    from using that.
+
+    Raises:
+        RecipeError: the precision is bfloat16, and that variable is in its way.
+    """
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    if precision == "bfloat16" and limit in WITHOUT_BFLOAT16:
+        raise RecipeError(
+            f"ONEDNN_MAX_CPU_ISA is {limit}, which leaves no bfloat16. Unset it, or train with --set precision=float32."
+        )
 
 
 def copy_model(model: Any, copy_layer: Callable[[Any], Any]) -> Any:

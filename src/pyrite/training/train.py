@@ -22,6 +22,7 @@ from pyrite.recipe import Recipe, dump_recipe, load_recipe
 from pyrite.runtime import Session
 from pyrite.sources import encodable
 from pyrite.training.architectures import build_model, in_float32
+from pyrite.training.backend import check_precision
 from pyrite.training.batches import batch_size
 from pyrite.training.checkpoint import State
 from pyrite.training.curves import write_history, write_tensorboard
@@ -79,6 +80,7 @@ def train(
     out = Path(out)
     place = read_place()
     place.check("A batch", recipe.batch_size)
+    check_precision(recipe.precision)
     if place.is_chief:
         _check(out, recipe, resume)
     # All that may be refused comes before the folder, so that a mistake leaves nothing behind.

@@ -1,7 +1,9 @@
 // Of an image that no bundle here judges, as unjudged.py has it.
 import { h, terms } from "./dom.js";
 
-const NEXT_SIZE = "Use a bundle for images of this size: the one that comes with Pyrite knows only images of 32 pixels a side.";
+const NEXT_SIZE =
+  "Use a bundle for images of this size: the one that comes with Pyrite knows only images of 32 pixels a side. " +
+  "`pyrite bundle catalogue` lists others.";
 const NEXT_FOREIGN =
   "Judge the picture by itself: a border, a collage or a caption makes it look unlike what the bundle was made for.";
 const NEXT_STEPS = [
