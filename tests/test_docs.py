@@ -38,10 +38,13 @@ from pyrite.bundle import (
 from pyrite.bundle.panel import Member
 from pyrite.cli import app
 from pyrite.decision import Policy, Scope
-from pyrite.evaluation import Report
+from pyrite.evaluation import Comparison, Report
+from pyrite.evaluation.comparison import Competitor, Found, Pair, SliceColumn, SliceFigures, SliceRow
 from pyrite.evaluation.figures import Figures
 from pyrite.evaluation.floor import FAMILIES, Fact, Floor, Shortcut
-from pyrite.evaluation.metrics import Headline, PrevalenceRow
+from pyrite.evaluation.metrics import GeneratorRow, Headline, PrevalenceRow
+from pyrite.evaluation.outcomes import ScoresInfo
+from pyrite.evaluation.paired import DeLong, Differences, McNemar
 from pyrite.evaluation.plots import Spectrum
 from pyrite.evaluation.robustness import Condition, Flips, Robustness
 from pyrite.evaluation.transfer import Transfer
@@ -179,8 +182,25 @@ def names_of(struct: type) -> list[str]:
         ),
         (
             "report.md",
-            (Report, Figures, Headline, PrevalenceRow, Robustness, Condition, Flips, Transfer),
+            (Report, Figures, Headline, GeneratorRow, PrevalenceRow, Robustness, Condition, Flips, Transfer),
             (),
+        ),
+        (
+            "compare.md",
+            (
+                Comparison,
+                Competitor,
+                Pair,
+                Differences,
+                DeLong,
+                McNemar,
+                Found,
+                SliceColumn,
+                SliceRow,
+                SliceFigures,
+                ScoresInfo,
+            ),
+            ("path", "sha256", "label", "logit", "probability", "p_real", "p_ai", "verdict", "reason"),
         ),
         ("audit.md", (Audit, Copies, NearPair, Floor, Shortcut, Fact, ImageSpectra, Spectrum), tuple(FAMILIES)),
         ("explanation.md", (Explanation, Faithfulness), ()),

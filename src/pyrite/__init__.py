@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pyrite.datasets import Dataset
     from pyrite.detector import Detector
     from pyrite.errors import PyriteError
-    from pyrite.evaluation import Report, evaluate
+    from pyrite.evaluation import Comparison, Report, compare, evaluate
     from pyrite.explanation import Explanation, explain
     from pyrite.publishing import quantize
     from pyrite.recipe import Recipe
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bundle": "bundle",
+    "Comparison": "evaluation",
     "Dataset": "datasets",
     "Detection": "results",
     "Detector": "detector",
@@ -35,6 +36,7 @@ _HOMES = {
     "ServerSettings": "serving",
     "Verdict": "results",
     "audit": "auditing",
+    "compare": "evaluation",
     "evaluate": "evaluation",
     "explain": "explanation",
     "quantize": "publishing",
@@ -45,6 +47,7 @@ _HOMES = {
 
 __all__ = [
     "Bundle",
+    "Comparison",
     "Dataset",
     "Detection",
     "Detector",
@@ -57,6 +60,7 @@ __all__ = [
     "ServerSettings",
     "Verdict",
     "audit",
+    "compare",
     "evaluate",
     "explain",
     "quantize",

@@ -74,6 +74,11 @@ class Bundle:
         """A hash of all of it, in hexadecimal: bundle.json has those of the other files."""
         return hashlib.sha256(msgspec.json.encode(self.info, order="sorted")).hexdigest()
 
+    @property
+    def size(self) -> int:
+        """Bytes of all its files but bundle.json."""
+        return sum(_size(self.content(name)) for name in {*self.info.files, *self.files})
+
     def content(self, name: str) -> Content:
         """Return the content of one file, or where it lies.
 

@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli import audit, bundle, detect, evaluate, explain, scan, scores, serve, toy, train, trust, watermark
+from pyrite.cli import (
+    audit,
+    bundle,
+    compare,
+    detect,
+    evaluate,
+    explain,
+    scan,
+    scores,
+    serve,
+    toy,
+    train,
+    trust,
+    watermark,
+)
 from pyrite.cli.shared import stderr
 from pyrite.errors import Interrupted, PyriteError, RecipeError, SettingsError
 
@@ -20,7 +34,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    detect.detect, train.train, evaluate.evaluate, audit.audit, explain.explain, serve.serve, scan.scan, toy.toy,
+    detect.detect, train.train, evaluate.evaluate, compare.compare, audit.audit, explain.explain, serve.serve,
+    scan.scan, toy.toy,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(bundle.bundles, name="bundle")

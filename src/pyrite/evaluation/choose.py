@@ -46,23 +46,35 @@ class Chosen:
     """What they are, for the reader."""
 
 
-def choose(panel: Panel, dataset: Dataset, protocol: Protocol, limit: int | None, seed: int) -> Chosen:
+def choose(
+    panel: Panel,
+    dataset: Dataset,
+    protocol: Protocol,
+    limit: int | None,
+    seed: int,
+    *,
+    hashes: Sequence[str] | None = None,
+    among: NDArray[np.bool_] | None = None,
+) -> Chosen:
     """Return which images to judge, with the reason in words.
 
     Args:
-        panel: what will judge them. The split is that of the first bundle which was trained on this data.
+        panel: what will judge them, which may be nothing. The split is that of the first bundle which was trained on
+            this data.
         dataset: the whole data.
         protocol: see `evaluate`.
         limit: see `evaluate`.
         seed: of a pooled split that the bundle does not prescribe, and of the limit's draw.
+        hashes: of each file, where they are known; see `content_hashes`.
+        among: (len(dataset),), whether an image may be chosen, where scores of some are all there is.
 
     Raises:
         EvaluationError: the protocol does not fit the bundle or the data, or `limit` is below 1.
     """
-    hashes, bundles = content_hashes(dataset), panel.bundles
+    hashes, bundles = content_hashes(dataset) if hashes is None else hashes, panel.bundles
     pasts = [_past(bundle, dataset, hashes, alone=len(bundles) == 1) for bundle in bundles]
-    trained = next((past for past in pasts if past.own), pasts[0])
-    own, who = trained.own, trained.who
+    trained = next((past for past in pasts if past.own), None)
+    own, who = (trained.own, trained.who) if trained else (None, "")
     origin = " ".join(map(_origin, pasts))
     rest = "".join(f" {_origin(past)}" for past in pasts if past is not trained)
     name = encodable(dataset.name)
@@ -73,9 +85,9 @@ def choose(panel: Panel, dataset: Dataset, protocol: Protocol, limit: int | None
     if protocol == "validation":
         if not own:
             raise EvaluationError(
-                f"{' and '.join(bundle.info.name for bundle in bundles)} {'was' if len(bundles) == 1 else 'were'} not "
-                f"trained on {name}, none of which chose or calibrated {'it' if len(bundles) == 1 else 'them'}. "
-                "Use another protocol."
+                f"{' and '.join(bundle.info.name for bundle in bundles) or 'The detectors'} "
+                f"{'was' if len(bundles) == 1 else 'were'} not trained on {name}, none of which chose or calibrated "
+                f"{'it' if len(bundles) == 1 else 'them'}. Use another protocol."
             )
         indices = own.validation
         why = f"The validation split of {name}, which chose and calibrated {who}.{rest}"
@@ -95,6 +107,10 @@ def choose(panel: Panel, dataset: Dataset, protocol: Protocol, limit: int | None
     else:
         indices = np.arange(len(dataset))
         why = f"Every image of {name}. {origin}"
+    if among is not None and not among[indices].all():
+        scored = indices[among[indices]]
+        why += f" Of its {len(indices):,} images, {len(scored):,} have scores in every file that was given."
+        indices = scored
     if limit is not None and limit < len(indices):
         if limit < 1:
             raise EvaluationError(f"The limit must be at least one image, not {limit}.")
@@ -108,7 +124,7 @@ def choose(panel: Panel, dataset: Dataset, protocol: Protocol, limit: int | None
     ]
     if panel.data_sha256 == content_sha256(dataset, hashes):
         cautions.append("These images calibrated the panel, so the figures flatter it.")
-    return Chosen(dataset, hashes, indices, Part(protocol, why, dropped, " ".join(cautions) or None))
+    return Chosen(dataset, hashes, indices, Part(protocol, why.strip(), dropped, " ".join(cautions) or None))
 
 
 @dataclass(frozen=True, slots=True)

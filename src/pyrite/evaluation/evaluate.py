@@ -19,6 +19,7 @@ from pyrite.evaluation.choose import Chosen, Protocol, choose
 from pyrite.evaluation.figures import Figures, measure_figures
 from pyrite.evaluation.floor import measure_floor
 from pyrite.evaluation.judge import Judged, judge_all, values_of, why_no_probability
+from pyrite.evaluation.outcomes import SCORES, Outcomes, outcomes_of, write_outcomes
 from pyrite.evaluation.plots import Epoch
 from pyrite.evaluation.report import Mistake, Provenance, Published, Report, check_folder
 from pyrite.evaluation.robustness import Robustness, measure_robustness
@@ -54,7 +55,7 @@ def evaluate(
         bundle: the bundle or where it lies, or a panel's file.
         data: the images or where they lie.
         others: more bundles, which judge with the first as one; not with a panel.
-        out: the folder for `report.json`, `report.html` and `figures/`.
+        out: the folder for `report.json`, `report.html`, `figures/`, and `scores.parquet`, which `compare` takes.
         protocol: which images are judged. `official` takes the test split that the data names, `pooled` a
             test split drawn by content, `all` everything. `auto` takes the split that the bundle's training
             kept back if it was trained on this data; else the official one if there is one; else all. Of several
@@ -74,7 +75,7 @@ def evaluate(
         EvaluationError: no image is left to judge, or `out` cannot hold a report.
         MissingExtraError: scikit-learn or Matplotlib is not installed.
     """
-    require("train", "sklearn", "matplotlib")
+    require("train", "sklearn", "matplotlib", *(["pyarrow"] if out is not None else []))
     if out is not None:
         check_folder(out)
     panel = bundle if isinstance(bundle, Panel) else Panel.open((bundle, *others))
@@ -83,10 +84,11 @@ def evaluate(
     stored = read_report(panel.bundles[0]) if len(panel.bundles) == 1 else None
     history = stored.history if stored else None
     unknown = Dataset.open(unknown) if isinstance(unknown, str | Path) else unknown
-    report = measure(
+    report, outcomes = _measure(
         panel, chosen, history, max_fpr=max_fpr, robustness=robustness, unknown=unknown, seed=seed, watch=watch
     )
     if out is not None:
+        write_outcomes(outcomes, out / SCORES)
         report.write(out)
     return report
 
@@ -118,6 +120,23 @@ def measure(
         EvaluationError: none of the images could be read.
         MissingExtraError: scikit-learn is not installed, or SciPy for `robustness`.
     """
+    return _measure(
+        panel, chosen, history, max_fpr=max_fpr, robustness=robustness, unknown=unknown, seed=seed, watch=watch
+    )[0]
+
+
+def _measure(
+    panel: Panel,
+    chosen: Chosen,
+    history: Sequence[Mapping[str, float | None]] | None,
+    *,
+    max_fpr: float | None,
+    robustness: bool,
+    unknown: Dataset | None,
+    seed: int,
+    watch: Watch,
+) -> tuple[Report, Outcomes]:
+    """Do what `measure` does, and keep what was said of each image."""
     require("train", "sklearn", *(["scipy"] if robustness else []))
     # What files say of themselves would decide some verdicts, and this is about the model.
     detector = Detector(panel, max_fpr=max_fpr, evidence=False)
@@ -136,7 +155,8 @@ def measure(
     transfer = None
     if unknown is not None:
         transfer = measure_transfer(panel, unknown, partial(watch, "Judging unknown generators"), max_fpr=max_fpr)
-    return _report(detector, chosen, judged, distinct, facts, degraded, transfer, history, seed)
+    report = _report(detector, chosen, judged, distinct, facts, degraded, transfer, history, seed)
+    return report, outcomes_of(detector, chosen, judged)
 
 
 def _report(

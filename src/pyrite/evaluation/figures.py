@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 from pyrite.evaluation import curves, metrics
 from pyrite.evaluation.curves import Bin, Curve, Histogram
-from pyrite.evaluation.metrics import ClassRow, Headline, PrevalenceRow, SliceTable, VerdictRow
+from pyrite.evaluation.metrics import ClassRow, GeneratorRow, Headline, PrevalenceRow, SliceTable, VerdictRow
 from pyrite.evaluation.scores import Scores
+
+GENERATOR = "generator"
+"""The column of the generators that made AI images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,8 @@ class Figures:
     """Empty with one class only."""
     slices: tuple[SliceTable, ...]
     """Empty without a probability."""
+    generators: tuple[GeneratorRow, ...] = ()
+    """Empty without a column `generator`."""
     roc: Curve | None
     precision_recall: Curve | None
     reliability: tuple[Bin, ...]
@@ -50,6 +55,7 @@ def measure_figures(scores: Scores, columns: Mapping[str, Sequence[str]], *, see
         verdicts=verdicts,
         prevalence=metrics.prevalence_rows(verdicts),
         slices=tuple(table for table in tables if table),
+        generators=metrics.generator_rows(columns[GENERATOR], scores, seed=seed) if GENERATOR in columns else (),
         roc=curves.roc(scores),
         precision_recall=curves.precision_recall(scores),
         reliability=curves.reliability(scores) if known else (),

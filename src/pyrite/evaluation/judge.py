@@ -103,27 +103,35 @@ def values_of(detector: Detector, detections: Sequence[Detection]) -> Floats:
     bundle's logit, and of several ln p_ai - ln p_real of the merged p-values, in which one that is missing counts as 1.
     """
     if detector.is_merged:
-        p_real, p_ai = (
-            np.array([1.0 if p is None else p for p in found], np.float64)
-            for found in ([d.p_real for d in detections], [d.p_ai for d in detections])
-        )
-        return np.log(p_ai) - np.log(p_real)
+        p_values = ([d.p_real for d in detections], [d.p_ai for d in detections])
+        return rank_by_p_values(*(np.array(found, np.float64) for found in p_values))
     logits = np.array([detection.logit for detection in detections], np.float64)
     found = detector.bundle.info.calibration.probability(logits)
     return logits if found is None else found
 
 
+def rank_by_p_values(p_real: Floats, p_ai: Floats) -> Floats:
+    """Return ln p_ai - ln p_real of images (n,), where a p-value that is missing, NaN, counts as 1."""
+    real, ai = (np.log(np.where(np.isnan(p), 1.0, p)) for p in (p_real, p_ai))
+    return np.asarray(ai - real, np.float64)
+
+
 def why_no_probability(detector: Detector) -> str | None:
     """Return a sentence for the reader of a report whose images have no probability; `None` where they have."""
+    why = ranked_without(detector)
+    return why and (
+        f"{why}, and figures that need one are left out: accuracy, precision, recall and F1 at probability 0.5, "
+        "slices, ECE, Brier score, reliability and the histogram."
+    )
+
+
+def ranked_without(detector: Detector) -> str | None:
+    """Return why images have no probability and what ranks them, to go on with; `None` where they have one."""
     if detector.gives_probability:
         return None
-    why = (
+    return (
         "Several bundles have no probability in common, so images are ranked by ln p_ai − ln p_real of the merged "
         "p-values (a missing one counts as 1)"
         if detector.is_merged
         else "The calibration of this bundle gives no probability, so images are ranked by its logit"
-    )
-    return (
-        f"{why}, and figures that need one are left out: accuracy, precision, recall and F1 at probability 0.5, "
-        "slices, ECE, Brier score, reliability and the histogram."
     )

@@ -114,6 +114,18 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class GeneratorRow:
+    """One generator's AI images against all real ones."""
+
+    generator: str
+    images: int
+    """By this generator."""
+    auroc: Metric
+    average_precision: Metric
+    """Hangs on how many images there are of each class."""
+
+
+@dataclass(frozen=True, slots=True)
 class SliceTable:
     """A column of the data and how each of its values fares."""
 
@@ -130,11 +142,11 @@ def headline(scores: Scores, *, seed: int = 0) -> Headline:
     each class (percentile bootstrap, Efron 1979).
     """
     order = np.argsort(-scores.values, kind="stable")
-    ranked = Scores(scores.labels[order], scores.values[order], scores.verdicts[order], scores.calibrated)
-    values = _figures(ranked, np.ones((1, len(order))))
-    drawn = [_figures(ranked, weights) for weights in _resamples(ranked.labels, np.random.default_rng(seed))]
+    ranked = scores.select(order)
+    values = ranked_figures(ranked, np.ones((1, len(order))))
+    drawn = [ranked_figures(ranked, weights) for weights in resamples(ranked.labels, np.random.default_rng(seed))]
     metrics = {
-        name: (_unbiased if name == "ece" else _metric)(
+        name: (_unbiased if name == "ece" else interval_of)(
             float(value[0]), np.concatenate([chunk[name] for chunk in drawn])
         )
         for name, value in values.items()
@@ -149,18 +161,56 @@ def ranking(labels: NDArray[np.int8], values: Floats, *, seed: int = 0) -> Metri
     The interval is that of `headline`, for any number of images in no time: to draw images with replacement is to
     draw how many of them have each value, and 2,000 ranks are as many values as it takes.
     """
-    place = np.searchsorted(np.sort(values), values) * _RANKS // len(values)
-    generator = np.random.default_rng(seed)
-    counts = [np.bincount(place[labels == label], minlength=_RANKS) for label in (0, 1)]
-    real, ai = (generator.multinomial(count.sum(), count / count.sum(), RESAMPLES) for count in counts)
+    return _auroc(labels, values, *_ranks(labels, values, seed))
+
+
+def _auroc(labels: NDArray[np.int8], values: Floats, real: NDArray[np.int64], ai: NDArray[np.int64]) -> Metric:
+    """Return the AUROC of values, with its interval by what `_ranks` drew."""
     below = np.cumsum(real, axis=1) - real / 2
     # Mann & Whitney 1947: the share of pairs in which the AI image ranks higher, where a tie is half a pair.
     lower = np.sort(values[labels == 0])
     wins = sum(np.searchsorted(lower, values[labels == 1], side).sum() for side in ("left", "right")) / 2
-    return _metric(
-        float(wins / (counts[0].sum() * counts[1].sum())),
-        (ai * below).sum(axis=1) / (counts[0].sum() * counts[1].sum()),
-    )
+    pairs = real[0].sum() * ai[0].sum()
+    return interval_of(float(wins / pairs), (ai * below).sum(axis=1) / pairs)
+
+
+def generator_rows(names: Sequence[str], scores: Scores, *, seed: int = 0) -> tuple[GeneratorRow, ...]:
+    """Measure each generator's AI images against all real images, with the intervals of `ranking`.
+
+    Args:
+        names: (n,), the generator of each image; those of real images mean nothing.
+        scores: of the same images.
+        seed: of the bootstrap.
+
+    Returns:
+        A row for each, by name; nothing without real images, with one generator only, or with more than 50.
+    """
+    from sklearn.metrics import average_precision_score
+
+    column, real = np.array(names, np.str_), scores.labels == 0
+    found = np.unique(column[~real])
+    if not real.any() or not 1 < len(found) <= MAX_SLICES:
+        return ()
+    rows = []
+    for name in found:
+        own = ~real & (column == name)
+        labels, values = scores.labels[real | own], scores.values[real | own]
+        ranks = _ranks(labels, values, seed)
+        alarms, hits = (count[:, ::-1] for count in ranks)
+        passed = np.cumsum(hits + alarms, axis=1)
+        drawn = (hits * np.cumsum(hits, axis=1) / np.maximum(passed, 1)).sum(axis=1) / own.sum()
+        average = interval_of(float(average_precision_score(labels, values)), drawn)
+        rows.append(GeneratorRow(str(name), int(own.sum()), _auroc(labels, values, *ranks), average))
+    return tuple(rows)
+
+
+def _ranks(labels: NDArray[np.int8], values: Floats, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw how many real and how many AI images have each of 2,000 rising ranks, (resamples, ranks) each."""
+    place = np.searchsorted(np.sort(values), values) * _RANKS // len(values)
+    generator = np.random.default_rng(seed)
+    counts = [np.bincount(place[labels == label], minlength=_RANKS) for label in (0, 1)]
+    real, ai = (generator.multinomial(count.sum(), count / count.sum(), RESAMPLES) for count in counts)
+    return real, ai
 
 
 def accuracy(labels: NDArray[np.int8], called_ai: NDArray[np.bool_], *, seed: int = 0) -> Metric:
@@ -169,7 +219,7 @@ def accuracy(labels: NDArray[np.int8], called_ai: NDArray[np.bool_], *, seed: in
     right = [int(np.sum(called_ai[labels == label] == label)) for label in (0, 1)]
     counts = [int(np.sum(labels == label)) for label in (0, 1)]
     drawn = _binomial(generator, right[0], counts[0]) + _binomial(generator, right[1], counts[1])
-    return _metric(sum(right) / len(labels), drawn / len(labels))
+    return interval_of(sum(right) / len(labels), drawn / len(labels))
 
 
 def confusion(scores: Scores) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -203,7 +253,7 @@ def _class_figures(hits: NDArray[np.int64], support: int, alarms: NDArray[np.int
 def _class_row(name: str, figures: Floats, support: int) -> ClassRow:
     """Turn figures, (3, 1 + resamples), the first of them as measured, into a row."""
     precision, recall, f1 = (
-        None if np.isnan(row[0]) else _metric(float(row[0]), row[1:][~np.isnan(row[1:])]) for row in figures
+        None if np.isnan(row[0]) else interval_of(float(row[0]), row[1:][~np.isnan(row[1:])]) for row in figures
     )
     return ClassRow(name, precision, recall, f1, support)
 
@@ -297,13 +347,13 @@ def _slice(value: str, scores: Scores, generator: np.random.Generator) -> Slice:
         value,
         real,
         ai,
-        _metric((kept + found) / (real + ai), right / (real + ai)),
+        interval_of((kept + found) / (real + ai), right / (real + ai)),
         false / real if real else None,
         found / ai if ai else None,
     )
 
 
-def _resamples(labels: NDArray[np.int8], generator: np.random.Generator) -> Iterator[Floats]:
+def resamples(labels: NDArray[np.int8], generator: np.random.Generator) -> Iterator[Floats]:
     """Yield (rows, n) weights: how often each image was drawn, class by class."""
     rows = max(1, _CHUNK // len(labels))
     members = [found for label in (0, 1) if len(found := np.flatnonzero(labels == label))]
@@ -315,7 +365,7 @@ def _resamples(labels: NDArray[np.int8], generator: np.random.Generator) -> Iter
         yield weights
 
 
-def _figures(ranked: Scores, weights: Floats) -> dict[str, Floats]:
+def ranked_figures(ranked: Scores, weights: Floats) -> dict[str, Floats]:
     """Return each defined figure, (rows,), of images ranked by falling value, under (rows, n) weights.
 
     Most figures are functions of weighted sums over the images, so one matrix product serves all
@@ -366,11 +416,12 @@ def _figures(ranked: Scores, weights: Floats) -> dict[str, Floats]:
     return figures
 
 
-def _metric(value: float, drawn: Floats) -> Metric:
+def interval_of(value: float, drawn: Floats) -> Metric:
+    """Return a figure with the 2.5% and 97.5% quantiles of its resamples."""
     low, high = np.quantile(drawn, (0.025, 0.975))
     return Metric(value, float(low), float(high))
 
 
 def _unbiased(value: float, drawn: Floats) -> Metric:
-    shifted = _metric(value, drawn - max(0.0, float(drawn.mean()) - value))
+    shifted = interval_of(value, drawn - max(0.0, float(drawn.mean()) - value))
     return Metric(value, max(0.0, shifted.low), shifted.high)

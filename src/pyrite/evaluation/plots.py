@@ -2,8 +2,9 @@
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +94,35 @@ def roc(curve: Curve) -> Picture:
         _unit(axes, "False positive rate", "True positive rate")
 
     return _picture("roc", draw, _SQUARE)
+
+
+def rocs(curves: Mapping[str, Curve], real: int) -> Picture:
+    """Draw several detectors' TPR over FPR, and once more with a logarithmic scale of FPR.
+
+    Args:
+        curves: By name; the first stands out.
+        real: How many real images they are of, which says where the logarithmic scale begins.
+    """
+    styles = [(colour, dash) for dash in ("solid", (0, (5, 2)), (0, (1, 1.5))) for colour in (_ACCENT, _INK, _MUTED)]
+    lowest = min(0.1, 1 / real)
+
+    def draw(figure: "Figure") -> None:
+        whole, small = figure.subplots(1, 2)
+        whole.plot((0, 1), (0, 1), color=_MUTED, linewidth=0.7, linestyle=(0, (4, 3)))
+        for curve, (colour, dash) in zip(curves.values(), cycle(styles), strict=False):
+            whole.plot(curve.x, curve.y, color=colour, linestyle=dash)
+            small.plot(np.maximum(curve.x, lowest), curve.y, color=colour, linestyle=dash, drawstyle="steps-post")
+        _unit(whole, "False positive rate", "True positive rate")
+        small.set(xscale="log", xlim=(lowest, 1), ylim=(-0.01, 1.01), xlabel="False positive rate (logarithmic)")
+        small.set_yticks(_TICKS, _TICK_LABELS)
+        small.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        small.set_box_aspect(1)
+        small.minorticks_off()
+        # A name may hold what Matplotlib takes for mathematics.
+        labels = [name.replace("$", r"\$") for name in curves]
+        figure.legend(whole.get_lines()[1:], labels, loc="outside lower left", ncols=1)
+
+    return _figure("roc", draw, (_LANDSCAPE[0] + 1.2, 3.1 + 0.17 * len(curves)))
 
 
 def precision_recall(curve: Curve, prevalence: float) -> Picture:

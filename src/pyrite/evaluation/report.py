@@ -32,7 +32,7 @@ _PICTURES = (
     "training-loss",
 )
 """Every picture that a report may have."""
-_LISTED = 50  # of the unreadable files on the page; report.json has them all
+LISTED = 50  # of the unreadable files on the page; report.json has them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ def _page(report: Report, pictures: dict[str, Markup]) -> str:
     rows = [row for row in HEADLINE if not (without and row[0] in _OF_PROBABILITY)]
     keys = _KEYS_WITHOUT if without else _KEYS
     page = environment().get_template("report.html.j2")
-    return page.render(shown, pictures=pictures, rows=rows, keys=keys, listed=_LISTED, families=FAMILIES)
+    return page.render(shown, pictures=pictures, rows=rows, keys=keys, listed=LISTED, families=FAMILIES)
 
 
 def _interval(metric: Metric | None) -> str:

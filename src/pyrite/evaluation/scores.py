@@ -43,6 +43,6 @@ class Scores:
         """(n,), where the probability is above 0.5; means nothing unless `calibrated`."""
         return self.values > 0.5
 
-    def select(self, chosen: NDArray[np.bool_]) -> "Scores":
-        """Return the scores of some images; raises `EvaluationError` where there are none."""
+    def select(self, chosen: "NDArray[np.bool_] | NDArray[np.intp]") -> "Scores":
+        """Return the scores of some images, by a mask or by places; raises `EvaluationError` where there are none."""
         return Scores(self.labels[chosen], self.values[chosen], self.verdicts[chosen], self.calibrated)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from pyrite.evaluation.comparison import Comparison
 from pyrite.evaluation.judge import UnreadableFile
 from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.report import HEADLINE, Report
@@ -106,3 +107,41 @@ def unreadable_line(unreadable: Sequence[UnreadableFile], *, where: str = "; see
         return None
     files = "One file" if count == 1 else f"{count:,} files"
     return f"{files} could not be judged: {unreadable[0].path}{', …' if count > 1 else ''}{where}."
+
+
+def summarize_comparison(comparison: Comparison) -> Table:
+    """Return each detector's headline figures, side by side."""
+    table = Table(
+        title=escape(f"{comparison.images:,} images of {comparison.data}"),
+        caption=escape(" ".join(filter(None, (comparison.part.caution or comparison.part.why, comparison.note)))),
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("")
+    for one in comparison.competitors:
+        table.add_column(escape(one.name), justify="right")
+    for key, name, _ in HEADLINE:
+        metrics: list[Metric | None] = [getattr(one.headline, key) for one in comparison.competitors]
+        if any(metrics):
+            table.add_row(name, *("–" if metric is None else f"{metric.value:.4f}" for metric in metrics))
+    speeds = [one.images_per_second for one in comparison.competitors]
+    table.add_row("Images per second", *("–" if speed is None else f"{speed:,.1f}" for speed in speeds))
+    sizes = [one.bytes for one in comparison.competitors]
+    table.add_row("Megabytes", *("–" if size is None else f"{size / 1e6:,.2f}" for size in sizes))
+    return table
+
+
+def difference_lines(comparison: Comparison) -> list[str]:
+    """Return a sentence on the first detector against each other."""
+    lines = []
+    for pair in comparison.pairs[: len(comparison.competitors) - 1]:
+        told = [
+            f"{name} {metric.value:+.4f} ({metric.low:+.4f} to {metric.high:+.4f})"
+            for name, metric in (("AUROC", pair.differences.auroc), ("accuracy", pair.differences.accuracy))
+            if metric
+        ]
+        if pair.delong and pair.delong.p_value is not None:
+            told.append(f"p = {pair.delong.p_value:.2g} for AUROC (DeLong)")
+        told.append(f"p = {pair.mcnemar_verdict.p_value:.2g} for verdicts (McNemar)")
+        lines.append(f"{pair.first} less {pair.second}: {', '.join(told)}.")
+    return lines

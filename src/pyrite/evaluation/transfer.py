@@ -10,12 +10,11 @@ from pyrite.datasets import Dataset, Progress
 from pyrite.detector import Detector
 from pyrite.errors import EvaluationError
 from pyrite.evaluation.choose import choose
+from pyrite.evaluation.figures import GENERATOR
 from pyrite.evaluation.judge import judge_all
 from pyrite.evaluation.metrics import Metric, share
 from pyrite.results import Verdict
 from pyrite.sources import encodable
-
-_COLUMN = "generator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def measure_transfer(panel: Panel, dataset: Dataset, progress: Progress, *, max_
         raise EvaluationError(f"{encodable(dataset.name)} has no AI images, so it shows nothing of unknown generators.")
     judged = judge_all(detector, chosen, progress)
     verdicts = np.array([str(detection.verdict) for detection in judged.detections])
-    column = chosen.dataset.slices.get(_COLUMN)
+    column = chosen.dataset.slices.get(GENERATOR)
     names = np.array([encodable(column[i]) or "not named" for i in judged.indices] if column else [], np.object_)
 
     def shares(verdicts: NDArray[np.str_]) -> tuple[Metric, Metric]:

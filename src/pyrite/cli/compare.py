@@ -1,0 +1,62 @@
+"""`pyrite compare`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyrite.cli.evaluate import Protocol
+from pyrite.cli.shared import AiOption, RealOption, open_dataset, stderr, stdout, tell_lines, tell_unreadable
+
+
+def compare(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="A B… DATA",
+            help="Two detectors or more, then the images. A detector is a bundle, a panel’s file, several bundles with "
+            "`+` between, which judge as one, or a scores.parquet of `pyrite evaluate`.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where compare.html, compare.json and roc.png go.")],
+    protocol: Annotated[Protocol, typer.Option(help="Which images, as in `pyrite evaluate`.")] = Protocol.AUTO,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Judge at most N, drawn at random.")] = None,
+    max_fpr: Annotated[
+        float | None,
+        typer.Option(
+            "--max-fpr",
+            metavar="RATE",
+            help="Error budget of all verdicts: the share of real images that may be called ai. Default: that of the "
+            "scores.parquet, or else the largest that a bundle has of its own.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the resamples and of what is drawn.")] = 0,
+    real: RealOption = None,
+    ai: AiOption = None,
+) -> None:
+    """Compare detectors on the same labelled images.
+
+    Each judges the images that all can read. For every pair: differences with paired intervals, DeLong's and McNemar's
+    tests, where they agree, and what one finds and the other does not.
+
+    Example: `pyrite compare run/bundle other/bundle photos.zip --out comparison`
+    """
+    from pyrite.evaluation import compare as run
+    from pyrite.evaluation.summary import difference_lines, summarize_comparison, unreadable_line
+    from pyrite.rendering.progress import stage_bar
+
+    *chosen, data = paths
+    if len(chosen) < 2:
+        raise typer.BadParameter("Name two detectors or more, and then the images.")
+    dataset = open_dataset(str(data), real, ai)
+    with stage_bar(stderr) as show:
+        found = run(
+            chosen, dataset, out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr, seed=seed, watch=show
+        )
+    stdout.print(summarize_comparison(found))
+    for line in difference_lines(found):
+        stdout.print(line)
+    tell_lines(f"{one.name}: {one.caution}" for one in found.competitors if one.caution)
+    stdout.print(f"Comparison: {out / 'compare.html'}")
+    stdout.print(f"Figures: {out / 'compare.json'}")
+    tell_unreadable(unreadable_line(found.unreadable, where="; see the comparison"))
