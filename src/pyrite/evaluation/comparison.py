@@ -170,5 +170,6 @@ class Comparison:
         write_whole(folder / "compare.json", self.to_json())
         shown: dict[str, object] = {field.name: getattr(self, field.name) for field in fields(self)}
         page = environment().get_template("compare.html.j2")
-        html = page.render(shown, roc=Markup(roc.svg) if roc else None, rows=HEADLINE, listed=LISTED)
+        rows = [row for row in HEADLINE if any(getattr(one.headline, row[0]) for one in self.competitors)]
+        html = page.render(shown, roc=Markup(roc.svg) if roc else None, rows=rows, listed=LISTED)
         write_whole(folder / "compare.html", html.encode("utf-8", "replace"))
