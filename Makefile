@@ -49,7 +49,7 @@ demo: $(INSTALLED)
 # Tests start some hundreds of processes, each of which would compile the package anew where bytecode is not kept; and
 # threads of linear algebra that wait for each other take the CPUs from the tests in the other processes.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: export OMP_NUM_THREADS := 1
+test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest --numprocesses 3
 
