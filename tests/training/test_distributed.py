@@ -26,7 +26,7 @@ from pyrite.training.batches import steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, load_checkpoint
 from pyrite.training.distributed import ALONE, Place, read_place
 from runs import read_rows
-from waiting import eventually, finish, processes_of
+from waiting import eventually, processes_of
 
 _MACHINES = """
 import json, os, signal, sys
@@ -96,12 +96,18 @@ def run_commands(commands: Sequence[Sequence[str | Path]]) -> list[Machine]:
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for command, environment in zip(commands, environments(len(commands)), strict=True)
     ]
-    try:
-        said = [finish(process, lambda: list(map(processes_of, processes))) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [Machine(process.returncode, *texts) for process, texts in zip(processes, said, strict=True)]
+    with ThreadPoolExecutor(len(processes)) as pool:
+        said = [pool.submit(process.communicate) for process in processes]
+        # One that fails as it begins would be waited for by the others.
+        try:
+            assert eventually(
+                lambda: all(one.done() for one in said) or any(process.poll() for process in processes),
+                lambda: list(map(processes_of, processes)),
+            ), "The machines stand still."
+        finally:
+            for process in processes:
+                process.kill()
+        return [Machine(process.wait(), *one.result()) for process, one in zip(processes, said, strict=True)]
 
 
 Arguments = tuple[str, ...]
