@@ -597,13 +597,14 @@ def test_a_drop_without_files_is_told(page: "Page") -> None:
 
 
 def test_a_few_files_are_sent_at_a_time_with_their_progress(page: "Page", tmp_path: Path) -> None:
-    change = slow_down(page, latency=300, upload=600)  # A file has about 3,000 bytes.
-    page.set_input_files("#pick", write(tmp_path, **{f"a{i}": picture(10 * i) for i in range(9)}))
+    # Files of so many bytes that the browser cannot hand them over at once, whatever the network takes.
+    change = slow_down(page, latency=300, upload=30_000)
+    page.set_input_files("#pick", write(tmp_path, **{f"a{i}": picture(10 * i) + bytes(500_000) for i in range(9)}))
     expect(cards(page)).to_have_count(9)
     expect(cards(page).locator(".stamp").get_by_text("Sending").first).to_be_visible()
     expect(cards(page).locator(".stamp").get_by_text("Waiting").first).to_be_visible()
     expect(page.locator("#tally")).to_have_text(re.compile(r"^\d of 9 images judged$"))
-    change(latency=300, upload=12_000)
+    change(latency=300, upload=5_000_000)
     expect(page.locator(".card.pending")).to_have_count(0)
     expect(page.locator("#tally")).to_have_text("9 images")
     expect(page.locator("#progress")).to_be_hidden()
