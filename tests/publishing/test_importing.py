@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from hub import COMMIT, hub, run
-from pyrite.bundle import Crops, Resize, ShorterSide, load_bundle
+from pyrite.bundle import Crops, ModelOrigin, Resize, ShorterSide, load_bundle
 from pyrite.detector import Detector
 from pyrite.errors import ExportError, PyriteError
 from pyrite.golden import replay_golden
 from pyrite.publishing import SCALES, Declared, import_source, read_catalogue
+from pyrite.publishing.importing import import_model
 from pyrite.results import Reason, Verdict
 from web import web
 
@@ -110,6 +111,25 @@ def test_the_bundle_says_what_the_original_says(
         expected = np.logaddexp.reduce(y[list(ai)]) - np.logaddexp.reduce(y[list(real)])
     assert logit_of(tmp_path / "out") == pytest.approx(expected + 0.25, abs=1e-4)
     assert replay_golden(load_bundle(tmp_path / "out")).passed
+
+
+def test_a_linear_layer_goes_upon_an_encoder(tmp_path: Path) -> None:
+    compute = network(tmp_path / "model.onnx", classes=4)
+    weights, bias = (0.5, -1.0, 2.0, 0.25), 0.125
+    found = import_model(
+        tmp_path / "model.onnx",
+        tmp_path / "out",
+        RESIZED,
+        name="probe",
+        licence="MIT",
+        origin=ModelOrigin(source="here", sha256=""),
+        head=(weights, bias),
+    )
+    pixels = Resize(height=16, width=16, filter="bicubic").apply(IMAGE)[0].astype(np.float64) / 255
+    y = compute((pixels - np.array(SCALES["imagenet"][0])) / np.array(SCALES["imagenet"][1]))
+    assert logit_of(tmp_path / "out") == pytest.approx(y / np.linalg.norm(y) @ np.array(weights) + bias, abs=1e-4)
+    assert found.parity is not None
+    assert found.parity <= 1e-4
 
 
 def as_dict(declared: Declared) -> dict[str, Any]:

@@ -37,14 +37,13 @@ from pyrite.graph import CUT, Wrapping, expose_features, wrap
 from pyrite.publishing.card import write_import_card
 from pyrite.publishing.catalogue import find_entry
 from pyrite.publishing.declared import Declared, settle
-from pyrite.publishing.obtaining import Obtained, obtain
+from pyrite.publishing.obtaining import Obtained, describe_pickle, is_pickle, obtain
 from pyrite.runtime import Session
 
 PARITY = 1e-4
 """What a logit may differ by from the original's; relative to logits beyond 1."""
 HALF_PARITY = 2e-3
 """The same of a model in float16, which keeps some three digits."""
-_PICKLES = (".pt", ".pth", ".bin", ".pkl", ".ckpt", ".joblib")
 _SIDE = 160  # pixels of the images that the graph is held against the original on
 
 
@@ -161,19 +160,15 @@ def import_model(
     require("train", "onnx")
     import onnx
 
-    if model.suffix.lower() in _PICKLES:
-        raise ExportError(
-            f"{model.name} is a pickle, which can run any program when it is opened. Convert it to ONNX on a machine "
-            "that you can lose, and import that."
-        )
+    if is_pickle(model.name):
+        raise ExportError(describe_pickle(model.name))
     try:
         original = onnx.load(model)
     except Exception as error:  # Protobuf's and onnx's own, of several kinds.
         raise ExportError(f"{model} cannot be read as ONNX: {error}") from error
     settled = settle(declared, model.parent, original, head)
     how, preprocess = settled.wrapping, settled.preprocess
-    exposed = onnx.load_model_from_string(expose_features(original.SerializeToString()))
-    content = expose_features(wrap(exposed, how).SerializeToString())
+    content = expose_features(wrap(original, how).SerializeToString())
     parity = _compare(model, content, how, preprocess)
     scope = _scope(preprocess, declared.min_side, name)
     origin = msgspec.structs.replace(

@@ -20,7 +20,7 @@ _MODELS = ("model.onnx", "onnx/model.onnx")
 _WANTED = ("*.onnx", "*.onnx.data", "*.onnx_data", "config.json", "preprocessor_config.json")
 _OF_BUNDLES = (MANIFEST, *REQUIRED, *OPTIONAL)
 _MAX_WHEEL = 4_000_000_000
-_PICKLES = "*.pt *.pth *.bin *.ckpt *.pkl"
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".joblib")
 
 Progress = Callable[[int, int], None]
 
@@ -164,14 +164,24 @@ def _in_folder(folder: Path) -> Path:
     if found:
         named = ", ".join(path.relative_to(folder).as_posix() for path in found[:5])
         raise ExportError(f"{folder} has {len(found)} .onnx files ({named}). Name one of them.")
-    others = sorted(path.name for pattern in _PICKLES.split() for path in folder.rglob(pattern))
+    others = sorted(path.name for path in folder.rglob("*") if is_pickle(path.name))
     raise ExportError(f"{folder} has no .onnx file. {_ways_out(others[0] if others else '')}")
 
 
+def is_pickle(name: str) -> bool:
+    """Say whether a file of this name is a pickle."""
+    return PurePosixPath(name).suffix.lower() in _PICKLES
+
+
+def describe_pickle(name: str) -> str:
+    """Return a sentence on why a pickle is refused, and the way out."""
+    return (
+        f"{name} is a pickle, which can run any program when it is opened. Convert it to ONNX on a machine that you "
+        "can lose, and import that."
+    )
+
+
 def _ways_out(name: str) -> str:
-    if PurePosixPath(name).suffix in (".pt", ".pth", ".bin", ".ckpt", ".pkl"):
-        return (
-            f"{name} is a pickle, which can run any program when it is opened: convert it to ONNX on a machine that "
-            "you can lose."
-        )
+    if is_pickle(name):
+        return describe_pickle(name)
     return "Models come as ONNX: convert it, for example with optimum or torch.onnx, and import the file."
