@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 from scipy.stats import norm
 
 import pyrite
+from painting import paint
 from pyrite.bundle import Bundle, PanelInfo, describe_members, fit_joint, save_bundle, save_panel
 from pyrite.datasets import Dataset
 from pyrite.errors import EvaluationError
@@ -25,11 +25,6 @@ IMAGES = {
     "REAL": {"sea/a": 60, "sea/b": 80, "land/c": 126, "land/d": 180},
     "FAKE": {"sea/a": 200, "sea/b": 210, "land/c": 90, "land/d": 201},
 }
-
-
-def paint(path: Path, brightness: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (32, 32), (brightness,) * 3).save(path)
 
 
 @pytest.fixture

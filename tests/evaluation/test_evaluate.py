@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from PIL import Image
 
+from painting import paint
 from pyrite.bundle import Bundle, DataInfo, Panel, TrainingInfo, save_bundle
 from pyrite.datasets import Dataset, Protocol, content_hashes, content_sha256, make_toy, remember
 from pyrite.errors import BundleError, EvaluationError, PyriteError
@@ -20,11 +20,6 @@ TEST = {
     "REAL": {"sea/a": 60, "sea/b": 80, "land/c": 126, "land/d": 180},
     "FAKE": {"sea/a": 200, "sea/b": 210, "land/c": 90, "land/d": 200},
 }
-
-
-def paint(path: Path, brightness: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (32, 32), (brightness,) * 3).save(path)
 
 
 @pytest.fixture

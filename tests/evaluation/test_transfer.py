@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from PIL import Image
 
+import painting
 from pyrite.bundle import Bundle, Panel, save_bundle
 from pyrite.datasets import Dataset, content_hashes, remember
 from pyrite.errors import EvaluationError
@@ -16,9 +16,7 @@ from pyrite.evaluation.transfer import Transfer, measure_transfer
 
 
 def paint(root: Path, label: str, name: str, brightness: int) -> str:
-    path = root / label / f"{name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (32, 32), (brightness,) * 3).save(path)
+    painting.paint(root / label / f"{name}.png", brightness)
     return f"{label}/{name}.png"
 
 

@@ -280,7 +280,7 @@ class _Member:
     def judge(self, images: Sequence[Prepared], place: int) -> list[Opinion]:
         """Return what this bundle says of each image, given which of their inputs are its own."""
         taken = [inputs for image in images if (inputs := image.inputs[place]) is not None]
-        found = iter(self._look(taken) if taken else ())
+        found = iter(self._score(taken) if taken else ())
         return [
             Opinion(
                 self._model,
@@ -294,7 +294,7 @@ class _Member:
             for image in images
         ]
 
-    def _look(self, taken: Sequence[Pixels]) -> Iterator[tuple[float | None, ...]]:
+    def _score(self, taken: Sequence[Pixels]) -> Iterator[tuple[float | None, ...]]:
         """Yield of each image what an opinion has of it: logit, probability, p-values."""
         calibration, p_typical = self._info.calibration, None
         if self._novelty is None:
