@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from pyrite.bundle import DEFAULT, load_bundle
+from pyrite.keras_backend import export_onnx
 from pyrite.recipe import load_recipe
 from pyrite.runtime import Session
 from pyrite.training.architectures import build_model
-from pyrite.training.export import export_onnx
 from training import in_turns, machine
 
 IMAGES = {1: 128, 64: 1024, 256: 2048}

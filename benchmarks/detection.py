@@ -29,10 +29,10 @@ from pyrite.detector import Detector
 from pyrite.evidence import read_evidence
 from pyrite.golden import make_golden
 from pyrite.image import open_image
+from pyrite.keras_backend import export_onnx
 from pyrite.recipe import load_recipe
 from pyrite.runtime import Session
 from pyrite.training.architectures import build_model
-from pyrite.training.export import export_onnx
 from training import PYRITE, in_turns, machine, seconds
 
 BASELINE = "import numpy, PIL.Image, onnxruntime"

@@ -23,10 +23,10 @@ from inference import make_bundle
 from pyrite.bundle import Bundle, Crops
 from pyrite.detector import Detector
 from pyrite.image import open_image
+from pyrite.keras_backend import export_onnx
 from pyrite.recipe import load_recipe
 from pyrite.runtime import Session
 from pyrite.training.architectures import build_model
-from pyrite.training.export import export_onnx
 from training import in_turns, machine
 
 SIDE, CROPS = 224, 16

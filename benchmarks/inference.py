@@ -19,9 +19,9 @@ from pyrite.bundle.calibration import Calibration
 from pyrite.bundle.preprocess import Resize
 from pyrite.decision import Policy, Scope
 from pyrite.detector import Detector
+from pyrite.keras_backend import export_onnx
 from pyrite.recipe import load_recipe
 from pyrite.training.architectures import build_model
-from pyrite.training.export import export_onnx
 from training import in_turns, machine
 
 IMAGES = {1: 48, 32: 512, 256: 1024}

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from pyrite.keras_backend import load_keras
 from pyrite.recipe import load_recipe
 from pyrite.training.architectures import build_model
-from pyrite.training.backend import copy_model, load_keras
+from pyrite.training.backend import copy_model
 from pyrite.training.loop import compile_model
 
 STEPS = 8

@@ -62,7 +62,7 @@ def made(folder, info, model):
 
 def test_a_model_whose_answer_depends_on_its_batch_is_told_and_marked(info, tmp_path):
     model = batch_dependent_model()
-    marked = settle_batching(info, model, IMAGES)
+    marked = settle_batching(Bundle(info, {"model.onnx": model}), IMAGES)
     assert marked == replace(info, one_by_one=True)
     check = replay_golden(made(tmp_path / "marked", marked, model))
     assert (check.passed, check.one_by_one, check.depends_on_batch) == (True, True, True)
@@ -93,7 +93,7 @@ def test_verify_says_what_a_batch_does(info, bundle, tmp_path, capsys):
 
 def test_a_model_that_takes_one_input_at_a_time_depends_on_no_batch(info, build_model, tmp_path):
     model = build_model(shape=(1, 32, 32, 3))
-    assert settle_batching(info, model, IMAGES) == info
+    assert settle_batching(Bundle(info, {"model.onnx": model}), IMAGES) == info
     check = replay_golden(made(tmp_path / "one", info, model))
     assert check.passed
     assert check.batch_difference == 0

@@ -68,21 +68,21 @@ class GoldenCheck:
         return alike and not self.changed_inputs and not self.changed_verdicts
 
 
-def settle_batching(info: BundleInfo, model: bytes, images: Sequence[Pixels]) -> BundleInfo:
+def settle_batching(bundle: Bundle, images: Sequence[Pixels]) -> BundleInfo:
     """Return what bundle.json says with `one_by_one` set, where the model's answer depends on what else is in a batch.
 
     So it does where a model quantises activations by the range that they have in each batch, for one.
 
     Args:
-        info: The rest of the bundle; it need not be calibrated.
-        model: The content of model.onnx.
+        bundle: It need not be calibrated.
         images: As for `make_golden`.
 
     Raises:
         BundleError: The model cannot be used.
         ExportError: An image cannot be judged.
     """
-    detector = Detector(Bundle(info, {"model.onnx": model}), evidence=False)
+    info = bundle.info
+    detector = Detector(bundle, evidence=False)
     difference = _batch_difference(detector, [_inputs(detector.reader, image) for image in images])
     return msgspec.structs.replace(info, one_by_one=info.one_by_one or difference > TOLERANCE)
 

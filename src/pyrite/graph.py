@@ -15,6 +15,8 @@ from pyrite.runtime import FEATURES
 
 CUT = 1e-6
 """What probabilities are cut off at, on either side, before they become logits."""
+LARGE = 1_500_000_000
+"""Bytes of a model beyond which its weights lie beside its graph: one file of ONNX holds 2 GiB at most."""
 
 
 def fold_constants(model: bytes) -> bytes:
@@ -63,10 +65,7 @@ def feed_bytes(model: Any) -> Any:
 
 
 def expose_features(model: bytes) -> bytes:
-    """Return a model that gives what its last layer sees as well, in an output named `features`, float32 (N, d).
-
-    The last layer is the matrix product that gives the logit. Where there is none, as in a network that ends in a mean,
-    the model stays as it is.
+    """Return a model that gives what its last layer sees as well; see `add_features`.
 
     Args:
         model: The content of an ONNX file with one output.
@@ -74,26 +73,96 @@ def expose_features(model: bytes) -> bytes:
     import onnx
 
     loaded = onnx.load_model_from_string(model)
-    graph = loaded.graph
+    if not add_features(loaded):
+        return model
+    content: bytes = loaded.SerializeToString()
+    return content
+
+
+def add_features(model: Any) -> bool:
+    """Give a model a second output with what its last layer sees, named `features`, float32 (N, d).
+
+    The last layer is the matrix product that gives the first output, also where it quantises its input by itself. Where
+    there is none, as in a network that ends in a mean, and in a model beyond `LARGE`, nothing is changed.
+
+    Args:
+        model: An `onnx.ModelProto`. It is changed.
+
+    Returns:
+        Whether it was.
+    """
+    import onnx
+
+    graph = model.graph
+    if any(output.name == FEATURES for output in graph.output) or model.ByteSize() > LARGE:
+        return False
+    found = _last_product(graph)
+    if found is None:
+        return False
+    seen, count = found
+    inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+    if [len(value.type.tensor_type.shape.dim) for value in inferred if value.name == seen] != [2]:
+        return False
+    graph.node.append(onnx.helper.make_node("Cast", [seen], [FEATURES], to=onnx.TensorProto.FLOAT))
+    graph.output.append(onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, ("N", count)))
+    return True
+
+
+def _last_product(graph: Any) -> tuple[str, int] | None:
+    """Return what the matrix product behind the first output takes, and how many values of an image that is."""
     makers = {name: node for node in graph.node for name in node.output}
     weights = {value.name: value for value in graph.initializer}
     node = makers.get(graph.output[0].name)
-    # What follows a matrix product: a bias, and what changes only the shape.
-    while node is not None and node.op_type in ("Add", "Reshape", "Squeeze", "Identity"):
-        (node, *others) = [makers[name] for name in node.input if name in makers] or [None]
-        if others:
-            return model
-    if len(graph.output) > 1 or node is None or node.op_type not in ("Gemm", "MatMul") or node.input[1] not in weights:
-        return model
-    inferred = onnx.shape_inference.infer_shapes(loaded).graph.value_info
-    if [len(value.type.tensor_type.shape.dim) for value in inferred if value.name == node.input[0]] != [2]:
-        return model
+    # What follows a matrix product: a bias, a scale, and what changes only the shape or the type.
+    while node is not None and node.op_type in ("Add", "Reshape", "Squeeze", "Identity", "Cast", "Mul"):
+        before = [makers[name] for name in node.input if name in makers]
+        if node.op_type == "Mul":  # Of a product of integers by its scale, which is computed too.
+            before = [maker for maker in before if maker.op_type == "Cast"]
+        if len(before) != 1:
+            return None
+        (node,) = before
+    if node is None or node.op_type not in ("Gemm", "MatMul", "MatMulInteger") or node.input[1] not in weights:
+        return None
     transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
     count = weights[node.input[1]].dims[1 if transposed else 0]
-    graph.node.append(onnx.helper.make_node("Identity", [node.input[0]], [FEATURES]))
-    graph.output.append(onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, ("N", count)))
-    content: bytes = loaded.SerializeToString()
-    return content
+    if node.op_type != "MatMulInteger":
+        return node.input[0], count
+    quantiser = makers.get(node.input[0])
+    return (
+        (quantiser.input[0], count) if quantiser is not None and quantiser.op_type == "DynamicQuantizeLinear" else None
+    )
+
+
+def keep_first_output(model: Any) -> None:
+    """Leave a model its first output alone, and the name `features` free.
+
+    Args:
+        model: An `onnx.ModelProto`. It is changed.
+    """
+    graph = model.graph
+    del graph.output[1:]
+    for value in (*graph.output, *graph.value_info, *graph.initializer, *graph.input):
+        if value.name == FEATURES:
+            value.name += "/original"
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [name + "/original" if name == FEATURES else name for name in names]
+
+
+def store(model: Any, folder: Path) -> dict[str, bytes | Path]:
+    """Return a model as the files of a bundle; one beyond `LARGE` is written to disk, its weights beside its graph.
+
+    Args:
+        model: An `onnx.ModelProto`, with its weights. It is changed.
+        folder: Where files go, if any are written.
+    """
+    import onnx
+
+    if model.ByteSize() <= LARGE:
+        return {"model.onnx": model.SerializeToString()}
+    path, beside = folder / "model.onnx", "model.onnx.data"
+    onnx.save_model(model, path, save_as_external_data=True, location=beside)
+    return {path.name: path, beside: folder / beside}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +197,8 @@ def wrap(model: Any, how: Wrapping) -> Any:
     count. Probabilities are cut off at `CUT` first.
 
     Args:
-        model: An `onnx.ModelProto` of one float input, of whose outputs the first counts. It is changed.
+        model: An `onnx.ModelProto` of one float input, of whose outputs the first counts, and `features` stays. It is
+            changed.
         how: What its authors do around it.
 
     Raises:
@@ -168,8 +238,9 @@ def wrap(model: Any, how: Wrapping) -> Any:
 
     graph.input.remove(taken)
     graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, (count, how.height, how.width, 3)))
+    features = [output for output in graph.output if output.name == FEATURES]
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info("logit", TensorProto.FLOAT, (count, 1)))
+    graph.output.extend([helper.make_tensor_value_info("logit", TensorProto.FLOAT, (count, 1)), *features])
     nodes = [*before, *graph.node, *after]
     del graph.node[:]
     graph.node.extend(nodes)

@@ -13,6 +13,7 @@ from pyrite.datasets import Dataset, content_hashes, make_toy, split
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, TrainingError
 from pyrite.golden import replay_golden
+from pyrite.keras_backend import export_onnx
 from pyrite.publishing import publish as publishing
 from pyrite.publishing import quantize
 from pyrite.publishing.quantize import _typical, quantize_onnx
@@ -20,7 +21,6 @@ from pyrite.recipe import load_recipe, make_recipe
 from pyrite.runtime import Session
 from pyrite.training import train
 from pyrite.training.architectures import build_model
-from pyrite.training.export import export_onnx
 from runs import Run
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (256, 32, 32, 3), np.uint8)

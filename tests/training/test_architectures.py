@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pyrite.errors import RecipeError
+from pyrite.keras_backend import load_keras
 from pyrite.recipe import load_recipe
 from pyrite.training import architectures
 from pyrite.training.architectures import build_model, in_float32
-from pyrite.training.backend import load_keras
 from runs import NEEDS_BFLOAT16
 
 # Keras's own conversion of a variable, where it saves weights, which only these tests ask it to.

@@ -17,11 +17,12 @@ import pytest
 from ports import free_ports
 from pyrite.bundle import load_bundle
 from pyrite.errors import TrainingError
+from pyrite.keras_backend import load_keras
 from pyrite.recipe import Recipe, load_recipe
 from pyrite.runtime import Session
 from pyrite.training import train
 from pyrite.training.architectures import build_model
-from pyrite.training.backend import copy_model, load_keras
+from pyrite.training.backend import copy_model
 from pyrite.training.batches import steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, load_checkpoint
 from pyrite.training.distributed import ALONE, Place, read_place

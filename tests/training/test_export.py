@@ -10,10 +10,11 @@ import pytest
 from pyrite.bundle import load_bundle
 from pyrite.errors import ExportError, RecipeError
 from pyrite.evaluation import evaluate
+from pyrite.keras_backend import export_onnx
 from pyrite.recipe import load_recipe
 from pyrite.runtime import Session
 from pyrite.training.architectures import build_model
-from pyrite.training.export import MAX_WEIGHTS, check_parity, check_size, export_onnx
+from pyrite.training.export import MAX_WEIGHTS, check_parity, check_size
 from pyrite.training.loop import predict
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (600, 32, 32, 3), np.uint8)

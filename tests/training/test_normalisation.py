@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from pyrite.keras_backend import load_keras
 from pyrite.recipe import load_recipe
 from pyrite.training.architectures import build_model
-from pyrite.training.backend import load_keras
 from pyrite.training.normalisation import fuse, measure_statistics
 from runs import NEEDS_BFLOAT16
 

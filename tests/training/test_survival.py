@@ -235,7 +235,7 @@ def test_a_run_of_the_command_line_can_be_resumed(stopped: tuple[Path, str, int]
 def test_the_reason_of_a_crash_on_import_comes_through() -> None:
     code = """
 import os
-from pyrite.training.backend import _without_greeting
+from pyrite.keras_backend import _without_greeting
 with _without_greeting():
     os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\\n")
     os.write(2, b"I0000 00:00:17 15539 port.cc:153] oneDNN custom operations are on.\\n")

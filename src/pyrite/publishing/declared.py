@@ -1,5 +1,6 @@
 """What lies around a published model: as its files say, and as a user declares where they do not."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ _AI_WORDS = AI_NAMES | {"artificial", "aigenerated", "fakes", "sd", "sdxl"}
 class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a user says of a model; `None` is to be read from its files."""
 
+    architecture: str | None = None
+    """Of weights in safetensors that no config.json says the network of: `timm:NAME`."""
     geometry: Literal["resize", "shorter_side", "crops"] | None = None
     height: int | None = None
     width: int | None = None
@@ -41,8 +44,9 @@ class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     layout: Literal["nchw", "nhwc"] | None = None
     channels: Literal["rgb", "bgr"] | None = None
     output: Literal["logits", "probability"] | None = None
-    ai: tuple[int, ...] | None = None
-    real: tuple[int, ...] | None = None
+    ai: tuple[int | str, ...] | None = None
+    """Which outputs speak for AI: by number, or by the label in config.json."""
+    real: tuple[int | str, ...] | None = None
     bias: float | None = None
     most: int | None = None
     """Crops, at most."""
@@ -118,6 +122,17 @@ def settle(
     return Settled(wrapping, preprocess, read)
 
 
+def input_sides(declared: Declared, folder: Path) -> tuple[int, int]:
+    """Return the height and width that weights are to be converted for, in pixels.
+
+    Raises:
+        ExportError: Neither the files nor the user say.
+    """
+    configs = _read_configs(folder)
+    prepared, config = configs.get("preprocessor_config.json", {}), configs.get("config.json", {})
+    return _size(declared, ("N", 3, "height", "width"), "nchw", prepared, config, {})
+
+
 def _read_configs(folder: Path) -> dict[str, Any]:
     """Return the configurations beside a model, or in the folder above, as Hugging Face lays them out."""
     found: dict[str, Any] = {}
@@ -132,7 +147,40 @@ def _read_configs(folder: Path) -> dict[str, Any]:
                     raise ExportError(f"{place} is not a JSON object.")
                 found[name] = content
                 break
+    said = found.get("config.json", {}).get("pretrained_cfg")
+    if isinstance(said, dict) and "preprocessor_config.json" not in found:
+        found["preprocessor_config.json"] = _read_timm(said)
     return found
+
+
+def _read_timm(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what timm says of a model's input in the words of a preprocessor_config.json.
+
+    See `create_transform` in timm's data/transforms_factory.py: the shorter side becomes the input's by `crop_pct`.
+
+    Raises:
+        ExportError: It says something that no geometry here does.
+    """
+    try:
+        _, height, width = said["input_size"]
+        shares, mode = float(said.get("crop_pct", 0.875)), said.get("crop_mode", "center")
+        filters = {name: number for number, name in _FILTERS.items()}
+        prepared = {
+            "image_mean": said["mean"],
+            "image_std": said["std"],
+            "resample": filters[said.get("interpolation", "bicubic")],
+            "crop_size": {"height": height, "width": width},
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExportError(f"pretrained_cfg in config.json is not understood: {error!r}.") from error
+    if mode == "center" and height == width:
+        return prepared | {"size": {"shortest_edge": math.floor(height / shares)}, "do_center_crop": True}
+    if mode == "squash" and shares == 1:
+        return prepared | {"size": {"height": height, "width": width}}
+    raise ExportError(
+        f"pretrained_cfg in config.json asks for crop_mode {mode} at {height}x{width} with crop_pct {shares:g}, which "
+        "no geometry here does. Add a preprocessor_config.json that says what to do."
+    )
 
 
 def _input_shape(original: Any) -> list[int | str]:
@@ -274,9 +322,10 @@ def _labels(
     declared: Declared, classes: int, config: Mapping[str, Any], read: dict[str, str]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return which outputs speak for AI, and which for real."""
-    names = {int(place): str(name) for place, name in (config.get("id2label") or {}).items()}
+    said = config.get("id2label") or dict(enumerate(config.get("label_names") or ()))
+    names = {int(place): str(name) for place, name in said.items()}
     listed = ", ".join(f"{place} = {name}" for place, name in sorted(names.items())) or "no labels"
-    ai, real = declared.ai, declared.real
+    ai, real = (_places(chosen, names, listed) for chosen in (declared.ai, declared.real))
     if classes == 1:
         if ai is None and real is None:
             raise ExportError(
@@ -293,7 +342,8 @@ def _labels(
         if not ai or not real or len(ai) + len(real) < classes:
             raise ExportError(
                 f"Of the model's {classes} outputs ({listed}), it cannot be told which mean AI and which real. Declare "
-                "--ai-index and --real-index, once for each: its model card says, or id2label in its config.json."
+                "--ai-index and --real-index, once for each, or --ai-label and --real-label: its model card says, or "
+                "id2label in its config.json."
             )
         read["labels"] = f"AI is {', '.join(names[place] for place in ai)}, from config.json"
     elif ai is None or real is None:
@@ -304,6 +354,16 @@ def _labels(
     if wrong := [place for place in (*ai, *real) if not 0 <= place < classes] or sorted(set(ai) & set(real)):
         raise ExportError(f"The model has the outputs 0 to {classes - 1}, each for one class: {wrong[0]} will not do.")
     return ai, real
+
+
+def _places(chosen: Sequence[int | str] | None, names: Mapping[int, str], listed: str) -> tuple[int, ...] | None:
+    """Return the numbers of outputs that are declared by number or by label."""
+    if chosen is None:
+        return None
+    numbers = {name.lower(): place for place, name in names.items()}
+    if unknown := [each for each in chosen if isinstance(each, str) and each.lower() not in numbers]:
+        raise ExportError(f"The model has no output labelled {unknown[0]}. It has: {listed}.")
+    return tuple(numbers[each.lower()] if isinstance(each, str) else each for each in chosen)
 
 
 def _output(original: Any, classes: int) -> str | None:

@@ -5,11 +5,11 @@ held against the original on images, so that a bundle says what the original say
 must be declared, and nothing is guessed that has two answers. What is a bundle already is verified and taken as it is.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
@@ -30,15 +30,19 @@ from pyrite.bundle import (
     save_bundle,
 )
 from pyrite.bundle.preprocess import Filter
+from pyrite.converting import convert
 from pyrite.decision import Policy, Scope
 from pyrite.errors import ExportError, require
-from pyrite.golden import golden_images, make_golden, settle_batching
-from pyrite.graph import CUT, Wrapping, expose_features, wrap
+from pyrite.golden import golden_images, record_golden, settle_batching
+from pyrite.graph import CUT, Wrapping, add_features, keep_first_output, store, wrap
 from pyrite.publishing.card import write_import_card
 from pyrite.publishing.catalogue import find_entry
-from pyrite.publishing.declared import Declared, settle
-from pyrite.publishing.obtaining import Obtained, describe_pickle, is_pickle, obtain
+from pyrite.publishing.declared import Declared, input_sides, settle
+from pyrite.publishing.obtaining import Obtained, describe_pickle, is_pickle, obtain, sha256_of
 from pyrite.runtime import Session
+
+Run = Callable[[NDArray[np.float32]], NDArray[np.floating]]
+"""A network: normalised images in, in the layout that it takes; classes (N, c) out."""
 
 PARITY = 1e-4
 """What a logit may differ by from the original's; relative to logits beyond 1."""
@@ -162,47 +166,58 @@ def import_model(
 
     if is_pickle(model.name):
         raise ExportError(describe_pickle(model.name))
-    try:
-        original = onnx.load(model)
-    except Exception as error:  # Protobuf's and onnx's own, of several kinds.
-        raise ExportError(f"{model} cannot be read as ONNX: {error}") from error
-    settled = settle(declared, model.parent, original, head)
-    how, preprocess = settled.wrapping, settled.preprocess
-    content = expose_features(wrap(original, how).SerializeToString())
-    parity = _compare(model, content, how, preprocess)
-    scope = _scope(preprocess, declared.min_side, name)
-    origin = msgspec.structs.replace(
-        origin,
-        sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
-        parity=parity,
-        filter_effect=_filter_effect(content, preprocess),
-        threshold=origin.threshold if declared.threshold is None else declared.threshold,
-    )
-    info = BundleInfo(
-        name=name,
-        version=version,
-        licence=licence,
-        preprocess=preprocess,
-        scope=scope,
-        calibration=Calibration(),
-        policy=Policy(real_needs_provenance=scope.is_photographs),
-        knows=tuple(knows),
-        origin=origin,
-    )
-    images = golden_images(load_bundle(DEFAULT), _SIDE)
-    info = settle_batching(info, content, images)
-    files = {
-        "model.onnx": content,
-        "golden.json": make_golden(info, content, images),
-        "card.md": write_import_card(info).encode(),
-    }
+    with TemporaryDirectory(prefix="pyrite-import-") as made:
+        if model.suffix == ".safetensors":
+            height, width = input_sides(declared, model.parent)
+            converted = convert(model, Path(made), height=height, width=width, architecture=declared.architecture)
+            path, run, read = converted.model, converted.run, {"weights": f"converted to ONNX by {converted.library}"}
+        else:
+            path, run, read = model, None, {}
+        try:
+            original = onnx.load(path)
+        except Exception as error:  # Protobuf's and onnx's own, of several kinds.
+            raise ExportError(f"{model} cannot be read as ONNX: {error}") from error
+        settled = settle(declared, model.parent, original, head)
+        how, preprocess = settled.wrapping, settled.preprocess
+        keep_first_output(original)
+        if head is None:
+            add_features(original)
+        wrapped = wrap(original, how)
+        add_features(wrapped)
+        files = store(wrapped, Path(made))
+        origin = msgspec.structs.replace(
+            origin,
+            sha256=sha256_of(model),
+            parity=_compare(run or _run_onnx(path), files["model.onnx"], how, preprocess),
+            filter_effect=_filter_effect(files["model.onnx"], preprocess),
+            threshold=origin.threshold if declared.threshold is None else declared.threshold,
+        )
+        scope = _scope(preprocess, declared.min_side, name)
+        info = BundleInfo(
+            name=name,
+            version=version,
+            licence=licence,
+            preprocess=preprocess,
+            scope=scope,
+            calibration=Calibration(),
+            policy=Policy(real_needs_provenance=scope.is_photographs),
+            knows=tuple(knows),
+            origin=origin,
+            files=dict.fromkeys(files, ""),
+        )
+        images = golden_images(load_bundle(DEFAULT), _SIDE)
+        held = {file: content for file, content in files.items() if isinstance(content, bytes)}
+        draft = Bundle(info, held, Path(made))
+        draft = replace(draft, info=settle_batching(draft, images))
+        more = {"golden.json": record_golden(draft, images), "card.md": write_import_card(draft.info).encode()}
+        saved = save_bundle(out, draft.info, {**files, **more})
     return Imported(
-        bundle=save_bundle(out, info, files),
+        bundle=saved,
         source=origin.source,
         revision=origin.revision,
-        parity=parity,
+        parity=origin.parity,
         filter_effect=origin.filter_effect,
-        read=settled.read,
+        read={**read, **settled.read},
     )
 
 
@@ -227,18 +242,28 @@ def _take(found: Obtained, out: Path) -> Imported:
     return Imported(bundle=save_bundle(out, bundle.info, files), source=found.source, revision=found.revision)
 
 
-def _compare(model: Path, content: bytes, how: Wrapping, preprocess: Preprocess) -> float:
+def _run_onnx(model: Path) -> Run:
+    """Return an ONNX file as a function of images; it gives float16 where the model takes that."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    taken = session.get_inputs()[0]
+    dtype = np.float16 if "16" in taken.type else np.float32
+
+    def run(images: NDArray[np.float32]) -> NDArray[np.floating]:
+        return np.asarray(session.run(None, {taken.name: images.astype(dtype)})[0], dtype)
+
+    return run
+
+
+def _compare(original: Run, content: bytes | Path, how: Wrapping, preprocess: Preprocess) -> float:
     """Return the largest difference of a logit between the original fed by hand and its wrapping.
 
     Raises:
         ExportError: One exceeds `PARITY`, or `HALF_PARITY`.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    original = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    taken = original.get_inputs()[0]
     session = Session(content, one_by_one=True)
     differences = []
     for image in golden_images(load_bundle(DEFAULT), _SIDE):
@@ -247,11 +272,10 @@ def _compare(model: Path, content: bytes, how: Wrapping, preprocess: Preprocess)
         values = (values - np.array(how.mean, np.float32)) / np.array(how.std, np.float32)
         if how.layout == "nchw":
             values = values.transpose(0, 3, 1, 2)
-        fed = np.ascontiguousarray(values, np.float16 if "16" in taken.type else np.float32)
-        given = np.asarray(original.run(None, {taken.name: fed})[0], np.float64).reshape(-1)
-        ours, theirs = float(session.logits(inputs)[0]), by_hand(given, how)
+        given = original(np.ascontiguousarray(values))
+        ours, theirs = float(session.logits(inputs)[0]), by_hand(given.astype(np.float64).reshape(-1), how)
         differences.append(abs(ours - theirs) / max(1.0, abs(theirs)))
-    worst, most = max(differences), HALF_PARITY if "16" in taken.type else PARITY
+    worst, most = max(differences), HALF_PARITY if given.dtype == np.float16 else PARITY
     if not worst <= most:
         raise ExportError(
             f"The imported graph differs from the original by {worst:.2g} in a logit; at most {most:g} is allowed."
@@ -276,7 +300,7 @@ def by_hand(given: NDArray[np.float64], how: Wrapping) -> float:
     return ai - real + how.bias
 
 
-def _filter_effect(content: bytes, preprocess: Preprocess) -> float | None:
+def _filter_effect(content: bytes | Path, preprocess: Preprocess) -> float | None:
     """Return by how much another filter moves a logit, at most: what a slip in the declared one would cost."""
     if isinstance(preprocess, Crops):
         return None

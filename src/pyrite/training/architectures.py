@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from pyrite.errors import RecipeError
+from pyrite.keras_backend import load_keras
 from pyrite.recipe import Recipe
-from pyrite.training.backend import load_keras
 from pyrite.training.normalisation import fuse
 
 Tensor = Any

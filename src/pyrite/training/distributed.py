@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.errors import TrainingError
+from pyrite.keras_backend import load_keras
 from pyrite.recipe import Recipe
-from pyrite.training.backend import copy_model, load_keras
+from pyrite.training.backend import copy_model
 from pyrite.training.checkpoint import State
 
 TrainStep = Callable[[NDArray[np.uint8], NDArray[np.float32]], tuple[float, float]]

@@ -1,8 +1,5 @@
-"""From a trained Keras model to ONNX, checked against what it came from."""
+"""An exported model, held against the trained one that it came from."""
 
-import tempfile
-import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +7,7 @@ from numpy.typing import NDArray
 
 from pyrite.datasets import in_chunks
 from pyrite.errors import ExportError, RecipeError
-from pyrite.graph import fold_constants
 from pyrite.runtime import Session
-from pyrite.training.backend import load_keras
 from pyrite.training.loop import predict
 
 MAX_DIFFERENCE = 1e-3
@@ -21,7 +16,6 @@ hold to a fixed place: a network that has hardly begun to train may give some of
 _LARGE = 100
 MAX_WEIGHTS = 1_900_000_000
 """Bytes of the weights in float32: a file of ONNX may have 2 GiB at most, the graph included."""
-_OPSET = 18
 _PARITY_IMAGES = 256
 
 
@@ -37,70 +31,6 @@ def check_size(model: Any) -> None:
             f"The network has {size / 1e9:.1f} GB of weights, more than the {MAX_WEIGHTS / 1e9:.1f} GB that a bundle's "
             "model can hold. Choose a smaller height and width, or another architecture."
         )
-
-
-def export_onnx(model: Any) -> bytes:
-    """Return `model` as ONNX: uint8 (n, height, width, 3) in, one logit (n, 1) out.
-
-    Raises:
-        ExportError: the model cannot be exported by this backend.
-    """
-    backend = load_keras().backend.backend()
-    with warnings.catch_warnings():
-        # The converters use NumPy and each other in ways that warn; none of it is a user's to mend.
-        warnings.simplefilter("ignore")
-        try:
-            return _convert_tensorflow(model) if backend == "tensorflow" else _convert(model)
-        except Exception as error:  # Three converters, each with errors of its own.
-            raise ExportError(f"The {backend} backend could not export the model to ONNX: {error}") from error
-
-
-def _convert(model: Any) -> bytes:
-    """Convert by Keras's own means."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras exports what it has seen called.
-        model.export(path, format="onnx", verbose=False)
-        return path.read_bytes()
-
-
-def _convert_tensorflow(model: Any) -> bytes:
-    """Convert with the weights as inputs, put them in afterwards, and fold what hangs on them alone.
-
-    tf2onnx copies its graph dozens of times with all the constants in it: ResNet50's 94 MB take half a minute so.
-    """
-    import onnx
-    import tensorflow as tf
-    import tf2onnx
-
-    trainable, other = model.trainable_variables, model.non_trainable_variables
-    weights = {f"weight{i}": variable for i, variable in enumerate([*trainable, *other])}
-
-    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def infer(images: Any, *values: Any) -> Any:
-        return model.stateless_call(values[: len(trainable)], values[len(trainable) :], images, training=False)[0]
-
-    signature = [
-        tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="images"),
-        *(tf.TensorSpec(variable.shape, variable.dtype, name=name) for name, variable in weights.items()),
-    ]
-    converted, _ = tf2onnx.convert.from_function(infer, signature, opset=_OPSET)
-    inputs = list(converted.graph.input)
-    del converted.graph.input[:]
-    converted.graph.input.extend(value for value in inputs if value.name not in weights)
-    converted.graph.initializer.extend(
-        onnx.numpy_helper.from_array(np.asarray(weights[value.name]), value.name)
-        for value in inputs
-        if value.name in weights
-    )
-    folded = onnx.load_model_from_string(fold_constants(converted.SerializeToString()))
-    # ONNX Runtime names every domain that it knows, and other runtimes need not know those.
-    used = {node.domain for node in folded.graph.node}
-    versions = [opset for opset in folded.opset_import if opset.domain in used]
-    del folded.opset_import[:]
-    folded.opset_import.extend(versions)
-    content: bytes = folded.SerializeToString()
-    return content
 
 
 def check_parity(model: Any, session: Session, pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> float:

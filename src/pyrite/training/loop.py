@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pyrite.bundle.calibration import calibrated_loss
 from pyrite.datasets import Canvases, in_chunks
 from pyrite.errors import Interrupted, TrainingError
+from pyrite.keras_backend import load_keras
 from pyrite.prefetch import prefetch
 from pyrite.recipe import Recipe
-from pyrite.training.backend import load_keras
 from pyrite.training.batches import batch_size, steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, State, load_checkpoint, save_checkpoint
 from pyrite.training.distributed import ALONE, Place, Team, TrainStep

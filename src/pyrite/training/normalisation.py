@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.datasets import in_chunks
-from pyrite.training.backend import copy_model, load_keras
+from pyrite.keras_backend import load_keras
+from pyrite.training.backend import copy_model
 
 Tensor = Any
 

@@ -15,6 +15,7 @@ from pyrite.datasets import Dataset, remember
 from pyrite.decision import Policy, Scope
 from pyrite.errors import TrainingError, require
 from pyrite.evaluation import Report
+from pyrite.keras_backend import export_onnx
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.publishing.preparation import PreparedDataset, Stage, prepare_dataset
 from pyrite.publishing.publish import publish, written
@@ -27,7 +28,7 @@ from pyrite.training.batches import batch_size
 from pyrite.training.checkpoint import State
 from pyrite.training.curves import write_history, write_tensorboard
 from pyrite.training.distributed import Team, read_place
-from pyrite.training.export import check_parity, check_size, export_onnx
+from pyrite.training.export import check_parity, check_size
 from pyrite.training.loop import Examples, Step, fit
 from pyrite.writing import PARTIAL, locked, whole_file
 
