@@ -5,11 +5,12 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo test check format docs lock clean
+.PHONY: help install demo test test-torch check format docs lock clean
 
 help:
 	@echo "make demo     verdicts; then toy dataset → training → evaluation → verdicts, in ./demo"
 	@echo "make test     the whole test suite"
+	@echo "make test-torch  what needs PyTorch, in .venv-torch, which it makes: 8 GB"
 	@echo "make check    lint, formatting and types, as CI has them"
 	@echo "make format   mend what can be mended of these"
 	@echo "make docs     write docs/cli.md and docs/evidence.md anew from the code"
@@ -53,6 +54,21 @@ test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest --numprocesses 3
 
+# PyTorch is large, and it and TensorFlow cannot always be in one process: its tests run apart, in an environment of
+# their own.
+TORCH := .venv-torch/bin/python
+test-torch: .venv-torch/.installed
+	@$(TORCH) -m pytest tests/converting/test_pytorch.py
+
+.venv-torch/.installed: pyproject.toml requirements.lock
+	@echo "Installing into .venv-torch, once: some minutes and 8 GB ..."
+	@$(PYTHON) -m venv .venv-torch
+	@$(TORCH) -m pip --disable-pip-version-check --quiet install --no-deps --requirement requirements.lock
+	@$(TORCH) -m pip --disable-pip-version-check --quiet install --no-deps --editable .
+	@$(TORCH) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["torch"], sep="\n")' \
+		| $(TORCH) -m pip --disable-pip-version-check --quiet install --requirement /dev/stdin
+	@touch $@
+
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,4 +90,4 @@ lock:
 			--no-annotate --no-header --no-emit-index-url --no-emit-package tensorflow-text --output-file requirements.lock pyproject.toml >/dev/null
 
 clean:
-	rm -rf .venv demo dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-torch demo dist .mypy_cache .pytest_cache .ruff_cache

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pyrite.converting import Converted
+
 SIDE, HIDDEN, MLP = 32, 32, 64  # pixels; values
+IMAGES = np.random.default_rng(1).normal(size=(3, SIDE, SIDE, 3)).astype(np.float32)
+GOLDEN = [[0.51549, -0.19418], [0.51361, -0.16486], [0.55967, -0.20839]]
+"""What transformers 5.24.0 makes of these images and weights: `test_the_golden_logits_are_those_of_transformers`."""
 CONFIG = {
     "architectures": ["ViTForImageClassification"],
     "attention_probs_dropout_prob": 0.0,
@@ -71,3 +76,14 @@ def publish_vit(folder: Path, **config: object) -> Path:
     (folder / "config.json").write_text(json.dumps(CONFIG | config))
     (folder / "preprocessor_config.json").write_text(json.dumps(PREPARED))
     return folder / "model.safetensors"
+
+
+def pixels(side: int) -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 256, (3, side, side, 3), np.uint8)
+
+
+def run_onnx(converted: Converted, images: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(converted.model, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: images})[0]

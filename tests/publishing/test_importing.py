@@ -4,9 +4,11 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,12 +21,15 @@ from pyrite.golden import replay_golden
 from pyrite.publishing import SCALES, Declared, import_source, read_catalogue
 from pyrite.publishing.importing import import_model
 from pyrite.results import Reason, Verdict
+from pyrite.runtime import Session
 from web import web
+from weights import publish_vit
 
 pytest.importorskip("onnx")
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (40, 56, 3), np.uint8)
 RESIZED = Declared(geometry="resize", filter="bicubic", mean=SCALES["imagenet"][0], std=SCALES["imagenet"][1])
+DECLARED = msgspec.structs.replace(RESIZED, ai=(0,))
 
 
 def network(
@@ -209,6 +214,92 @@ def test_centre_crops_are_read(prepared: dict[str, Any], geometry: tuple[int, in
     assert found == ShorterSide(shorter_side=geometry[0], height=geometry[1], width=geometry[1], filter="bicubic")
 
 
+TIMM = {
+    "input_size": [3, 16, 16],
+    "interpolation": "bilinear",
+    "crop_pct": 0.9,
+    "crop_mode": "center",
+    "mean": [0.5, 0.4, 0.3],
+    "std": [0.2, 0.3, 0.4],
+}
+
+
+def test_what_timm_says_of_a_model_is_read(tmp_path: Path) -> None:
+    config = {"architecture": "tiny", "label_names": ["generated", "photo"], "pretrained_cfg": TIMM}
+    folder = publish(tmp_path / "detector", config=config, prepared=None)
+    found = import_source(str(folder), tmp_path / "out", Declared())
+    assert found.bundle.info.preprocess == ShorterSide(shorter_side=17, height=16, width=16, filter="bilinear")
+    assert found.read["labels"] == "AI is generated, from config.json"
+    squashed = config | {"pretrained_cfg": TIMM | {"crop_mode": "squash", "crop_pct": 1.0}}
+    folder = publish(tmp_path / "squashed", config=squashed, prepared=None)
+    found = import_source(str(folder), tmp_path / "other", Declared())
+    assert found.bundle.info.preprocess == Resize(height=16, width=16, filter="bilinear", draft=False)
+    for wrong, sentence in (
+        (TIMM | {"crop_mode": "border"}, r"crop_mode border at 16x16 with crop_pct 0\.9, which no geometry here does"),
+        (TIMM | {"interpolation": "random"}, "pretrained_cfg in config.json is not understood"),
+        ({}, "pretrained_cfg in config.json is not understood: KeyError"),
+    ):
+        folder = publish(tmp_path / "wrong", config=config | {"pretrained_cfg": wrong}, prepared=None)
+        with pytest.raises(ExportError, match=sentence):
+            import_source(str(folder), tmp_path / "no", Declared())
+
+
+def test_classes_are_declared_by_their_labels(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "detector", config={"id2label": {"0": "Cat", "1": "dog"}})
+    found = import_source(str(folder), tmp_path / "out", Declared(ai=("cat",)))
+    pixels = (Resize(height=16, width=16, filter="bicubic").apply(IMAGE)[0] / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.3, 0.4]
+    y = network(tmp_path / "again.onnx")(pixels)
+    assert logit_of(tmp_path / "out") == pytest.approx(y[0] - y[1], abs=1e-4)
+    assert found.parity is not None
+    with pytest.raises(ExportError, match=r"no output labelled horse\. It has: 0 = Cat, 1 = dog\."):
+        import_source(str(folder), tmp_path / "no", Declared(real=("horse",)))
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_what_the_last_layer_sees_is_given_too(classes: int, tmp_path: Path) -> None:
+    network(tmp_path / "model.onnx", classes=classes)
+    found = import_source(str(tmp_path / "model.onnx"), tmp_path / "out", DECLARED)
+    inputs = Resize(height=16, width=16, filter="bicubic").apply(IMAGE)
+    features = Session(found.bundle.model).score(inputs)[1]
+    pixels = (inputs[0] / 255 - SCALES["imagenet"][0]) / SCALES["imagenet"][1]
+    assert features == pytest.approx(pixels.mean(axis=(0, 1))[None], abs=1e-5)
+
+
+def test_an_output_that_has_the_name_of_our_own_is_renamed(tmp_path: Path) -> None:
+    import onnx
+
+    network(tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    model.graph.node[-1].output[0] = model.graph.output[0].name = "features"
+    onnx.save(model, tmp_path / "model.onnx")
+    found = import_source(str(tmp_path / "model.onnx"), tmp_path / "out", DECLARED)
+    features = Session(found.bundle.model).score(np.zeros((1, 16, 16, 3), np.uint8))[1]
+    assert features is not None
+    assert features.shape == (1, 3)
+
+
+def test_weights_beside_the_graph_stay_there_where_they_are_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+
+    network(tmp_path / "model.onnx", classes=200)  # Of 2,400 bytes: smaller ones stay in the graph.
+    expected = import_source(str(tmp_path / "model.onnx"), tmp_path / "small", DECLARED)
+    model = onnx.load(tmp_path / "model.onnx")
+    (tmp_path / "apart").mkdir()
+    onnx.save_model(model, tmp_path / "apart" / "model.onnx", save_as_external_data=True, location="weights")
+    found = import_source(str(tmp_path / "apart"), tmp_path / "taken in", DECLARED)
+    assert (sorted(found.bundle.info.files), found.parity) == (sorted(expected.bundle.info.files), expected.parity)
+    monkeypatch.setattr("pyrite.graph.LARGE", 10)
+    found = import_source(str(tmp_path / "apart"), tmp_path / "large", DECLARED)
+    assert "model.onnx.data" in found.bundle.info.files
+    assert replay_golden(load_bundle(tmp_path / "large")).passed
+    assert logit_of(tmp_path / "large") == logit_of(tmp_path / "small")
+    (tmp_path / "apart" / "weights").unlink()
+    with pytest.raises(ExportError, match="cannot be read as ONNX"):
+        import_source(str(tmp_path / "apart"), tmp_path / "no", DECLARED)
+
+
 def test_crops_are_declared(tmp_path: Path) -> None:
     network(tmp_path / "model.onnx")
     declared = Declared(geometry="crops", mean=(0, 0, 0), std=(1, 1, 1), ai=(1,), most=5, top_share=0.0)
@@ -272,7 +363,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="There is no model at"):
         import_source(str(tmp_path / "none" / "model.onnx"), tmp_path / "out", RESIZED)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ExportError, match=r"has no \.onnx file"):
+    with pytest.raises(ExportError, match=r"has no \.onnx file, and no model\.safetensors"):
         import_source(str(tmp_path / "empty"), tmp_path / "out", RESIZED)
     for name in ("a.onnx", "b.onnx"):
         network(tmp_path / "two" / name)
@@ -363,6 +454,28 @@ def test_a_repository_of_the_hub_is_pinned_to_its_commit(tmp_path: Path) -> None
         **home,
     )
     assert code == 0, said
+
+
+def test_weights_of_the_hub_are_converted(tmp_path: Path) -> None:
+    if not find_spec("keras_hub") or not find_spec("huggingface_hub"):
+        pytest.skip("The extras keras-hub and hub are not both installed.")
+    weights, asked = publish_vit(tmp_path / "vit"), list[str]()
+    files = {path.name: path.read_bytes() for path in weights.parent.iterdir()}
+    files |= {"pytorch_model.bin": b"\x80\x04N.", "tf_model.h5": b"", "optimizer.safetensors": b""}
+    home = {"HF_HOME": str(tmp_path / "home"), "PYRITE_DATA": str(tmp_path / "data")}
+    with web(hub("owner/vit", files, asked)) as address:
+        code, said = run("bundle", "import", "hf:owner/vit", HF_ENDPOINT=address, **home)
+    assert code == 0, said
+    assert "weights: converted to ONNX by Keras Hub" in said
+    assert "labels: AI is artificial, from config.json" in said
+    assert not any(name in path for path in asked for name in ("pytorch_model", "tf_model", "optimizer"))
+    bundle = load_bundle(tmp_path / "data" / "bundles" / "vit")
+    assert bundle.info.origin
+    assert bundle.info.origin.sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert bundle.info.origin.parity is not None
+    assert bundle.info.origin.parity <= 1e-4
+    assert Session(bundle.model).has_features
+    assert replay_golden(bundle).passed
 
 
 def test_a_bundle_is_used_listed_and_removed_by_its_name(

@@ -143,7 +143,8 @@ def calibrate(
 
     Images that trained a bundle are left out. Real images set the budget, with a group column in each group; `folder`
     is a column where files lie in several. AI images let it say `real` as well. A panel's file goes to `--bundle` like
-    a bundle: it names its bundles by their places, and tells when one has changed.
+    a bundle: it names its bundles by their places, and tells when one has changed. An interrupted run goes on when the
+    same command is given again: scores are kept in PATH.scores until it is done.
 
     Examples: `pyrite bundle calibrate organika ~/Pictures --real-only --out mine`,
     `pyrite bundle calibrate a/bundle b/bundle photos.zip --group-column source --out panel.json`
@@ -160,6 +161,8 @@ def calibrate(
         if len(chosen) == 1
         else _calibrate_panel(chosen, dataset, out, merge, group_column, halves, keep, seed)
     )
+    if scored.resumed:
+        stdout.print(f"Images whose scores an interrupted run had kept: {scored.resumed:,}")
     if scored.trained:
         stdout.print(f"Images that trained a bundle, left out: {scored.trained:,}")
     if scored.copies:

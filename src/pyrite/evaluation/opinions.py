@@ -1,18 +1,20 @@
 """What each bundle of a panel says of a dataset's images: what calibrations are made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from pyrite.bundle import Panel
 from pyrite.datasets import Dataset, content_hashes, content_sha256, recognise
 from pyrite.detector import Detector
 from pyrite.errors import EvaluationError
-from pyrite.evaluation.choose import Chosen, Indices, Part
-from pyrite.evaluation.judge import UnreadableFile, judge_all
+from pyrite.evaluation.choose import Indices
+from pyrite.evaluation.judge import UnreadableFile, judge
 from pyrite.evaluation.scores import Floats
-from pyrite.results import Reason
+from pyrite.results import Detection, Failure, Reason
 from pyrite.sources import encodable
 
 
@@ -35,10 +37,40 @@ class Scored:
     copies: int
     """Images left out because another one has their bytes."""
     unreadable: tuple[UnreadableFile, ...]
+    resumed: int
+    """Images whose scores an interrupted run had kept."""
+
+
+Logits = Mapping[str, float | None]
+"""Of each bundle by its name; `None` where it has the image out of scope."""
+
+
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The first line of a file of scores."""
+
+    bundles: dict[str, str]
+    """Name to hash."""
+
+
+class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Each other line: the scores of one image."""
+
+    sha256: str
+    logits: dict[str, float | None]
+
+
+def kept_beside(out: Path) -> Path:
+    """Return where the scores are kept that go into what is written to `out`."""
+    return out.with_name(f"{out.name}.scores")
 
 
 def score_images(
-    panel: Panel, dataset: Dataset, *, group_column: str | None = None, progress: Callable[[int, int], None]
+    panel: Panel,
+    dataset: Dataset,
+    *,
+    group_column: str | None = None,
+    keep: Path,
+    progress: Callable[[int, int], None],
 ) -> Scored:
     """Score a dataset's images by each bundle; one that has an image out of scope gives no score for it.
 
@@ -46,10 +78,13 @@ def score_images(
         panel: The bundles, each with a name of its own.
         dataset: The images. Those that trained a bundle are left out, and copies of others.
         group_column: The dataset's column that says which group each image is of; by default, all are of one.
+        keep: A file in which scores are kept as they come, so that an interrupted run goes on from there. The caller
+            removes it once they have served.
         progress: Called with how many are judged, and how many there are.
 
     Raises:
-        EvaluationError: The dataset has no such column, or no image is left.
+        EvaluationError: The dataset has no such column, no image is left, `keep` has scores by other bundles, or it
+            cannot be written.
     """
     if group_column is not None and group_column not in dataset.slices:
         there = ", ".join(dataset.slices) or "no column"
@@ -69,20 +104,85 @@ def score_images(
             "a bundle. Calibrate with others."
         )
     detector = Detector(panel, evidence=False)
-    judged = judge_all(detector, Chosen(dataset, hashes.tolist(), kept, Part("all", "")), progress)
-    scores = {bundle.info.name: np.full(len(judged.indices), np.nan) for bundle in panel.bundles}
-    for row, detection in enumerate(judged.detections):
-        for item in detection.evidence:
-            if item.kind == "pixels" and item.data["reason"] != Reason.OUT_OF_SCOPE:
-                scores[item.data["bundle"]][row] = item.data["logit"]
+    unreadable: list[UnreadableFile] = []
+    found = _KeptScores(keep, {bundle.info.name: bundle.sha256 for bundle in panel.bundles})
+    resumed = [i for i in kept if hashes[i] in found]
+    missing = [int(i) for i in kept if hashes[i] not in found]
+    for done, (index, said) in enumerate(judge(detector, dataset, missing), len(resumed) + 1):
+        if isinstance(said, Failure):
+            path = encodable(dataset.paths[index])
+            unreadable.append(UnreadableFile(path, said.code, encodable(said.message)))
+        else:
+            found.add(str(hashes[index]), _logits(said))
+        progress(done, len(kept))
+    indices = np.array([i for i in kept if hashes[i] in found], np.intp)
+    if not len(indices):
+        why = f" The first: {unreadable[0].path}: {unreadable[0].message}" if unreadable else ""
+        raise EvaluationError(f"None of the {len(kept):,} images to judge could be read.{why}")
+    names = [bundle.info.name for bundle in panel.bundles]
     column = None if group_column is None else dataset.slices[group_column]
     return Scored(
-        indices=judged.indices,
-        scores=scores,
-        groups=None if column is None else tuple(encodable(column[i]) or "none" for i in judged.indices),
-        hashes=tuple(hashes[judged.indices].tolist()),
+        indices=indices,
+        scores={name: np.array([found[hashes[i]].get(name) for i in indices], np.float64) for name in names},
+        groups=None if column is None else tuple(encodable(column[i]) or "none" for i in indices),
+        hashes=tuple(hashes[indices].tolist()),
         data_sha256=content_sha256(dataset, hashes.tolist()),
         trained=int(trained.sum()),
         copies=int(np.sum(~first & ~trained)),
-        unreadable=judged.unreadable,
+        unreadable=tuple(unreadable),
+        resumed=len(resumed),
     )
+
+
+def _logits(detection: Detection) -> dict[str, float | None]:
+    said = [item.data for item in detection.evidence if item.kind == "pixels"]
+    return {data["bundle"]: None if data["reason"] == Reason.OUT_OF_SCOPE else data["logit"] for data in said}
+
+
+class _KeptScores:
+    """Scores by the image's hash, in memory and in a file, which an interrupted run may have begun."""
+
+    def __init__(self, path: Path, bundles: dict[str, str]) -> None:
+        """Take up what the file has.
+
+        Raises:
+            EvaluationError: It has scores by other bundles, is damaged, or cannot be written.
+        """
+        self._path = path
+        header = msgspec.json.encode(_Header(bundles)) + b"\n"
+        try:
+            lines = path.read_bytes().splitlines(keepends=True) if path.exists() else [header]
+            whole = [line for line in lines if line.endswith(b"\n")]  # The last one may have been cut off.
+            if whole[:1] != [header]:
+                raise EvaluationError(f"{path} has scores by other bundles. Remove it, or write to another place.")
+            self._found = {
+                row.sha256: row.logits for row in (msgspec.json.decode(line, type=_Row) for line in whole[1:])
+            }
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"".join(whole))
+        except msgspec.DecodeError as error:
+            raise EvaluationError(f"{path} is damaged: {error}. Remove it.") from error
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def __contains__(self, sha256: str) -> bool:
+        return sha256 in self._found
+
+    def __getitem__(self, sha256: str) -> Logits:
+        return self._found[sha256]
+
+    def add(self, sha256: str, logits: dict[str, float | None]) -> None:
+        """Keep the scores of one image.
+
+        Raises:
+            EvaluationError: The file cannot be written.
+        """
+        self._found[sha256] = logits
+        try:
+            with self._path.open("ab") as stream:
+                stream.write(msgspec.json.encode(_Row(sha256, logits)) + b"\n")
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> EvaluationError:
+        return EvaluationError(f"Scores cannot be kept in {self._path}: {error.strerror}.")

@@ -23,6 +23,7 @@ from pyrite.bundle import (
     Crops,
     ModelOrigin,
     Preprocess,
+    Resize,
     ShorterSide,
     load_bundle,
     named_place,
@@ -40,9 +41,6 @@ from pyrite.publishing.catalogue import find_entry
 from pyrite.publishing.declared import Declared, input_sides, settle
 from pyrite.publishing.obtaining import Obtained, describe_pickle, is_pickle, obtain, sha256_of
 from pyrite.runtime import Session
-
-Run = Callable[[NDArray[np.float32]], NDArray[np.floating]]
-"""A network: normalised images in, in the layout that it takes; classes (N, c) out."""
 
 PARITY = 1e-4
 """What a logit may differ by from the original's; relative to logits beyond 1."""
@@ -167,12 +165,15 @@ def import_model(
     if is_pickle(model.name):
         raise ExportError(describe_pickle(model.name))
     with TemporaryDirectory(prefix="pyrite-import-") as made:
+        images = golden_images(load_bundle(DEFAULT), _SIDE)
+        path, read, converted = model, dict[str, str](), 0.0
         if model.suffix == ".safetensors":
             height, width = input_sides(declared, model.parent)
-            converted = convert(model, Path(made), height=height, width=width, architecture=declared.architecture)
-            path, run, read = converted.model, converted.run, {"weights": f"converted to ONNX by {converted.library}"}
-        else:
-            path, run, read = model, None, {}
+            squeeze = Resize(height=height, width=width, filter="bilinear")
+            some = np.concatenate([squeeze.apply(image) for image in images])
+            made_of = convert(model, Path(made), some, architecture=declared.architecture)
+            path, converted = made_of.model, made_of.difference
+            read["weights"] = f"converted to ONNX by {made_of.library}"
         try:
             original = onnx.load(path)
         except Exception as error:  # Protobuf's and onnx's own, of several kinds.
@@ -188,7 +189,7 @@ def import_model(
         origin = msgspec.structs.replace(
             origin,
             sha256=sha256_of(model),
-            parity=_compare(run or _run_onnx(path), files["model.onnx"], how, preprocess),
+            parity=converted + _compare(path, files["model.onnx"], how, preprocess),
             filter_effect=_filter_effect(files["model.onnx"], preprocess),
             threshold=origin.threshold if declared.threshold is None else declared.threshold,
         )
@@ -205,7 +206,6 @@ def import_model(
             origin=origin,
             files=dict.fromkeys(files, ""),
         )
-        images = golden_images(load_bundle(DEFAULT), _SIDE)
         held = {file: content for file, content in files.items() if isinstance(content, bytes)}
         draft = Bundle(info, held, Path(made))
         draft = replace(draft, info=settle_batching(draft, images))
@@ -242,28 +242,18 @@ def _take(found: Obtained, out: Path) -> Imported:
     return Imported(bundle=save_bundle(out, bundle.info, files), source=found.source, revision=found.revision)
 
 
-def _run_onnx(model: Path) -> Run:
-    """Return an ONNX file as a function of images; it gives float16 where the model takes that."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    taken = session.get_inputs()[0]
-    dtype = np.float16 if "16" in taken.type else np.float32
-
-    def run(images: NDArray[np.float32]) -> NDArray[np.floating]:
-        return np.asarray(session.run(None, {taken.name: images.astype(dtype)})[0], dtype)
-
-    return run
-
-
-def _compare(original: Run, content: bytes | Path, how: Wrapping, preprocess: Preprocess) -> float:
+def _compare(model: Path, content: bytes | Path, how: Wrapping, preprocess: Preprocess) -> float:
     """Return the largest difference of a logit between the original fed by hand and its wrapping.
 
     Raises:
         ExportError: One exceeds `PARITY`, or `HALF_PARITY`.
     """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    original = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    taken = original.get_inputs()[0]
     session = Session(content, one_by_one=True)
     differences = []
     for image in golden_images(load_bundle(DEFAULT), _SIDE):
@@ -272,10 +262,11 @@ def _compare(original: Run, content: bytes | Path, how: Wrapping, preprocess: Pr
         values = (values - np.array(how.mean, np.float32)) / np.array(how.std, np.float32)
         if how.layout == "nchw":
             values = values.transpose(0, 3, 1, 2)
-        given = original(np.ascontiguousarray(values))
-        ours, theirs = float(session.logits(inputs)[0]), by_hand(given.astype(np.float64).reshape(-1), how)
+        fed = np.ascontiguousarray(values, np.float16 if "16" in taken.type else np.float32)
+        given = np.asarray(original.run(None, {taken.name: fed})[0], np.float64).reshape(-1)
+        ours, theirs = float(session.logits(inputs)[0]), by_hand(given, how)
         differences.append(abs(ours - theirs) / max(1.0, abs(theirs)))
-    worst, most = max(differences), HALF_PARITY if given.dtype == np.float16 else PARITY
+    worst, most = max(differences), HALF_PARITY if "16" in taken.type else PARITY
     if not worst <= most:
         raise ExportError(
             f"The imported graph differs from the original by {worst:.2g} in a logit; at most {most:g} is allowed."

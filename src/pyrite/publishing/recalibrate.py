@@ -10,7 +10,7 @@ import numpy as np
 from pyrite.bundle import NOVELTY, Bundle, Panel, fit_calibration, load_bundle, save_bundle, write_novelty
 from pyrite.datasets import Dataset, remember
 from pyrite.errors import EvaluationError, require
-from pyrite.evaluation.opinions import Scored, score_images
+from pyrite.evaluation.opinions import Scored, kept_beside, score_images
 from pyrite.golden import golden_images, record_golden
 from pyrite.publishing.card import write_calibration_note
 from pyrite.publishing.novelty import calibrate_novelty
@@ -66,6 +66,7 @@ def recalibrate(
         Panel((before,)),
         dataset,
         group_column=group_column,
+        keep=(kept := kept_beside(Path(out))),
         progress=lambda done, total: watch(Stage("Judging", done, total)),
     )
     logits = scored.scores[before.info.name]
@@ -92,4 +93,6 @@ def recalibrate(
     }
     large = {name: before.content(name) for name in before.info.files if name in _KEPT and name not in before.files}
     watch(Stage("Writing the bundle"))
-    return Recalibrated(save_bundle(out, made.info, {**large, **made.files, **more}), scored, real, ai)
+    saved = save_bundle(out, made.info, {**large, **made.files, **more})
+    kept.unlink(missing_ok=True)
+    return Recalibrated(saved, scored, real, ai)

@@ -11,7 +11,7 @@ from pyrite.bundle.joint import Merge
 from pyrite.bundle.panel import is_panel
 from pyrite.datasets import Dataset
 from pyrite.errors import EvaluationError
-from pyrite.evaluation.opinions import Scored, score_images
+from pyrite.evaluation.opinions import Scored, kept_beside, score_images
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.scores.table import ScoreTable
 from pyrite.sources import encodable
@@ -95,7 +95,8 @@ def calibrate_bundles(
         raise EvaluationError(f"A panel is kept in a .json file, and {out} has another name.")
     panel = Panel.open(bundles)
     members = describe_members(panel.bundles, out)
-    scored = score_images(panel, dataset, group_column=group_column, progress=progress)
+    kept = kept_beside(out)
+    scored = score_images(panel, dataset, group_column=group_column, keep=kept, progress=progress)
     table = ScoreTable(
         encodable(dataset.name),
         scored.data_sha256,
@@ -107,6 +108,7 @@ def calibrate_bundles(
     fitted = calibrate(table, merge=merge, halves=halves, seed=seed, keep=keep)
     info = msgspec.structs.replace(fitted, bundles=members)
     save_panel(info, out)
+    kept.unlink(missing_ok=True)
     return info, table, scored
 
 
