@@ -22,6 +22,14 @@ def network(end: str) -> bytes:
             helper.make_node("MatMul", ["flat", "weights"], ["product"]),
             helper.make_node("Add", ["product", "bias"], ["logit"]),
         ],
+        "a product that quantises its input": [
+            helper.make_node("DynamicQuantizeLinear", ["flat"], ["whole", "step", "zero"]),
+            helper.make_node("MatMulInteger", ["whole", "whole weights", "zero"], ["counted"]),
+            helper.make_node("Cast", ["counted"], ["counts"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["step", "weight step"], ["steps"]),
+            helper.make_node("Mul", ["counts", "steps"], ["product"]),
+            helper.make_node("Add", ["product", "bias"], ["logit"]),
+        ],
         "MatMul of a cube": [
             helper.make_node("Reshape", ["flat", "cube"], ["cubic"]),
             helper.make_node("MatMul", ["cubic", "weights"], ["product"]),
@@ -53,6 +61,8 @@ def network(end: str) -> bytes:
                 "column": np.array([-1, 1], np.int64),
                 "axes": np.array([1], np.int64),
                 "weights": WEIGHTS,
+                "whole weights": np.round(WEIGHTS * 32).astype(np.int8),
+                "weight step": np.float32(1 / 32),
                 "turned": WEIGHTS.T.copy(),
                 "bias": np.array([2], np.float32),
             }.items()
@@ -62,7 +72,9 @@ def network(end: str) -> bytes:
     return model.SerializeToString()
 
 
-@pytest.mark.parametrize("end", ["Gemm", "Gemm of transposed weights", "MatMul and a bias"])
+@pytest.mark.parametrize(
+    "end", ["Gemm", "Gemm of transposed weights", "MatMul and a bias", "a product that quantises its input"]
+)
 def test_what_the_last_layer_sees_is_exposed(end: str) -> None:
     pytest.importorskip("onnx")
     model = network(end)

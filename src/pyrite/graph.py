@@ -100,8 +100,9 @@ def add_features(model: Any) -> bool:
     if found is None:
         return False
     seen, count = found
+    flattened = any(node.op_type == "Flatten" and seen in node.output for node in graph.node)
     inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
-    if [len(value.type.tensor_type.shape.dim) for value in inferred if value.name == seen] != [2]:
+    if not flattened and [len(one.type.tensor_type.shape.dim) for one in inferred if one.name == seen] != [2]:
         return False
     graph.node.append(onnx.helper.make_node("Cast", [seen], [FEATURES], to=onnx.TensorProto.FLOAT))
     graph.output.append(onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, ("N", count)))
