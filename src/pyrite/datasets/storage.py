@@ -79,9 +79,10 @@ class FolderStorage:
 
     def __init__(self, root: Path, names: Sequence[str] | None = None) -> None:
         self._root = root.absolute()
-        self.names, self.fingerprint = listing(
-            (name, *size_and_time(root / name)) for name in (_walk(root) if names is None else names)
-        )
+        entries = [(name, *size_and_time(root / name)) for name in (walk(root) if names is None else names)]
+        self.names, self.fingerprint = listing(entries)
+        self.missing = tuple(name for name, size, _ in entries if size < 0)
+        """Those that were asked for, and are not there."""
 
     def read(self, name: str) -> bytes:
         """Return one file's bytes."""
@@ -180,7 +181,8 @@ class TarStorage:
         return {**self.__dict__, "_archive": None}
 
 
-def _walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+def walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """Yield the files below a folder, as `FolderStorage` has them, in no order."""
     status = folder.stat()
     here = (status.st_dev, status.st_ino)
     if here in above:
@@ -191,7 +193,7 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iter
                 continue
             path = folder / entry.name
             if path.is_dir() if entry.is_symlink() else entry.is_dir():
-                yield from (f"{entry.name}/{name}" for name in _walk(path, above | {here}))
+                yield from (f"{entry.name}/{name}" for name in walk(path, above | {here}))
             else:
                 yield entry.name
 

@@ -45,15 +45,15 @@ def score_images(
     Args:
         panel: The bundles, each with a name of its own.
         dataset: The images. Those that trained a bundle are left out, and copies of others.
-        group_column: The dataset's column that says which group each image is of; by default, all are of one.
+        group_column: The dataset's column that says which group each image is of, instead of its own groups.
         progress: Called with how many are judged, and how many there are.
 
     Raises:
-        EvaluationError: The dataset has no such column, or no image is left.
+        DatasetError: The dataset has no such column.
+        EvaluationError: No image is left.
     """
-    if group_column is not None and group_column not in dataset.slices:
-        there = ", ".join(dataset.slices) or "no column"
-        raise EvaluationError(f"{encodable(dataset.name)} has no column {group_column!r} for groups; it has {there}.")
+    if group_column is not None:
+        dataset = dataset.grouped_by(group_column)
     hashes = np.array(content_hashes(dataset))
     trained = np.zeros(len(dataset), np.bool_)
     for bundle in panel.bundles:
@@ -75,11 +75,11 @@ def score_images(
         for item in detection.evidence:
             if item.kind == "pixels" and item.data["reason"] != Reason.OUT_OF_SCOPE:
                 scores[item.data["bundle"]][row] = item.data["logit"]
-    column = None if group_column is None else dataset.slices[group_column]
+    groups = dataset.groups
     return Scored(
         indices=judged.indices,
         scores=scores,
-        groups=None if column is None else tuple(encodable(column[i]) or "none" for i in judged.indices),
+        groups=None if groups is None else tuple(encodable(groups[i]) or "none" for i in judged.indices),
         hashes=tuple(hashes[judged.indices].tolist()),
         data_sha256=content_sha256(dataset, hashes.tolist()),
         trained=int(trained.sum()),
