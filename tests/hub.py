@@ -34,7 +34,12 @@ class Uploads:
 
 
 def hub(
-    repository: str, files: Mapping[str, bytes], asked: list[str], uploads: Uploads | None = None
+    repository: str,
+    files: Mapping[str, bytes],
+    asked: list[str],
+    uploads: Uploads | None = None,
+    *,
+    datasets: bool = False,
 ) -> Callable[[BaseHTTPRequestHandler], None]:
     """Answer as the Hub does for one repository at one commit, `COMMIT`, whose branch is `main`.
 
@@ -43,7 +48,9 @@ def hub(
         files: What it holds; a repository without any is missing.
         asked: Gets each path that is asked for.
         uploads: If files may be sent; `files` is a dict then, and gets them.
+        datasets: Whether it is a dataset, and no model.
     """
+    kind, under = ("datasets", "datasets/") if datasets else ("models", "")
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         path = unquote(urlsplit(handler.path).path)
@@ -65,7 +72,7 @@ def hub(
             "siblings": [{"rfilename": name, "size": len(content)} for name, content in files.items()],
             "tags": [],
         }
-        model = f"/api/models/{repository}"
+        model = f"/api/{kind}/{repository}"
         if files and path in [model, *(f"{model}/revision/{revision}" for revision in revisions)]:
             _tell(handler, told)
             return
@@ -73,7 +80,7 @@ def hub(
             _tell(handler, [{"type": "file", "path": name, "size": len(files[name]), "oid": ""} for name in files])
             return
         for revision in revisions:
-            name = path.removeprefix(f"/{repository}/resolve/{revision}/")
+            name = path.removeprefix(f"/{under}{repository}/resolve/{revision}/")
             if name != path and name in files:
                 digest = hashlib.sha256(files[name]).hexdigest()
                 _send(handler, files[name], {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT})

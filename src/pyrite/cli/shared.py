@@ -27,8 +27,8 @@ DataArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder, a .zip or .tar of one, shards, a table of images (CSV, TSV, JSON lines, Parquet), or `cifake` "
-        "to fetch it.",
+        help="A folder, a .zip or .tar of one, shards, a table of images (CSV, TSV, JSON lines, Parquet), "
+        "`hf:OWNER/NAME` of the Hugging Face Hub, or `cifake` to fetch it.",
     ),
 ]
 RealOption = Annotated[

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.datasets.hub import PREFIX, fetch_from_hub
 from pyrite.datasets.labelling import Labelling
 from pyrite.datasets.labels import cifar_objects, place_files
 from pyrite.datasets.manifest import TABLES, Manifest, read_manifest
@@ -54,12 +55,13 @@ class Dataset:
         labelling: Labelling | None = None,
         one_class: bool = False,
     ) -> "Dataset":
-        """Open a folder, a zip or tar of one, shards, a table of images, or `cifake`.
+        """Open a folder, a zip or tar of one, shards, a table of images, `hf:OWNER/NAME`, or `cifake`.
 
         A folder or archive with a `manifest.csv` (or `.parquet`) at its root, or in the one folder that holds
         everything, is read by that; its paths start where it lies. So is one in which folders have a `metadata.csv`,
         `.jsonl` or `.parquet` with labels.
-        `cifake` fetches the Kaggle archive, unless a file or folder of that name is here.
+        `cifake` fetches the Kaggle archive, unless a file or folder of that name is here. What stands on the Hub is
+        fetched by `fetch_from_hub`.
 
         Args:
             source: what to open.
@@ -71,8 +73,12 @@ class Dataset:
             DatasetError: it cannot be read, or its classes cannot be told.
             MissingExtraError: an optional dependency is needed.
         """
-        path = Path(source)
         labelling = labelling or Labelling.of(classes)
+        if str(source).startswith(PREFIX):
+            fetched = fetch_from_hub(str(source))
+            dataset = cls.open(fetched.path, labelling=labelling, one_class=one_class)
+            return replace(dataset, name=fetched.name, tally=fetched.tally + dataset.tally)
+        path = Path(source)
         try:
             name = encodable(path.resolve().name)
             if str(source) == CIFAKE and not path.exists():
@@ -206,11 +212,11 @@ class Dataset:
 
     def describe(self) -> tuple[str, ...]:
         """Return what there is, by class, split and generator, and what was guessed: a sentence each."""
-        splits = [self.splits.count(split) for split in ("train", "validation", "test", None)]
         told = [f"{self.name}: {len(self):,} images, {_by_class(self.labels)}."]
-        if splits[-1] < len(self):
+        if any(self.splits):
             named = np.array([split or "none" for split in self.splits])
-            of_each = (f"{split} {_by_class(self.labels[named == split])}" for split in dict.fromkeys(named.tolist()))
+            there = (split for split in ("train", "validation", "test", "none") if split in named)
+            of_each = (f"{split} {_by_class(self.labels[named == split])}" for split in there)
             told.append(f"Splits: {'; '.join(of_each)}.")
         generators = next((values for column, values in self.slices.items() if column.lower() == "generator"), ())
         made = Counter(name or "not named" for name, label in zip(generators, self.labels, strict=False) if label == AI)

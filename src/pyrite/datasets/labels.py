@@ -115,7 +115,7 @@ def place_files(names: Sequence[str], labelling: Labelling | None = None, *, one
         else:
             tally.left_out["no images", PurePosixPath(name).suffix] += 1
     if not (one_class and files):
-        _check_classes(files, names)
+        _check_classes(files, names, one_class)
     if not labelling.names_classes and outside:
         raise DatasetError(
             f"{outside.total():,} pictures lie in no class folder: {_listed(outside)}. Move their folders into those "
@@ -255,16 +255,17 @@ def _note(label: int, hits: Sequence[_Hit], slices: frozenset[str], tally: Tally
         tally.taken[label, last.folder] += 1
 
 
-def _check_classes(files: Mapping[str, FolderLabel], names: Sequence[str]) -> None:
+def _check_classes(files: Mapping[str, FolderLabel], names: Sequence[str], one_class: bool) -> None:
     labels = {place.label for place in files.values()}
     if labels == {REAL, AI}:
         return
     folders = Counter(PurePosixPath(name).parent.name or "." for name in names)
     lack = "no class folders" if not labels else "no AI images" if labels == {REAL} else "no real images"
+    alone = " Where all are of one class, --real '*' or --ai '*' says so." if one_class else ""
     raise DatasetError(
         f"Found {lack}. Folders here: {_listed(folders) or 'none'}. Real images belong in a folder named like real, "
         "nature or human, AI images in one named like ai, fake or generated; or name yours with --real NAME and "
-        f"--ai NAME, each of which may be given again and may be a pattern like 'gen*'.{_hint(names)}"
+        f"--ai NAME, each of which may be given again and may be a pattern like 'gen*'.{alone}{_hint(names)}"
     )
 
 
