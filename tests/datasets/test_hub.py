@@ -48,7 +48,7 @@ def test_a_dataset_is_fetched_once_and_pinned(home: dict[str, str], tmp_path: Pa
         "more.zip": b"PK",
     }
     asked: list[str] = []
-    with web(hub("lab/openfake", files, asked, datasets=True)) as address:
+    with web(hub("lab/openfake", files, asked, kind="datasets")) as address:
         home["HF_ENDPOINT"] = address
         code, said = run("audit", "hf:lab/openfake", "--out", tmp_path / "audit", **home)
         assert code == 0, said
@@ -80,7 +80,7 @@ def test_a_dataset_is_fetched_once_and_pinned(home: dict[str, str], tmp_path: Pa
 
 def test_folders_of_images_on_the_hub(home: dict[str, str], tmp_path: Path) -> None:
     files = {f"train/{kind}/{i}.png": png(10 * i + (kind == "adm")) for kind in ("real", "adm") for i in range(3)}
-    with web(hub("lab/pictures", files, [], datasets=True)) as address:
+    with web(hub("lab/pictures", files, [], kind="datasets")) as address:
         code, said = run("audit", "hf:lab/pictures", **home, HF_ENDPOINT=address)
     assert code == 0, said
     assert "lab/pictures: 6 images, 3 real and 3 AI." in said
@@ -94,7 +94,7 @@ def test_other_forms_are_refused(source: str) -> None:
 
 
 def test_what_is_not_there_is_one_sentence(home: dict[str, str]) -> None:
-    with web(hub("lab/there", {"real/a.png": b""}, [], datasets=True)) as address:
+    with web(hub("lab/there", {"real/a.png": b""}, [], kind="datasets")) as address:
         code, said = run("audit", "hf:lab/gone", **home, HF_ENDPOINT=address)
     assert (code, said.startswith("Error: The dataset lab/gone cannot be fetched from the Hub: ")) == (1, True), said
     code, said = run("audit", "hf:lab/gone", **home, HF_ENDPOINT="http://127.0.0.1:9")

@@ -45,6 +45,10 @@ class Storage(Protocol):
         """
         ...
 
+    def size(self, name: str) -> int | None:
+        """Return how many bytes one file has, where that is known without reading it."""
+        ...
+
 
 def open_storage(path: Path) -> Storage:
     """Open a folder, a zip or a tar (plain or compressed), told apart by content.
@@ -93,6 +97,11 @@ class FolderStorage:
             with path.open("rb") as stream:
                 return stream.read(_READ_AT_MOST)
 
+    def size(self, name: str) -> int | None:
+        """Return how many bytes one file has."""
+        size, _ = size_and_time(self._root / name)
+        return size if size >= 0 else None
+
 
 class ZipStorage:
     """The files of a zip archive."""
@@ -116,6 +125,11 @@ class ZipStorage:
             archive = _opened(self._path, self._size_and_time)
             with archive.open(self._written.get(name, name)) as stream:
                 return stream.read(_READ_AT_MOST)
+
+    def size(self, name: str) -> int | None:
+        """Return how many bytes one file has."""
+        with as_os_error():
+            return _opened(self._path, self._size_and_time).getinfo(self._written.get(name, name)).file_size
 
 
 @lru_cache(maxsize=2)
@@ -176,6 +190,11 @@ class TarStorage:
             if len(data) < size:
                 raise OSError(f"{name!r} is cut short")
             return bytes(data)
+
+    def size(self, name: str) -> int | None:
+        """Return how many bytes one file has."""
+        place = self._places.get(name)
+        return place[1] if place else None
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_archive": None}

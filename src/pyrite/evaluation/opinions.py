@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyrite.bundle import Panel
-from pyrite.datasets import Dataset, content_hashes, content_sha256, recognise
+from pyrite.datasets import Dataset, content_hashes, content_sha256
 from pyrite.detector import Detector
 from pyrite.errors import EvaluationError
-from pyrite.evaluation.choose import Chosen, Indices, Part
+from pyrite.evaluation.choose import Chosen, Indices, Part, trained_on
 from pyrite.evaluation.judge import UnreadableFile, judge_all
 from pyrite.evaluation.scores import Floats
 from pyrite.results import Reason
@@ -55,10 +55,7 @@ def score_images(
     if group_column is not None:
         dataset = dataset.grouped_by(group_column)
     hashes = np.array(content_hashes(dataset))
-    trained = np.zeros(len(dataset), np.bool_)
-    for bundle in panel.bundles:
-        if "trained_on.bin" in bundle.files:
-            trained |= recognise(bundle.files["trained_on.bin"], hashes.tolist())
+    trained = trained_on(panel, hashes.tolist())
     first = np.zeros(len(dataset), np.bool_)
     first[np.unique(hashes, return_index=True)[1]] = True
     first |= hashes == ""  # Those that cannot be read are told of as such.
