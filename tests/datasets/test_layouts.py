@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import shutil
+import sys
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -282,7 +285,14 @@ def test_metadata_without_labels_leaves_the_class_to_folders(tmp_path: Path) -> 
     write(tmp_path / "train", "metadata.csv", "file_name,text", "real/a.png,x", "fake/b.png,y")
     dataset = Dataset.open(tmp_path)
     assert rows(dataset) == {(0, "train", ""): 1, (1, "train", ""): 1}
-    assert "train/metadata.csv does not say the class of each image, so folders do." in told(dataset)
+    assert "Folders say the class: train/metadata.csv has no column of labels." in told(dataset)
+    write(tmp_path / "train", "metadata.csv", "file_name,label", "real/a.png,cat", "fake/b.png,dog")
+    dataset = Dataset.open(tmp_path)
+    assert rows(dataset) == {(0, "train", ""): 1, (1, "train", ""): 1}
+    assert "Folders say the class: train/metadata.csv, row 1: 'cat' is no class" in told(dataset)
+    (tmp_path / "train" / "fake").rename(tmp_path / "train" / "painter")
+    with pytest.raises(DatasetError, match=r"row 1: 'cat' is no class.* Found no AI images"):
+        Dataset.open(tmp_path)
 
 
 def test_itw_sm(tmp_path: Path) -> None:
@@ -400,6 +410,18 @@ def test_columns_are_chosen_by_name(tmp_path: Path) -> None:
         assert words in str(caught.value)
 
 
+def test_folders_may_be_asked_for_instead_of_a_column(tmp_path: Path) -> None:
+    dataset = Dataset.open(faces(tmp_path), labelling=Labelling(label_column=""))
+    assert dataset.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert dataset.splits == ("train",) * 6
+
+
+def test_a_column_about_what_pictures_show_contradicts_nothing(tmp_path: Path) -> None:
+    draw(tmp_path, ["photos/a.png", "photos/b.png"])
+    write(tmp_path, "t.csv", "path,label,kind", "photos/a.png,real,photo", "photos/b.png,ai,photo")
+    assert Dataset.open(tmp_path / "t.csv").labels.tolist() == [0, 1]
+
+
 def test_real_against_the_rest(tmp_path: Path) -> None:
     draw(tmp_path, ["a.png", "b.png", "c.png"])
     write(tmp_path, "t.csv", "path,label", "a.png,real", "b.png,flux-dev", "c.png,Mystery 3")
@@ -415,6 +437,18 @@ def test_files_that_a_table_lists_and_are_not_there_are_told(tmp_path: Path) -> 
     draw(tmp_path, ["a.png"])
     write(tmp_path, "t.csv", "path,label", "a.png,real", "b.png,ai")
     assert "Listed, but not there: 1, such as b.png." in told(Dataset.open(tmp_path / "t.csv"))
+    (tmp_path / "t.csv").rename(tmp_path / "manifest.csv")
+    packed = shutil.make_archive(str(tmp_path.parent / "packed"), "zip", tmp_path)
+    assert "Listed, but not there: 1, such as b.png." in told(Dataset.open(packed))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")
+def test_names_that_are_not_utf8_are_told(run_pyrite: Run, tmp_path: Path) -> None:
+    strange = os.fsdecode(b"sd-\xff")
+    draw(tmp_path, [f"{strange}/a.png", "real/b.png"])
+    code, _, err = run_pyrite("audit", tmp_path, "--real", "real", "--ai", "sd*")
+    assert code == 0
+    assert "Taken for AI: sd-\\udcff 1." in err
 
 
 # Shards
@@ -524,6 +558,18 @@ def test_webdataset_with_labels_in_json(alone: bool, tmp_path: Path) -> None:
     assert rows(dataset) == {(0, None if alone else "train", ""): 1, (1, None if alone else "train", "flux"): 1}
     assert dataset.groups == ("v0", "v1")
     assert "Left out, files with no label beside them: 1 (.png 1)." in told(dataset)
+
+
+def test_other_files_of_a_sample_are_no_images(tmp_path: Path) -> None:
+    samples = [("0.cls", b"real"), ("0.png", png(0)), ("0.npy", b"x"), ("1.cls", b"ai"), ("1.png", png(1))]
+    webdataset(tmp_path / "0.tar", samples)
+    assert "Left out, no images: 1 (.npy 1)." in told(Dataset.open(tmp_path))
+    webdataset(tmp_path / "0.tar", [*samples, ("1.mask.png", png(2))])
+    with pytest.raises(DatasetError, match=r"several images of one sample, 1\.png and 1\.mask\.png.*--image-column"):
+        Dataset.open(tmp_path)
+    dataset = Dataset.open(tmp_path, labelling=Labelling(image_column="png"))
+    assert [dataset.read(i) for i in range(len(dataset))] == [png(0), png(1)]
+    assert "Left out, other files of samples: 1 (mask.png 1)." in told(dataset)
 
 
 def test_class_folders_in_shards_may_be_named(tmp_path: Path) -> None:

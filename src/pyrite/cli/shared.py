@@ -47,7 +47,10 @@ ImageColumnOption = Annotated[
     typer.Option("--image-column", metavar="NAME", help="Which column of a table has the image or its path."),
 ]
 LabelColumnOption = Annotated[
-    str | None, typer.Option("--label-column", metavar="NAME", help="Which column says whether an image is real.")
+    str | None,
+    typer.Option(
+        "--label-column", metavar="NAME", help="Which column says whether an image is real; '' for its folders."
+    ),
 ]
 SplitColumnOption = Annotated[
     str | None, typer.Option("--split-column", metavar="NAME", help="Which column names the split; '' for none.")
@@ -248,9 +251,11 @@ def open_dataset(data: str | Path, labelling: "Labelling | None" = None, *, one_
 
 def tell_dataset(dataset: "Dataset") -> None:
     """Tell how many images there are of what, and what was guessed and left out."""
+    from pyrite.rendering.text import printable
+
     for line in dataset.describe():
-        stderr.print(line, style="dim", markup=False)
-    tell_lines(dataset.tally.left_out_lines())
+        stderr.print(printable(line), style="dim", markup=False)
+    tell_lines(map(printable, dataset.tally.left_out_lines()))
 
 
 def tell_run(report: "Report", out: Path) -> None:

@@ -14,8 +14,8 @@ from pyrite.datasets.hub import PREFIX, fetch_from_hub
 from pyrite.datasets.labelling import Labelling
 from pyrite.datasets.labels import cifar_objects, place_files
 from pyrite.datasets.manifest import TABLES, Manifest, read_manifest
-from pyrite.datasets.shards import find_shards, open_shards
-from pyrite.datasets.storage import FolderStorage, Storage, open_storage
+from pyrite.datasets.shards import Shards, describes_images, find_shards, open_shards
+from pyrite.datasets.storage import FolderStorage, Storage, TarStorage, open_storage
 from pyrite.datasets.tables import find_tables, open_tables
 from pyrite.datasets.tally import Tally, listed
 from pyrite.datasets.vocabulary import AI
@@ -95,9 +95,15 @@ class Dataset:
                 if not isinstance(read, str):
                     return cls._from_manifest(name, read[1], read[0], labelling)
                 why_folders = read
+            elif isinstance(storage, TarStorage) and describes_images(storage.names):
+                opened, manifest = open_shards(Shards(path.parent, (path.name,)), labelling)
+                return cls._from_manifest(name, manifest, opened, labelling)
         except (OSError, RuntimeError, ValueError) as error:  # Of the path itself: link loops, null bytes.
             raise DatasetError(f"{path} cannot be read: {error}") from error
-        dataset = cls._from_folders(name, storage, labelling, one_class)
+        try:
+            dataset = cls._from_folders(name, storage, labelling, one_class)
+        except DatasetError as error:
+            raise DatasetError(f"{why_folders} {error}" if why_folders else str(error)) from error
         if why_folders:
             dataset.tally.notes[why_folders] += 1
         return dataset

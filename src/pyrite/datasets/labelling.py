@@ -19,6 +19,7 @@ class Labelling:
     image_column: str | None = None
     """Which column of a table has the image: its path, or its bytes."""
     label_column: str | None = None
+    """Empty where folders are to say the class."""
     split_column: str | None = None
     """Empty to do without one."""
     group_column: str | None = None

@@ -158,6 +158,11 @@ def cifar_objects(paths: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(objects) if set(objects) == set(CIFAR_OBJECTS) else None
 
 
+def is_no_image(name: str) -> bool:
+    """Say whether a file is no image by its name: text, data, or an archive."""
+    return PurePosixPath(name).suffix.lower() in _NO_IMAGE or _ARCHIVE.fullmatch(name) is not None
+
+
 def is_picture(name: str) -> bool:
     """Say whether a file's name ends like an image's."""
     return _PICTURE.fullmatch(PurePosixPath(name).suffix) is not None

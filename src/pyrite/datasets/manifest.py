@@ -103,10 +103,18 @@ def read_columns(name: str, data: bytes) -> tuple[list[str], list[list[str]]]:
     return _csv(name, data, ",")
 
 
-def has_images(header: Sequence[str], labelling: Labelling | None = None) -> bool:
-    """Say whether a table of these columns names images and what they are."""
-    _, wanted = as_published(header, labelling or Labelling())
-    return None not in (_find(header, wanted.image_column, _PATHS), _find(header, wanted.label_column, _LABELS))
+def why_no_labels(name: str, header: list[str], values: list[list[str]], labelling: Labelling) -> str | None:
+    """Return why a table does not say which images there are and what they are; `None` where it does."""
+    _, wanted = as_published(header, labelling)
+    try:
+        image_column(name, header, labelling)
+        column = _label_column(name, header, wanted)
+        if column is None:
+            return f"{name} has no column of labels."
+        read_labels(name, values[header.index(column)], wanted, Tally())
+    except DatasetError as error:
+        return str(error)
+    return None
 
 
 def image_column(name: str, header: Sequence[str], labelling: Labelling) -> str:
@@ -166,9 +174,7 @@ def make_manifest(
     in_table = columns.pop(image_column(name, header, given), []) if paths is None else []
     paths = in_table if paths is None else paths
     columns.pop(_find(header, wanted.image_column, _PATHS) or "", None)
-    label_column = _find(list(columns), wanted.label_column, _LABELS)
-    if wanted.label_column and label_column is None:
-        _column(name, columns, wanted.label_column, _LABELS)
+    label_column = _label_column(name, list(columns), wanted)
     if label_column is None:
         labels = _labels_by_folder(name, columns, paths, wanted, tally)
     else:
@@ -283,6 +289,13 @@ def _meaning(text: str, labelling: Labelling) -> int | None:
     return None if label is None or labelling.patterns[label] else label
 
 
+def _label_column(name: str, header: Sequence[str], labelling: Labelling) -> str | None:
+    """Return the column of labels; `None` where folders are to say them."""
+    if labelling.label_column:
+        return _column(name, header, labelling.label_column, ())
+    return None if labelling.label_column == "" else _find(header, None, _LABELS)
+
+
 def _labels_by_folder(
     name: str, columns: Mapping[str, list[str]], paths: Sequence[str], labelling: Labelling, tally: Tally
 ) -> list[int | None]:
@@ -311,9 +324,9 @@ def _check_contradictions(
 ) -> None:
     """Refuse labels that another column of labels or the folders contradict; tell of it where the user chose them."""
     others: dict[str, Sequence[int | None]] = {
-        column: found
+        column: [label_of(text) for text in values]
         for column, values in columns.items()
-        if values and None not in (found := [label_of(text) for text in values])
+        if (texts_of := set(values) - {""}) and all(word_of(text) in CERTAIN_NAMES for text in texts_of)
     }
     others["the folder"] = certain_labels(paths)
     chosen = given.names_classes or given.label_column is not None

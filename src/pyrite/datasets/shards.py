@@ -3,16 +3,15 @@
 import json
 import re
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pyrite.datasets.labelling import Labelling
-from pyrite.datasets.labels import is_picture, place_files
+from pyrite.datasets.labels import is_no_image, is_picture, place_files
 from pyrite.datasets.manifest import Manifest, as_published, make_manifest
 from pyrite.datasets.storage import Storage, TarStorage, as_os_error, listing, open_storage, size_and_time, walk
 from pyrite.datasets.tables import MANIFEST_NAMES
@@ -71,7 +70,7 @@ class ShardStorage:
 
 
 def find_shards(path: Path) -> Shards | None:
-    """Return the shards of a folder and those below it; or a Parquet file of images, or a tar as WebDataset has them.
+    """Return the shards of a folder and those below it, or a single Parquet file of images.
 
     Returns:
         `None` where it is something else: one file that is neither a shard nor beside them makes a folder of images.
@@ -80,7 +79,7 @@ def find_shards(path: Path) -> Shards | None:
         DatasetError: they are of several kinds.
     """
     if path.is_file():
-        return Shards(path.parent, (path.name,)) if _is_alone(path) else None
+        return Shards(path.parent, (path.name,)) if _is_table(path.name) and _has_images(path) else None
     if not path.is_dir():
         return None
     names = []
@@ -99,6 +98,12 @@ def find_shards(path: Path) -> Shards | None:
             raise DatasetError(f"{path} has tar and Parquet files side by side. Open one kind at a time.")
         return Shards(path, tuple(sorted(tars)), tuple(tables))
     return Shards(path, tuple(sorted(names))) if names else None
+
+
+def describes_images(names: Sequence[str]) -> bool:
+    """Say whether files lie beside images that say what these are, as in a tar of WebDataset."""
+    described = {_stem(name) for name in names if name.endswith((".cls", ".json"))}
+    return any(is_picture(name) and _stem(name) in described for name in names)
 
 
 def open_shards(shards: Shards, labelling: Labelling | None = None) -> tuple[ShardStorage, Manifest]:
@@ -127,16 +132,9 @@ def _is_table(shard: str) -> bool:
     return shard.lower().endswith(".parquet")
 
 
-def _is_alone(path: Path) -> bool:
-    """Say whether a single file is a shard, and no manifest or packed folder."""
-    if _is_table(path.name):
-        require("train", "pyarrow")
-        return bool(_image_columns(_schema(path, path.name)))
-    if not _SHARD.fullmatch(path.name):
-        return False
-    storage = open_storage(path)
-    described = {_stem(name) for name in storage.names if name.endswith((".cls", ".json"))}
-    return any(is_picture(name) and _stem(name) in described for name in storage.names)
+def _has_images(path: Path) -> bool:
+    require("train", "pyarrow")
+    return bool(_image_columns(_schema(path, path.name)))
 
 
 def _split_of(shard: str) -> str:
@@ -155,10 +153,11 @@ def _folder_of(shard: str) -> str:
 
 def _read_tars(shards: Shards, labelling: Labelling) -> tuple[str, Manifest]:
     storages = {shard: open_storage(shards.folder / shard) for shard in shards.names}
-    images = {shard: _images_of(storage) for shard, storage in storages.items()}
+    tally = Tally()
+    images = {shard: _images_of(shard, storage.names, labelling, tally) for shard, storage in storages.items()}
     classes = {shard: _classes(shard, storages[shard], labelling) for shard in storages}
     if any(classes.values()):
-        return "", _described(shards, images, classes, labelling)
+        return "", _described(shards, images, classes, labelling, tally)
     names = [name for storage in storages.values() for name in storage.names]
     placed = place_files(names, labelling, one_class=True)
     found = [(shard, name, placed.files[name]) for shard in images for name in images[shard] if name in placed.files]
@@ -176,17 +175,38 @@ def _read_tars(shards: Shards, labelling: Labelling) -> tuple[str, Manifest]:
 
 
 def _with_tally(manifest: Manifest, tally: Tally) -> Manifest:
-    for mine, theirs in (
-        (manifest.tally.taken, tally.taken),
-        (manifest.tally.left_out, tally.left_out),
-        (manifest.tally.notes, tally.notes),
-    ):
-        mine.update(theirs)  # type: ignore[arg-type]
-    return manifest
+    return replace(manifest, tally=tally + manifest.tally)
 
 
-def _images_of(storage: Storage) -> list[str]:
-    return [name for name in storage.names if not name.endswith(_SIDECARS)]
+def _images_of(shard: str, names: Sequence[str], labelling: Labelling, tally: Tally) -> list[str]:
+    """Return a tar's images: of WebDataset's samples, the one that is meant.
+
+    Raises:
+        DatasetError: a sample has several, and none was chosen.
+    """
+    described = {_stem(name) for name in names if name.endswith((".cls", ".json"))}
+    wanted, found = labelling.image_column, dict[str, str]()
+    kept = []
+    for name in names:
+        suffix = PurePosixPath(name).suffix.lower()
+        if name.endswith(_SIDECARS):
+            continue
+        if is_no_image(name):
+            tally.left_out["no images", suffix] += 1
+            continue
+        stem = _stem(name)
+        if stem in described:
+            if wanted is not None and name != f"{stem}.{wanted}":
+                tally.left_out["other files of samples", name.removeprefix(f"{stem}.")] += 1
+                continue
+            if stem in found:
+                raise DatasetError(
+                    f"{shard} has several images of one sample, {found[stem]} and {name}. Choose with "
+                    f"--image-column {name.removeprefix(f'{stem}.')} or the like."
+                )
+            found[stem] = name
+        kept.append(name)
+    return kept
 
 
 def _classes(shard: str, storage: Storage, labelling: Labelling) -> dict[str, dict[str, str]]:
@@ -217,25 +237,22 @@ def _described(
     images: Mapping[str, Sequence[str]],
     classes: Mapping[str, Mapping[str, Mapping[str, str]]],
     labelling: Labelling,
+    tally: Tally,
 ) -> Manifest:
     rows: list[dict[str, str]] = []
     paths = []
-    left_out: Counter[str] = Counter()
     for shard, names in images.items():
         for name in names:
             said = classes[shard].get(_stem(name))
             if said is None:
-                left_out[PurePosixPath(name).suffix] += 1
+                tally.left_out["files with no label beside them", PurePosixPath(name).suffix] += 1
                 continue
             folder = {"folder": _folder_of(shard)} if _folder_of(shard) else {}
             rows.append({"split": _split_of(shard), **folder, **said})
             paths.append(f"{shard}/{name}")
     header = list(dict.fromkeys(key for row in rows for key in row))
     values = [[row.get(key, "") for row in rows] for key in header]
-    manifest = make_manifest(shards.folder.name, header, values, labelling, paths)
-    for suffix, count in left_out.items():
-        manifest.tally.left_out["files with no label beside them", suffix] += count
-    return manifest
+    return _with_tally(make_manifest(shards.folder.name, header, values, labelling, paths), tally)
 
 
 def _stem(name: str) -> str:

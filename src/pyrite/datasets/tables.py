@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from pyrite.datasets.labelling import Labelling
 from pyrite.datasets.labels import is_picture
-from pyrite.datasets.manifest import Manifest, has_images, image_column, join_tables, make_manifest, read_columns
+from pyrite.datasets.manifest import Manifest, image_column, join_tables, make_manifest, read_columns, why_no_labels
 from pyrite.datasets.storage import FolderStorage, Storage
 from pyrite.datasets.vocabulary import AI, split_of
 from pyrite.errors import DatasetError
@@ -51,9 +51,10 @@ def open_tables(
     """
     read = {table: _read(table, storage, root) for table in tables}
     optional = labelling.names_classes or PurePosixPath(tables[0]).name in METADATA_NAMES
-    plain = [table for table, (header, _) in read.items() if not has_images(header, labelling)]
-    if plain and optional:
-        return f"{plain[0]} does not say the class of each image, so folders do."
+    if optional:
+        for table, (header, values) in read.items():
+            if why := why_no_labels(table, header, values, labelling):
+                return f"Folders say the class: {why}"
     places = [
         (posixpath.dirname(table), path)
         for table, (header, values) in read.items()
@@ -70,7 +71,11 @@ def open_tables(
     for path in storage.names:
         if is_picture(path) and path not in listed:
             manifest.tally.left_out["not listed in the table", PurePosixPath(path).parent.name or "."] += 1
-    return (storage if root is None else FolderStorage(root, manifest.paths)), manifest
+    if root is not None:
+        return FolderStorage(root, manifest.paths), manifest
+    if missing := sorted(listed - set(storage.names)):
+        manifest.tally.notes[f"Listed, but not there: {len(missing):,}, such as {missing[0]}."] += 1
+    return storage, manifest
 
 
 def _read(table: str, storage: Storage, root: Path | None) -> _Columns:
