@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pyrite.datasets import Dataset, Labelling
+from pyrite.bundle.preprocess import Resize
+from pyrite.datasets import Dataset, Labelling, decode
 from pyrite.errors import DatasetError
 
+SIZE = Resize(height=16, width=16)
 Run = Callable[..., tuple[int, str, str]]
 Row = tuple[int, str | None, str]
 """Of an image: its class, its split, and what made it."""
@@ -422,6 +424,15 @@ def test_a_column_about_what_pictures_show_contradicts_nothing(tmp_path: Path) -
     assert Dataset.open(tmp_path / "t.csv").labels.tolist() == [0, 1]
 
 
+def test_a_folder_that_all_images_lie_in_contradicts_nothing(tmp_path: Path) -> None:
+    draw(tmp_path, ["ai/x/a.png", "ai/x/b.png"])
+    write(tmp_path, "t.csv", "path,label", f"{tmp_path}/ai/x/a.png,real", f"{tmp_path}/ai/x/b.png,ai")
+    assert Dataset.open(tmp_path / "t.csv").labels.tolist() == [0, 1]
+    write(tmp_path, "t.csv", "path,label", "ai/x/a.png,0", "ai/x/b.png,0")
+    with pytest.raises(DatasetError, match="in 2 of 2 rows"):
+        Dataset.open(tmp_path / "t.csv")
+
+
 def test_real_against_the_rest(tmp_path: Path) -> None:
     draw(tmp_path, ["a.png", "b.png", "c.png"])
     write(tmp_path, "t.csv", "path,label", "a.png,real", "b.png,flux-dev", "c.png,Mystery 3")
@@ -533,6 +544,9 @@ def test_a_column_of_images_is_chosen_by_name(tmp_path: Path) -> None:
         Dataset.open(tmp_path / "a.parquet")
     dataset = Dataset.open(tmp_path / "a.parquet", labelling=Labelling(image_column="gen1", label_column="kind"))
     assert [dataset.read(i) for i in range(2)] == [png(9), png(10)]
+    first = Dataset.open(tmp_path / "a.parquet", labelling=Labelling(image_column="gen0", label_column="kind"))
+    assert decode(first, SIZE).pixels[0, 0, 0].tolist() == [0, 0, 0]
+    assert decode(dataset, SIZE).pixels[0, 0, 0].tolist() == [9, 9, 9]
     assert "Left out, other columns of bytes: 2 (gen0 2)." in told(dataset)
 
 

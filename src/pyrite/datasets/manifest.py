@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import PurePosixPath
 
 from pyrite.datasets.labelling import Labelling
@@ -328,7 +329,9 @@ def _check_contradictions(
         for column, values in columns.items()
         if (texts_of := set(values) - {""}) and all(word_of(text) in CERTAIN_NAMES for text in texts_of)
     }
-    others["the folder"] = certain_labels(paths)
+    # A folder that all lie in says nothing of either class, where there are both.
+    above = _folders_above(paths) if len(set(labels)) > 1 else 0
+    others["the folder"] = certain_labels(["/".join(PurePosixPath(path).parts[above:]) for path in paths])
     chosen = given.names_classes or given.label_column is not None
     for what, others_say in others.items():
         rows = [i for i, own in enumerate(labels) if own is not None and others_say[i] == 1 - own]
@@ -347,6 +350,12 @@ def _check_contradictions(
             f"{contradiction}, and so in {len(rows):,} of {len(labels):,} rows. Choose the column that counts with "
             f"--label-column NAME, or say what {label_column} means with --real LABEL and --ai LABEL."
         )
+
+
+def _folders_above(paths: Sequence[str]) -> int:
+    """Return how many folders all paths begin with."""
+    parts = [PurePosixPath(path).parts[:-1] for path in paths]
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(min(parts), max(parts), strict=False)))
 
 
 def _splits(

@@ -49,7 +49,9 @@ class ShardStorage:
         self._stamps = {shard: size_and_time(shards.folder / shard) for shard in shards.names}
         self.names = tuple(names)
         """Each shard's path, and the file or the row in it."""
-        self.fingerprint = listing((shard, *stamp) for shard, stamp in self._stamps.items())[1]
+        entries = [(shard, *stamp) for shard, stamp in self._stamps.items()]
+        # The rows of another column are other images.
+        self.fingerprint = listing(entries if column in ("", _IMAGE) else [*entries, (column, 0, 0)])[1]
 
     def read(self, name: str) -> bytes:
         """Return one image's bytes."""
