@@ -138,6 +138,11 @@ BY_FOLDERS: dict[str, dict[str, Row]] = {
         "epsilon32/real/2.png": (0, None, ""),
         "epsilon32/gen_3/3.png": (1, None, "gen_3"),
     },
+    "Celeb-DF": {
+        "Celeb-real/id0_0000/0.png": (0, None, ""),
+        "Celeb-synthesis/id0_id1_0000/0.png": (1, None, "Celeb-synthesis"),
+        "YouTube-real/00000/0.png": (0, None, ""),
+    },
     "RAID's training data": {
         "train/real/0.png": (0, "train", ""),
         "train/gen_0/1.png": (1, "train", "gen_0"),
@@ -154,6 +159,14 @@ def test_folders_as_they_are_published(name: str, tmp_path: Path) -> None:
     generators = dataset.slices.get("generator", ("",) * len(dataset))
     found = dict(zip(dataset.paths, zip(dataset.labels.tolist(), dataset.splits, generators, strict=True), strict=True))
     assert found == expected
+
+
+def test_masks_are_no_images_of_a_class(tmp_path: Path) -> None:
+    under = "manipulated_sequences/Deepfakes/c23"
+    names = [f"{under}/frames/0/0.png", f"{under}/masks/0/0.png", "original_sequences/youtube/c23/frames/0/0.png"]
+    dataset = Dataset.open(draw(tmp_path, names))
+    assert len(dataset) == 2
+    assert "Left out, pictures of masks: 1 (masks 1)." in told(dataset)
 
 
 def test_what_was_guessed_is_said(tmp_path: Path) -> None:
@@ -229,6 +242,18 @@ def test_a_path_may_be_a_name(tmp_path: Path) -> None:
     draw(tmp_path, ["core/a/1.png", "core/b/2.png", "other/b/3.png"])
     dataset = Dataset.open(tmp_path, labelling=Labelling(real=("core/a",), ai=("core/b",)))
     assert dataset.paths == ("core/a/1.png", "core/b/2.png")
+
+
+@pytest.mark.parametrize("column", ["image_column", "label_column", "split_column"])
+def test_folders_have_no_columns(column: str, tmp_path: Path) -> None:
+    draw(tmp_path / "data", ["real/a.png", "fake/b.png"])
+    webdataset(tmp_path / "shards" / "0.tar", [("real/a.png", png(0)), ("fake/b.png", png(1))])
+    for source in (tmp_path / "data", tmp_path / "shards"):
+        with pytest.raises(DatasetError, match="is read by its folders, and has no column 'x' for --"):
+            Dataset.open(source, labelling=Labelling(**{column: "x"}))  # type: ignore[arg-type]
+    assert Dataset.open(
+        tmp_path / "data", labelling=Labelling(group_column="folder", real=("real",), ai=("f*",))
+    ).groups
 
 
 def test_one_class_may_be_named_alone(tmp_path: Path) -> None:

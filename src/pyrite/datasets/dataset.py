@@ -110,6 +110,7 @@ class Dataset:
 
     @classmethod
     def _from_folders(cls, name: str, storage: Storage, labelling: Labelling, one_class: bool) -> "Dataset":
+        labelling.refuse_columns(name)
         placed = place_files(storage.names, labelling, one_class=one_class)
         paths, places = tuple(placed.files), placed.files.values()
         columns = {

@@ -43,6 +43,20 @@ class Labelling:
         """The names of the real and of the AI class."""
         return self.real, self.ai
 
+    def refuse_columns(self, name: str) -> None:
+        """Refuse names of columns for a dataset that has none, since its folders say everything.
+
+        Raises:
+            DatasetError: a column was named.
+        """
+        for flag, column in (
+            ("--image-column", self.image_column),
+            ("--label-column", self.label_column),
+            ("--split-column", self.split_column),
+        ):
+            if column:
+                raise DatasetError(f"{name} is read by its folders, and has no column {column!r} for {flag}.")
+
     def match(self, *texts: str) -> tuple[int, bool] | None:
         """Return the class whose name fits one of some texts, and whether it fits without a wildcard; else `None`.
 

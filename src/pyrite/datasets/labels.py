@@ -175,8 +175,8 @@ def _left_out(name: str, tally: Tally, labelling: Labelling) -> bool:
         tally.left_out["no images", path.suffix.lower()] += 1
     elif _ARCHIVE.fullmatch(path.name):
         tally.left_out["archives inside, which are not opened", path.name] += 1
-    elif any(part.lower() in _MASKS and not labelling.match(part) for part in path.parts[:-1]):
-        tally.left_out["masks", path.parent.name] += 1
+    elif masks := [part for part in path.parts[:-1] if part.lower() in _MASKS and not labelling.match(part)]:
+        tally.left_out["pictures of masks", masks[0]] += 1
     else:
         return False
     return True
@@ -266,11 +266,12 @@ def _check_classes(files: Mapping[str, FolderLabel], names: Sequence[str], one_c
         return
     folders = Counter(PurePosixPath(name).parent.name or "." for name in names)
     lack = "no class folders" if not labels else "no AI images" if labels == {REAL} else "no real images"
+    others = " --real NAME --ai '*' takes all other folders for AI." if labels == {REAL} else ""
     alone = " Where all are of one class, --real '*' or --ai '*' says so." if one_class else ""
     raise DatasetError(
         f"Found {lack}. Folders here: {_listed(folders) or 'none'}. Real images belong in a folder named like real, "
         "nature or human, AI images in one named like ai, fake or generated; or name yours with --real NAME and "
-        f"--ai NAME, each of which may be given again and may be a pattern like 'gen*'.{alone}{_hint(names)}"
+        f"--ai NAME, each of which may be given again and may be a pattern like 'gen*'.{others}{alone}{_hint(names)}"
     )
 
 

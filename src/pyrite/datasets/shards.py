@@ -39,6 +39,11 @@ class Shards:
     sidecars: tuple[str, ...] = ()
     """Tables that lie beside tars of the same names, and are not read."""
 
+    @property
+    def title(self) -> str:
+        """What errors call them."""
+        return self.names[0] if len(self.names) == 1 else self.folder.name
+
 
 class ShardStorage:
     """The images of all shards, in their order. Small to send to another process, however many there are."""
@@ -160,6 +165,7 @@ def _read_tars(shards: Shards, labelling: Labelling) -> tuple[str, Manifest]:
     classes = {shard: _classes(shard, storages[shard], labelling) for shard in storages}
     if any(classes.values()):
         return "", _described(shards, images, classes, labelling, tally)
+    labelling.refuse_columns(shards.title)
     names = [name for storage in storages.values() for name in storage.names]
     placed = place_files(names, labelling, one_class=True)
     found = [(shard, name, placed.files[name]) for shard in images for name in images[shard] if name in placed.files]
@@ -172,7 +178,7 @@ def _read_tars(shards: Shards, labelling: Labelling) -> tuple[str, Manifest]:
     columns |= {name: made for name, made in (("folder", groups), ("generator", generators)) if len(set(made)) > 1}
     plain = Labelling(group_column=labelling.group_column)
     paths = [f"{shard}/{name}" for shard, name, _ in found]
-    manifest = make_manifest(shards.folder.name, list(columns), list(columns.values()), plain, paths)
+    manifest = make_manifest(shards.title, list(columns), list(columns.values()), plain, paths)
     return "", _with_tally(manifest, placed.tally)
 
 
@@ -254,7 +260,7 @@ def _described(
             paths.append(f"{shard}/{name}")
     header = list(dict.fromkeys(key for row in rows for key in row))
     values = [[row.get(key, "") for row in rows] for key in header]
-    return _with_tally(make_manifest(shards.folder.name, header, values, labelling, paths), tally)
+    return _with_tally(make_manifest(shards.title, header, values, labelling, paths), tally)
 
 
 def _stem(name: str) -> str:
@@ -329,7 +335,7 @@ def _read_tables(shards: Shards, labelling: Labelling) -> tuple[str, Manifest]:
             column += rows[name]
         paths += [f"{shard}/{row}" for row in range(table.num_rows)]
     whole = [images[0], *header]  # By all of its columns it is known whose table it is.
-    manifest = make_manifest(shards.folder.name, whole, [[""] * len(paths), *columns], labelling, paths)
+    manifest = make_manifest(shards.title, whole, [[""] * len(paths), *columns], labelling, paths)
     manifest.slices.pop(images[0], None)
     for name in _image_columns(schema):
         if name != images[0]:
