@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from PIL import Image
 
+from painting import paint
 from pyrite.bundle import Bundle, load_bundle, save_bundle
 from pyrite.datasets import make_toy
 from pyrite.results import Detection
@@ -111,7 +112,7 @@ def test_wrong_usage_exits_with_2(run: Run, saved: Path, images: Path) -> None:
     assert run("detect", images, "--bundle", saved, "--json", "--jsonl")[0] == 2
     assert run("detect")[0] == 2
     assert run("train", images, "--recipe", "resnet5", "--out", images / "run")[0] == 2
-    assert run("train", images, "--real", "a", "--out", images / "run")[0] == 2
+    assert run("train", images, "--real", "a", "--ai", "a", "--out", images / "run")[0] == 2
 
 
 def test_bundle_verify_replays_the_golden_images(run: Run, saved: Path) -> None:
@@ -150,7 +151,7 @@ def test_toy_evaluate_and_its_files(run: Run, saved: Path, tmp_path: Path) -> No
 def test_robustness_is_told_in_a_few_lines(run: Run, saved: Path, tmp_path: Path) -> None:
     assert run("toy", tmp_path / "toy", "--count", 60)[0] == 0
     code, out, err = run("evaluate", saved, tmp_path / "toy", "--out", tmp_path / "report", "--robustness")
-    assert (code, err) == (0, "")
+    assert (code, len(err.splitlines())) == (0, 2)
     assert "Under 18 degradations, accuracy is 0." in out
     assert "Saved again (jpeg 90), the verdict is another for " in out
     assert json.loads((tmp_path / "report" / "report.json").read_bytes())["robustness"]["clean"]["name"] == "clean"
@@ -161,14 +162,16 @@ def test_audit_prints_what_to_do_or_json(run: Run, tmp_path: Path) -> None:
     test = tmp_path / "toy" / "test" / "REAL"
     (test / "0000.png").write_bytes((tmp_path / "toy" / "train" / "REAL" / "0001.png").read_bytes())
     code, out, err = run("audit", tmp_path / "toy", "--out", tmp_path / "audit")
-    assert (code, err) == (0, "")
+    told = "toy: 100 images, 50 real and 50 AI.\nSplits: train 40 real and 40 AI; test 10 real and 10 AI.\n"
+    assert (code, err) == (0, told)
     assert "100 images, 50 real and 50 AI" in out
     assert "1. 1 of the 20 test images stands in an earlier split too, byte for byte" in out
     assert "All together" in out
     assert {path.name for path in (tmp_path / "audit").iterdir()} == {"audit.html", "audit.json"}
     (test / "0001.png").write_bytes(b"no image")
     code, out, err = run("audit", tmp_path / "toy", "--json")
-    assert (code, err) == (1, "One file could not be judged: test/REAL/0001.png.\n")
+    told = told.replace("100", "101").replace("50 real", "51 real").replace("10 real", "11 real")
+    assert (code, err) == (1, f"{told}One file could not be judged: test/REAL/0001.png.\n")
     found = json.loads(out)
     assert found["identical"]["pairs"] == 1
     assert found["unreadable"][0]["path"] == "test/REAL/0001.png"
@@ -185,6 +188,42 @@ def test_evaluate_with_class_folders_of_other_names(run: Run, saved: Path, image
     code, out, _ = run("evaluate", saved, data, "--out", tmp_path / "report", "--real", "left", "--ai", "right")
     assert code == 0
     assert "2 images" in out
+
+
+@pytest.mark.parametrize(
+    ("flag", "rate", "value", "lack"),
+    [
+        ("--real", "FPR", 0, "There are no AI images, so there is no AUROC"),
+        ("--ai", "TPR", 1, "There are no real images, so there is no AUROC"),
+    ],
+)
+def test_evaluate_takes_images_of_one_class_alone(
+    flag: str, rate: str, value: int, lack: str, run: Run, saved: Path, tmp_path: Path
+) -> None:
+    for number in range(30):
+        paint(tmp_path / "photos" / "a" / f"{number}.png", 200 + number if value else 60 + number)
+    code, _, err = run("evaluate", saved, tmp_path / "photos", "--out", tmp_path / "report")
+    assert code == 1
+    assert "--real '*' or --ai '*'" in err
+    code, out, err = run("evaluate", saved, tmp_path / "photos", flag, "*", "--out", tmp_path / "report")
+    assert code == 0
+    assert f"photos: 30 images, {'0 real and 30' if value else '30 real and 0'} AI." in err
+    # Wilson's interval: 30 of 30 shows no more than that the rate is above 0.8865.
+    interval = "0.8865 to 1.0000" if value else "0.0000 to 0.1135"
+    assert f"│ Verdict’s {rate} │ {value:.4f} │ {interval} │" in out
+    assert lack in " ".join(out.split())
+    assert "AUROC │" not in out
+    headline = json.loads((tmp_path / "report" / "report.json").read_bytes())["as_is"]["headline"]
+    assert (headline["auroc"], headline["fnr" if flag == "--real" else "fpr"]) == (None, None)
+    assert lack in (tmp_path / "report" / "report.html").read_text("utf-8")
+
+
+def test_evaluate_takes_a_folder_of_real_images_without_a_flag(run: Run, saved: Path, tmp_path: Path) -> None:
+    paint(tmp_path / "data" / "real" / "a.png", 20)
+    code, out, err = run("evaluate", saved, tmp_path / "data", "--out", tmp_path / "report")
+    assert code == 0
+    assert "1 images, 1 real and 0 AI." in err
+    assert "There are no AI images" in " ".join(out.split())
 
 
 def test_a_list_on_stdin_is_judged_in_order_and_paths_stay_as_given(saved: Path, images: Path) -> None:
@@ -304,7 +343,7 @@ def test_unreadable_test_images_are_told_and_make_the_exit_code_1(run: Run, save
     (tmp_path / "toy" / "test" / "REAL" / "0000.png").write_bytes(b"no image")
     code, _, err = run("evaluate", saved, tmp_path / "toy", "--out", tmp_path / "report")
     assert code == 1
-    assert err == "One file could not be judged: test/REAL/0000.png; see the report.\n"
+    assert err.endswith("One file could not be judged: test/REAL/0000.png; see the report.\n")
 
 
 def test_a_report_is_not_written_where_it_does_harm(run: Run, saved: Path, tmp_path: Path) -> None:
@@ -336,7 +375,7 @@ def test_the_version_is_told(run: Run) -> None:
 def test_two_classes_need_two_names(run: Run, images: Path) -> None:
     code, _, err = run("train", images, "--out", images / "run", "--real", "a", "--ai", "a")
     assert code == 2
-    assert "two folders" in err
+    assert "--real and --ai must not both be a." in err
 
 
 @pytest.mark.parametrize("name", ["[bold]", "[", ":cat:"])

@@ -77,7 +77,7 @@ def test_the_layout_of_cifake(kind, under, tmp_path):
 def test_other_folders_are_a_slice(tmp_path):
     files = {"ADM/ai/a.png": b"", "ADM/nature/b.png": b"", "VQDM/ai/c.png": b"", "VQDM/nature/d.png": b"", "x.txt": b""}
     dataset = Dataset.open(pack("zip", tmp_path, files))
-    assert dataset.slices == {"folder": ("ADM", "ADM", "VQDM", "VQDM")}
+    assert dataset.slices == {"folder": ("ADM", "ADM", "VQDM", "VQDM"), "generator": ("ADM", "", "VQDM", "")}
     assert dataset.labels.tolist() == [1, 0, 1, 0]
 
 
@@ -175,7 +175,7 @@ def test_damaged_manifests_in_archives(tmp_path):
     refused(pack("zip", tmp_path, {"manifest.csv": b"path;label\n"}), "manifest.csv has no column 'path'")
     with zipfile.ZipFile(tmp_path / "data.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("manifest.csv", bytes(100_000_100))
-    refused(tmp_path / "data.zip", "manifest.csv in data.zip is too large", "Unpack it")
+    refused(tmp_path / "data.zip", "manifest.csv is too large", "Unpack it")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")

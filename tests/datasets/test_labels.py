@@ -1,6 +1,8 @@
 import pytest
 
-from pyrite.datasets.labels import CIFAR_OBJECTS, FolderLabel, cifar_objects, label_of, place_files
+from pyrite.datasets.labelling import Labelling
+from pyrite.datasets.labels import CIFAR_OBJECTS, FolderLabel, cifar_objects, place_files
+from pyrite.datasets.vocabulary import label_of
 from pyrite.errors import DatasetError
 
 TEN = ["0000.jpg", *(f"0000 ({i}).jpg" for i in range(2, 11))]
@@ -23,7 +25,7 @@ TEN = ["0000.jpg", *(f"0000 ({i}).jpg" for i in range(2, 11))]
 )
 def test_the_names_in_use_are_known_and_ai_is_the_positive_class(real, ai):
     assert (label_of(real), label_of(ai)) == (0, 1)
-    places = place_files([f"{ai}/a.png", f"{real}/b.png"])
+    places = place_files([f"{ai}/a.png", f"{real}/b.png"]).files
     assert {name: place.label for name, place in places.items()} == {f"{ai}/a.png": 1, f"{real}/b.png": 0}
 
 
@@ -35,30 +37,28 @@ def test_other_names_are_not_guessed(name):
 def test_splits_and_groups_come_from_the_other_folders():
     places = place_files(
         ["sd14/train/nature/a.png", "sd14/val/ai/b.png", "sdxl/Testing/x/ai/c.png", "real/d.png", "README.md"]
-    )
+    ).files
     assert places == {
         "sd14/train/nature/a.png": FolderLabel(0, "train", "sd14"),
-        "sd14/val/ai/b.png": FolderLabel(1, "validation", "sd14"),
-        "sdxl/Testing/x/ai/c.png": FolderLabel(1, "test", "sdxl/x"),
+        "sd14/val/ai/b.png": FolderLabel(1, "validation", "sd14", "sd14"),
+        "sdxl/Testing/x/ai/c.png": FolderLabel(1, "test", "sdxl/x", "sdxl"),
         "real/d.png": FolderLabel(0, None, ""),
     }
 
 
 def test_the_innermost_folder_names_the_split():
-    assert place_files(["test/train/real/a.png", "test/ai/b.png"]) == {
+    assert place_files(["test/train/real/a.png", "test/ai/b.png"]).files == {
         "test/train/real/a.png": FolderLabel(0, "train", ""),
         "test/ai/b.png": FolderLabel(1, "test", ""),
     }
 
 
 def test_pictures_outside_any_class_are_an_error_unless_the_classes_were_named():
-    names = ["real/a.png", "ai/b.png", "midjourney/c.JPG", "midjourney/d.webp", "ai/notes/e.png", "README.md"]
-    with pytest.raises(
-        DatasetError, match=r"^2 pictures lie in no class folder: midjourney \(2 files\)\. .*--real NAME"
-    ):
+    names = ["real/a.png", "ai/b.png", "painter/c.JPG", "painter/d.webp", "ai/notes/e.png", "README.md"]
+    with pytest.raises(DatasetError, match=r"^2 pictures lie in no class folder: painter \(2 files\)\. .*--real NAME"):
         place_files(names)
-    assert len(place_files(names, {"real": 0, "ai": 1})) == 3
-    assert len(place_files([*names[:2], "README.md", "checksums.txt"])) == 2
+    assert len(place_files(names, Labelling(("real",), ("ai",))).files) == 3
+    assert len(place_files([*names[:2], "README.md", "checksums.txt"]).files) == 2
 
 
 def test_a_file_under_both_classes_is_an_error_that_names_the_choices():
@@ -93,14 +93,14 @@ def test_the_listing_in_an_error_is_short():
 
 
 def test_named_classes_replace_the_known_ones():
-    classes = {"cats": 0, "real": 1}
-    places = place_files(["fake/cats/a.png", "fake/real/b.png", "Cats/c.png"], classes)
+    labelling = Labelling(("cats",), ("real",))
+    places = place_files(["fake/cats/a.png", "fake/real/b.png", "cat/c.png"], labelling).files
     assert {name: (place.label, place.group) for name, place in places.items()} == {
         "fake/cats/a.png": (0, "fake"),
         "fake/real/b.png": (1, "fake"),
     }
-    with pytest.raises(DatasetError, match="no real images"):
-        place_files(["b/a.png"], {"a": 0, "b": 1})
+    with pytest.raises(DatasetError, match=r"^--real a fits no folder\. Here are: b\.$"):
+        place_files(["b/a.png"], Labelling(("a",), ("b",)))
 
 
 def test_cifake_names_hold_the_object():

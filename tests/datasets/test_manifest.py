@@ -68,9 +68,9 @@ def test_a_column_without_a_name_is_a_row_number():
     [
         (b"", ["no column 'path'", "none"]),
         (b"path,label\n", ["no rows"]),
-        (b"file,label\na,ai\n", ["no column 'path'", "file, label"]),
+        (b"where,label\na,ai\n", ["no column 'path'", "where, label"]),
         (b"path;label\na;ai\n", ["no column 'path'", "path;label"]),
-        (b"path,class\na,ai\n", ["no column 'label'", "path, class"]),
+        (b"path,kind\na,ai\n", ["no column 'label'", "it has kind", "--label-column", "no class folders"]),
         (b"path,label\na,ai\nb,dog\n", ["row 2", "'dog' is no class", "real or ai"]),
         (b"path,label\na,\n", ["row 1", "'' is no class"]),
         (b"path,label\na,2\n", ["row 1", "'2' is no class"]),

@@ -154,7 +154,10 @@ def test_a_row_without_bytes_is_a_failure(plain: Dataset, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"a.parquet": {"picture": [b"x"], "label": [0]}}, "a.parquet has no column 'image' of bytes; it has picture"),
+        (
+            {"a.parquet": {"picture": [b"x"], "mask": [b"x"], "label": [0]}},
+            "a.parquet has no column 'image' of bytes; it has picture, mask, label. Choose one with --image-column",
+        ),
         ({"a.parquet": {"image": ["a.png"], "label": [0]}}, "a.parquet has no column 'image' of bytes"),
         ({"a.parquet": {"image": [b"x"]}}, "has no column 'label'"),
         ({"a.parquet": {"image": [b"x"], "label": ["maybe"]}}, "row 1: 'maybe' is no class"),
@@ -166,7 +169,7 @@ def test_a_row_without_bytes_is_a_failure(plain: Dataset, tmp_path: Path) -> Non
         ({"a.tar": b"cut short"}, "a.tar is neither a folder nor"),
         ({"a.tar": {"notes/readme.txt": b"x"}}, "Found no class folders"),
         ({"a.tar": {"x.png": b"x"}}, "Found no class folders"),
-        ({"a.tar": {"real/x.png": b"x", "midjourney/y.png": b"x"}}, "1 pictures lie in no class folder"),
+        ({"a.tar": {"real/x.png": b"x", "painter/y.png": b"x"}}, "1 pictures lie in no class folder"),
         ({"a.tar": {"x.cls": b"7", "x.png": b"x"}}, "row 1: '7' is no class"),
         ({"a.tar": {"real/x.png": b"x"}, "b.parquet": b""}, "tar and Parquet files side by side"),
     ],

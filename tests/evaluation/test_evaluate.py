@@ -8,9 +8,11 @@ import pytest
 
 from painting import paint
 from pyrite.bundle import Bundle, DataInfo, Panel, TrainingInfo, save_bundle
-from pyrite.datasets import Dataset, Protocol, content_hashes, content_sha256, make_toy, remember
+from pyrite.datasets import Dataset, Labelling, Protocol, content_hashes, content_sha256, make_toy, remember
+from pyrite.datasets.storage import FolderStorage
 from pyrite.errors import BundleError, EvaluationError, PyriteError
 from pyrite.evaluation import Chosen, Part, Report, evaluate, measure
+from pyrite.evaluation.choose import choose
 from pyrite.evaluation.metrics import VerdictRow
 from pyrite.evaluation.plots import Epoch
 
@@ -227,6 +229,45 @@ def test_all_is_judged_where_no_test_split_is_named(bundle: Bundle, folder: Path
     assert report.part.why.startswith("Every image of test.")
     with pytest.raises(EvaluationError, match="names no test split"):
         evaluate(bundle, folder / "test", protocol="official")
+
+
+def test_a_limit_reads_nothing_but_what_it_judges(
+    bundle: Bundle, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    original = FolderStorage.read
+
+    def noted(storage: FolderStorage, name: str) -> bytes:
+        read.append(name)
+        return original(storage, name)
+
+    monkeypatch.setattr(FolderStorage, "read", noted)
+    for protocol in ("auto", "official", "all"):
+        read.clear()
+        report = evaluate(bundle, folder, protocol=protocol, limit=4)
+        judged = report.as_is.headline.images + len(report.unreadable)
+        assert (judged, len(set(read)), report.provenance.data_images) == (4, 4, 4)
+        assert "4 were drawn at random (seed 0), and no others read" in report.part.why
+        assert protocol == "all" or all(name.startswith("test/") for name in read)
+
+
+def test_a_limit_passes_over_what_trained_the_bundle(bundle: Bundle, folder: Path) -> None:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    kept_back = {path.relative_to(folder).as_posix() for path in paths[::3]}
+    other = seen(bundle, [path for path in paths if path.relative_to(folder).as_posix() not in kept_back])
+    panel = Panel((other,))
+    flat = Dataset.open(folder, labelling=Labelling(real=("REAL",), ai=("FAKE",)))
+    flat = replace(flat, splits=(None,) * len(flat))
+    chosen = choose(panel, flat, "auto", 4, 0)
+    assert len(chosen.indices) == 4
+    assert set(chosen.dataset.paths) <= kept_back
+    assert chosen.part.caution is None
+    assert "more were drawn and left out, because they trained the bundle or chose it." in chosen.part.why
+    everything = choose(panel, flat, "all", 20, 0)
+    assert everything.part.caution is not None
+    assert "of the 20 judged images trained a bundle or chose it" in everything.part.caution
+    with pytest.raises(EvaluationError, match="trained the bundle or chose it"):
+        choose(Panel((seen(bundle, paths),)), flat, "auto", 4, 0)
 
 
 def test_a_limit_draws_at_random_and_says_so(bundle: Bundle, folder: Path) -> None:

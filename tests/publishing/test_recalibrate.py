@@ -63,7 +63,7 @@ def test_folders_can_be_groups(bundle: Bundle, pictures: Path, tmp_path: Path) -
     dataset = Dataset.open_real(pictures)
     found = recalibrate(bundle, dataset, tmp_path / "mine", group_column="folder")
     assert {name: len(kept) for name, kept in found.bundle.info.calibration.real.items()} == {"a": 60, "b": 60}
-    with pytest.raises(EvaluationError, match="has no column 'camera' for groups; it has folder"):
+    with pytest.raises(DatasetError, match="has no column 'camera' for groups; it has folder"):
         recalibrate(bundle, dataset, tmp_path / "no", group_column="camera")
 
 

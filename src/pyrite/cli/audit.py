@@ -1,19 +1,23 @@
 """`pyrite audit`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyrite.cli.shared import AiOption, DataArgument, RealOption, open_dataset, stderr, stdout, tell_unreadable
+from pyrite.cli.shared import DataArgument, labels_data, open_dataset, stderr, stdout, tell_unreadable
+
+if TYPE_CHECKING:
+    from pyrite.datasets import Labelling
 
 
+@labels_data
 def audit(
     data: DataArgument,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where audit.html and audit.json go.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the summary.")] = False,
-    real: RealOption = None,
-    ai: AiOption = None,
+    *,
+    labelling: "Labelling",
 ) -> None:
     """Find what could make a score on labelled images a lie, before training.
 
@@ -27,8 +31,9 @@ def audit(
     from pyrite.evaluation.summary import unreadable_line
     from pyrite.rendering.progress import stage_bar
 
+    dataset = open_dataset(data, labelling)
     with stage_bar(stderr) as show:
-        found = run(open_dataset(data, real, ai), out=out, watch=show)
+        found = run(dataset, out=out, watch=show)
     if as_json:
         print(found.to_json().decode(), end="")
     else:

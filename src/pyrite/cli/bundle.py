@@ -8,7 +8,6 @@ import typer
 
 from pyrite.cli import published
 from pyrite.cli.shared import (
-    AiOption,
     BundleArgument,
     DataArgument,
     Device,
@@ -17,12 +16,13 @@ from pyrite.cli.shared import (
     KeepOption,
     MergeOption,
     Merging,
-    RealOption,
     SeedOption,
     UnknownOption,
+    labels_data,
     open_dataset,
     stderr,
     stdout,
+    tell_dataset,
     tell_panel,
     tell_run,
     tell_unreadable,
@@ -30,7 +30,7 @@ from pyrite.cli.shared import (
 from pyrite.errors import PyriteError
 
 if TYPE_CHECKING:
-    from pyrite.datasets import Dataset
+    from pyrite.datasets import Dataset, Labelling
     from pyrite.evaluation.opinions import Scored
 
 
@@ -62,12 +62,13 @@ def show(bundle: BundleArgument = None) -> None:
 
 
 @bundles.command()
+@labels_data
 def quantize(
     bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A float32 bundle: a folder, or a zip of one.")],
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where bundle/ and report/ go: a new folder.")],
-    real: RealOption = None,
-    ai: AiOption = None,
+    *,
+    labelling: "Labelling",
 ) -> None:
     """Make a bundle compute in 8-bit integers: a quarter of the size, and several times faster.
 
@@ -79,19 +80,21 @@ def quantize(
     from pyrite.publishing import quantize as run
     from pyrite.training.display import TrainingDisplay
 
+    dataset = open_dataset(data, labelling)
     with TrainingDisplay(stderr) as display:
-        report = run(bundle, open_dataset(data, real, ai), out, watch=display)
+        report = run(bundle, dataset, out, watch=display)
     tell_run(report, out)
 
 
 @bundles.command()
+@labels_data
 def renew(
     bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle that was trained with Pyrite.")],
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where bundle/ and report/ go: a new folder.")],
     unknown: UnknownOption = None,
-    real: RealOption = None,
-    ai: AiOption = None,
+    *,
+    labelling: "Labelling",
 ) -> None:
     """Calibrate and measure a bundle anew, with the network that it has.
 
@@ -99,13 +102,13 @@ def renew(
 
     Example: `pyrite bundle renew run/bundle cifake.zip --unknown others.zip --out renewed`
     """
-    from pyrite.datasets import Dataset
     from pyrite.publishing import renew as run
     from pyrite.training.display import TrainingDisplay
 
-    others = None if unknown is None else Dataset.open(unknown)
+    dataset = open_dataset(data, labelling)
+    others = None if unknown is None else open_dataset(unknown, one_class=True)
     with TrainingDisplay(stderr) as display:
-        report = run(bundle, open_dataset(data, real, ai), out, unknown=others, watch=display)
+        report = run(bundle, dataset, out, unknown=others, watch=display)
     tell_run(report, out)
 
 
@@ -117,6 +120,7 @@ bundles.command()(published.remove)
 
 
 @bundles.command()
+@labels_data
 def calibrate(
     paths: Annotated[
         list[Path],
@@ -129,15 +133,11 @@ def calibrate(
         bool, typer.Option("--real-only", help="DATA is a folder or archive in which every file is a real image.")
     ] = False,
     merge: MergeOption = Merging.FISHER,
-    group_column: Annotated[
-        str | None,
-        typer.Option("--group-column", metavar="NAME", help="Which column of DATA has each image's source or kind."),
-    ] = None,
     halves: HalvesOption = False,
     keep: KeepOption = 2000,
     seed: SeedOption = 0,
-    real: RealOption = None,
-    ai: AiOption = None,
+    *,
+    labelling: "Labelling",
 ) -> None:
     """Calibrate a bundle by images of your own, or several as a panel that keeps one error budget.
 
@@ -155,11 +155,15 @@ def calibrate(
     *chosen, data = paths
     if not chosen:
         raise typer.BadParameter("Name a bundle, and then the images.")
-    dataset = Dataset.open_real(data) if real_only else open_dataset(str(data), real, ai)
+    if real_only:
+        dataset = Dataset.open_real(data, group_column=labelling.group_column)
+        tell_dataset(dataset)
+    else:
+        dataset = open_dataset(data, labelling, one_class=True)
     scored = (
-        _calibrate_one(chosen[0], dataset, out, group_column, keep, seed)
+        _calibrate_one(chosen[0], dataset, out, keep, seed)
         if len(chosen) == 1
-        else _calibrate_panel(chosen, dataset, out, merge, group_column, halves, keep, seed)
+        else _calibrate_panel(chosen, dataset, out, merge, halves, keep, seed)
     )
     if scored.resumed:
         stdout.print(f"Images whose scores an interrupted run had kept: {scored.resumed:,}")
@@ -170,16 +174,14 @@ def calibrate(
     tell_unreadable(unreadable_line(scored.unreadable, where="."))
 
 
-def _calibrate_one(
-    bundle: Path, dataset: "Dataset", out: Path, group_column: str | None, keep: int, seed: int
-) -> "Scored":
+def _calibrate_one(bundle: Path, dataset: "Dataset", out: Path, keep: int, seed: int) -> "Scored":
     from pyrite.bundle.calibration import images_needed
     from pyrite.publishing import recalibrate
     from pyrite.publishing.card import describe_calibration
     from pyrite.training.display import TrainingDisplay
 
     with TrainingDisplay(stderr) as display:
-        found = recalibrate(bundle, dataset, out, group_column=group_column, keep=keep, seed=seed, watch=display)
+        found = recalibrate(bundle, dataset, out, keep=keep, seed=seed, watch=display)
     info = found.bundle.info
     stdout.print(f"Calibrated by {found.real:,} real and {found.ai:,} AI images.")
     stdout.print(describe_calibration(info).partition("\n\n")[2])
@@ -196,7 +198,6 @@ def _calibrate_panel(
     dataset: "Dataset",
     out: Path,
     merge: Merging,
-    group_column: str | None,
     halves: bool,
     keep: int,
     seed: int,
@@ -206,7 +207,7 @@ def _calibrate_panel(
 
     with stage_bar(stderr) as show:
         panel, table, scored = calibrate_bundles(
-            bundles, dataset, out, merge=merge.value, group_column=group_column, halves=halves, keep=keep, seed=seed,
+            bundles, dataset, out, merge=merge.value, halves=halves, keep=keep, seed=seed,
             progress=partial(show, "Judging"),
         )  # fmt: skip
     tell_panel(panel, table, out)

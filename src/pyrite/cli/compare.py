@@ -1,14 +1,18 @@
 """`pyrite compare`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyrite.cli.evaluate import Protocol
-from pyrite.cli.shared import AiOption, RealOption, open_dataset, stderr, stdout, tell_lines, tell_unreadable
+from pyrite.cli.shared import labels_data, open_dataset, stderr, stdout, tell_lines, tell_unreadable
+
+if TYPE_CHECKING:
+    from pyrite.datasets import Labelling
 
 
+@labels_data
 def compare(
     paths: Annotated[
         list[Path],
@@ -31,8 +35,8 @@ def compare(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the resamples and of what is drawn.")] = 0,
-    real: RealOption = None,
-    ai: AiOption = None,
+    *,
+    labelling: "Labelling",
 ) -> None:
     """Compare detectors on the same labelled images.
 
@@ -48,7 +52,7 @@ def compare(
     *chosen, data = paths
     if len(chosen) < 2:
         raise typer.BadParameter("Name two detectors or more, and then the images.")
-    dataset = open_dataset(str(data), real, ai)
+    dataset = open_dataset(data, labelling)
     with stage_bar(stderr) as show:
         found = run(
             chosen, dataset, out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr, seed=seed, watch=show

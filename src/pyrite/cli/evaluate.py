@@ -2,21 +2,23 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyrite.cli.shared import (
-    AiOption,
     DataArgument,
     MaxFprOption,
-    RealOption,
     UnknownOption,
+    labels_data,
     open_dataset,
     open_panel,
     stderr,
     tell,
 )
+
+if TYPE_CHECKING:
+    from pyrite.datasets import Labelling
 
 
 class Protocol(StrEnum):
@@ -29,6 +31,7 @@ class Protocol(StrEnum):
     VALIDATION = "validation"
 
 
+@labels_data
 def evaluate(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder, or a zip of one.")],
     data: DataArgument,
@@ -55,8 +58,8 @@ def evaluate(
     ] = False,
     unknown: UnknownOption = None,
     max_fpr: MaxFprOption = None,
-    real: RealOption = None,
-    ai: AiOption = None,
+    *,
+    labelling: "Labelling",
 ) -> None:
     """Measure a bundle on labelled images, or several as one.
 
@@ -69,9 +72,11 @@ def evaluate(
     from pyrite.rendering.progress import stage_bar
 
     panel = open_panel([bundle, *(others or ())])
+    dataset = open_dataset(data, labelling, one_class=True)
+    others_made = None if unknown is None else open_dataset(unknown, one_class=True)
     with stage_bar(stderr) as show:
         report = run(
-            panel, open_dataset(data, real, ai), out=out, protocol=protocol.value, limit=limit,
-            max_fpr=max_fpr, robustness=robustness, unknown=unknown, watch=show,
+            panel, dataset, out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr, robustness=robustness,
+            unknown=others_made, watch=show,
         )  # fmt: skip
     tell(report, f"Report: {out / 'report.html'}")

@@ -1,9 +1,11 @@
 """What several commands share: arguments, the consoles, and how a report is told."""
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,7 +14,7 @@ from pyrite.errors import PyriteError
 
 if TYPE_CHECKING:
     from pyrite.bundle import Panel, PanelInfo
-    from pyrite.datasets import Dataset
+    from pyrite.datasets import Dataset, Labelling
     from pyrite.evaluation import Report
     from pyrite.evidence import Trust
     from pyrite.scores import ScoreTable
@@ -25,11 +27,42 @@ DataArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder, a .zip or .tar of one, a folder of shards, a manifest (CSV, Parquet), or `cifake` to fetch it.",
+        help="A folder, a .zip or .tar of one, shards, a table of images (CSV, TSV, JSON lines, Parquet), "
+        "`hf:OWNER/NAME` of the Hugging Face Hub, or `cifake` to fetch it.",
     ),
 ]
-RealOption = Annotated[str | None, typer.Option("--real", metavar="NAME", help="The folder name of real images.")]
-AiOption = Annotated[str | None, typer.Option("--ai", metavar="NAME", help="The folder name of AI images.")]
+RealOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--real",
+        metavar="NAME",
+        help="What folders or labels of real images are called: a name or a pattern like 'coco*'. May be repeated.",
+    ),
+]
+AiOption = Annotated[
+    list[str] | None, typer.Option("--ai", metavar="NAME", help="The same for AI images. May be repeated.")
+]
+ImageColumnOption = Annotated[
+    str | None,
+    typer.Option("--image-column", metavar="NAME", help="Which column of a table has the image or its path."),
+]
+LabelColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label-column", metavar="NAME", help="Which column says whether an image is real; '' for its folders."
+    ),
+]
+SplitColumnOption = Annotated[
+    str | None, typer.Option("--split-column", metavar="NAME", help="Which column names the split; '' for none.")
+]
+GroupColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-column",
+        metavar="NAME",
+        help="Which column says what belongs together: a source, a video, a photographer. Also `folder`.",
+    ),
+]
 UnknownOption = Annotated[
     str | None,
     typer.Option(
@@ -177,15 +210,52 @@ def tell_panel(panel: "PanelInfo", table: "ScoreTable", out: Path) -> None:
     stdout.print(f"Panel: {out}", markup=False)
 
 
-def open_dataset(data: str, real: str | None, ai: str | None) -> "Dataset":
-    """Open DATA, with the folder names of the two classes if they were given."""
+def labels_data(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what the images of DATA are; it gets them as one `labelling`."""
+    options = {
+        "real": RealOption,
+        "ai": AiOption,
+        "image_column": ImageColumnOption,
+        "label_column": LabelColumnOption,
+        "split_column": SplitColumnOption,
+        "group_column": GroupColumnOption,
+    }
+
+    @wraps(command)
+    def with_options(**arguments: Any) -> None:
+        from pyrite.datasets import Labelling
+
+        said = {name: arguments.pop(name) for name in options}
+        real, ai = (tuple(said.pop(name) or ()) for name in ("real", "ai"))
+        if twice := sorted(set(real) & set(ai)):
+            raise typer.BadParameter(f"--real and --ai must not both be {twice[0]}.")
+        command(**arguments, labelling=Labelling(real, ai, **said))
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = inspect.signature(command).parameters.values()
+    shown = [parameter.replace(kind=keyword) for parameter in own if parameter.name != "labelling"]
+    shown += [inspect.Parameter(name, keyword, default=None, annotation=option) for name, option in options.items()]
+    with_options.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return with_options
+
+
+def open_dataset(data: str | Path, labelling: "Labelling | None" = None, *, one_class: bool = False) -> "Dataset":
+    """Open DATA, and tell what was found and what was left out."""
     from pyrite.datasets import Dataset
 
-    if (real is None) != (ai is None):
-        raise typer.BadParameter("--real and --ai go together.")
-    if real is not None and real == ai:
-        raise typer.BadParameter("--real and --ai must name two folders.")
-    return Dataset.open(data, classes=None if real is None or ai is None else {real: 0, ai: 1})
+    dataset = Dataset.open(data, labelling=labelling, one_class=one_class)
+    tell_dataset(dataset)
+    return dataset
+
+
+def tell_dataset(dataset: "Dataset") -> None:
+    """Tell how many images there are of what, and what was guessed and left out."""
+    from pyrite.rendering.text import printable
+
+    for line in dataset.describe():
+        stderr.print(printable(line), style="dim", markup=False)
+    tell_lines(map(printable, dataset.tally.left_out_lines()))
 
 
 def tell_run(report: "Report", out: Path) -> None:

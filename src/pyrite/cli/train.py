@@ -1,14 +1,18 @@
 """`pyrite train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyrite.cli.shared import AiOption, DataArgument, RealOption, open_dataset, stderr, tell_run
+from pyrite.cli.shared import DataArgument, labels_data, open_dataset, stderr, tell_run
 from pyrite.errors import Interrupted
 
+if TYPE_CHECKING:
+    from pyrite.datasets import Labelling
 
+
+@labels_data
 def train(
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run goes: a new folder, unless resuming.")],
@@ -21,8 +25,8 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given again."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    real: RealOption = None,
-    ai: AiOption = None,
+    *,
+    labelling: "Labelling",
 ) -> None:
     """Train a detector on labelled images.
 
@@ -38,8 +42,9 @@ def train(
 
     chosen = load_recipe(recipe, settings or ())  # Before the data, which may take a while to open.
     try:
+        dataset = open_dataset(data, labelling)
         with TrainingDisplay(stderr) as display:
-            report = run(open_dataset(data, real, ai), chosen, out, resume=resume, watch=display)
+            report = run(dataset, chosen, out, resume=resume, watch=display)
     except KeyboardInterrupt:
         how = " Go on with --resume." if (out / "checkpoint.npz").exists() else ""
         raise Interrupted(f"Interrupted.{how}") from None

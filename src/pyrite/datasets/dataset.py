@@ -2,19 +2,24 @@
 
 import hashlib
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.datasets.hub import PREFIX, fetch_from_hub
+from pyrite.datasets.labelling import Labelling
 from pyrite.datasets.labels import cifar_objects, place_files
-from pyrite.datasets.manifest import MANIFEST_NAMES, Manifest, read_manifest
-from pyrite.datasets.shards import find_shards, open_shards
-from pyrite.datasets.storage import FolderStorage, Storage, open_storage
+from pyrite.datasets.manifest import TABLES, Manifest, read_manifest
+from pyrite.datasets.shards import Shards, describes_images, find_shards, open_shards
+from pyrite.datasets.storage import FolderStorage, Storage, TarStorage, open_storage
+from pyrite.datasets.tables import find_tables, open_tables
+from pyrite.datasets.tally import Tally, listed
+from pyrite.datasets.vocabulary import AI
 from pyrite.errors import DatasetError, require
-from pyrite.image import Limits
 from pyrite.sources import encodable
 
 CIFAKE = "cifake"
@@ -36,65 +41,103 @@ class Dataset:
     fingerprint: str
     """SHA-256 of the whole source's listing; a selection keeps it."""
     storage: Storage = field(repr=False)
+    groups: tuple[str, ...] | None = None
+    """What belongs together, such as one video's frames, where a column was named for it; empty for none."""
+    tally: Tally = field(default_factory=Tally, repr=False)
+    """What was guessed when it was opened, and what was left out."""
 
     @classmethod
-    def open(cls, source: str | Path, *, classes: Mapping[str, int] | None = None) -> "Dataset":
-        """Open a folder, a zip or tar of one, a folder of shards, a CSV or Parquet manifest, or `cifake`.
+    def open(
+        cls,
+        source: str | Path,
+        *,
+        classes: Mapping[str, int] | None = None,
+        labelling: Labelling | None = None,
+        one_class: bool = False,
+    ) -> "Dataset":
+        """Open a folder, a zip or tar of one, shards, a table of images, `hf:OWNER/NAME`, or `cifake`.
 
         A folder or archive with a `manifest.csv` (or `.parquet`) at its root, or in the one folder that holds
-        everything, is read by that; its paths start where it lies.
-        `cifake` fetches the Kaggle archive, unless a file or folder of that name is here.
+        everything, is read by that; its paths start where it lies. So is one in which folders have a `metadata.csv`,
+        `.jsonl` or `.parquet` with labels.
+        `cifake` fetches the Kaggle archive, unless a file or folder of that name is here. What stands on the Hub is
+        fetched by `fetch_from_hub`.
 
         Args:
             source: what to open.
-            classes: folder name to label (0 real, 1 AI), where the names are not the usual ones.
+            classes: name of a class to label (0 real, 1 AI), where the names are not the usual ones.
+            labelling: the same and more: patterns, and columns.
+            one_class: whether images of one class alone will do.
 
         Raises:
             DatasetError: it cannot be read, or its classes cannot be told.
             MissingExtraError: an optional dependency is needed.
         """
+        labelling = labelling or Labelling.of(classes)
+        if str(source).startswith(PREFIX):
+            fetched = fetch_from_hub(str(source))
+            dataset = cls.open(fetched.path, labelling=labelling, one_class=one_class)
+            return replace(dataset, name=fetched.name, tally=fetched.tally + dataset.tally)
         path = Path(source)
         try:
             name = encodable(path.resolve().name)
             if str(source) == CIFAKE and not path.exists():
                 path, name = fetch_cifake(), CIFAKE
-            if path.suffix.lower() in {".csv", ".parquet"} and path.is_file():
-                return cls._from_table(name, path)
-            if path.is_dir() and classes is None and (found := find_shards(path)):
-                shards, manifest = open_shards(*found)
-                return cls._from_manifest(name, manifest, shards)
+            if shards := find_shards(path):
+                opened, manifest = open_shards(shards, labelling)
+                return cls._from_manifest(name, manifest, opened, labelling)
+            if path.suffix.lower() in TABLES and path.is_file():
+                return cls._from_table(name, path, labelling)
             storage = open_storage(path)
-            table = _find_manifest(storage.names) if classes is None else None
-            if table is not None and path.is_dir():
-                return cls._from_table(name, path / table)
-            if table is not None:
-                return cls._from_packed_table(name, table, storage)
+            why_folders = None
+            if tables := find_tables(storage):
+                read = open_tables(tables, storage, path if path.is_dir() else None, labelling)
+                if not isinstance(read, str):
+                    return cls._from_manifest(name, read[1], read[0], labelling)
+                why_folders = read
+            elif isinstance(storage, TarStorage) and describes_images(storage.names):
+                opened, manifest = open_shards(Shards(path.parent, (path.name,)), labelling)
+                return cls._from_manifest(name, manifest, opened, labelling)
         except (OSError, RuntimeError, ValueError) as error:  # Of the path itself: link loops, null bytes.
             raise DatasetError(f"{path} cannot be read: {error}") from error
-        places = place_files(storage.names, classes)
-        paths = tuple(places)
-        slices = {}
-        groups = tuple(place.group for place in places.values())
-        if len(set(groups)) > 1:
-            slices["folder"] = groups
+        try:
+            dataset = cls._from_folders(name, storage, labelling, one_class)
+        except DatasetError as error:
+            raise DatasetError(f"{why_folders} {error}" if why_folders else str(error)) from error
+        if why_folders:
+            dataset.tally.notes[why_folders] += 1
+        return dataset
+
+    @classmethod
+    def _from_folders(cls, name: str, storage: Storage, labelling: Labelling, one_class: bool) -> "Dataset":
+        labelling.refuse_columns(name)
+        placed = place_files(storage.names, labelling, one_class=one_class)
+        paths, places = tuple(placed.files), placed.files.values()
+        columns = {
+            "folder": tuple(place.group for place in places),
+            "generator": tuple(place.generator for place in places),
+        }
+        slices = {column: values for column, values in columns.items() if len(set(values)) > 1}
         if (objects := cifar_objects(paths)) is not None:
             slices["object"] = objects
         return cls(
             name=name,
             paths=paths,
-            labels=np.array([place.label for place in places.values()], np.int8),
-            splits=tuple(place.split for place in places.values()),
+            labels=np.array([place.label for place in places], np.int8),
+            splits=tuple(place.split for place in places),
             slices=slices,
             fingerprint=storage.fingerprint,
             storage=storage,
-        )
+            tally=placed.tally,
+        ).grouped_by(labelling.group_column)
 
     @classmethod
-    def open_real(cls, source: str | Path) -> "Dataset":
+    def open_real(cls, source: str | Path, *, group_column: str | None = None) -> "Dataset":
         """Open a folder, or a zip or tar of one, in which every file is a real image; `folder` is where each lies.
 
         Args:
             source: what to open.
+            group_column: `folder` for groups by where each lies.
 
         Raises:
             DatasetError: it cannot be read, or holds nothing.
@@ -115,26 +158,19 @@ class Dataset:
             slices={"folder": folders} if len(set(folders)) > 1 else {},
             fingerprint=storage.fingerprint,
             storage=storage,
-        )
+        ).grouped_by(group_column)
 
     @classmethod
-    def _from_table(cls, name: str, path: Path) -> "Dataset":
-        manifest = read_manifest(path.name, path.read_bytes())
-        return cls._from_manifest(name, manifest, FolderStorage(path.parent, manifest.paths))
+    def _from_table(cls, name: str, path: Path, labelling: Labelling) -> "Dataset":
+        manifest = read_manifest(path.name, path.read_bytes(), labelling)
+        return cls._from_manifest(name, manifest, FolderStorage(path.parent, manifest.paths), labelling)
 
     @classmethod
-    def _from_packed_table(cls, name: str, table: str, storage: Storage) -> "Dataset":
-        data = storage.read(table)
-        if len(data) > Limits().max_bytes:
-            raise DatasetError(f"{table} in {name} is too large to be read from an archive. Unpack it, and open that.")
-        manifest = read_manifest(table, data)
-        folder = posixpath.dirname(table)
-        paths = tuple(posixpath.normpath(posixpath.join(folder, path)) for path in manifest.paths)
-        return cls._from_manifest(name, replace(manifest, paths=paths), storage)
-
-    @classmethod
-    def _from_manifest(cls, name: str, manifest: Manifest, storage: Storage) -> "Dataset":
+    def _from_manifest(cls, name: str, manifest: Manifest, storage: Storage, labelling: Labelling) -> "Dataset":
         digest = hashlib.sha256(repr((storage.fingerprint, manifest)).encode())
+        if isinstance(storage, FolderStorage) and storage.missing:
+            first = f"{len(storage.missing):,}, such as {encodable(storage.missing[0])}"
+            manifest.tally.notes[f"Listed, but not there: {first}."] += 1
         return cls(
             name=name,
             paths=manifest.paths,
@@ -143,7 +179,21 @@ class Dataset:
             slices=manifest.slices,
             fingerprint=digest.hexdigest(),
             storage=storage,
-        )
+            tally=manifest.tally,
+        ).grouped_by(labelling.group_column)
+
+    def grouped_by(self, column: str | None) -> "Dataset":
+        """Return the dataset with groups by one of its slices.
+
+        Raises:
+            DatasetError: it has no such column.
+        """
+        if column is None:
+            return self
+        if column not in self.slices:
+            there = ", ".join(self.slices) or "no column"
+            raise DatasetError(f"{self.name} has no column {column!r} for groups; it has {there}.")
+        return replace(self, groups=self.slices[column])
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -164,7 +214,24 @@ class Dataset:
             labels=self.labels[indices],
             splits=tuple(self.splits[i] for i in indices),
             slices={name: tuple(values[i] for i in indices) for name, values in self.slices.items()},
+            groups=None if self.groups is None else tuple(self.groups[i] for i in indices),
         )
+
+    def describe(self) -> tuple[str, ...]:
+        """Return what there is, by class, split and generator, and what was guessed: a sentence each."""
+        told = [f"{self.name}: {len(self):,} images, {_by_class(self.labels)}."]
+        if any(self.splits):
+            named = np.array([split or "none" for split in self.splits])
+            there = (split for split in ("train", "validation", "test", "none") if split in named)
+            of_each = (f"{split} {_by_class(self.labels[named == split])}" for split in there)
+            told.append(f"Splits: {'; '.join(of_each)}.")
+        generators = next((values for column, values in self.slices.items() if column.lower() == "generator"), ())
+        made = Counter(name or "not named" for name, label in zip(generators, self.labels, strict=False) if label == AI)
+        if made:
+            told.append(f"Generators: {listed(made)}.")
+        if self.groups is not None:
+            told.append(f"Groups: {len(set(self.groups)):,}.")
+        return (*told, *self.tally.taken_lines())
 
     def sample(self, count: int, seed: int = 0) -> "Dataset":
         """Return about `count` images, each class and split in its proportion.
@@ -204,9 +271,5 @@ def fetch_cifake() -> Path:
         ) from error
 
 
-def _find_manifest(names: Sequence[str]) -> str | None:
-    tops = {PurePosixPath(name).parts[:1] for name in names}
-    folders = ("", *tops.pop()) if len(tops) == 1 else ("",)
-    present = set(names)
-    found = (posixpath.join(folder, name) for folder in folders for name in MANIFEST_NAMES)
-    return next((name for name in found if name in present), None)
+def _by_class(labels: NDArray[np.int8]) -> str:
+    return f"{int(np.sum(labels == 0)):,} real and {int(np.sum(labels == AI)):,} AI"

@@ -1,60 +1,46 @@
-"""Which class, split and group a file belongs to, told by the folders it lies in."""
+"""Which class, split, group and generator a file belongs to, told by the folders it lies in."""
 
+import posixpath
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import PurePosixPath
 
+from pyrite.datasets.labelling import Labelling
+from pyrite.datasets.tally import Tally, listed
+from pyrite.datasets.vocabulary import (
+    AI,
+    CERTAIN_NAMES,
+    REAL,
+    is_collection,
+    is_generator,
+    label_of,
+    plain,
+    source_of,
+    split_of,
+    word_of,
+)
 from pyrite.errors import DatasetError
-
-REAL, AI = 0, 1
-
-REAL_NAMES = frozenset(
-    [
-        "real",
-        "nature",
-        "natural",
-        "human",
-        "photo",
-        "photograph",
-        "authentic",
-        "genuine",
-        "original",
-        "camera",
-    ]
-)
-AI_NAMES = frozenset(
-    [
-        "ai",
-        "fake",
-        "synthetic",
-        "generated",
-        "synthesized",
-        "aigenerated",
-        "aigc",
-        "aiart",
-        "gan",
-        "diffusion",
-        "deepfake",
-    ]
-)
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
 
 CIFAR_OBJECTS = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|avif|hei[cf]|gif|bmp|tiff?)", re.IGNORECASE)
+_ARCHIVE = re.compile(r".*\.(zip|tar|t?gz|tar\.\w+|tgz|bz2|xz|zst|7z|rar|z\d\d|parquet)", re.IGNORECASE)
+_NO_IMAGE = frozenset([
+    ".avi", ".csv", ".css", ".db", ".doc", ".docx", ".h5", ".hdf5", ".html", ".ini", ".ipynb", ".js", ".json",
+    ".jsonl", ".lmdb", ".log", ".lst", ".mat", ".md", ".mdb", ".mkv", ".mov", ".mp3", ".mp4", ".npy", ".npz",
+    ".onnx", ".pdf", ".pkl", ".pt", ".pth", ".py", ".rtf", ".safetensors", ".sh", ".toml", ".tsv", ".txt", ".wav",
+    ".webm", ".xls", ".xlsx", ".xml", ".yaml", ".yml",
+])  # fmt: skip
+_MASKS = frozenset({"mask", "masks"})  # Pictures of where a face was changed, as in FaceForensics++.
+_ARTBENCH = re.compile(r"AI_(SD|LD)_(.+)", re.IGNORECASE)  # Of AI-ArtBench: beside AI_SD_baroque lies baroque.
 _CIFAKE_NAME = re.compile(r"\d+(?: \((\d{1,2})\))?\.\w+")
+_SOURCE, _CERTAIN, _PATTERN, _NAME = range(4)
+"""How much a folder's name counts: a source's or an uncertain word, a certain word, what the user named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,61 +50,96 @@ class FolderLabel:
     label: int
     split: str | None
     group: str
+    generator: str = ""
+    """Of an AI image, where a folder names it."""
 
 
-def label_of(name: str) -> int | None:
-    """Return the class that a folder's name or a manifest's label stands for, or `None`.
+@dataclass(frozen=True)
+class Placed:
+    """What the folders of a dataset's files say."""
 
-    `0_real` and `1_fake` (as in ForenSynths) are read like `real` and `fake`, and so are `Real Images`.
-    """
-    word = re.sub(r"[^a-z]", "", name.lower()).removesuffix("s").removesuffix("image")
-    return REAL if word in REAL_NAMES else AI if word in AI_NAMES else None
+    files: dict[str, FolderLabel]
+    tally: Tally
 
 
-def place_files(
-    names: Sequence[str], classes: Mapping[str, int] | None = None, *, one_class: bool = False
-) -> dict[str, FolderLabel]:
-    """Sort files into classes, splits and groups by the folders they lie in.
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """A folder whose name says something of the class."""
 
-    Files outside any class folder (a README, a manifest) are left out; pictures only where the classes were named,
-    since a folder of a generator's name would go missing unseen. Folders that name neither a class nor a split
-    become the group. Where several name a split, the innermost counts.
+    folder: str
+    label: int
+    weight: int
+    guessed: bool
+
+
+def place_files(names: Sequence[str], labelling: Labelling | None = None, *, one_class: bool = False) -> Placed:
+    """Sort files into classes, splits, groups and generators by the folders they lie in.
+
+    A folder's name says a class by a usual word, or as that of a known generator or source of real images. Words like
+    `real` and `fake` count more than all others, and what the user named counts most. A name that lies above or below
+    folders of both classes, such as ForenSynths' `deepfake` with its `0_real` and `1_fake`, says nothing of the class.
+    Folders that name neither a class nor a split become the group. Where several name a split, the innermost counts.
 
     Args:
-        names: POSIX paths.
-        classes: folder name to label, instead of the names known in this field.
-        one_class: whether one class alone will do, since these are not all files.
+        names: POSIX paths. A file that is no image by its name is left out.
+        labelling: names of classes, instead of the usual ones; other folders are left out then. Where only one class
+            is named, the other one is told by the usual names.
+        one_class: whether one class alone will do.
 
     Raises:
-        DatasetError: no class folders, one class only, a picture outside any, or a file under folders of both.
+        DatasetError: no class folders, one class only, a picture outside any, a file under folders of both, or a name
+            of a class that is no folder's.
     """
-    places: dict[str, FolderLabel] = {}
+    labelling = labelling or Labelling()
+    tally = Tally()
+    pictures = [name for name in names if not _left_out(name, tally, labelling)]
+    parts = {folder: PurePosixPath(folder).parts or (".",) for folder in map(posixpath.dirname, pictures)}
+    everything = {part for folder in parts.values() for part in folder}
+    if labelling.names_classes:
+        paths = (folder for folder in parts if folder)
+        labelling.check_all_used((*everything, *paths), "folder")
+    styles = {plain(match[2]) for part in everything if (match := _ARTBENCH.fullmatch(part))}
+    hits = {folder: _read(inside, labelling, styles) for folder, inside in parts.items()}
+    slices = _slices(hits.values())
+    first = {posixpath.dirname(name): name for name in reversed(pictures)}
+    places = {folder: _decide(first[folder], parts[folder], found, slices) for folder, found in hits.items() if found}
+    files: dict[str, FolderLabel] = {}
     outside: Counter[str] = Counter()
-    for name in names:
-        folders = PurePosixPath(name).parts[:-1]
-        if classes is None:
-            found = {folder: label for folder in folders if (label := label_of(folder)) is not None}
+    for name in pictures:
+        folder = posixpath.dirname(name)
+        if (place := places.get(folder)) is not None:
+            files[name] = place
+            _note(place.label, hits[folder], slices, tally)
+        elif _PICTURE.fullmatch(PurePosixPath(name).suffix):
+            outside[PurePosixPath(folder).name or "."] += 1
         else:
-            found = {folder: classes[folder] for folder in folders if folder in classes}
-        if not found:
-            outside[PurePosixPath(name).parent.name or "."] += bool(_PICTURE.fullmatch(PurePosixPath(name).suffix))
-            continue
-        if len(set(found.values())) > 1:
-            raise DatasetError(
-                f"{name} lies under folders of both classes ({', '.join(found)}). "
-                "Name the two folders that count with --real NAME and --ai NAME."
-            )
-        splits = [SPLIT_NAMES[f.lower()] for f in folders if f.lower() in SPLIT_NAMES]
-        rest = [f for f in folders if f not in found and f.lower() not in SPLIT_NAMES]
-        places[name] = FolderLabel(next(iter(found.values())), splits[-1] if splits else None, "/".join(rest))
-    if not (one_class and places):
-        _check_classes(places, names)
-    if classes is None and (lost := +outside):
+            tally.left_out["no images", PurePosixPath(name).suffix] += 1
+    if not (one_class and files):
+        _check_classes(files, names, one_class)
+    if not labelling.names_classes and outside:
         raise DatasetError(
-            f"{lost.total():,} pictures lie in no class folder: {_listed(lost)}. Move their folders into those of "
-            "the real or the AI images, or name the two folders that count with --real NAME and --ai NAME."
+            f"{outside.total():,} pictures lie in no class folder: {_listed(outside)}. Move their folders into those "
+            "of the real or the AI images, or name the folders that count with --real NAME and --ai NAME, each of "
+            f"which may be given again and may be a pattern like 'gen*'.{_hint(names)}"
         )
-    return places
+    for folder, count in outside.items():
+        tally.left_out["in folders that --real and --ai do not name", folder] += count
+    return Placed(files, tally)
+
+
+def certain_labels(paths: Sequence[str]) -> list[int | None]:
+    """Return for each path the class that its folders name by words that mean nothing else; else `None`."""
+    parts = {folder: PurePosixPath(folder).parts for folder in map(posixpath.dirname, paths)}
+    hits = {folder: _read(inside, Labelling(), frozenset()) for folder, inside in parts.items()}
+    slices = _slices(hits.values())
+
+    def label_in(folder: str) -> int | None:
+        certain = [hit for hit in hits[folder] if hit.weight == _CERTAIN]
+        labels = {hit.label for hit in [hit for hit in certain if hit.folder not in slices] or certain}
+        return labels.pop() if len(labels) == 1 else None
+
+    labels = {folder: label_in(folder) for folder in parts}
+    return [labels[posixpath.dirname(path)] for path in paths]
 
 
 def cifar_objects(paths: Sequence[str]) -> tuple[str, ...] | None:
@@ -137,17 +158,129 @@ def cifar_objects(paths: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(objects) if set(objects) == set(CIFAR_OBJECTS) else None
 
 
-def _check_classes(places: Mapping[str, FolderLabel], names: Sequence[str]) -> None:
-    labels = {place.label for place in places.values()}
+def is_no_image(name: str) -> bool:
+    """Say whether a file is no image by its name: text, data, or an archive."""
+    return PurePosixPath(name).suffix.lower() in _NO_IMAGE or _ARCHIVE.fullmatch(name) is not None
+
+
+def is_picture(name: str) -> bool:
+    """Say whether a file's name ends like an image's."""
+    return _PICTURE.fullmatch(PurePosixPath(name).suffix) is not None
+
+
+def _left_out(name: str, tally: Tally, labelling: Labelling) -> bool:
+    """Say whether a file is no image by its name, or one of a mask, and count it then."""
+    path = PurePosixPath(name)
+    if path.suffix.lower() in _NO_IMAGE:
+        tally.left_out["no images", path.suffix.lower()] += 1
+    elif _ARCHIVE.fullmatch(path.name):
+        tally.left_out["archives inside, which are not opened", path.name] += 1
+    elif masks := [part for part in path.parts[:-1] if part.lower() in _MASKS and not labelling.match(part)]:
+        tally.left_out["pictures of masks", masks[0]] += 1
+    else:
+        return False
+    return True
+
+
+def _read(parts: Sequence[str], labelling: Labelling, styles: Iterable[str]) -> list[_Hit]:
+    """Return what a folder's name and those above it say of the class, from the outside in."""
+    hits = []
+    for depth, folder in enumerate(parts, start=1):
+        if found := labelling.match(folder, "/".join(parts[:depth])):
+            hits.append(_Hit(folder, found[0], _NAME if found[1] else _PATTERN, guessed=not found[1]))
+    if hits or (labelling.real and labelling.ai):
+        return hits
+    usual = filter(None, map(partial(_usual, styles=styles), parts))
+    return [hit for hit in usual if not labelling.patterns[hit.label]]
+
+
+def _usual(folder: str, styles: Iterable[str]) -> _Hit | None:
+    if (label := label_of(folder)) is not None:
+        return _Hit(folder, label, _CERTAIN if word_of(folder) in CERTAIN_NAMES else _SOURCE, guessed=False)
+    if _ARTBENCH.fullmatch(folder):
+        return _Hit(folder, AI, _SOURCE, guessed=True)
+    if (label := REAL if plain(folder) in styles else source_of(folder)) is not None:
+        return _Hit(folder, label, _SOURCE, guessed=True)
+    return None
+
+
+def _slices(found: Iterable[Sequence[_Hit]]) -> frozenset[str]:
+    """Return the names that lie above or below folders of both classes, and so say nothing of the class themselves."""
+    below: dict[str, set[int]] = defaultdict(set)
+    above: dict[str, set[int]] = defaultdict(set)
+    for hits in found:
+        for i, hit in enumerate(hits):
+            inner = {other.label for other in hits[i + 1 :] if other.weight >= hit.weight}
+            outer = {other.label for other in hits[:i] if other.weight >= max(hit.weight, _CERTAIN)}
+            for labels, sides in ((inner, below[hit.folder]), (outer, above[hit.folder])):
+                if len(labels) == 1:
+                    sides |= labels
+    return frozenset(name for sides in (below, above) for name, labels in sides.items() if len(labels) == 2)
+
+
+def _deciding(hits: Sequence[_Hit], slices: frozenset[str]) -> list[_Hit]:
+    kept = [hit for hit in hits if hit.folder not in slices] or list(hits)
+    most = max(hit.weight for hit in kept)
+    return [hit for hit in kept if hit.weight == most]
+
+
+def _decide(path: str, parts: Sequence[str], hits: Sequence[_Hit], slices: frozenset[str]) -> FolderLabel:
+    deciding = _deciding(hits, slices)
+    labels = {hit.label for hit in deciding}
+    if len(labels) > 1:
+        raise DatasetError(
+            f"{path} lies under folders of both classes ({', '.join(hit.folder for hit in hits)}). "
+            "Name the folders that count with --real NAME and --ai NAME."
+        )
+    label = labels.pop()
+    own = {hit.folder for hit in deciding if hit.weight != _PATTERN}
+    splits = [split for part in parts if (split := split_of(part))]
+    rest = [part for part in parts if part not in own and not split_of(part) and part != "."]
+    generator = _generator(parts, deciding) if label == AI else ""
+    return FolderLabel(label, splits[-1] if splits else None, "/".join(rest), generator)
+
+
+def _generator(parts: Sequence[str], deciding: Sequence[_Hit]) -> str:
+    """Return which folder names what made AI images: a known generator's, or the one that the user named."""
+    for part in reversed(parts):
+        if is_generator(part):
+            return part
+        if match := _ARTBENCH.fullmatch(part):
+            return match[1].upper()
+    for part, inner in pairwise(parts):
+        if is_collection(part) and not split_of(inner):
+            return inner
+    named = [hit.folder for hit in deciding if hit.weight >= _PATTERN]
+    return next((name for name in reversed(named) if label_of(name) is None and not split_of(name)), "")
+
+
+def _note(label: int, hits: Sequence[_Hit], slices: frozenset[str], tally: Tally) -> None:
+    last = _deciding(hits, slices)[-1]
+    if last.guessed:
+        tally.taken[label, last.folder] += 1
+
+
+def _check_classes(files: Mapping[str, FolderLabel], names: Sequence[str], one_class: bool) -> None:
+    labels = {place.label for place in files.values()}
     if labels == {REAL, AI}:
         return
     folders = Counter(PurePosixPath(name).parent.name or "." for name in names)
     lack = "no class folders" if not labels else "no AI images" if labels == {REAL} else "no real images"
+    others = " --real NAME --ai '*' takes all other folders for AI." if labels == {REAL} else ""
+    alone = " Where all are of one class, --real '*' or --ai '*' says so." if one_class else ""
     raise DatasetError(
         f"Found {lack}. Folders here: {_listed(folders) or 'none'}. Real images belong in a folder named like real, "
         "nature or human, AI images in one named like ai, fake or generated; or name yours with --real NAME and "
-        "--ai NAME."
+        f"--ai NAME, each of which may be given again and may be a pattern like 'gen*'.{others}{alone}{_hint(names)}"
     )
+
+
+def _hint(names: Sequence[str]) -> str:
+    """Return what else is here that may have to be opened instead."""
+    tables = Counter(name for name in names if name.lower().endswith((".csv", ".tsv", ".jsonl")))
+    archives = Counter(name for name in names if _ARCHIVE.fullmatch(name))
+    words = f" A table may be opened by its own path: {', '.join(list(tables)[:3])}." if tables else ""
+    return words + (f" Unpack what is packed here: {listed(archives)}." if archives else "")
 
 
 def _listed(folders: Counter[str]) -> str:

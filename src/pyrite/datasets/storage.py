@@ -45,6 +45,10 @@ class Storage(Protocol):
         """
         ...
 
+    def size(self, name: str) -> int | None:
+        """Return how many bytes one file has, where that is known without reading it."""
+        ...
+
 
 def open_storage(path: Path) -> Storage:
     """Open a folder, a zip or a tar (plain or compressed), told apart by content.
@@ -79,9 +83,10 @@ class FolderStorage:
 
     def __init__(self, root: Path, names: Sequence[str] | None = None) -> None:
         self._root = root.absolute()
-        self.names, self.fingerprint = listing(
-            (name, *size_and_time(root / name)) for name in (_walk(root) if names is None else names)
-        )
+        entries = [(name, *size_and_time(root / name)) for name in (walk(root) if names is None else names)]
+        self.names, self.fingerprint = listing(entries)
+        self.missing = tuple(name for name, size, _ in entries if size < 0)
+        """Those that were asked for, and are not there."""
 
     def read(self, name: str) -> bytes:
         """Return one file's bytes."""
@@ -91,6 +96,11 @@ class FolderStorage:
                 raise OSError(f"{name!r} is not a regular file")
             with path.open("rb") as stream:
                 return stream.read(_READ_AT_MOST)
+
+    def size(self, name: str) -> int | None:
+        """Return how many bytes one file has."""
+        size, _ = size_and_time(self._root / name)
+        return size if size >= 0 else None
 
 
 class ZipStorage:
@@ -115,6 +125,11 @@ class ZipStorage:
             archive = _opened(self._path, self._size_and_time)
             with archive.open(self._written.get(name, name)) as stream:
                 return stream.read(_READ_AT_MOST)
+
+    def size(self, name: str) -> int | None:
+        """Return how many bytes one file has."""
+        with as_os_error():
+            return _opened(self._path, self._size_and_time).getinfo(self._written.get(name, name)).file_size
 
 
 @lru_cache(maxsize=2)
@@ -176,11 +191,17 @@ class TarStorage:
                 raise OSError(f"{name!r} is cut short")
             return bytes(data)
 
+    def size(self, name: str) -> int | None:
+        """Return how many bytes one file has."""
+        place = self._places.get(name)
+        return place[1] if place else None
+
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_archive": None}
 
 
-def _walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+def walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """Yield the files below a folder, as `FolderStorage` has them, in no order."""
     status = folder.stat()
     here = (status.st_dev, status.st_ino)
     if here in above:
@@ -191,7 +212,7 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iter
                 continue
             path = folder / entry.name
             if path.is_dir() if entry.is_symlink() else entry.is_dir():
-                yield from (f"{entry.name}/{name}" for name in _walk(path, above | {here}))
+                yield from (f"{entry.name}/{name}" for name in walk(path, above | {here}))
             else:
                 yield entry.name
 

@@ -37,13 +37,15 @@ class Chosen:
     """The images that bundles are judged by."""
 
     dataset: Dataset
-    """The whole data, judged or not."""
+    """The whole data, judged or not; the images to judge alone where they were `drawn`."""
     hashes: Sequence[str]
     """(len(dataset),), each file's hexadecimal SHA-256, empty where it could not be read."""
     indices: Indices
     """Of the images to judge."""
     part: Part
     """What they are, for the reader."""
+    drawn: bool = False
+    """Whether a limit drew them, and no others were read."""
 
 
 def choose(
@@ -71,6 +73,10 @@ def choose(
     Raises:
         EvaluationError: the protocol does not fit the bundle or the data, or `limit` is below 1.
     """
+    if limit is not None and limit < 1:
+        raise EvaluationError(f"The limit must be at least one image, not {limit}.")
+    if hashes is None and limit is not None and limit < len(dataset) and _may_draw(panel, protocol):
+        return _draw(panel, dataset, protocol, limit, seed)
     hashes, bundles = content_hashes(dataset) if hashes is None else hashes, panel.bundles
     pasts = [_past(bundle, dataset, hashes, alone=len(bundles) == 1) for bundle in bundles]
     trained = next((past for past in pasts if past.own), None)
@@ -112,11 +118,11 @@ def choose(
         why += f" Of its {len(indices):,} images, {len(scored):,} have scores in every file that was given."
         indices = scored
     if limit is not None and limit < len(indices):
-        if limit < 1:
-            raise EvaluationError(f"The limit must be at least one image, not {limit}.")
         drawn = np.random.default_rng(seed).choice(indices, limit, replace=False)
         why += f" Of its {len(indices):,} images, {limit:,} were drawn at random (seed {seed})."
         indices = np.sort(drawn)
+    if len(indices) and (lack := _lack(dataset.labels[indices])):
+        why += lack
     cautions = [
         f"{known:,} of the {len(indices):,} judged images trained {past.who} or chose it, so these figures flatter it."
         for past in pasts
@@ -125,6 +131,77 @@ def choose(
     if panel.data_sha256 == content_sha256(dataset, hashes):
         cautions.append("These images calibrated the panel, so the figures flatter it.")
     return Chosen(dataset, hashes, indices, Part(protocol, why.strip(), dropped, " ".join(cautions) or None))
+
+
+def _may_draw(panel: Panel, protocol: Protocol) -> bool:
+    """Say whether images can be drawn, and those that trained a bundle told, without reading all others.
+
+    A split by content takes all of them, and so do a bundle that does not remember what trained it, and a panel that
+    was calibrated as one, which knows its images by one hash of all.
+    """
+    remembers = all(bundle.info.training is None or "trained_on.bin" in bundle.files for bundle in panel.bundles)
+    return protocol in ("auto", "official", "all") and remembers and panel.data_sha256 is None
+
+
+def _draw(panel: Panel, dataset: Dataset, protocol: Protocol, limit: int, seed: int) -> Chosen:
+    """Choose so many images at random, and read no others; with `auto`, those that trained a bundle are passed over."""
+    name, trainings = encodable(dataset.name), [bundle.info.training for bundle in panel.bundles]
+    named = np.array([split == "test" for split in dataset.splits], np.bool_)
+    pooled = any(
+        training and (training.data.fingerprint, training.data.protocol) == (dataset.fingerprint, "pooled")
+        for training in trainings
+    )
+    official = protocol == "official" or (protocol == "auto" and bool(named.any()) and not pooled)
+    if official and not named.any():
+        raise EvaluationError(f"{name} names no test split of its own. Use the protocol 'all' or 'pooled' instead.")
+    among = np.flatnonzero(named) if official else np.arange(len(dataset))
+    order = np.random.default_rng(seed).permutation(among)
+    kept: list[int] = []
+    hashes: dict[int, str] = {}
+    known: set[int] = set()
+    while len(kept) < limit and len(hashes) < len(order):
+        some = order[len(hashes) : len(hashes) + limit - len(kept)]
+        found = content_hashes(dataset.select(some))
+        hashes.update(zip(some.tolist(), found, strict=True))
+        trained = trained_on(panel, found)
+        known.update(some[trained].tolist())
+        kept += some[~trained if protocol == "auto" else np.ones(len(some), np.bool_)].tolist()
+    if not kept:
+        raise EvaluationError(f"All of the {len(order):,} images of {name} trained the bundle or chose it.")
+    kept.sort()
+    what = f"The test split that {name} names." if official else f"Every image of {name}."
+    why = [what]
+    if len(kept) < len(order):
+        why.append(
+            f"Of its {len(order):,} images, {len(kept):,} were drawn at random (seed {seed}), and no others read."
+        )
+    if protocol == "auto" and known:
+        why.append(f"{len(known):,} more were drawn and left out, because they trained the bundle or chose it.")
+    why += [
+        f"{bundle.info.name} was trained on {bundle.info.training.data.name}."
+        if bundle.info.training
+        else f"{bundle.info.name} does not say what it was trained on."
+        for bundle in panel.bundles
+    ]
+    own = sum(i in known for i in kept)
+    caution = f"{own:,} of the {len(kept):,} judged images trained a bundle or chose it, so these figures flatter it."
+    selected = dataset.select(np.array(kept, np.intp))
+    return Chosen(
+        selected,
+        [hashes[i] for i in kept],
+        np.arange(len(kept)),
+        Part("official" if official else "all", " ".join(why) + _lack(selected.labels), None, caution if own else None),
+        drawn=True,
+    )
+
+
+def trained_on(panel: Panel, hashes: Sequence[str]) -> NDArray[np.bool_]:
+    """Say of each image (n,) whether it trained a bundle or chose it."""
+    trained = np.zeros(len(hashes), np.bool_)
+    for bundle in panel.bundles:
+        if "trained_on.bin" in bundle.files:
+            trained |= recognise(bundle.files["trained_on.bin"], hashes)
+    return trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +243,15 @@ def _seen(bundle: Bundle, own: Split | None, hashes: Sequence[str]) -> NDArray[n
     seen = np.zeros(len(hashes), np.bool_)
     seen[own.train] = seen[own.validation] = True
     return seen
+
+
+def _lack(labels: NDArray[np.int8]) -> str:
+    """Return what cannot be measured with images of one class alone, if there are no others."""
+    if labels.any() and not labels.all():
+        return ""
+    if labels.any():
+        return " There are no real images, so there is no AUROC, and false alarms are not known."
+    return " There are no AI images, so there is no AUROC, and what it finds of them is not known."
 
 
 def _with_unreadable(indices: Indices, hashes: Sequence[str]) -> Indices:

@@ -132,13 +132,19 @@ def _choose(
     for one in opened:
         if not isinstance(one, Outcomes):
             continue
-        if one.info.data_sha256 != sha256:
+        known, failed = set(zip(one.paths, one.hashes, strict=True)), {file.path for file in one.info.unreadable}
+        own = sha256
+        if one.info.drawn:
+            listed = {*one.paths, *failed}
+            drawn = np.flatnonzero([encodable(path) in listed for path in dataset.paths])
+            # Where files were renamed, there is nothing to compare, which is told below.
+            own = content_sha256(dataset.select(drawn), [hashes[i] for i in drawn.tolist()]) if len(drawn) else ""
+        if own and one.info.data_sha256 != own:
             raise EvaluationError(
                 f"The scores of {one.info.bundle} {one.info.version} are of other data ({one.info.data}): "
                 f"content, labels or splits are not those of {encodable(dataset.name)}. Evaluate it on this data, or "
                 "name the bundle."
             )
-        known, failed = set(zip(one.paths, one.hashes, strict=True)), {file.path for file in one.info.unreadable}
         paths = map(encodable, dataset.paths)
         among &= [place in known or place[0] in failed for place in zip(paths, hashes, strict=True)]
     if not among.any():

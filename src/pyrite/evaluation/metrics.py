@@ -139,7 +139,7 @@ def headline(scores: Scores, *, seed: int = 0) -> Headline:
     """Measure every headline figure.
 
     Intervals are the 2.5% and 97.5% quantiles over 1,000 resamples, each drawn with replacement within
-    each class (percentile bootstrap, Efron 1979).
+    each class (percentile bootstrap, Efron 1979). With one class alone, those of verdicts are Wilson's (1927).
     """
     order = np.argsort(-scores.values, kind="stable")
     ranked = scores.select(order)
@@ -152,7 +152,22 @@ def headline(scores: Scores, *, seed: int = 0) -> Headline:
         for name, value in values.items()
     }
     real, ai = (int(np.sum(scores.labels == label)) for label in (0, 1))
+    if not real or not ai:
+        metrics |= _shares(scores)
     return Headline(images=len(order), real=real, ai=ai, **metrics)
+
+
+def _shares(scores: Scores) -> dict[str, Metric]:
+    """Return the shares of verdicts, with Wilson's intervals: of none in 30, a bootstrap would say that it is sure."""
+    ofs = {"fpr": (Verdict.AI, 0), "tpr": (Verdict.AI, 1), "fnr": (Verdict.REAL, 1)}
+    shares = {
+        name: share(
+            int(np.sum((scores.verdicts == verdict) & (scores.labels == label))), int(np.sum(scores.labels == label))
+        )
+        for name, (verdict, label) in ofs.items()
+    }
+    shares["uncertain"] = share(int(np.sum(scores.verdicts == Verdict.UNCERTAIN)), len(scores.labels))
+    return {name: found for name, found in shares.items() if found}
 
 
 def ranking(labels: NDArray[np.int8], values: Floats, *, seed: int = 0) -> Metric:

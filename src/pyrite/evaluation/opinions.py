@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 
 from pyrite.bundle import Panel
-from pyrite.datasets import Dataset, content_hashes, content_sha256, recognise
+from pyrite.datasets import Dataset, content_hashes, content_sha256
 from pyrite.detector import Detector
 from pyrite.errors import EvaluationError
-from pyrite.evaluation.choose import Indices
+from pyrite.evaluation.choose import Indices, trained_on
 from pyrite.evaluation.judge import UnreadableFile, judge
 from pyrite.evaluation.scores import Floats
 from pyrite.results import Detection, Failure, Reason
@@ -77,23 +77,20 @@ def score_images(
     Args:
         panel: The bundles, each with a name of its own.
         dataset: The images. Those that trained a bundle are left out, and copies of others.
-        group_column: The dataset's column that says which group each image is of; by default, all are of one.
+        group_column: The dataset's column that says which group each image is of, instead of its own groups.
         keep: A file in which scores are kept as they come, so that an interrupted run goes on from there. The caller
             removes it once they have served.
         progress: Called with how many are judged, and how many there are.
 
     Raises:
-        EvaluationError: The dataset has no such column, no image is left, `keep` has scores by other bundles, or it
+        DatasetError: The dataset has no such column.
+        EvaluationError: No image is left, `keep` has scores by other bundles, or it
             cannot be written.
     """
-    if group_column is not None and group_column not in dataset.slices:
-        there = ", ".join(dataset.slices) or "no column"
-        raise EvaluationError(f"{encodable(dataset.name)} has no column {group_column!r} for groups; it has {there}.")
+    if group_column is not None:
+        dataset = dataset.grouped_by(group_column)
     hashes = np.array(content_hashes(dataset))
-    trained = np.zeros(len(dataset), np.bool_)
-    for bundle in panel.bundles:
-        if "trained_on.bin" in bundle.files:
-            trained |= recognise(bundle.files["trained_on.bin"], hashes.tolist())
+    trained = trained_on(panel, hashes.tolist())
     first = np.zeros(len(dataset), np.bool_)
     first[np.unique(hashes, return_index=True)[1]] = True
     first |= hashes == ""  # Those that cannot be read are told of as such.
@@ -120,11 +117,11 @@ def score_images(
         why = f" The first: {unreadable[0].path}: {unreadable[0].message}" if unreadable else ""
         raise EvaluationError(f"None of the {len(kept):,} images to judge could be read.{why}")
     names = [bundle.info.name for bundle in panel.bundles]
-    column = None if group_column is None else dataset.slices[group_column]
+    groups = dataset.groups
     return Scored(
         indices=indices,
         scores={name: np.array([found[hashes[i]].get(name) for i in indices], np.float64) for name in names},
-        groups=None if column is None else tuple(encodable(column[i]) or "none" for i in indices),
+        groups=None if groups is None else tuple(encodable(groups[i]) or "none" for i in indices),
         hashes=tuple(hashes[indices].tolist()),
         data_sha256=content_sha256(dataset, hashes.tolist()),
         trained=int(trained.sum()),

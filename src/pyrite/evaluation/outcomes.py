@@ -36,7 +36,9 @@ class ScoresInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """`Bundle.sha256`, or of several `Panel.sha256`."""
     data: str
     data_sha256: str
-    """Of the content and labels of the whole data set."""
+    """Of the content and labels of the whole data set, or of the images that were drawn from it."""
+    drawn: bool = False
+    """Whether a limit drew the images, and no others were read."""
     max_fpr: float
     """The error budget of the verdicts."""
     no_probability: str | None
@@ -88,6 +90,7 @@ def outcomes_of(detector: Detector, chosen: Chosen, judged: Judged) -> Outcomes:
             sha256=detector.panel.sha256 if detector.is_merged else detector.bundle.sha256,
             data=encodable(dataset.name),
             data_sha256=content_sha256(dataset, chosen.hashes),
+            drawn=chosen.drawn,
             max_fpr=said[0].max_fpr,
             no_probability=why and f"{why}, and figures that need one are left out.",
             caution=chosen.part.caution,

@@ -12,7 +12,7 @@ import numpy as np
 
 from pyrite.bundle import Crops, Preprocess, Resize, ShorterSide
 from pyrite.bundle.preprocess import Filter
-from pyrite.datasets.labels import AI_NAMES, REAL_NAMES
+from pyrite.datasets.vocabulary import AI_NAMES, REAL_NAMES
 from pyrite.errors import ExportError
 from pyrite.graph import Wrapping
 

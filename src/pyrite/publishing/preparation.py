@@ -86,7 +86,14 @@ def _readable(parts: Split, dataset: Dataset, decoded: Decoded) -> Split:
 
 
 def _left_out_tests(whole: Dataset, kept: Dataset) -> frozenset[str]:
-    """Return the hashes of the test images that a limit left out, for no copy of them may be trained on."""
-    left_out = set(whole.paths) - set(kept.paths)
-    chosen = [i for i, path in enumerate(whole.paths) if whole.splits[i] == "test" and path in left_out]
+    """Return the hashes of the test images that a limit left out, for no copy of them may be trained on.
+
+    Those of a size that no kept image has are copies of none, and are not read.
+    """
+    left_out, sizes = set(whole.paths) - set(kept.paths), {whole.storage.size(path) for path in kept.paths}
+    chosen = [
+        i
+        for i, path in enumerate(whole.paths)
+        if whole.splits[i] == "test" and path in left_out and whole.storage.size(path) in sizes
+    ]
     return frozenset(content_hashes(whole.select(np.array(chosen, np.intp)))) if chosen else frozenset()

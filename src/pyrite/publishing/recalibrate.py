@@ -50,7 +50,7 @@ def recalibrate(
         bundle: The bundle, or where it lies.
         dataset: The images. Those that trained the bundle are left out, and copies of others.
         out: A folder that does not exist yet.
-        group_column: The dataset's column that says which group each image is of; by default, all are of one.
+        group_column: The dataset's column that says which group each image is of, instead of its own groups.
         keep: How many logits of each group to keep at most.
         seed: Chooses which are kept.
         watch: Called with how far it is.

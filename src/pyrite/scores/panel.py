@@ -79,7 +79,7 @@ def calibrate_bundles(
         dataset: With images that trained none of them; those that did are left out.
         out: The file: its name ends in `.json`, by which it is told from a bundle.
         merge: See `calibrate`.
-        group_column: The dataset's column that says which group each image is of; by default, all are of one.
+        group_column: The dataset's column that says which group each image is of, instead of its own groups.
         halves: See `calibrate`.
         seed: See `calibrate`.
         keep: See `calibrate`.
