@@ -15,6 +15,7 @@ from pyrite.runtime import FEATURES
 
 CUT = 1e-6
 """What probabilities are cut off at, on either side, before they become logits."""
+_IMAGE, _LOGIT = "image", "logit"  # of the input and output of a bundle's model
 LARGE = 1_500_000_000
 """Bytes of a model beyond which its weights lie beside its graph: one file of ONNX holds 2 GiB at most."""
 
@@ -135,19 +136,28 @@ def _last_product(graph: Any) -> tuple[str, int] | None:
 
 
 def keep_first_output(model: Any) -> None:
-    """Leave a model its first output alone, and the name `features` free.
+    """Leave a model its first output alone, and the names free that a bundle's model has for its own.
 
     Args:
         model: An `onnx.ModelProto`. It is changed.
     """
-    graph = model.graph
-    del graph.output[1:]
+    del model.graph.output[1:]
+    _free_names(model.graph)
+
+
+def _free_names(graph: Any) -> None:
     for value in (*graph.output, *graph.value_info, *graph.initializer, *graph.input):
-        if value.name == FEATURES:
-            value.name += "/original"
+        value.name = _freed(value.name)
     for node in graph.node:
         for names in (node.input, node.output):
-            names[:] = [name + "/original" if name == FEATURES else name for name in names]
+            names[:] = [_freed(name) for name in names]
+        for attribute in node.attribute:  # Branches and loops have graphs of their own, and see the names outside.
+            for inner in (attribute.g, *attribute.graphs):
+                _free_names(inner)
+
+
+def _freed(name: str) -> str:
+    return f"{name}/original" if name in (_IMAGE, _LOGIT, FEATURES) else name
 
 
 def store(model: Any, folder: Path) -> dict[str, bytes | Path]:
@@ -220,7 +230,7 @@ def wrap(model: Any, how: Wrapping) -> Any:
     dims = taken.type.tensor_type.shape.dim
     count = dims[0].dim_value if dims and dims[0].HasField("dim_value") else "N"
 
-    x = parts.add("Cast", "image", to=TensorProto.FLOAT)
+    x = parts.add("Cast", _IMAGE, to=TensorProto.FLOAT)
     if how.channels == "bgr":
         x = parts.add("Gather", x, parts.constant([2, 1, 0], np.int64), axis=3)
     # The steps that authors take, each rounded as theirs: a network that quantises its input tells any others apart.
@@ -234,14 +244,14 @@ def wrap(model: Any, how: Wrapping) -> Any:
 
     y = parts.add("Cast", given.name, to=TensorProto.FLOAT)
     y = _to_logit(parts, y, how)
-    parts.add("Add", y, parts.constant([how.bias], np.float32), out="logit")
+    parts.add("Add", y, parts.constant([how.bias], np.float32), out=_LOGIT)
     after = parts.take()
 
     graph.input.remove(taken)
-    graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, (count, how.height, how.width, 3)))
+    graph.input.append(helper.make_tensor_value_info(_IMAGE, TensorProto.UINT8, (count, how.height, how.width, 3)))
     features = [output for output in graph.output if output.name == FEATURES]
     del graph.output[:]
-    graph.output.extend([helper.make_tensor_value_info("logit", TensorProto.FLOAT, (count, 1)), *features])
+    graph.output.extend([helper.make_tensor_value_info(_LOGIT, TensorProto.FLOAT, (count, 1)), *features])
     nodes = [*before, *graph.node, *after]
     del graph.node[:]
     graph.node.extend(nodes)

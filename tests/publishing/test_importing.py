@@ -265,17 +265,22 @@ def test_what_the_last_layer_sees_is_given_too(classes: int, tmp_path: Path) -> 
     assert features == pytest.approx(pixels.mean(axis=(0, 1))[None], abs=1e-5)
 
 
-def test_an_output_that_has_the_name_of_our_own_is_renamed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["features", "logit", "image"])
+def test_names_like_our_own_are_no_obstacle(name: str, tmp_path: Path) -> None:
     import onnx
 
     network(tmp_path / "model.onnx")
+    expected = import_source(str(tmp_path / "model.onnx"), tmp_path / "expected", DECLARED)
     model = onnx.load(tmp_path / "model.onnx")
-    model.graph.node[-1].output[0] = model.graph.output[0].name = "features"
+    if name == "image":
+        model.graph.node[0].input[0] = model.graph.input[0].name = name
+    else:
+        model.graph.node[-1].output[0] = model.graph.output[0].name = name
     onnx.save(model, tmp_path / "model.onnx")
     found = import_source(str(tmp_path / "model.onnx"), tmp_path / "out", DECLARED)
-    features = Session(found.bundle.model).score(np.zeros((1, 16, 16, 3), np.uint8))[1]
-    assert features is not None
-    assert features.shape == (1, 3)
+    assert logit_of(tmp_path / "out") == logit_of(tmp_path / "expected")
+    assert Session(found.bundle.model).has_features
+    assert expected.parity == found.parity
 
 
 def test_weights_beside_the_graph_stay_there_where_they_are_large(
