@@ -54,6 +54,18 @@ def scan(
     keep_policy: Annotated[
         Path | None, typer.Option(metavar="TOML", help="Rules for what to keep, quarantine or drop.")
     ] = None,
+    image_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The column of images in Parquet files, if it has another name.")
+    ] = None,
+    path_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The column of a table that names images, instead of `path`.")
+    ] = None,
+    keep_columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES", help="Pass these through to the table, with commas between: url,caption,license."
+        ),
+    ] = None,
     near_duplicates: Annotated[
         bool, typer.Option("--near-duplicates", help="Group images that look alike; one verdict serves a group.")
     ] = False,
@@ -80,7 +92,7 @@ def scan(
     Example: `pyrite scan s3://corpus/images --out s3://corpus/verdicts --keep-policy policy.toml`
     """
     from pyrite.image import Limits
-    from pyrite.scanning import ScanSettings
+    from pyrite.scanning import Columns, ScanSettings
     from pyrite.scanning import scan as run
     from pyrite.scanning.display import ScanDisplay, summary_lines
     from pyrite.scanning.rules import read_rules
@@ -95,6 +107,11 @@ def scan(
         timeout=timeout,
         batch_size=batch_size,
         shard_size=shard_size,
+        columns=Columns(
+            image=image_column,
+            path=path_column,
+            keep=tuple(name.strip() for name in keep_columns.split(",")) if keep_columns is not None else (),
+        ),
         near_duplicates=near_duplicates,
         rules=read_rules(read_bytes(keep_policy), str(keep_policy)) if keep_policy else None,
     )

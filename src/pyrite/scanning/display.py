@@ -77,6 +77,10 @@ def summary_lines(found: Summary, out: str) -> Iterator[str]:
     for title, counts in (("Not read", found.total.errors), ("Policy", found.total.actions)):
         if counts:
             yield f"{title}: {', '.join(f'{count:,} {name}' for name, count in counts.items())}"
+    if found.set_aside:
+        yield f"Set aside: {', '.join(f'{count:,} × {name}' for name, count in found.set_aside.items())}"
+    if short := {name: count for name, count in found.without.items() if count}:
+        yield f"Rows without a value: {', '.join(f'{count:,} of {name}' for name, count in short.items())}"
     if found.copies:
         images, groups, changed = found.copies.images, found.copies.groups, found.copies.changed
         yield f"Near copies: {images:,} images in {groups:,} groups; {changed:,} get another verdict by their group's"

@@ -20,12 +20,12 @@ from pyrite.golden import check_device
 from pyrite.provenance import JUDGING, installed_versions
 from pyrite.results import Model
 from pyrite.scanning.engines import run_here, run_on_ray
-from pyrite.scanning.listing import find_inputs, write_listing
+from pyrite.scanning.listing import Source, find_inputs, write_listing
 from pyrite.scanning.near_duplicates import write_copies
 from pyrite.scanning.remote import is_url, join, list_names, read, remove, remove_partial, write
 from pyrite.scanning.shipping import as_folders, send
 from pyrite.scanning.summary import Summary, summarize
-from pyrite.scanning.table import FOLDER
+from pyrite.scanning.table import FOLDER, check_keep
 from pyrite.scanning.task import Done, ScanSettings, Task, packages_differ
 from pyrite.scanning.worker import ATTEMPTS, LISTING
 from pyrite.writing import PARTIAL, locked
@@ -50,6 +50,8 @@ class ScanManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     inputs: int
     """Images and containers of images that were listed."""
     listing_sha256: str
+    set_aside: dict[str, int] = {}
+    """How many files are no inputs, by what they are."""
     packages: dict[str, str]
     """The versions of those that verdicts depend on."""
     begun: str
@@ -159,11 +161,13 @@ def scan(
             for folder in (out, join(out, FOLDER)):
                 remove_partial(folder)
         copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
-        summary = summarize(out, manifest.shards, folders, policy.max_fpr, copies)
+        summary = summarize(
+            out, manifest.shards, folders, policy.max_fpr, copies, manifest.set_aside, settings.columns.keep
+        )
         write(join(out, SUMMARY), summary.to_json())
         from pyrite.scanning.sample import make_sheet  # Late, for processes that judge and import this module.
 
-        page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
+        page = make_sheet(out, manifest.shards, settings.limits, settings.columns, title=manifest.source)
         write(join(out, SHEET), page.encode("utf-8", "replace"))
     return summary
 
@@ -200,6 +204,7 @@ def _check(settings: ScanSettings, workers: int | None) -> None:
     ):
         if value is not None and not 0 < value < math.inf:
             raise ScanError(f"{name} must be a number greater than 0, not {value:g}.")
+    check_keep(settings.columns.keep)
 
 
 def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSettings) -> ScanManifest:
@@ -217,7 +222,8 @@ def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSett
         return manifest
     if foreign := sorted(name for name in names if name != LISTING and not name.startswith(PARTIAL)):
         raise ScanError(f"{out} holds something else already ({foreign[0]}). Choose a new folder.")
-    listing = write_listing(find_inputs(source), join(out, LISTING), settings.shard_size)
+    found = Source(source, settings.columns)
+    listing = write_listing(find_inputs(found), join(out, LISTING), settings.shard_size)
     manifest = ScanManifest(
         source=source,
         bundle_sha256=bundles,
@@ -228,6 +234,7 @@ def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSett
         shards=listing.shards,
         inputs=listing.inputs,
         listing_sha256=listing.sha256,
+        set_aside=dict(sorted(found.set_aside.items())),
         packages=installed_versions(JUDGING),
         begun=datetime.now(UTC).isoformat(timespec="seconds"),
     )

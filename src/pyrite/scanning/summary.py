@@ -1,8 +1,9 @@
 """What a finished scan found, read from its table."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from pyrite.bundle import Bundle
 from pyrite.scanning.near_duplicates import NearDuplicates
 from pyrite.scanning.prevalence import Rates, Share, estimate_share, read_rates
-from pyrite.scanning.table import read_table
+from pyrite.scanning.table import read_set_aside, read_table
 
 _COLUMNS = ("partition", "verdict", "pixels_say", "in_scope", "error_code", "action")
 
@@ -44,6 +45,10 @@ class Summary:
     """Why no share can be told; `None` where it can."""
     copies: NearDuplicates | None
     """`None` where they were not looked for."""
+    set_aside: dict[str, int] = field(default_factory=dict)
+    """How much of what the source holds is no image and was not judged, by what it is."""
+    without: dict[str, int] = field(default_factory=dict)
+    """Of each column that is passed through, the rows that have no value."""
 
     def to_json(self) -> bytes:
         """Return it as indented JSON."""
@@ -51,11 +56,30 @@ class Summary:
 
 
 def summarize(
-    out: str, shards: int, bundles: Sequence[Bundle], max_fpr: float, copies: NearDuplicates | None
+    out: str,
+    shards: int,
+    bundles: Sequence[Bundle],
+    max_fpr: float,
+    copies: NearDuplicates | None,
+    set_aside: Mapping[str, int] = MappingProxyType({}),
+    keep: Sequence[str] = (),
 ) -> Summary:
-    """Count what the table of a finished scan says, and estimate the shares of AI images."""
+    """Count what the table of a finished scan says, and estimate the shares of AI images.
+
+    Args:
+        out: Of the scan.
+        shards: How many it has.
+        bundles: What judged.
+        max_fpr: The error budget.
+        copies: What was found of them.
+        set_aside: What the listing left out, by what it is.
+        keep: The columns that were passed through.
+    """
     counts: Counter[tuple[Any, ...]] = Counter()
-    for table in read_table(out, range(shards), _COLUMNS):
+    without = dict.fromkeys(keep, 0)
+    for table in read_table(out, range(shards), (*_COLUMNS, *keep)):
+        for name in keep:
+            without[name] += table[name].null_count
         groups = table.group_by(list(_COLUMNS)).aggregate([([], "count_all")])
         for row in groups.to_pylist():
             counts[tuple(row[name] for name in _COLUMNS)] += row["count_all"]
@@ -71,6 +95,8 @@ def summarize(
         rates=known,
         no_share=rates if isinstance(rates, str) else None,
         copies=copies,
+        set_aside=dict(sorted((read_set_aside(out, range(shards)) + Counter(set_aside)).items())),
+        without=without,
     )
 
 
