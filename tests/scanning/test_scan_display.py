@@ -51,7 +51,7 @@ def test_the_summary_has_the_share_of_every_partition() -> None:
         partitions={"a": part, "b": replace(part, share=None)},
         rates=rates,
         no_share=None,
-        copies=NearDuplicates(groups=400, images=1000, changed=3),
+        copies=NearDuplicates(groups=400, distance=4, images=1000, changed=3),
     )
     lines = list(summary_lines(found, "out/"))
     assert lines[:2] == ["1,000 images: 210 ai, 700 real, 80 uncertain, 10 could not be read", "Not read: 10 empty"]

@@ -69,6 +69,10 @@ def scan(
     near_duplicates: Annotated[
         bool, typer.Option("--near-duplicates", help="Group images that look alike; one verdict serves a group.")
     ] = False,
+    near_distance: Annotated[
+        int,
+        typer.Option(metavar="BITS", help="How far the hashes of near duplicates may differ: 0 to 8 of 63 bits."),
+    ] = 4,
     progress: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append a line of JSON here whenever a shard is done.")
     ] = None,
@@ -113,6 +117,7 @@ def scan(
             keep=tuple(name.strip() for name in keep_columns.split(",")) if keep_columns is not None else (),
         ),
         near_duplicates=near_duplicates,
+        near_distance=near_distance,
         rules=read_rules(read_bytes(keep_policy), str(keep_policy)) if keep_policy else None,
     )
     panel = open_panel(bundles or ())

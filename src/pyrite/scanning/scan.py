@@ -20,6 +20,7 @@ from pyrite.golden import check_device
 from pyrite.provenance import JUDGING, installed_versions
 from pyrite.results import Model
 from pyrite.scanning.engines import run_here, run_on_ray
+from pyrite.scanning.hamming import MAX_DISTANCE
 from pyrite.scanning.listing import Source, find_inputs, write_listing
 from pyrite.scanning.near_duplicates import write_copies
 from pyrite.scanning.remote import is_url, join, list_names, read, remove, remove_partial, write
@@ -160,7 +161,7 @@ def scan(
             remove(join(out, ATTEMPTS))
             for folder in (out, join(out, FOLDER)):
                 remove_partial(folder)
-        copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
+        copies = write_copies(out, manifest.shards, settings.near_distance) if settings.near_duplicates else None
         summary = summarize(
             out, manifest.shards, folders, policy.max_fpr, copies, manifest.set_aside, settings.columns.keep
         )
@@ -204,6 +205,8 @@ def _check(settings: ScanSettings, workers: int | None) -> None:
     ):
         if value is not None and not 0 < value < math.inf:
             raise ScanError(f"{name} must be a number greater than 0, not {value:g}.")
+    if not 0 <= settings.near_distance <= MAX_DISTANCE:
+        raise ScanError(f"near_distance must be 0 to {MAX_DISTANCE}, not {settings.near_distance}.")
     check_keep(settings.columns.keep)
 
 

@@ -45,6 +45,8 @@ class ScanSettings:
     """Which columns of the source are read, and which are passed through."""
     near_duplicates: bool = False
     """Whether images get a perceptual hash, and are grouped by it."""
+    near_distance: int = 4
+    """Bits, of 63, by which the hashes in a group may differ from that of the image that serves it."""
     rules: Rules | None = None
     """What becomes of an image by its verdict."""
 
