@@ -12,7 +12,6 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from pyrite.errors import ScanError
-from pyrite.scanning.prevalence import Share
 from pyrite.scanning.scan import SHEET, Progress
 from pyrite.scanning.summary import Counts, Summary
 from pyrite.scanning.table import FOLDER
@@ -87,10 +86,10 @@ def summary_lines(found: Summary, out: str) -> Iterator[str]:
     if found.no_share:
         yield f"Share of AI images: not known. {found.no_share}"
     else:
-        yield f"Share of AI images: {_share(found.total.share)}"
+        yield f"Share of AI images: {_share(found.total)}"
         parts = list(found.partitions.items())
         for name, part in parts[:_LISTED] if len(parts) > 1 else ():
-            yield f"  {name}: {_share(part.share)}"
+            yield f"  {name}: {_share(part)}"
         if len(parts) > _LISTED:
             yield f"  and {len(parts) - _LISTED:,} more partitions, in summary.json"
     yield f"Table: {out.rstrip('/')}/{FOLDER}"
@@ -103,7 +102,9 @@ def _counts(part: Counts) -> str:
     return f"{part.images:,} images: {part.ai:,} ai, {part.real:,} real, {part.uncertain:,} uncertain{unread}"
 
 
-def _share(share: Share | None) -> str:
+def _share(part: Counts) -> str:
+    share = part.share
     if share is None:
-        return "not known, since no image was in the bundle's scope"
-    return f"{share.value:.2%} ({share.low:.2%} to {share.high:.2%} at 95%), of {share.images:,} images"
+        return f"not known. {part.no_share}"
+    by = f", by the rates of {share.rates.slice}" if share.rates.slice else ""
+    return f"{share.value:.2%} ({share.low:.2%} to {share.high:.2%} at 95%), of {share.images:,} images{by}"
