@@ -24,7 +24,7 @@ from pyrite.cli.shared import (
     stderr,
     stdout,
 )
-from pyrite.errors import Interrupted
+from pyrite.errors import Interrupted, ScanError
 
 
 class Engine(StrEnum):
@@ -87,6 +87,12 @@ def scan(
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="End what takes longer to decode.")] = 60.0,
     shard_size: Annotated[int, typer.Option(metavar="N", min=1, help="Single images in a shard.")] = 1024,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images scored at a time.")] = 64,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the shards, try a few images, and say what it would take.")
+    ] = False,
+    price_per_hour: Annotated[
+        float | None, typer.Option(metavar="PRICE", min=0, help="Of one core, for the cost that --dry-run tells.")
+    ] = None,
 ) -> None:
     """Judge a corpus of any size, on one machine or many, to a table in Parquet.
 
@@ -96,11 +102,13 @@ def scan(
     Example: `pyrite scan s3://corpus/images --out s3://corpus/verdicts --keep-policy policy.toml`
     """
     from pyrite.image import Limits
-    from pyrite.scanning import Columns, ScanSettings
+    from pyrite.scanning import Columns, ScanSettings, estimate
     from pyrite.scanning import scan as run
-    from pyrite.scanning.display import ScanDisplay, summary_lines
+    from pyrite.scanning.display import ScanDisplay, estimate_lines, summary_lines
     from pyrite.scanning.rules import read_rules
 
+    if price_per_hour is not None and not dry_run:
+        raise ScanError("--price-per-hour is for --dry-run. Give both, or neither.")
     settings = ScanSettings(
         max_fpr=max_fpr,
         allow_real=allow_real,
@@ -121,6 +129,11 @@ def scan(
         rules=read_rules(read_bytes(keep_policy), str(keep_policy)) if keep_policy else None,
     )
     panel = open_panel(bundles or ())
+    if dry_run:
+        would = estimate(source, panel, settings=settings, workers=workers, price=price_per_hour)
+        for line in estimate_lines(would):
+            stdout.print(line)
+        return
     try:
         with ScanDisplay(stderr, progress) as display:
             found = run(

@@ -113,25 +113,9 @@ def scan(
     require("scale", "fsspec", "pyarrow", *(("ray",) if engine == "ray" else ()))
     out = str(out)
     out = out if is_url(out) else str(Path(out).absolute())
-    _check(settings, workers)
-    # Whatever is wrong with these is better said now than by a worker.
-    detector = Detector(
-        bundle,
-        bundles=bundles,
-        max_fpr=settings.max_fpr,
-        trust=settings.trust,
-        threads=1,
-        device=settings.device,
-        allow_real=settings.allow_real,
-    )
-    check_device(detector)
+    check_settings(settings, workers)
+    detector = open_detector(bundle, bundles, settings)
     settings = replace(settings, device=detector.device)
-    if (
-        settings.rules
-        and settings.rules.need_probability
-        and not any(bundle.info.calibration.slope is not None for bundle in detector.bundles)
-    ):
-        raise ScanError(f"A rule of the policy needs a probability, which {detector.model.name} never gives.")
     panel, model, policy = detector.panel, detector.model, detector.policy
     del detector  # And what its models take of the memory, which the workers need.
     with as_folders(panel.bundles) as folders, _claimed(out):
@@ -173,6 +157,52 @@ def scan(
     return summary
 
 
+def check_settings(settings: ScanSettings, workers: int | None) -> None:
+    """Refuse settings that cannot be used.
+
+    Raises:
+        ScanError: One of them; the sentence says which.
+    """
+    for name, value in (
+        ("workers", workers),
+        ("shard_size", settings.shard_size),
+        ("batch_size", settings.batch_size),
+        ("timeout", settings.timeout),
+    ):
+        if value is not None and not 0 < value < math.inf:
+            raise ScanError(f"{name} must be a number greater than 0, not {value:g}.")
+    if not 0 <= settings.near_distance <= MAX_DISTANCE:
+        raise ScanError(f"near_distance must be 0 to {MAX_DISTANCE}, not {settings.near_distance}.")
+    check_keep(settings.columns.keep)
+
+
+def open_detector(
+    bundle: Bundle | Panel | str | Path | None, bundles: Sequence[Bundle | str | Path], settings: ScanSettings
+) -> Detector:
+    """Return what judges: whatever is wrong with it is better said now than by a worker.
+
+    Raises:
+        PyriteError: A bundle or setting cannot be used, or they do not go with each other.
+    """
+    detector = Detector(
+        bundle,
+        bundles=bundles,
+        max_fpr=settings.max_fpr,
+        trust=settings.trust,
+        threads=1,
+        device=settings.device,
+        allow_real=settings.allow_real,
+    )
+    check_device(detector)
+    if (
+        settings.rules
+        and settings.rules.need_probability
+        and not any(bundle.info.calibration.slope is not None for bundle in detector.bundles)
+    ):
+        raise ScanError(f"A rule of the policy needs a probability, which {detector.model.name} never gives.")
+    return detector
+
+
 @contextmanager
 def _claimed(out: str) -> Iterator[None]:
     """Say so where files cannot be read or written, and hold a local folder against other scans.
@@ -194,20 +224,6 @@ def _claimed(out: str) -> Iterator[None]:
                     folder.rmdir()
     except OSError as error:
         raise ScanError(f"{error.filename or out} cannot be read or written: {error.strerror or error}.") from error
-
-
-def _check(settings: ScanSettings, workers: int | None) -> None:
-    for name, value in (
-        ("workers", workers),
-        ("shard_size", settings.shard_size),
-        ("batch_size", settings.batch_size),
-        ("timeout", settings.timeout),
-    ):
-        if value is not None and not 0 < value < math.inf:
-            raise ScanError(f"{name} must be a number greater than 0, not {value:g}.")
-    if not 0 <= settings.near_distance <= MAX_DISTANCE:
-        raise ScanError(f"near_distance must be 0 to {MAX_DISTANCE}, not {settings.near_distance}.")
-    check_keep(settings.columns.keep)
 
 
 def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSettings) -> ScanManifest:
