@@ -4,13 +4,14 @@ import base64
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, Literal
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from waiting import finish
 
@@ -34,7 +35,11 @@ class Uploads:
 
 
 def hub(
-    repository: str, files: Mapping[str, bytes], asked: list[str], uploads: Uploads | None = None
+    repository: str,
+    files: Mapping[str, bytes],
+    asked: list[str],
+    uploads: Uploads | None = None,
+    kind: Literal["models", "datasets"] = "models",
 ) -> Callable[[BaseHTTPRequestHandler], None]:
     """Answer as the Hub does for one repository at one commit, `COMMIT`, whose branch is `main`.
 
@@ -43,10 +48,13 @@ def hub(
         files: What it holds; a repository without any is missing.
         asked: Gets each path that is asked for.
         uploads: If files may be sent; `files` is a dict then, and gets them.
+        kind: Of repository.
     """
+    place = repository if kind == "models" else f"{kind}/{repository}"
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        path = unquote(urlsplit(handler.path).path)
+        address = urlsplit(handler.path)
+        path = unquote(address.path)
         asked.append(path)
         if handler.headers.get("Authorization", f"Bearer {TOKEN}") != f"Bearer {TOKEN}":
             _send(handler, b"", {"X-Error-Message": "Invalid credentials in Authorization header"}, 401)
@@ -65,18 +73,20 @@ def hub(
             "siblings": [{"rfilename": name, "size": len(content)} for name, content in files.items()],
             "tags": [],
         }
-        model = f"/api/models/{repository}"
-        if files and path in [model, *(f"{model}/revision/{revision}" for revision in revisions)]:
+        about = f"/api/{kind}/{repository}"
+        if files and path in [about, *(f"{about}/revision/{revision}" for revision in revisions)]:
             _tell(handler, told)
             return
-        if path in [f"{model}/tree/{revision}" for revision in revisions]:
-            _tell(handler, [{"type": "file", "path": name, "size": len(files[name]), "oid": ""} for name in files])
-            return
         for revision in revisions:
-            name = path.removeprefix(f"/{repository}/resolve/{revision}/")
+            tree = f"{about}/tree/{revision}"
+            if path == tree or path.startswith(f"{tree}/"):
+                recursive = parse_qs(address.query).get("recursive", [""])[0].lower() == "true"
+                _tell(handler, _tree(files, path.removeprefix(tree).strip("/"), recursive=recursive))
+                return
+            name = path.removeprefix(f"/{place}/resolve/{revision}/")
             if name != path and name in files:
                 digest = hashlib.sha256(files[name]).hexdigest()
-                _send(handler, files[name], {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT})
+                _send_part(handler, files[name], {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT})
                 return
         _send(handler, b"", {"X-Error-Code": "RepoNotFound"}, 404)
 
@@ -153,6 +163,29 @@ def _commit(line: dict[str, Any], files: dict[str, bytes], uploads: Uploads) -> 
     else:
         assert line["key"] == "deletedFile"
         del files[value["path"]]
+
+
+def _tree(files: Mapping[str, bytes], folder: str, *, recursive: bool) -> list[dict[str, object]]:
+    """Return what lies in a folder, or all files below it."""
+    below = f"{folder}/" if folder else ""
+    names = [name for name in files if name.startswith(below)]
+    direct = [name for name in names if recursive or "/" not in name.removeprefix(below)]
+    folders = {below + name.removeprefix(below).partition("/")[0] for name in names if name not in direct}
+    return [
+        *({"type": "directory", "path": name, "oid": ""} for name in sorted(folders)),
+        *({"type": "file", "path": name, "size": len(files[name]), "oid": ""} for name in direct),
+    ]
+
+
+def _send_part(handler: BaseHTTPRequestHandler, content: bytes, headers: Mapping[str, str]) -> None:
+    """Send the bytes that were asked for: all of them, or a range."""
+    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", handler.headers.get("Range", ""))
+    if wanted is None:
+        _send(handler, content, headers)
+        return
+    start, end = int(wanted[1]), min(int(wanted[2] or len(content) - 1), len(content) - 1)
+    span = {"Content-Range": f"bytes {start}-{end}/{len(content)}"}
+    _send(handler, content[start : end + 1], {**headers, **span}, 206)
 
 
 def _body(handler: BaseHTTPRequestHandler) -> bytes:

@@ -123,7 +123,8 @@ def find_inputs(source: Source) -> Iterator[Input]:
         base = root[: magic.start()].rpartition("/")[0]
         found = _below(files, base, _matches(files, root), source)
     else:
-        raise ScanError(f"There is nothing at {source.name}.")
+        hidden = " If it is private or gated, set HF_TOKEN." if source.name.startswith("hf://") else ""
+        raise ScanError(f"There is nothing at {source.name}.{hidden}")
     listed = False
     for item in found:
         listed = True
@@ -218,11 +219,12 @@ _Found = tuple[str, int, frozenset[str]]
 
 def _below(files: "AbstractFileSystem", root: str, found: Iterable[_Found], source: Source) -> Iterator[Input]:
     keep = bool(source.columns.keep)
-    opened = _Folder(files, "", source.columns)
+    opened = _Folder(files, "", source.columns, alone=True)
     for path, size, beside in found:
         folder, _, file = path.rpartition("/")
         if opened.path != folder:
-            opened = _Folder(files, folder, source.columns)
+            # Beside the root of a store lies what is another's.
+            opened = _Folder(files, folder, source.columns, alone=folder == root and is_url(source.name))
         parts = path.removeprefix(root).strip("/").split("/")
         partition = parts[0] if len(parts) > 1 else NOWHERE
         # What img2dataset calls `files`: the folder is a shard, as a tar would be.
@@ -257,10 +259,11 @@ def _below(files: "AbstractFileSystem", root: str, found: Iterable[_Found], sour
 class _Folder:
     """Where the columns to keep of a folder's images and tars are; each place is looked at once."""
 
-    def __init__(self, files: "AbstractFileSystem", path: str, columns: Columns) -> None:
+    def __init__(self, files: "AbstractFileSystem", path: str, columns: Columns, *, alone: bool) -> None:
+        """Look for what describes the folder as a whole, unless it is `alone`."""
         self.path = path
         self._files, self._columns = files, columns
-        self._whole = self._parquet(f"{path}.parquet") if path else ""
+        self._whole = "" if alone else self._parquet(f"{path}.parquet")
 
     @property
     def is_shard(self) -> bool:

@@ -22,7 +22,8 @@ _OF_SHARDS = {
 }
 """By suffix, the shards that such a file may describe; a folder is a shard of img2dataset's `files`."""
 _OF_IMAGES = (".json", ".txt", ".cls")
-_OF_FOLDERS = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # as Hugging Face has them
+_OF_FOLDERS = ("README.md", "dataset_infos.json", "metadata.csv", "metadata.jsonl", "metadata.parquet")
+"""What Hugging Face has beside images."""
 Fields = Mapping[str, str | None]
 
 
