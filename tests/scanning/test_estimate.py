@@ -71,6 +71,12 @@ def test_a_small_tar_is_known_to_its_end(bundle: Bundle, tmp_path: Path) -> None
     assert estimate(str(tmp_path / "x.tar"), bundle).images == pytest.approx(5, abs=1)
 
 
+def test_columns_that_a_tar_lacks_are_counted_among_those_tried(bundle: Bundle, tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", 5)
+    found = estimate(str(tmp_path / "x.tar"), bundle, settings=ScanSettings(columns=Columns(keep=("url",))))
+    assert found.trial.without == {"url": 5}
+
+
 def test_what_cannot_be_known_is_said(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"no tar" * 1000)
     found = estimate(str(tmp_path / "x.tar"), bundle, price=1.0)
@@ -114,7 +120,7 @@ def test_the_lines_name_large_numbers_and_the_first_shards() -> None:
     shard = PlannedShard(kind=Kind.TABLE, name="s3://x/0.parquet", inputs=1, bytes=2_500_000_000, images=10_000)
     found = Estimate(
         shards=(shard,) * 25, set_aside={"sidecar": 4}, images=250_000, exact=True,
-        trial=Trial(images=50, errors=2, seconds=1.0), workers=4, price=0.04,
+        trial=Trial(images=50, errors=2, seconds=1.0, without={'url': 3}), workers=4, price=0.04,
     )  # fmt: skip
     assert list(estimate_lines(found)) == [
         "Shards: 25 of 25 inputs, 62.5 GB",
@@ -123,6 +129,7 @@ def test_the_lines_name_large_numbers_and_the_first_shards() -> None:
         "Set aside: 4 × sidecar",
         "Images: 250,000",
         "Speed: 50.0 images a second and worker, by 50 that were tried, 2 of which could not be judged",
+        "Column url: 3 of 50 that were tried have no value",
         "Time: about 1.4 hours of a core; with 4 workers about 20.8 minutes",
         "Cost: about 0.06 at 0.04 for an hour of a core",
         "Nothing was written.",

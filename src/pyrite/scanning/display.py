@@ -122,6 +122,8 @@ def estimate_lines(found: Estimate) -> Iterator[str]:
     else:
         speed = f"{found.images_per_second:,.1f} images a second and worker"
         yield f"Speed: {speed}, by {found.trial.images:,} that were tried{unread}"
+    for name, count in found.trial.without.items():
+        yield f"Column {name}: {count:,} of {found.trial.images:,} that were tried have no value"
     if found.core_hours is not None:
         each = found.core_hours / found.workers
         yield f"Time: about {_hours(found.core_hours)} of a core; with {found.workers:,} workers about {_hours(each)}"

@@ -2,6 +2,7 @@
 
 import tarfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -50,6 +51,8 @@ class Trial:
     """Of these, those that could not be judged."""
     seconds: float
     """Of reading or of judging, whichever takes longer: a worker does both at the same time."""
+    without: dict[str, int]
+    """Of each column to keep, the images that have no value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +190,7 @@ def _try(detector: IsolatedDetector, shards: Sequence[Shard]) -> Trial:
     reading = judging = 0.0
     images = errors = 0
     warm = False
+    without: Counter[str] = Counter()
     for shard in shards:
         began = time.monotonic()
         batch = next(read_batches(shard, _EACH), [])
@@ -199,9 +203,10 @@ def _try(detector: IsolatedDetector, shards: Sequence[Shard]) -> Trial:
         found = detector.judge(sources)
         judging += time.monotonic() - began
         images += len(batch)
+        without.update(name for name in shard.columns.keep for item in batch if item.fields.get(name) is None)
         errors += len(batch) - len(sources)
         errors += sum(isinstance(result, Failure) or result[0].error is not None for result in found)
-    return Trial(images=images, errors=errors, seconds=max(reading, judging))
+    return Trial(images=images, errors=errors, seconds=max(reading, judging), without=dict(without))
 
 
 def _count(shards: Sequence[PlannedShard], tars: Sequence[Input]) -> tuple[int | None, bool]:
