@@ -134,6 +134,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"image": PICTURES[:1], "text": ["a"]}, {"keep": ("caption",)}, "no column `caption` to keep; it has image, text"),
     ({"image": PICTURES[:1], "raw": [b"x"]}, {"keep": ("raw",)}, "The column `raw` of .* holds bytes"),
     ({"image": PICTURES[:1]}, {"image": "picture"}, "has no column `picture`; it has image"),
+    ({"image": PICTURES[:1]}, {"path": "file"}, "has no column `file`; it has image"),
     ({"image": ["a.png"]}, {"image": "image"}, "The column `image` of .* holds no bytes"),
     ({"picture": PICTURES[:1]}, {}, "Name it with --image-column or --path-column"),
     ({"URL": ["https://example.org/a.jpg"], "TEXT": ["a"]}, {}, FETCH_FIRST),
@@ -183,6 +184,23 @@ def test_the_same_of_a_csv_file(
     (tmp_path / "x.csv").write_text(text)
     with pytest.raises(ScanError, match=sentence):
         judge(tmp_path / "x.csv", **columns)
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"image": "picture"}, "holds no Parquet file with a column `picture` of images"),
+        ({"path": "file"}, "is no table with a column `file`"),
+        ({"keep": ("caption",)}, "have no columns to keep: nothing beside them describes them"),
+    ],
+)
+def test_an_option_that_a_folder_of_images_has_no_use_for_is_refused(
+    judge: Callable[..., Any], tmp_path: Path, columns: Any, sentence: str
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.png").write_bytes(PICTURES[0])
+    with pytest.raises(ScanError, match=sentence):
+        judge(tmp_path / "images", **columns)
 
 
 def test_a_table_of_addresses_among_images_is_set_aside_and_counted(judge: Callable[..., Any], tmp_path: Path) -> None:

@@ -49,7 +49,6 @@ FILES = {
         ("data", range(6), [*"abcdef"]),
         ("data/*.parquet", range(6), [*"abcdef"]),
         ("shards", range(20, 23), ["k", "l", None]),
-        ("images", range(10, 12), [None, None]),
         ("", range(11), [*"abcdef", None, None, "k", "l", None]),
     ],
 )

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +206,22 @@ def test_no_chain_of_small_steps_joins_two_pictures() -> None:
     assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == [(0, 1), (1, 2), (2, 3), (3, 4)]
     servers = _serve(np.array([1, 0, 2, 3, 4]), first, second, 5)
     assert servers.tolist() == [1, 1, 1, 3, 3]
+
+
+def test_a_distance_alone_is_refused(
+    bundle: Bundle, tmp_path: Path, run_pyrite: Callable[..., tuple[int, str, str]]
+) -> None:
+    options = ("--out", tmp_path / "out", "--bundle", bundle.path, "--near-distance", "2")
+    code, _, said = run_pyrite("scan", tmp_path, *options)
+    assert code != 0
+    assert "--near-distance is for --near-duplicates" in said
+
+
+def test_the_command_groups_within_a_distance(
+    source: Path, bundle: Bundle, tmp_path: Path, run_pyrite: Callable[..., tuple[int, str, str]]
+) -> None:
+    options = ("--engine", "local", "--bundle", bundle.path, "--near-duplicates", "--near-distance", "0")
+    _, printed, _ = run_pyrite("scan", source, "--out", tmp_path / "out", *options)
+    assert "Near copies: " in printed
+    copies = pq.read_table(tmp_path / "out/copies.parquet")
+    assert set(copies["distance"].to_pylist()) == {0}

@@ -70,9 +70,9 @@ def scan(
         bool, typer.Option("--near-duplicates", help="Group images that look alike; one verdict serves a group.")
     ] = False,
     near_distance: Annotated[
-        int,
-        typer.Option(metavar="BITS", help="How far the hashes of near duplicates may differ: 0 to 8 of 63 bits."),
-    ] = 4,
+        int | None,
+        typer.Option(metavar="BITS", help="How far the hashes of near duplicates may differ: 0 to 8 of 63 bits, or 4."),
+    ] = None,
     progress: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append a line of JSON here whenever a shard is done.")
     ] = None,
@@ -109,6 +109,8 @@ def scan(
 
     if price_per_hour is not None and not dry_run:
         raise ScanError("--price-per-hour is for --dry-run. Give both, or neither.")
+    if near_distance is not None and not near_duplicates:
+        raise ScanError("--near-distance is for --near-duplicates. Give both, or neither.")
     settings = ScanSettings(
         max_fpr=max_fpr,
         allow_real=allow_real,
@@ -125,7 +127,7 @@ def scan(
             keep=tuple(name.strip() for name in keep_columns.split(",")) if keep_columns is not None else (),
         ),
         near_duplicates=near_duplicates,
-        near_distance=near_distance,
+        near_distance=ScanSettings().near_distance if near_distance is None else near_distance,
         rules=read_rules(read_bytes(keep_policy), str(keep_policy)) if keep_policy else None,
     )
     panel = open_panel(bundles or ())

@@ -44,7 +44,7 @@ def key_column(names: Iterable[str]) -> str | None:
 
 
 def check_kept(name: str, schema: Any, columns: Columns) -> None:
-    """Refuse a table without a column that is to be kept.
+    """Refuse a Parquet file without a column that is to be kept.
 
     Raises:
         ScanError: It has none, or one of bytes.
@@ -64,6 +64,17 @@ def check_names(name: str, there: Sequence[str], columns: Columns) -> None:
     for column in columns.keep:
         if column not in there:
             raise ScanError(f"{name} has no column `{column}` to keep; it has {_listed(there)}.")
+
+
+def check_images(name: str, schema: Any, columns: Columns) -> None:
+    """Refuse a Parquet file of images without a column that is to be kept, or without that of their names.
+
+    Raises:
+        ScanError: It lacks one; the sentence says which.
+    """
+    check_kept(name, schema, columns)
+    if columns.path and columns.path not in schema.names:
+        raise ScanError(f"{name} has no column `{columns.path}`; it has {_listed(schema.names)}.")
 
 
 def without_images(name: str, there: Sequence[str], columns: Columns) -> ScanError:

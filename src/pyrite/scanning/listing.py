@@ -19,6 +19,7 @@ from pyrite.errors import ScanError
 from pyrite.scanning.columns import (
     Columns,
     as_text,
+    check_images,
     check_kept,
     check_names,
     holding_addresses,
@@ -111,7 +112,7 @@ def find_inputs(source: Source) -> Iterator[Input]:
     source itself may name its images instead of holding them.
 
     Raises:
-        ScanError: There is nothing, or a table has no column for images, or none of those that are to be kept.
+        ScanError: There is nothing, or a column that is asked for is not there.
     """
     files, root = locate(source.name)
     magic = _MAGIC.search(root)
@@ -125,14 +126,23 @@ def find_inputs(source: Source) -> Iterator[Input]:
     else:
         hidden = " If it is private or gated, set HF_TOKEN." if source.name.startswith("hf://") else ""
         raise ScanError(f"There is nothing at {source.name}.{hidden}")
-    listed = False
+    kinds: set[Kind] = set()
+    described = False
     for item in found:
-        listed = True
+        kinds.add(item.kind)
+        described |= item.kind is not Kind.FILE or bool(item.sidecar or item.kept)
         yield item
-    if not listed:
+    if not kinds:
         raise (
             holding_addresses(source.name) if source.set_aside[ADDRESSES] else ScanError("The source holds no images.")
         )
+    columns, table = source.columns, Kind.TABLE in kinds
+    if columns.image and not table:
+        raise ScanError(f"{source.name} holds no Parquet file with a column `{columns.image}` of images.")
+    if columns.path and not table and not root.lower().endswith((".csv", ".parquet")):
+        raise ScanError(f"{source.name} is no table with a column `{columns.path}`.")
+    if columns.keep and not described:
+        raise ScanError(f"The images of {source.name} have no columns to keep: nothing beside them describes them.")
 
 
 def write_listing(inputs: Iterable[Input], name: str, shard_size: int) -> Listing:
@@ -201,7 +211,7 @@ def _single(files: "AbstractFileSystem", path: str, source: Source) -> Iterator[
             raise ScanError(f"{source.name} cannot be read as Parquet: {error}") from error
         schema, columns = table.schema_arrow, source.columns
         if image_column(schema, columns):
-            check_kept(source.name, schema, columns)
+            check_images(source.name, schema, columns)
             yield from _groups(full_name(files, path), table, NOWHERE)
         elif not columns.image and (columns.path or _PATH) in schema.names:
             check_kept(source.name, schema, columns)
@@ -246,7 +256,7 @@ def _below(files: "AbstractFileSystem", root: str, found: Iterable[_Found], sour
             continue
         schema = table.schema_arrow
         if image_column(schema, source.columns):
-            check_kept(name, schema, source.columns)
+            check_images(name, schema, source.columns)
             yield from _groups(name, table, partition)
         elif sidecar:
             source.set_aside[SIDECAR] += 1

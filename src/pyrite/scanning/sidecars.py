@@ -15,8 +15,8 @@ IMAGES = {
 """Suffixes of images within a tar, and of those that a caption may lie beside."""
 TARS = (".tar", ".tar.gz", ".tgz")
 _OF_SHARDS = {
-    ".parquet": (*TARS, "/"),
-    "_stats.json": (*TARS, "/", ".parquet"),
+    ".parquet": (*TARS, ".tfrecord", "/"),
+    "_stats.json": (*TARS, ".tfrecord", ".parquet", "/"),
     ".idx": TARS,
     ".json": TARS,
 }
