@@ -225,3 +225,23 @@ def test_the_command_groups_within_a_distance(
     assert "Near copies: " in printed
     copies = pq.read_table(tmp_path / "out/copies.parquet")
     assert set(copies["distance"].to_pylist()) == {0}
+
+
+@pytest.mark.parametrize("distance", [0, 2, 4])
+def test_who_serves_whom_is_what_comparing_each_with_each_gives(distance: int) -> None:
+    rng = np.random.default_rng(distance)
+    centres = rng.integers(0, 1 << BITS, 20, dtype=np.uint64)
+    codes = rng.choice(centres, 300)
+    for _ in range(5):
+        flips = np.uint64(1) << rng.integers(0, BITS, len(codes), dtype=np.uint64)
+        codes ^= np.where(rng.random(len(codes)) < 0.5, flips, np.uint64(0))
+    codes = np.unique(codes)
+    order = rng.permutation(len(codes))
+    expected = np.full(len(codes), -1)
+    for node in order:
+        if expected[node] < 0:
+            near = np.bitwise_count(codes ^ codes[node]) <= distance
+            expected[near & (expected < 0)] = node
+    servers = _serve(order, *find_pairs(codes, distance), len(codes))
+    assert servers.tolist() == expected.tolist()
+    assert (np.bitwise_count(codes ^ codes[servers]) <= distance).all()
