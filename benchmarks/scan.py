@@ -265,7 +265,7 @@ def figures(found: dict[str, Any], price: float) -> Iterator[str]:
     for power in range(6, 11):
         count = 10**power
         all_hours = hours * count / 1e6
-        table, hashes = one["table_bytes_per_image"] * count / 1e9, 8 * count / 1e9
+        table, hashes = one["table_bytes_per_image"] * count / 1e9, 50 * count / 1e9
         yield (
             f"| 10{'⁶⁷⁸⁹'[power - 6] if power < 10 else '¹⁰'} | {all_hours:,.1f} | {max(1, round(all_hours / 24)):,} | "
             f"{count // 10_000:,} | {table:,.1f} GB | {hashes:,.2g} GB |"

@@ -14,9 +14,37 @@ def find_files(paths: Iterable[str], *, recursive: bool = False) -> Iterator[str
     """
     for path in paths:
         if recursive and os.path.isdir(path):
-            yield from _walk(path)
+            for _, names, _ in walk_folders(path):
+                yield from names
         else:
             yield path
+
+
+def walk_folders(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield each folder with the paths of its files and of the folders in it, sorted, before those below it.
+
+    One that cannot be listed is yielded as a file of its own. Links are followed, unless back up.
+    """
+    # A stack of its own, since a tree may be deeper than Python lets a function call itself.
+    waiting: list[tuple[str, frozenset[_Identity]]] = [(root, frozenset())]
+    while waiting:
+        folder, above = waiting.pop()
+        try:
+            status = os.stat(folder)
+            names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        except OSError:
+            yield folder, [folder], []
+            continue
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            continue
+        files: list[str] = []
+        below: list[str] = []
+        for name in names:
+            path = os.path.join(folder, name)
+            (below if os.path.isdir(path) else files).append(path)
+        yield folder, files, below
+        waiting += [(path, above | {identity}) for path in reversed(below)]
 
 
 def read_list(stream: Iterable[bytes]) -> Iterator[str]:
@@ -29,27 +57,3 @@ def read_list(stream: Iterable[bytes]) -> Iterator[str]:
 def encodable(name: str) -> str:
     """Return a file's name as text for JSON, reports and terminals, also where its bytes are no UTF-8."""
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _walk(root: str) -> Iterator[str]:
-    # A stack of its own, since a tree may be deeper than Python lets a function call itself.
-    waiting: list[tuple[str, frozenset[_Identity]]] = [(root, frozenset())]
-    while waiting:
-        folder, above = waiting.pop()
-        try:
-            status = os.stat(folder)
-            names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-        except OSError:
-            yield folder
-            continue
-        identity = (status.st_dev, status.st_ino)
-        if identity in above:
-            continue
-        below = []
-        for name in names:
-            path = os.path.join(folder, name)
-            if os.path.isdir(path):
-                below.append((path, above | {identity}))
-            else:
-                yield path
-        waiting += reversed(below)

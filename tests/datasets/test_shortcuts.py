@@ -68,6 +68,25 @@ def test_statistics_by_hand(tmp_path: Path) -> None:
     assert found["power near Nyquist"] == facts.spectrum[0, -1]
 
 
+@pytest.mark.parametrize("side", [1, 7, 200, 1024])
+def test_statistics_are_those_of_the_pixels(tmp_path: Path, side: int) -> None:
+    """Against the definitions, pixel by pixel; sums of so many squares are apart by their rounding."""
+    rng = np.random.default_rng(side)
+    pixels = rng.integers(0, 256, (side, side, 3), np.uint8)
+    pixels[rng.random((side, side)) < 0.2] = 255
+    pixels[rng.random((side, side)) < 0.1] = 0
+    facts = measure(tmp_path, ("ai/a.png", encode(pixels, "PNG")), ("real/b.png", encode(pixels, "PNG")))
+    flat = pixels.reshape(-1, 3).astype(np.float64)
+    expected = [
+        *flat.mean(axis=0) / 255,
+        *flat.std(axis=0) / 255,
+        np.mean(flat.max(axis=1) - flat.min(axis=1)) / 255,
+        np.mean(flat == 0),
+        np.mean(flat == 255),
+    ]
+    assert facts.statistics[0, :9] == pytest.approx(expected, rel=1e-10, abs=1e-10)
+
+
 def test_what_cannot_be_read_is_a_row_of_zeros(tmp_path: Path) -> None:
     good = encode(np.zeros((8, 8, 3), np.uint8), "PNG")
     facts = measure(tmp_path, ("ai/a.png", good), ("ai/b.png", b"no image"), ("real/c.png", b""))

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import astuple, fields
 
 import numpy as np
 import pytest
@@ -224,6 +224,9 @@ def test_slices_name_the_worst() -> None:
     assert table is not None
     assert (table.column, table.worst) == ("object", "dog")
     cat, dog = table.rows
+    for mine, its, both in zip(cat.verdicts, dog.verdicts, verdict_rows(SIX), strict=True):
+        assert [mine.ai + its.ai, mine.real + its.real, mine.uncertain + its.uncertain] == list(astuple(both))
+    assert [sum(astuple(row)) for row in (*cat.verdicts, *dog.verdicts)] == [2, 2, 1, 1]
     assert (cat.value, cat.real, cat.ai, cat.accuracy.value, cat.fpr, cat.tpr) == ("cat", 2, 2, 1.0, 0.0, 1.0)
     assert (dog.value, dog.real, dog.ai, dog.accuracy, dog.fpr, dog.tpr) == (
         ("dog", 1, 1, Metric(0.0, 0.0, 0.0), 1.0, 0.0)

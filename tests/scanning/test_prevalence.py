@@ -10,10 +10,16 @@ from corpora import read_rows
 
 from pyrite.bundle import Bundle
 from pyrite.scanning import scan
-from pyrite.scanning.prevalence import Rates, estimate_share, read_rates
+from pyrite.scanning.prevalence import Rates, estimate_share, read_rates, read_slice_rates
+from pyrite.scanning.summary import Summary
 
 # The counts of a published serology: 3 of 263 positive, by a test that was wrong for 1 of 89 and 2 of 134.
 HEPATITIS = Rates(real=134, real_called_ai=2, ai=89, ai_called_ai=88)
+
+
+def verdicts(real_ai: int, ai_ai: int) -> list[dict[str, int]]:
+    """Return the verdicts on 100 real and on 100 AI images, of which so many are `ai`."""
+    return [{"ai": ai, "real": 100 - ai, "uncertain": 0} for ai in (real_ai, ai_ai)]
 
 
 def report(*, max_fpr: float = 0.05, real_ai: int = 10, ai_ai: int = 80) -> bytes:
@@ -112,5 +118,47 @@ def test_a_scan_tells_the_share_of_each_partition_by_what_the_pixels_say(
         flagged = sum(row["pixels_say"] == "ai" for row in these)
         assert part.share == estimate_share(flagged, len(these), found.rates)
     assert found.partitions["."].share is None  # Its one file is no image.
+    assert found.partitions["."].no_share == "No image could be read."
+    assert found.total.no_share is None
     assert found.total.share
     assert found.total.share.images == 60
+
+
+def test_a_partition_is_corrected_by_the_rates_of_its_own_slice(bundle: Bundle, corpus: Path, tmp_path: Path) -> None:
+    report = {
+        "max_fpr": 0.05,
+        "as_is": {
+            "verdicts": verdicts(10, 80),
+            "slices": [
+                {"column": "place", "rows": [{"value": "dark", "verdicts": verdicts(1, 90)}, {"value": "light"}]},
+                {"column": "camera", "rows": [{"value": "light", "verdicts": verdicts(40, 30)}]},
+            ],
+        },
+    }
+    with_report = replace(bundle, files={**bundle.files, "report.json": msgspec.json.encode(report)})
+    own, every = Rates(100, 1, 100, 90, slice="place: dark"), Rates(100, 10, 100, 80)
+    assert read_slice_rates(with_report) == {"dark": own}
+    scan(str(corpus), tmp_path / "out", with_report, engine="local")
+    summary = msgspec.json.decode((tmp_path / "out/summary.json").read_bytes(), type=Summary)
+    for name, rates in (("dark", own), ("light", every)):
+        share = summary.partitions[name].share
+        assert share
+        assert share.rates == rates
+        assert share == estimate_share(share.flagged, share.images, rates)
+    assert summary.total.share
+    assert summary.total.share.rates == summary.rates == every
+
+
+def test_a_slice_that_tells_no_share_is_not_taken(bundle: Bundle) -> None:
+    rows = [{"value": name, "verdicts": verdicts(*called)} for name, called in (("a", (50, 50)), ("b", (20, 10)))]
+    one_class = {"value": "c", "verdicts": [{"ai": 0, "real": 0, "uncertain": 0}, {"ai": 9, "real": 1, "uncertain": 0}]}
+    slices = [{"column": "place", "rows": [*rows, one_class, {"value": "", "verdicts": verdicts(1, 90)}]}]
+    report = {"max_fpr": 0.05, "as_is": {"verdicts": verdicts(10, 80), "slices": slices}}
+    assert read_slice_rates(replace(bundle, files={"report.json": msgspec.json.encode(report)})) == {}
+
+
+def test_the_shares_reason_is_in_the_summary(bundle: Bundle, corpus: Path, tmp_path: Path) -> None:
+    scan(str(corpus), tmp_path / "out", bundle, engine="local")
+    summary = msgspec.json.decode((tmp_path / "out/summary.json").read_bytes(), type=Summary)
+    for part in (summary, summary.total, *summary.partitions.values()):
+        assert part.no_share == "The bundle has no report.json, so the rates of its errors are not known."

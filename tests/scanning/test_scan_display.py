@@ -48,10 +48,14 @@ def test_the_summary_has_the_share_of_every_partition() -> None:
     found = Summary(
         shards=3,
         total=part,
-        partitions={"a": part, "b": replace(part, share=None)},
+        partitions={
+            "a": part,
+            "b": replace(part, share=None, no_share="No image could be read."),
+            "c": replace(part, share=estimate_share(210, 990, replace(rates, slice="camera: c"))),
+        },
         rates=rates,
         no_share=None,
-        copies=NearDuplicates(groups=400, images=1000, changed=3),
+        copies=NearDuplicates(groups=400, distance=4, images=1000, changed=3),
     )
     lines = list(summary_lines(found, "out/"))
     assert lines[:2] == ["1,000 images: 210 ai, 700 real, 80 uncertain, 10 could not be read", "Not read: 10 empty"]
@@ -59,5 +63,6 @@ def test_the_summary_has_the_share_of_every_partition() -> None:
     assert lines[2].startswith("Share of AI images: 20.27% (")
     assert lines[2].endswith(" at 95%), of 990 images")
     assert lines[3] == lines[2].replace("Share of AI images", "  a")
-    assert lines[4] == "  b: not known, since no image was in the bundle's scope"
-    assert lines[5:] == ["Table: out/detections", "Sample: out/sample.html"]
+    assert lines[4] == "  b: not known. No image could be read."
+    assert lines[5] == lines[2].replace("Share of AI images", "  c") + ", by the rates of camera: c"
+    assert lines[6:] == ["Table: out/detections", "Sample: out/sample.html"]

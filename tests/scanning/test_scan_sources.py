@@ -130,6 +130,13 @@ def test_a_member_that_is_too_large_is_a_row_that_says_so(judge: Callable[..., A
     assert [row["error_code"] for row in rows] == [None, "too_many_bytes", None]
 
 
+def test_jpeg_xl_in_a_tar_is_told_and_not_passed_over(judge: Callable[..., Any], tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", [("0.png", PICTURES[0]), ("1.jxl", b"\xff\x0a" + bytes(20))])
+    rows = judge(tmp_path / "x.tar")
+    assert [row["error_code"] for row in rows] == [None, "unsupported_format"]
+    assert "JPEG XL" in rows[1]["error_message"]
+
+
 def test_parquet_of_bytes_is_cut_at_its_row_groups(judge: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "images.parquet"
     table = pa.table({"image": [*PICTURES[:COUNT], None], "partition": [*"aaaaaabbbbbb", ""], "other": range(13)})

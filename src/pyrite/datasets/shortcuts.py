@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from pyrite.bundle.preprocess import Pixels
@@ -99,14 +100,24 @@ def _jpeg_coding(data: bytes) -> tuple[float, float, int, bool]:
 
 
 def _statistics(pixels: Pixels, brightness: NDArray[np.float32], nyquist: float) -> list[float]:
-    flat = pixels.reshape(-1, 3)
+    """Return what `STATISTICS` names.
+
+    Means, contrasts and shares are those of the channels' histograms: of a large image, a hundredth of the work.
+    """
+    picture = PillowImage.fromarray(pixels)
+    counts = np.array(picture.histogram(), np.float64).reshape(3, 256)
+    values, size = np.arange(256.0), brightness.size
+    means = counts @ values / size
+    contrasts = np.sqrt((counts * (values - means[:, None]) ** 2).sum(axis=1) / size)
+    red, green, blue = (np.asarray(channel) for channel in picture.split())
+    highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     gradient = np.abs(np.diff(brightness, axis=0)).sum() + np.abs(np.diff(brightness, axis=1)).sum()
     return [
-        *(flat.mean(axis=0) / 255),
-        *(flat.std(axis=0) / 255),
-        float(np.mean(flat.max(axis=1) - flat.min(axis=1)) / 255),
-        float(np.mean(flat == 0)),
-        float(np.mean(flat == 255)),
-        float(gradient / brightness.size),
+        *(means / 255),
+        *(contrasts / 255),
+        float(np.mean(highest - lowest) / 255),
+        float(counts[:, 0].sum() / (3 * size)),
+        float(counts[:, 255].sum() / (3 * size)),
+        float(gradient / size),
         nyquist,
     ]

@@ -103,7 +103,7 @@ class PrevalenceRow:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One value of a slice column; rates are at probability 0.5, `None` without images of the class."""
+    """One value of a slice column; `fpr` and `tpr` are at probability 0.5, `None` without images of the class."""
 
     value: str
     real: int
@@ -111,6 +111,8 @@ class Slice:
     accuracy: Metric
     fpr: float | None
     tpr: float | None
+    verdicts: tuple[VerdictRow, VerdictRow]
+    """On real and on AI images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +367,7 @@ def _slice(value: str, scores: Scores, generator: np.random.Generator) -> Slice:
         interval_of((kept + found) / (real + ai), right / (real + ai)),
         false / real if real else None,
         found / ai if ai else None,
+        verdict_rows(scores),
     )
 
 

@@ -29,11 +29,27 @@ class StoredHeadline(msgspec.Struct, frozen=True):
     auroc: Metric | None = None
 
 
+class StoredSlice(msgspec.Struct, frozen=True):
+    """One value of a slice column."""
+
+    value: str
+    verdicts: tuple[StoredVerdicts, StoredVerdicts] | None = None
+    """On real and on AI images; `None` in a report of before they were counted."""
+
+
+class StoredSlices(msgspec.Struct, frozen=True):
+    """A column of the data, and what became of each of its values."""
+
+    column: str
+    rows: tuple[StoredSlice, ...]
+
+
 class StoredFigures(msgspec.Struct, frozen=True):
     """The verdicts on real and on AI images, and what else others ask for."""
 
     verdicts: tuple[StoredVerdicts, StoredVerdicts]
     headline: StoredHeadline = StoredHeadline()
+    slices: tuple[StoredSlices, ...] = ()
 
 
 class StoredProvenance(msgspec.Struct, frozen=True):

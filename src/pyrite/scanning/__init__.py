@@ -1,6 +1,8 @@
 """Scanning a corpus of any size on any number of workers, to the same table."""
 
+from pyrite.scanning.columns import Columns
+from pyrite.scanning.estimate import estimate
 from pyrite.scanning.scan import scan
 from pyrite.scanning.task import ScanSettings
 
-__all__ = ["ScanSettings", "scan"]
+__all__ = ["Columns", "ScanSettings", "estimate", "scan"]

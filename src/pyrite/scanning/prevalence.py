@@ -1,12 +1,13 @@
 """The share of AI images in a corpus, corrected for what the verdicts get wrong."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 from pyrite.bundle import Bundle
 from pyrite.errors import BundleError
-from pyrite.evaluation.stored import read_report
+from pyrite.evaluation.stored import StoredVerdicts, read_report
 
 _Z = NormalDist().inv_cdf(0.975)
 
@@ -19,6 +20,8 @@ class Rates:
     real_called_ai: int
     ai: int
     ai_called_ai: int
+    slice: str | None = None
+    """Of which slice of the test images, as `column: value`; `None` for all of them."""
 
     @property
     def fpr(self) -> float:
@@ -42,6 +45,8 @@ class Share:
     """Images that the pixels say are AI."""
     images: int
     """Images that count: read, and in the bundle's scope."""
+    rates: Rates
+    """What it is corrected for."""
 
 
 def read_rates(bundles: Sequence[Bundle], max_fpr: float) -> Rates | str:
@@ -56,13 +61,37 @@ def read_rates(bundles: Sequence[Bundle], max_fpr: float) -> Rates | str:
         return "The bundle has no report.json, so the rates of its errors are not known."
     if abs(report.max_fpr - max_fpr) > 1e-9:
         return f"The bundle's errors were measured at --max-fpr {report.max_fpr:g}, and this scan is at {max_fpr:g}."
-    real, ai = (report.deduplicated or report.as_is).verdicts
-    rates = Rates(real.images, real.ai, ai.images, ai.ai)
+    rates = _rates((report.deduplicated or report.as_is).verdicts)
     if not rates.real or not rates.ai:
         return "The bundle was tested with images of one class only."
     if rates.tpr <= rates.fpr:
         return "The bundle calls no more of the AI images ai than of the real ones, so its verdicts tell no share."
     return rates
+
+
+def read_slice_rates(bundle: Bundle) -> dict[str, Rates]:
+    """Return the error rates of each slice of the test images that tells a share, by the value of its column.
+
+    Values that several columns have are left out, since nothing says which is meant.
+
+    Raises:
+        BundleError: Its report.json is not understood.
+    """
+    report = read_report(bundle)
+    tables = (report.deduplicated or report.as_is).slices if report else ()
+    rows = [(table.column, row) for table in tables for row in table.rows if row.value]
+    columns = Counter(row.value for _, row in rows)
+    found = {
+        row.value: _rates(row.verdicts, f"{column}: {row.value}")
+        for column, row in rows
+        if row.verdicts and columns[row.value] == 1
+    }
+    return {value: rates for value, rates in found.items() if rates.real and rates.ai and rates.tpr > rates.fpr}
+
+
+def _rates(verdicts: tuple[StoredVerdicts, StoredVerdicts], of_slice: str | None = None) -> Rates:
+    real, ai = verdicts
+    return Rates(real.images, real.ai, ai.images, ai.ai, of_slice)
 
 
 def estimate_share(flagged: int, images: int, rates: Rates) -> Share | None:
@@ -93,7 +122,7 @@ def estimate_share(flagged: int, images: int, rates: Rates) -> Share | None:
     half = _Z * (q * (1 - q) / n + p**2 * of_ai + (1 - p) ** 2 * of_real) ** 0.5 / gap
     value = _clip((flagged / images - rates.fpr) / (rates.tpr - rates.fpr))
     low, high = _clip(centre - half), _clip(centre + half)
-    return Share(value=value, low=min(low, value), high=max(high, value), flagged=flagged, images=images)
+    return Share(value=value, low=min(low, value), high=max(high, value), flagged=flagged, images=images, rates=rates)
 
 
 def _clip(value: float) -> float:

@@ -19,6 +19,7 @@ _Result = TypeVar("_Result")
 WAITS = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further attempt at what storage refused."""
 _LASTING = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+_EXTRAS = {"hf": "hub", "s3": "s3"}
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -42,7 +43,9 @@ def locate(name: str) -> "tuple[AbstractFileSystem, str]":
         # What was listed once may have changed since, and a listing of millions is not to stay in memory.
         files = fsspec.filesystem(protocol, use_listings_cache=False)
     except (ImportError, ValueError) as error:
-        raise ScanError(f"{name} cannot be opened: {error}") from error
+        extra = _EXTRAS.get(protocol)
+        install = f" Install it with: pip install 'pyrite[{extra}]'" if extra else ""
+        raise ScanError(f"{name} cannot be opened: {error}{install}") from error
     return files, files._strip_protocol(name)
 
 

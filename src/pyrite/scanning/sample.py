@@ -5,15 +5,16 @@ Images without a probability come after those, since nothing tells how certain t
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyrite.image import Limits
 from pyrite.image.thumbnail import thumbnail_url
 from pyrite.rendering.text import budget_line
 from pyrite.results import Failure, Verdict
+from pyrite.scanning.columns import Columns
 from pyrite.scanning.listing import ListingReader
-from pyrite.scanning.reading import read_item
+from pyrite.scanning.reading import Shard, read_item
 from pyrite.scanning.remote import join
 from pyrite.scanning.table import read_table
 from pyrite.scanning.worker import LISTING
@@ -42,13 +43,14 @@ class _Group:
     """After their number: how many there are, where these are not all."""
 
 
-def make_sheet(out: str, shards: int, limits: Limits, *, title: str) -> str:
+def make_sheet(out: str, shards: int, limits: Limits, columns: Columns = Columns(), *, title: str) -> str:
     """Return the page, with small pictures read from the source once more; it makes no request.
 
     Args:
         out: Of a finished scan.
         shards: How many it has.
         limits: What opening an image may cost.
+        columns: Which of a table's hold the images.
         title: What was scanned.
     """
     listing = ListingReader(join(out, LISTING))
@@ -56,7 +58,7 @@ def make_sheet(out: str, shards: int, limits: Limits, *, title: str) -> str:
     for group in _choose(out, shards):
         for sample in group.samples:
             sample["line"] = budget_line(sample["verdict"], sample["probability"])
-            sample["thumbnail"] = None if sample["error_code"] else _thumbnail(listing, sample, limits)
+            sample["thumbnail"] = None if sample["error_code"] else _thumbnail(listing, sample, limits, columns)
         groups.append(group)
     pages = page_environment("pyrite.scanning", "pyrite.rendering")
     return pages.get_template("sample.html.j2").render(title=title, groups=groups)
@@ -124,7 +126,7 @@ class _Firsts:
         return _Group(outcome, f"{heading}: the first", self._rows, left)
 
 
-def _thumbnail(listing: ListingReader, sample: dict[str, Any], limits: Limits) -> str | None:
+def _thumbnail(listing: ListingReader, sample: dict[str, Any], limits: Limits, columns: Columns) -> str | None:
     """Return a small picture as a data URL; `None` where the image is gone."""
-    item = read_item(listing.read(sample["shard"]), limits, sample["position"])
+    item = read_item(Shard(listing.read(sample["shard"]), limits, replace(columns, keep=())), sample["position"])
     return None if item is None or isinstance(item.source, Failure) else thumbnail_url(item.source, limits)

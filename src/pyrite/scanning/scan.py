@@ -20,12 +20,13 @@ from pyrite.golden import check_device
 from pyrite.provenance import JUDGING, installed_versions
 from pyrite.results import Model
 from pyrite.scanning.engines import run_here, run_on_ray
-from pyrite.scanning.listing import find_inputs, write_listing
+from pyrite.scanning.hamming import MAX_DISTANCE
+from pyrite.scanning.listing import Source, find_inputs, write_listing
 from pyrite.scanning.near_duplicates import write_copies
 from pyrite.scanning.remote import is_url, join, list_names, read, remove, remove_partial, write
 from pyrite.scanning.shipping import as_folders, send
 from pyrite.scanning.summary import Summary, summarize
-from pyrite.scanning.table import FOLDER
+from pyrite.scanning.table import FOLDER, check_keep
 from pyrite.scanning.task import Done, ScanSettings, Task, packages_differ
 from pyrite.scanning.worker import ATTEMPTS, LISTING
 from pyrite.writing import PARTIAL, locked
@@ -50,6 +51,8 @@ class ScanManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     inputs: int
     """Images and containers of images that were listed."""
     listing_sha256: str
+    set_aside: dict[str, int] = {}
+    """How many files are no inputs, by what they are."""
     packages: dict[str, str]
     """The versions of those that verdicts depend on."""
     begun: str
@@ -110,25 +113,9 @@ def scan(
     require("scale", "fsspec", "pyarrow", *(("ray",) if engine == "ray" else ()))
     out = str(out)
     out = out if is_url(out) else str(Path(out).absolute())
-    _check(settings, workers)
-    # Whatever is wrong with these is better said now than by a worker.
-    detector = Detector(
-        bundle,
-        bundles=bundles,
-        max_fpr=settings.max_fpr,
-        trust=settings.trust,
-        threads=1,
-        device=settings.device,
-        allow_real=settings.allow_real,
-    )
-    check_device(detector)
+    check_settings(settings, workers)
+    detector = open_detector(bundle, bundles, settings)
     settings = replace(settings, device=detector.device)
-    if (
-        settings.rules
-        and settings.rules.need_probability
-        and not any(bundle.info.calibration.slope is not None for bundle in detector.bundles)
-    ):
-        raise ScanError(f"A rule of the policy needs a probability, which {detector.model.name} never gives.")
     panel, model, policy = detector.panel, detector.model, detector.policy
     del detector  # And what its models take of the memory, which the workers need.
     with as_folders(panel.bundles) as folders, _claimed(out):
@@ -158,14 +145,62 @@ def scan(
             remove(join(out, ATTEMPTS))
             for folder in (out, join(out, FOLDER)):
                 remove_partial(folder)
-        copies = write_copies(out, manifest.shards) if settings.near_duplicates else None
-        summary = summarize(out, manifest.shards, folders, policy.max_fpr, copies)
+        copies = write_copies(out, manifest.shards, settings.near_distance) if settings.near_duplicates else None
+        summary = summarize(
+            out, manifest.shards, folders, policy.max_fpr, copies, manifest.set_aside, settings.columns.keep
+        )
         write(join(out, SUMMARY), summary.to_json())
         from pyrite.scanning.sample import make_sheet  # Late, for processes that judge and import this module.
 
-        page = make_sheet(out, manifest.shards, settings.limits, title=manifest.source)
+        page = make_sheet(out, manifest.shards, settings.limits, settings.columns, title=manifest.source)
         write(join(out, SHEET), page.encode("utf-8", "replace"))
     return summary
+
+
+def check_settings(settings: ScanSettings, workers: int | None) -> None:
+    """Refuse settings that cannot be used.
+
+    Raises:
+        ScanError: One of them; the sentence says which.
+    """
+    for name, value in (
+        ("workers", workers),
+        ("shard_size", settings.shard_size),
+        ("batch_size", settings.batch_size),
+        ("timeout", settings.timeout),
+    ):
+        if value is not None and not 0 < value < math.inf:
+            raise ScanError(f"{name} must be a number greater than 0, not {value:g}.")
+    if not 0 <= settings.near_distance <= MAX_DISTANCE:
+        raise ScanError(f"near_distance must be 0 to {MAX_DISTANCE}, not {settings.near_distance}.")
+    check_keep(settings.columns.keep)
+
+
+def open_detector(
+    bundle: Bundle | Panel | str | Path | None, bundles: Sequence[Bundle | str | Path], settings: ScanSettings
+) -> Detector:
+    """Return what judges: whatever is wrong with it is better said now than by a worker.
+
+    Raises:
+        PyriteError: A bundle or setting cannot be used, or they do not go with each other.
+    """
+    detector = Detector(
+        bundle,
+        bundles=bundles,
+        max_fpr=settings.max_fpr,
+        trust=settings.trust,
+        threads=1,
+        device=settings.device,
+        allow_real=settings.allow_real,
+    )
+    check_device(detector)
+    if (
+        settings.rules
+        and settings.rules.need_probability
+        and not any(bundle.info.calibration.slope is not None for bundle in detector.bundles)
+    ):
+        raise ScanError(f"A rule of the policy needs a probability, which {detector.model.name} never gives.")
+    return detector
 
 
 @contextmanager
@@ -191,17 +226,6 @@ def _claimed(out: str) -> Iterator[None]:
         raise ScanError(f"{error.filename or out} cannot be read or written: {error.strerror or error}.") from error
 
 
-def _check(settings: ScanSettings, workers: int | None) -> None:
-    for name, value in (
-        ("workers", workers),
-        ("shard_size", settings.shard_size),
-        ("batch_size", settings.batch_size),
-        ("timeout", settings.timeout),
-    ):
-        if value is not None and not 0 < value < math.inf:
-            raise ScanError(f"{name} must be a number greater than 0, not {value:g}.")
-
-
 def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSettings) -> ScanManifest:
     """Return the manifest of the scan in `out`: that of an earlier run, or one of a new listing."""
     source = source if is_url(source) else str(Path(source).absolute())
@@ -217,7 +241,8 @@ def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSett
         return manifest
     if foreign := sorted(name for name in names if name != LISTING and not name.startswith(PARTIAL)):
         raise ScanError(f"{out} holds something else already ({foreign[0]}). Choose a new folder.")
-    listing = write_listing(find_inputs(source), join(out, LISTING), settings.shard_size)
+    found = Source(source, settings.columns)
+    listing = write_listing(find_inputs(found), join(out, LISTING), settings.shard_size)
     manifest = ScanManifest(
         source=source,
         bundle_sha256=bundles,
@@ -228,6 +253,7 @@ def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSett
         shards=listing.shards,
         inputs=listing.inputs,
         listing_sha256=listing.sha256,
+        set_aside=dict(sorted(found.set_aside.items())),
         packages=installed_versions(JUDGING),
         begun=datetime.now(UTC).isoformat(timespec="seconds"),
     )

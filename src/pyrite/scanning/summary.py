@@ -1,16 +1,17 @@
 """What a finished scan found, read from its table."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from pyrite.bundle import Bundle
 from pyrite.scanning.near_duplicates import NearDuplicates
-from pyrite.scanning.prevalence import Rates, Share, estimate_share, read_rates
-from pyrite.scanning.table import read_table
+from pyrite.scanning.prevalence import Rates, Share, estimate_share, read_rates, read_slice_rates
+from pyrite.scanning.table import read_set_aside, read_table
 
 _COLUMNS = ("partition", "verdict", "pixels_say", "in_scope", "error_code", "action")
 
@@ -29,6 +30,8 @@ class Counts:
     """By what becomes of the images; empty without a policy."""
     share: Share | None
     """The estimated share of AI images; `None` where it cannot be told."""
+    no_share: str | None = None
+    """Why it cannot be told; `None` where it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +44,13 @@ class Summary:
     rates: Rates | None
     """What the shares are corrected for."""
     no_share: str | None
-    """Why no share can be told; `None` where it can."""
+    """Why no share of this corpus can be told; `None` where it can."""
     copies: NearDuplicates | None
     """`None` where they were not looked for."""
+    set_aside: dict[str, int] = field(default_factory=dict)
+    """How much of what the source holds is no image and was not judged, by what it is."""
+    without: dict[str, int] = field(default_factory=dict)
+    """Of each column that is passed through, the rows that have no value."""
 
     def to_json(self) -> bytes:
         """Return it as indented JSON."""
@@ -51,30 +58,52 @@ class Summary:
 
 
 def summarize(
-    out: str, shards: int, bundles: Sequence[Bundle], max_fpr: float, copies: NearDuplicates | None
+    out: str,
+    shards: int,
+    bundles: Sequence[Bundle],
+    max_fpr: float,
+    copies: NearDuplicates | None,
+    set_aside: Mapping[str, int] = MappingProxyType({}),
+    keep: Sequence[str] = (),
 ) -> Summary:
-    """Count what the table of a finished scan says, and estimate the shares of AI images."""
+    """Count what the table of a finished scan says, and estimate the shares of AI images.
+
+    Args:
+        out: Of the scan.
+        shards: How many it has.
+        bundles: What judged.
+        max_fpr: The error budget.
+        copies: What was found of them.
+        set_aside: What the listing left out, by what it is.
+        keep: The columns that were passed through.
+    """
     counts: Counter[tuple[Any, ...]] = Counter()
-    for table in read_table(out, range(shards), _COLUMNS):
+    without = dict.fromkeys(keep, 0)
+    for table in read_table(out, range(shards), (*_COLUMNS, *keep)):
+        for name in keep:
+            without[name] += table[name].null_count
         groups = table.group_by(list(_COLUMNS)).aggregate([([], "count_all")])
         for row in groups.to_pylist():
             counts[tuple(row[name] for name in _COLUMNS)] += row["count_all"]
     rates = read_rates(bundles, max_fpr)
     known = rates if isinstance(rates, Rates) else None
+    slices = read_slice_rates(bundles[0]) if known else {}
     by_partition: dict[str, Counter[tuple[Any, ...]]] = {}
     for key, count in counts.items():
         by_partition.setdefault(key[0], Counter())[key] += count
     return Summary(
         shards=shards,
-        total=_counts_of(counts, known),
-        partitions={name: _counts_of(by_partition[name], known) for name in sorted(by_partition)},
+        total=_counts_of(counts, rates),
+        partitions={name: _counts_of(by_partition[name], slices.get(name, rates)) for name in sorted(by_partition)},
         rates=known,
         no_share=rates if isinstance(rates, str) else None,
         copies=copies,
+        set_aside=dict(sorted((read_set_aside(out, range(shards)) + Counter(set_aside)).items())),
+        without=without,
     )
 
 
-def _counts_of(counts: Counter[tuple[Any, ...]], rates: Rates | None) -> Counts:
+def _counts_of(counts: Counter[tuple[Any, ...]], rates: Rates | str) -> Counts:
     verdicts: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     actions: Counter[str] = Counter()
@@ -89,12 +118,22 @@ def _counts_of(counts: Counter[tuple[Any, ...]], rates: Rates | None) -> Counts:
         if in_scope:
             judged += count
             flagged += count if pixels == "ai" else 0
+    images = sum(counts.values())
+    share = estimate_share(flagged, judged, rates) if isinstance(rates, Rates) else None
+    if isinstance(rates, str):
+        no_share: str | None = rates
+    elif share is None:
+        left = images - sum(errors.values())
+        no_share = "No image was in the bundle's scope." if left else "No image could be read."
+    else:
+        no_share = None
     return Counts(
-        images=sum(counts.values()),
+        images=images,
         ai=verdicts["ai"],
         real=verdicts["real"],
         uncertain=verdicts["uncertain"],
         errors=dict(sorted(errors.items())),
         actions=dict(sorted(actions.items())),
-        share=estimate_share(flagged, judged, rates) if rates else None,
+        share=share,
+        no_share=no_share,
     )

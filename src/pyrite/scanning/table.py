@@ -1,6 +1,7 @@
 """The table of results: one row per image, in Parquet files of one shard each."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 
 from pyrite.decision import Policy, decide
+from pyrite.errors import ScanError
 from pyrite.results import Detection, Reason, Verdict
 from pyrite.scanning.reading import Item
 from pyrite.scanning.remote import join, locate, patiently
@@ -16,6 +18,7 @@ from pyrite.scanning.rules import Rules
 from pyrite.sources import encodable
 
 FOLDER = "detections"
+_SET_ASIDE = "pyrite.set_aside"
 _ROWS = 1024  # in memory before they are written
 _READERS = 8
 _AHEAD = 32  # parts in memory at a time
@@ -35,8 +38,24 @@ def part_path(out: str, shard: int) -> str:
     return join(out, FOLDER, part_name(shard))
 
 
-def table_schema() -> Any:
-    """Return the table's columns; `docs/scale.md` says what they are."""
+def check_keep(keep: Sequence[str]) -> None:
+    """Refuse columns to keep that the table has of its own, and those named twice.
+
+    Raises:
+        ScanError: There is one.
+    """
+    own = set(table_schema().names)
+    for i, name in enumerate(keep):
+        if name in own:
+            raise ScanError(
+                f"The column `{name}` cannot be kept, since the table of results has one of its own. Join by `key`."
+            )
+        if not name or name in keep[:i]:
+            raise ScanError(f"The columns to keep have {f'`{name}` twice' if name else 'an empty name'}.")
+
+
+def table_schema(keep: Sequence[str] = ()) -> Any:
+    """Return the table's columns, with those that are passed through; `docs/scale.md` says what they are."""
     import pyarrow as pa
 
     return pa.schema(
@@ -44,6 +63,7 @@ def table_schema() -> Any:
             ("shard", pa.int32()),
             ("position", pa.int32()),
             ("partition", pa.string()),
+            ("key", pa.string()),
             ("path", pa.string()),
             ("sha256", pa.string()),
             ("format", pa.string()),
@@ -69,6 +89,7 @@ def table_schema() -> Any:
             ("action", pa.string()),
             ("action_reason", pa.string()),
             ("seconds", pa.float32()),
+            *((name, pa.string()) for name in keep),
         ]
     )
 
@@ -76,13 +97,15 @@ def table_schema() -> Any:
 class TableWriter:
     """Writes the rows of one shard, some at a time; a context."""
 
-    def __init__(self, path: Path, shard: int, policy: Policy, rules: Rules | None) -> None:
+    def __init__(self, path: Path, shard: int, policy: Policy, rules: Rules | None, keep: Sequence[str] = ()) -> None:
         """Open a new file."""
         import pyarrow.parquet as pq
 
         self.images = self.errors = self.flagged = 0
-        self._shard, self._policy, self._rules = shard, policy, rules
-        self._schema = table_schema()
+        self.set_aside: Mapping[str, int] = {}
+        """How much of what the shard holds is no image, by what it is; written at the end."""
+        self._shard, self._policy, self._rules, self._keep = shard, policy, rules, keep
+        self._schema = table_schema(keep)
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._rows: list[dict[str, object]] = []
 
@@ -92,6 +115,8 @@ class TableWriter:
     def __exit__(self, kind: object, *_: object) -> None:
         if self._rows and kind is None:
             self._flush()
+        if kind is None:
+            self._writer.add_key_value_metadata({_SET_ASIDE: msgspec.json.encode(dict(self.set_aside)).decode()})
         self._writer.close()
 
     def add(self, item: Item, found: Detection, phash: int | None, seconds: float) -> None:
@@ -118,6 +143,7 @@ class TableWriter:
             "shard": self._shard,
             "position": self.images,
             "partition": encodable(item.partition),
+            "key": None if item.key is None else encodable(item.key),
             "path": encodable(item.name),
             **{name: getattr(found, name) for name in _PLAIN},
             "pixels_say": decide(found.p_real, found.p_ai, in_scope, self._policy)[0] if pixels else None,
@@ -131,6 +157,7 @@ class TableWriter:
             "action": action,
             "action_reason": because,
             "seconds": seconds,
+            **{name: None if (value := item.fields.get(name)) is None else encodable(value) for name in self._keep},
         }
 
     def _flush(self) -> None:
@@ -145,6 +172,28 @@ def read_table(out: str, shards: Sequence[int], columns: Sequence[str]) -> Itera
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(shards), _AHEAD):
             yield from pool.map(partial(_read_part, out, columns), shards[start : start + _AHEAD])
+
+
+def read_set_aside(out: str, shards: Sequence[int]) -> Counter[str]:
+    """Return how much of what the shards hold is no image, by what it is."""
+    total: Counter[str] = Counter()
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(shards), _AHEAD):
+            for found in pool.map(partial(_read_aside, out), shards[start : start + _AHEAD]):
+                total.update(found)
+    return total
+
+
+def _read_aside(out: str, shard: int) -> dict[str, int]:
+    import pyarrow.parquet as pq
+
+    files, path = locate(part_path(out, shard))
+
+    def read() -> dict[bytes, bytes]:
+        with files.open(path, "rb") as stream:
+            return dict(pq.ParquetFile(stream).metadata.metadata or {})
+
+    return msgspec.json.decode(patiently(read).get(_SET_ASIDE.encode(), b"{}"), type=dict[str, int])
 
 
 def _read_part(out: str, columns: Sequence[str], shard: int) -> Any:

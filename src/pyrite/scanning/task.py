@@ -12,6 +12,7 @@ from pyrite.image import Limits
 from pyrite.provenance import JUDGING, installed_versions
 from pyrite.results import Model
 from pyrite.runtime import AUTO
+from pyrite.scanning.columns import Columns
 from pyrite.scanning.rules import Rules
 from pyrite.scanning.shipping import Parcel
 
@@ -40,8 +41,12 @@ class ScanSettings:
     """Images scored at a time."""
     shard_size: int = 1024
     """Single images in a shard."""
+    columns: Columns = field(default_factory=Columns)
+    """Which columns of the source are read, and which are passed through."""
     near_duplicates: bool = False
     """Whether images get a perceptual hash, and are grouped by it."""
+    near_distance: int = 4
+    """Bits, of 63, by which the hashes in a group may differ from that of the image that serves it."""
     rules: Rules | None = None
     """What becomes of an image by its verdict."""
 

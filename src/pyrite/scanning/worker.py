@@ -12,7 +12,7 @@ from pyrite.prefetch import prefetch
 from pyrite.results import Detection, Failure
 from pyrite.scanning.isolated import IsolatedDetector, Judged
 from pyrite.scanning.listing import Input, ListingReader
-from pyrite.scanning.reading import Item, read_batches
+from pyrite.scanning.reading import Item, Shard, read_batches
 from pyrite.scanning.remote import exists, join, list_names, touch, writing
 from pyrite.scanning.table import TableWriter, part_path
 from pyrite.scanning.task import Done, Task, packages_differ
@@ -62,20 +62,22 @@ class Worker:
 
     def _write(self, shard: int, path: str, inputs: Sequence[Input], began: float) -> Done:
         settings = self._task.settings
+        source = Shard(inputs, settings.limits, settings.columns)
         with writing(path) as local, self._open(local, shard) as table:
-            for batch in prefetch(read_batches(inputs, settings.limits, settings.batch_size)):
+            for batch in prefetch(read_batches(source, settings.batch_size)):
                 start = time.monotonic()
                 found = self._judge(batch)
                 each = (time.monotonic() - start) / len(batch)
                 for item, (detection, phash) in zip(batch, found, strict=True):
                     table.add(item, detection, phash, each)
+            table.set_aside = source.set_aside
         return _done(shard, table, began)
 
     def _give_up(self, shard: int, path: str, inputs: Sequence[Input], began: float) -> Done:
         """Write a row with an error for every input."""
         with writing(path) as local, self._open(local, shard) as table:
             for item in inputs:
-                table.add(Item(item.name, item.partition, _DIED), self._failed(_DIED), None, 0.0)
+                table.add(Item(item.name, item.partition, _DIED, item.key or None), self._failed(_DIED), None, 0.0)
         return _done(shard, table, began)
 
     def _judge(self, batch: Sequence[Item]) -> list[Judged]:
@@ -90,7 +92,8 @@ class Worker:
         return unreadable(Unreadable(None, said), self._task.model, self._task.policy)
 
     def _open(self, local: Path, shard: int) -> TableWriter:
-        return TableWriter(local, shard, self._task.policy, self._task.settings.rules)
+        settings = self._task.settings
+        return TableWriter(local, shard, self._task.policy, settings.rules, settings.columns.keep)
 
 
 def _done(shard: int, table: TableWriter, began: float) -> Done:
