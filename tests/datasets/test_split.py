@@ -166,3 +166,42 @@ def test_a_split_that_cannot_serve_is_an_error(tmp_path, labels, own, protocol, 
 def test_where_nothing_can_be_read_that_is_said(tmp_path):
     with pytest.raises(DatasetError, match="None of the 4 files of made can be read"):
         split(make(tmp_path, [0, 1, 0, 1]), [""] * 4, "pooled", FRACTIONS, 0)
+
+
+@pytest.mark.parametrize("protocol", ["pooled", "official"])
+def test_a_cluster_stays_on_one_side(tmp_path, protocol):
+    rng = np.random.default_rng(0)
+    clusters = rng.integers(0, 300, 2000)
+    dataset = make(tmp_path, rng.integers(0, 2, 2000), ["test" if i % 10 == 0 else "train" for i in range(2000)])
+    hashes = [content_hash(i) for i in range(2000)]
+    parts = split(dataset, hashes, protocol, FRACTIONS, 0, clusters=clusters)
+    train, validation, test = (set(clusters[i].tolist()) for i in (parts.train, parts.validation, parts.test))
+    assert len(train | validation | test) == len(train) + len(validation) + len(test)
+    assert parts.dropped == (sides(parts, 2000) == -1).sum()
+    assert (parts.dropped > 0) == (protocol == "official")
+    alone = split(dataset, hashes, protocol, FRACTIONS, 0, clusters=np.arange(2000))
+    assert (sides(alone, 2000) == sides(split(dataset, hashes, protocol, FRACTIONS, 0), 2000)).all()
+
+
+@pytest.mark.parametrize(("protocol", "counts"), [("pooled", [7, 4, 1]), ("official", [7, 4, 1])])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_class_of_few_images_is_counted_out(tmp_path, protocol, counts, seed):
+    labels = [0] * 240 + [1] * 12
+    dataset = make(tmp_path, labels, [*["train"] * 216, *["test"] * 24, *["train"] * 11, "test"])
+    parts = split(dataset, [content_hash(i) for i in range(252)], protocol, FRACTIONS, seed, least=(1, 4, 1))
+    side = sides(parts, 252)
+    found = np.bincount(side[240:], minlength=3).tolist()
+    assert found == counts or min(np.array(found) - (1, 4, 1)) >= 0  # By chance, where that is enough.
+    assert (np.bincount(side[:240], minlength=3) >= 4).all()
+
+
+def test_a_class_of_one_large_cluster_is_left_to_train(tmp_path):
+    clusters = np.array([*range(40), *[40] * 30, 41, 42, 43])
+    dataset = make(tmp_path, [0] * 40 + [1] * 33)
+    parts = split(dataset, [content_hash(i) for i in range(73)], "pooled", (0.98, 0.01, 0.01), 0, clusters=clusters)
+    assert (sides(parts, 73)[40:70] == 0).all()
+    with pytest.raises(DatasetError, match="has no AI images"):
+        split(
+            make(tmp_path, [0] * 40 + [1] * 30), [content_hash(i) for i in range(70)], "pooled", FRACTIONS, 0,
+            clusters=clusters[:70],
+        )  # fmt: skip

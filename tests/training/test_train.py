@@ -21,6 +21,7 @@ from pyrite.datasets import Dataset, content_hashes, make_toy, recognise, split
 from pyrite.detector import Detector
 from pyrite.errors import DatasetError, ExportError, RecipeError, TrainingError
 from pyrite.evaluation import evaluate
+from pyrite.evaluation.choose import own_split
 from pyrite.explanation import Spectra
 from pyrite.golden import replay_golden
 from pyrite.image import open_image
@@ -48,8 +49,8 @@ def test_the_folder_holds_what_it_should(unbroken: Run) -> None:
 def test_progress_is_told_per_stage_step_and_epoch(unbroken: Run) -> None:
     stages = [event.name for event in unbroken.events if isinstance(event, Stage)]
     assert list(dict.fromkeys(stages)) == [
-        "Building the network", "Decoding", "Exporting", "Calibrating", "Judging (test split)",
-        "Measuring shortcuts (test split)", "Writing the bundle and the report",
+        "Building the network", "Decoding", "Looking for near copies", "Exporting", "Calibrating",
+        "Judging (test split)", "Measuring shortcuts (test split)", "Writing the bundle and the report",
     ]  # fmt: skip
     steps = [event for event in unbroken.events if isinstance(event, Step)]
     count = steps[0].steps
@@ -125,6 +126,35 @@ def test_the_bundle_says_how_well_it_was_exported(unbroken: Run) -> None:
     assert training is not None
     assert training.parity is not None
     assert 0 <= training.parity <= 1e-3
+
+
+def test_frames_of_a_video_stay_together_and_the_report_says_how_few_there_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for video in range(16):
+        scene = rng.integers(0, 256, (8, 8, 3), np.uint8)
+        folder = tmp_path / "data" / ("real", "ai")[video % 2] / f"video {video}"
+        folder.mkdir(parents=True)
+        for frame in range(12):
+            picture = Image.fromarray(scene).resize((32, 32), Image.Resampling.BICUBIC)
+            noise = rng.normal(scale=2, size=(32, 32, 3))
+            Image.fromarray(np.clip(picture + noise, 0, 255).astype(np.uint8)).save(folder / f"{frame}.png")
+    dataset = Dataset.open(tmp_path / "data")
+    report = train(dataset, load_recipe("tiny", ["epochs=1"]), tmp_path / "out")
+    assert report is not None
+    assert report.part.why.endswith("No image of it has a copy or near copy in training.")
+    assert report.part.caution is not None
+    assert report.part.caution.startswith("The 24 images are of 2 groups: copies, near copies, or one source.")
+    bundle = load_bundle(tmp_path / "out" / "bundle")
+    hashes = content_hashes(dataset)
+    parts = own_split(bundle, dataset, hashes)
+    assert parts is not None
+    videos = [
+        {Path(dataset.paths[i]).parent.name for i in side} for side in (parts.train, parts.validation, parts.test)
+    ]
+    assert len(set.union(*videos)) == sum(map(len, videos)) == 16
+    again = evaluate(bundle, dataset)
+    assert again.as_is.headline.images == 24
+    assert again.as_is.headline.accuracy.value == report.as_is.headline.accuracy.value
 
 
 @pytest.mark.parametrize("protocol", ["pooled", "official"])
@@ -235,7 +265,7 @@ def test_nothing_is_resumed_where_nothing_began(toy: Path, recipe: Recipe, tmp_p
         (["architecture=vit"], RecipeError, "there are compact, resnet50, tiny"),
         (["weights=imagenet"], RecipeError, "tiny has no pretrained weights; use weights = 'none'."),
         (["architecture=resnet50", "height=16"], RecipeError, "at least 32×32 pixels, not 16×32"),
-        (["limit=20"], DatasetError, "raise the limit where one is set"),
+        (["limit=8"], DatasetError, "raise the limit where one is set"),
         (["limit=2"], DatasetError, "add images, or raise the limit"),
     ],
 )

@@ -1,6 +1,16 @@
 """The bundle: a model with its geometry, its calibration, and where it came from."""
 
-from pyrite.bundle.bundle import DEFAULT, MAX_BYTES, OPTIONAL, REQUIRED, Bundle, load_bundle, read_info, save_bundle
+from pyrite.bundle.bundle import (
+    DEFAULT,
+    MAX_BYTES,
+    OPTIONAL,
+    REQUIRED,
+    VALIDATED,
+    Bundle,
+    load_bundle,
+    read_info,
+    save_bundle,
+)
 from pyrite.bundle.calibration import Calibration, calibrated_loss, fit_calibration
 from pyrite.bundle.joint import JointCalibration, JointGroup, fit_joint
 from pyrite.bundle.library import named_bundles, named_place, remove_named
@@ -26,6 +36,7 @@ __all__ = [
     "NOVELTY",
     "OPTIONAL",
     "REQUIRED",
+    "VALIDATED",
     "Bundle",
     "BundleInfo",
     "Calibration",

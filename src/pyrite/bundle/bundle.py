@@ -10,6 +10,7 @@ golden.json      small images with what the model must say of them
 report.json      the held-out evaluation (optional)
 recipe.toml      what trained the model (optional)
 trained_on.bin   which images trained, chose or calibrated the model, as shortened hashes (optional)
+validated_on.bin which of these were the validation split of its training (optional)
 spectra.json     the average power spectra of both classes' training images (optional)
 novelty.json     what its calibration images look like, to tell what is foreign to it (optional)
 card.md          what the model is for, and what it is not (optional)
@@ -35,8 +36,9 @@ from pyrite.writing import whole_folder
 
 MODEL = "model.onnx"
 WEIGHTS = "model.onnx.data"
+VALIDATED = "validated_on.bin"
 REQUIRED = (MODEL, "golden.json")
-OPTIONAL = (WEIGHTS, "report.json", "recipe.toml", "trained_on.bin", "spectra.json", NOVELTY, "card.md")
+OPTIONAL = (WEIGHTS, "report.json", "recipe.toml", "trained_on.bin", VALIDATED, "spectra.json", NOVELTY, "card.md")
 DEFAULT = Path(__file__).parents[1] / "bundles" / "default"
 """The bundle that comes with Pyrite."""
 MAX_BYTES = 4_000_000_000

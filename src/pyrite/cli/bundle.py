@@ -156,7 +156,7 @@ def calibrate(
     if not chosen:
         raise typer.BadParameter("Name a bundle, and then the images.")
     if real_only:
-        dataset = Dataset.open_real(data, group_column=labelling.group_column)
+        dataset = Dataset.open_real(data, group_column=labelling.group_column, group_pattern=labelling.group_pattern)
         tell_dataset(dataset)
     else:
         dataset = open_dataset(data, labelling, one_class=True)

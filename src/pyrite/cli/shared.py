@@ -63,6 +63,14 @@ GroupColumnOption = Annotated[
         help="Which column says what belongs together: a source, a video, a photographer. Also `folder`.",
     ),
 ]
+GroupPatternOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-pattern",
+        metavar="REGEX",
+        help="The same by paths: images whose first match is alike, such as 'videos/([^/]+)/'.",
+    ),
+]
 UnknownOption = Annotated[
     str | None,
     typer.Option(
@@ -219,6 +227,7 @@ def labels_data(command: Callable[..., None]) -> Callable[..., None]:
         "label_column": LabelColumnOption,
         "split_column": SplitColumnOption,
         "group_column": GroupColumnOption,
+        "group_pattern": GroupPatternOption,
     }
 
     @wraps(command)

@@ -2,6 +2,7 @@
 
 import hashlib
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -129,15 +130,18 @@ class Dataset:
             fingerprint=storage.fingerprint,
             storage=storage,
             tally=placed.tally,
-        ).grouped_by(labelling.group_column)
+        ).grouped_by(labelling.group_column, labelling.group_pattern)
 
     @classmethod
-    def open_real(cls, source: str | Path, *, group_column: str | None = None) -> "Dataset":
+    def open_real(
+        cls, source: str | Path, *, group_column: str | None = None, group_pattern: str | None = None
+    ) -> "Dataset":
         """Open a folder, or a zip or tar of one, in which every file is a real image; `folder` is where each lies.
 
         Args:
             source: what to open.
             group_column: `folder` for groups by where each lies.
+            group_pattern: See `grouped_by`.
 
         Raises:
             DatasetError: it cannot be read, or holds nothing.
@@ -158,7 +162,7 @@ class Dataset:
             slices={"folder": folders} if len(set(folders)) > 1 else {},
             fingerprint=storage.fingerprint,
             storage=storage,
-        ).grouped_by(group_column)
+        ).grouped_by(group_column, group_pattern)
 
     @classmethod
     def _from_table(cls, name: str, path: Path, labelling: Labelling) -> "Dataset":
@@ -180,16 +184,26 @@ class Dataset:
             fingerprint=digest.hexdigest(),
             storage=storage,
             tally=manifest.tally,
-        ).grouped_by(labelling.group_column)
+        ).grouped_by(labelling.group_column, labelling.group_pattern)
 
-    def grouped_by(self, column: str | None) -> "Dataset":
-        """Return the dataset with groups by one of its slices.
+    def grouped_by(self, column: str | None, pattern: str | None = None) -> "Dataset":
+        """Return the dataset with groups, by one of its slices or by its paths.
+
+        Args:
+            column: The slice.
+            pattern: A regular expression that is searched for in each path: what its first group matches names the
+                image's group, or what all of it matches. An image whose path it does not match is in no group.
 
         Raises:
-            DatasetError: it has no such column.
+            DatasetError: It has no such column, or both are given, or the pattern is not valid or matches no path.
         """
-        if column is None:
+        if column is None and pattern is None:
             return self
+        if column is not None and pattern is not None:
+            raise DatasetError("Groups come from a column or from a pattern, not from both.")
+        if pattern is not None:
+            return replace(self, groups=_matches(pattern, self.paths, self.name))
+        assert column is not None
         if column not in self.slices:
             there = ", ".join(self.slices) or "no column"
             raise DatasetError(f"{self.name} has no column {column!r} for groups; it has {there}.")
@@ -230,7 +244,10 @@ class Dataset:
         if made:
             told.append(f"Generators: {listed(made)}.")
         if self.groups is not None:
-            told.append(f"Groups: {len(set(self.groups)):,}.")
+            alone = self.groups.count("")
+            told.append(
+                f"Groups: {len(set(self.groups) - {''}):,}{f', and {alone:,} images in none' if alone else ''}."
+            )
         return (*told, *self.tally.taken_lines())
 
     def sample(self, count: int, seed: int = 0) -> "Dataset":
@@ -273,3 +290,15 @@ def fetch_cifake() -> Path:
 
 def _by_class(labels: NDArray[np.int8]) -> str:
     return f"{int(np.sum(labels == 0)):,} real and {int(np.sum(labels == AI)):,} AI"
+
+
+def _matches(pattern: str, paths: tuple[str, ...], name: str) -> tuple[str, ...]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise DatasetError(f"--group-pattern {pattern} is not a regular expression: {error}.") from error
+    found = [expression.search(path) for path in paths]
+    groups = tuple("" if one is None else (one[1] if expression.groups else one[0]) or "" for one in found)
+    if not any(groups):
+        raise DatasetError(f"--group-pattern {pattern} matches no path of {name}, such as {paths[0]}.")
+    return groups

@@ -24,6 +24,8 @@ class Labelling:
     """Empty to do without one."""
     group_column: str | None = None
     """Which column says what belongs together, such as one video's frames: see `Dataset.groups`."""
+    group_pattern: str | None = None
+    """The same by paths: see `Dataset.grouped_by`."""
     generator_column: str | None = None
     """Which column says what made an AI image, where it is not called `generator`."""
 

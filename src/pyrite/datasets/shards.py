@@ -176,7 +176,7 @@ def _read_tars(shards: Shards, labelling: Labelling) -> tuple[str, Manifest]:
     groups = [place.group for _, _, place in found]
     generators = [place.generator for _, _, place in found]
     columns |= {name: made for name, made in (("folder", groups), ("generator", generators)) if len(set(made)) > 1}
-    plain = Labelling(group_column=labelling.group_column)
+    plain = Labelling(group_column=labelling.group_column, group_pattern=labelling.group_pattern)
     paths = [f"{shard}/{name}" for shard, name, _ in found]
     manifest = make_manifest(shards.title, list(columns), list(columns.values()), plain, paths)
     return "", _with_tally(manifest, placed.tally)

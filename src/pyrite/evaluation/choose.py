@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import Bundle, Panel, TrainingInfo
+from pyrite.bundle import VALIDATED, Bundle, Panel, TrainingInfo
 from pyrite.datasets import Dataset, content_hashes, content_sha256, recognise
+from pyrite.datasets.clusters import caution_of_clusters
 from pyrite.datasets.split import Split, split
 from pyrite.errors import EvaluationError
 from pyrite.sources import encodable
@@ -128,6 +129,10 @@ def choose(
         for past in pasts
         if past.seen is not None and (known := int(past.seen[indices].sum()))
     ]
+    if dataset.groups is not None and len(indices):
+        count = len({dataset.groups[i] or str(i) for i in indices.tolist()})
+        if few := caution_of_clusters(len(indices), count):
+            cautions.append(few)
     if panel.data_sha256 == content_sha256(dataset, hashes):
         cautions.append("These images calibrated the panel, so the figures flatter it.")
     return Chosen(dataset, hashes, indices, Part(protocol, why.strip(), dropped, " ".join(cautions) or None))
@@ -217,13 +222,19 @@ class _Past:
 
 
 def _past(bundle: Bundle, dataset: Dataset, hashes: Sequence[str], *, alone: bool) -> _Past:
-    own = _own_split(bundle, dataset, hashes)
+    own = own_split(bundle, dataset, hashes)
     who = "this bundle" if alone else f"{bundle.info.name} {bundle.info.version}"
     return _Past(who, bundle.info.training, own, _seen(bundle, own, hashes))
 
 
-def _own_split(bundle: Bundle, dataset: Dataset, hashes: Sequence[str]) -> Split | None:
-    """Return the split that the bundle was trained on, if it was trained on this data."""
+def own_split(bundle: Bundle, dataset: Dataset, hashes: Sequence[str]) -> Split | None:
+    """Return the split that a bundle was trained on, if it was trained on this data.
+
+    Args:
+        bundle: It remembers its training and validation images, or was divided by content alone.
+        dataset: The data.
+        hashes: (n,), each file's hexadecimal SHA-256, empty where it could not be read.
+    """
     training = bundle.info.training
     if training is None:
         return None
@@ -231,7 +242,19 @@ def _own_split(bundle: Bundle, dataset: Dataset, hashes: Sequence[str]) -> Split
     same_listing = training.data.fingerprint == dataset.fingerprint
     if not same_listing and training.data.sha256 != content_sha256(dataset, hashes):
         return None
-    return split(dataset, hashes, training.data.protocol, training.data.fractions, training.seed)
+    if VALIDATED not in bundle.files or "trained_on.bin" not in bundle.files:
+        return split(dataset, hashes, training.data.protocol, training.data.fractions, training.seed)
+    readable = np.array([bool(value) for value in hashes])
+    seen, validation = (recognise(bundle.files[name], hashes) for name in ("trained_on.bin", VALIDATED))
+    named = np.array([name == "test" for name in dataset.splits], np.bool_)
+    test = readable & (named if training.data.protocol == "official" else ~seen)
+    return Split(
+        protocol=training.data.protocol,
+        train=np.flatnonzero(seen & ~validation & ~test),
+        validation=np.flatnonzero(validation & ~test),
+        test=np.flatnonzero(test),
+        dropped=int(np.sum(readable & ~seen & ~test)),
+    )
 
 
 def _seen(bundle: Bundle, own: Split | None, hashes: Sequence[str]) -> NDArray[np.bool_] | None:

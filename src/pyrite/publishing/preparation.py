@@ -6,11 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pyrite.bundle.preprocess import Preprocess
+from pyrite.bundle import Bundle
+from pyrite.bundle.preprocess import Preprocess, Resize
 from pyrite.datasets import Dataset, Decoded, Split, content_hashes, content_sha256, decode, split
+from pyrite.datasets.clusters import MAX_COMPARED, NEAR_SIDE, Clusters, find_clusters
 from pyrite.errors import DatasetError
+from pyrite.evaluation.choose import own_split
 from pyrite.recipe import Recipe
 from pyrite.sources import encodable
+
+_LEAST = (1, 4, 1)
+"""Images of each class that train, validation and test need; golden.json takes no fewer than 8 images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +40,22 @@ class PreparedDataset:
     decoded: Decoded
     parts: Split
     """Every image of train and validation can be read."""
+    clusters: Clusters | None
+    """What was kept together; `None` where a bundle said the split."""
     sha256: str
     """Of content, labels and the data's own splits."""
 
 
-def prepare_dataset(data: Dataset | str | Path, recipe: Recipe, watch: Callable[[Stage], None]) -> PreparedDataset:
-    """Decode a dataset and divide it.
+def prepare_dataset(
+    data: Dataset | str | Path, recipe: Recipe, watch: Callable[[Stage], None], *, trained: Bundle | None = None
+) -> PreparedDataset:
+    """Decode a dataset and divide it; copies, near copies and the dataset's groups stay on one side.
 
     Args:
         data: the images, or where they lie.
         recipe: how large, how many and how divided.
         watch: called with every stage.
+        trained: a bundle that was trained by this recipe, perhaps on this data: its split is taken then.
 
     Raises:
         DatasetError: too few of the images are left in a split, or can be read.
@@ -59,10 +70,31 @@ def prepare_dataset(data: Dataset | str | Path, recipe: Recipe, watch: Callable[
         lambda done, total: watch(Stage("Decoding", done, total)),
         canvas=recipe.canvas_side,
     )
-    held_out = _left_out_tests(whole, dataset) if recipe.protocol == "official" and whole is not dataset else ()
-    parts = split(dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed, held_out)
-    parts = _readable(parts, dataset, decoded)
-    return PreparedDataset(dataset, recipe, preprocess, decoded, parts, content_sha256(dataset, decoded.hashes))
+    own = None if trained is None else own_split(trained, dataset, decoded.hashes)
+    clusters = None if own else _find_clusters(dataset, decoded, preprocess, watch)
+    if clusters:
+        held_out = _left_out_tests(whole, dataset) if recipe.protocol == "official" and whole is not dataset else ()
+        own = split(
+            dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed, held_out,
+            clusters=clusters.numbers, least=_LEAST,
+        )  # fmt: skip
+    assert own
+    parts = _readable(own, dataset, decoded)
+    sha256 = content_sha256(dataset, decoded.hashes)
+    return PreparedDataset(dataset, recipe, preprocess, decoded, parts, clusters, sha256)
+
+
+def _find_clusters(
+    dataset: Dataset, decoded: Decoded, preprocess: Preprocess, watch: Callable[[Stage], None]
+) -> Clusters:
+    hashes = tuple("" if i in decoded.failures else value for i, value in enumerate(decoded.hashes))
+    small = Resize(height=NEAR_SIDE, width=NEAR_SIDE)
+    pixels = None if len(dataset) > MAX_COMPARED else decoded.pixels
+    if pixels is not None and preprocess != small:
+        pixels = decode(dataset, small, lambda done, total: watch(Stage("Decoding, to compare", done, total))).pixels
+    return find_clusters(
+        dataset, hashes, pixels, lambda done, total: watch(Stage("Looking for near copies", done, total))
+    )
 
 
 def _readable(parts: Split, dataset: Dataset, decoded: Decoded) -> Split:
@@ -73,8 +105,7 @@ def _readable(parts: Split, dataset: Dataset, decoded: Decoded) -> Split:
     """
     failed = np.array(list(decoded.failures), np.intp)
     parts = replace(parts, train=np.setdiff1d(parts.train, failed), validation=np.setdiff1d(parts.validation, failed))
-    needed = {"train": 1, "validation": 4, "test": 1}  # Of each class; golden.json takes no fewer than 8 images.
-    for name, least in needed.items():
+    for name, least in zip(("train", "validation", "test"), _LEAST, strict=True):
         kept = np.setdiff1d(getattr(parts, name), failed)
         for label, kind in enumerate(("real", "AI")):
             if (count := int(np.sum(dataset.labels[kept] == label))) < least:

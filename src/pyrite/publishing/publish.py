@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrite.bundle import NOVELTY, Bundle, BundleInfo, Crops, Panel, Pixels, Preprocess, save_bundle, write_novelty
 from pyrite.datasets import Dataset
+from pyrite.datasets.clusters import caution_of_clusters
 from pyrite.errors import DatasetError, ImageError, TrainingError
 from pyrite.evaluation import Chosen, Part, Report, measure
 from pyrite.explanation import measure_spectra
@@ -66,7 +67,7 @@ def publish(
             decoded.hashes,
             # Files that cannot be read are in no split; the report lists them all the same.
             np.union1d(parts.test, np.array(list(decoded.failures), np.intp)),
-            Part(parts.protocol, f"The {parts.protocol} test split, which training kept back.", parts.dropped),
+            _describe(material),
         ),
         history,
         robustness=material.recipe.degrade > 0,
@@ -79,6 +80,24 @@ def publish(
         report.write(out / "report")
     save_bundle(out / "bundle", info, files)
     return report
+
+
+def _describe(material: PreparedDataset) -> Part:
+    """Return what the test split is, for a reader of its report."""
+    parts, clusters = material.parts, material.clusters
+    why = f"The {parts.protocol} test split, which training kept back."
+    cautions = []
+    if clusters is not None and clusters.searched:
+        why += " No image of it has a copy or near copy in training."
+    elif clusters is not None:
+        cautions.append(
+            "Near copies were not all looked for, so images of the test split may have some in training. Name what "
+            "belongs together with --group-column or --group-pattern."
+        )
+    if clusters is not None:
+        count = len(np.unique(clusters.numbers[parts.test]))
+        cautions += [few for few in [caution_of_clusters(len(parts.test), count)] if few]
+    return Part(parts.protocol, why, parts.dropped, " ".join(cautions) or None)
 
 
 @contextmanager

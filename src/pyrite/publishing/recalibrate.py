@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from pyrite.bundle import NOVELTY, Bundle, Panel, fit_calibration, load_bundle, save_bundle, write_novelty
+from pyrite.bundle import NOVELTY, VALIDATED, Bundle, Panel, fit_calibration, load_bundle, save_bundle, write_novelty
 from pyrite.datasets import Dataset, remember
 from pyrite.errors import EvaluationError, require
 from pyrite.evaluation.opinions import Scored, kept_beside, score_images
@@ -17,7 +17,7 @@ from pyrite.publishing.novelty import calibrate_novelty
 from pyrite.publishing.preparation import Stage
 from pyrite.sources import encodable
 
-_KEPT = ("model.onnx", "model.onnx.data", "recipe.toml", "spectra.json")
+_KEPT = ("model.onnx", "model.onnx.data", "recipe.toml", "spectra.json", VALIDATED)
 
 
 @dataclass(frozen=True, slots=True)

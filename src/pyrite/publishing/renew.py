@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
-from pyrite.bundle import Bundle, BundleInfo, load_bundle
+from pyrite.bundle import VALIDATED, Bundle, BundleInfo, load_bundle
 from pyrite.datasets import Dataset
 from pyrite.errors import RecipeError, TrainingError, require
 from pyrite.evaluation import Report
@@ -14,7 +14,7 @@ from pyrite.publishing.publish import publish, written
 from pyrite.recipe import make_recipe
 from pyrite.writing import whole_folder
 
-_KEPT = ("recipe.toml", "trained_on.bin")
+_KEPT = ("recipe.toml", "trained_on.bin", VALIDATED)
 
 
 def renew(
@@ -75,7 +75,7 @@ def prepare_again(bundle: Bundle, data: Dataset | str | Path, watch: Callable[[S
         recipe = make_recipe(tomllib.loads(bundle.read("recipe.toml").decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecipeError) as error:
         raise TrainingError(f"recipe.toml in the bundle {name} is not understood: {error}") from error
-    material = prepare_dataset(data, recipe, watch)
+    material = prepare_dataset(data, recipe, watch, trained=bundle)
     if material.sha256 != training.data.sha256:
         raise TrainingError(f"The bundle {name} was trained on other data than {material.dataset.name}.")
     return material

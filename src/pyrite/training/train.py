@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import BundleInfo, Calibration, Crops, DataInfo, Preprocess, TrainingInfo
+from pyrite.bundle import VALIDATED, BundleInfo, Calibration, Crops, DataInfo, Preprocess, TrainingInfo
 from pyrite.datasets import Dataset, remember
 from pyrite.decision import Policy, Scope
 from pyrite.errors import TrainingError, require
@@ -152,6 +152,7 @@ def train(
             "model.onnx": onnx,
             "recipe.toml": dump_recipe(recipe).encode(),
             "trained_on.bin": remember([decoded.hashes[i] for i in (*parts.train, *parts.validation)]),
+            VALIDATED: remember([decoded.hashes[i] for i in parts.validation]),
         }
         return publish(
             out,
