@@ -28,7 +28,7 @@ from pyrite.errors import DatasetError
 CIFAR_OBJECTS = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
-_PICTURE = re.compile(r"\.(jpe?g|png|webp|avif|hei[cf]|gif|bmp|tiff?)", re.IGNORECASE)
+_PICTURE = re.compile(r"\.(jpe?g|png|webp|avif|hei[cf]|gif|bmp|tiff?)")
 _ARCHIVE = re.compile(r".*\.(zip|tar|t?gz|tar\.\w+|tgz|bz2|xz|zst|7z|rar|z\d\d|parquet)", re.IGNORECASE)
 _NO_IMAGE = frozenset([
     ".avi", ".csv", ".css", ".db", ".doc", ".docx", ".h5", ".hdf5", ".html", ".ini", ".ipynb", ".js", ".json",
@@ -92,8 +92,9 @@ def place_files(names: Sequence[str], labelling: Labelling | None = None, *, one
     """
     labelling = labelling or Labelling()
     tally = Tally()
-    pictures = [name for name in names if not _left_out(name, tally, labelling)]
-    parts = {folder: PurePosixPath(folder).parts or (".",) for folder in map(posixpath.dirname, pictures)}
+    pictures = _sort_out(names, labelling, tally)
+    folders = dict.fromkeys(map(posixpath.dirname, pictures))
+    parts = {folder: PurePosixPath(folder).parts or (".",) for folder in folders}
     everything = {part for folder in parts.values() for part in folder}
     if labelling.names_classes:
         paths = (folder for folder in parts if folder)
@@ -103,17 +104,19 @@ def place_files(names: Sequence[str], labelling: Labelling | None = None, *, one
     slices = _slices(hits.values())
     first = {posixpath.dirname(name): name for name in reversed(pictures)}
     places = {folder: _decide(first[folder], parts[folder], found, slices) for folder, found in hits.items() if found}
+    guessed = {folder: _guessed(found, slices) for folder, found in hits.items() if found}
     files: dict[str, FolderLabel] = {}
     outside: Counter[str] = Counter()
     for name in pictures:
         folder = posixpath.dirname(name)
         if (place := places.get(folder)) is not None:
             files[name] = place
-            _note(place.label, hits[folder], slices, tally)
-        elif _PICTURE.fullmatch(PurePosixPath(name).suffix):
-            outside[PurePosixPath(folder).name or "."] += 1
+            if taken := guessed[folder]:
+                tally.taken[place.label, taken] += 1
+        elif is_picture(name):
+            outside[posixpath.basename(folder) or "."] += 1
         else:
-            tally.left_out["no images", PurePosixPath(name).suffix] += 1
+            tally.left_out["no images", _suffix(name)] += 1
     if not (one_class and files):
         _check_classes(files, names, one_class)
     if not labelling.names_classes and outside:
@@ -129,7 +132,7 @@ def place_files(names: Sequence[str], labelling: Labelling | None = None, *, one
 
 def certain_labels(paths: Sequence[str]) -> list[int | None]:
     """Return for each path the class that its folders name by words that mean nothing else; else `None`."""
-    parts = {folder: PurePosixPath(folder).parts for folder in map(posixpath.dirname, paths)}
+    parts = {folder: PurePosixPath(folder).parts for folder in set(map(posixpath.dirname, paths))}
     hits = {folder: _read(inside, Labelling(), frozenset()) for folder, inside in parts.items()}
     slices = _slices(hits.values())
 
@@ -160,26 +163,36 @@ def cifar_objects(paths: Sequence[str]) -> tuple[str, ...] | None:
 
 def is_no_image(name: str) -> bool:
     """Say whether a file is no image by its name: text, data, or an archive."""
-    return PurePosixPath(name).suffix.lower() in _NO_IMAGE or _ARCHIVE.fullmatch(name) is not None
+    return _suffix(name) in _NO_IMAGE or _ARCHIVE.fullmatch(name) is not None
 
 
 def is_picture(name: str) -> bool:
     """Say whether a file's name ends like an image's."""
-    return _PICTURE.fullmatch(PurePosixPath(name).suffix) is not None
+    return _PICTURE.fullmatch(_suffix(name)) is not None
 
 
-def _left_out(name: str, tally: Tally, labelling: Labelling) -> bool:
-    """Say whether a file is no image by its name, or one of a mask, and count it then."""
-    path = PurePosixPath(name)
-    if path.suffix.lower() in _NO_IMAGE:
-        tally.left_out["no images", path.suffix.lower()] += 1
-    elif _ARCHIVE.fullmatch(path.name):
-        tally.left_out["archives inside, which are not opened", path.name] += 1
-    elif masks := [part for part in path.parts[:-1] if part.lower() in _MASKS and not labelling.match(part)]:
-        tally.left_out["pictures of masks", masks[0]] += 1
-    else:
-        return False
-    return True
+def _sort_out(names: Sequence[str], labelling: Labelling, tally: Tally) -> list[str]:
+    """Return the files that may be images, and count those that are none by their names, and pictures of masks."""
+    masks = {
+        folder: next((p for p in folder.split("/") if p.lower() in _MASKS and not labelling.match(p)), None)
+        for folder in set(map(posixpath.dirname, names))
+    }
+    kept = []
+    for name in names:
+        suffix = _suffix(name)
+        if suffix in _NO_IMAGE:
+            tally.left_out["no images", suffix] += 1
+        elif _ARCHIVE.fullmatch(name):
+            tally.left_out["archives inside, which are not opened", posixpath.basename(name)] += 1
+        elif mask := masks[posixpath.dirname(name)]:
+            tally.left_out["pictures of masks", mask] += 1
+        else:
+            kept.append(name)
+    return kept
+
+
+def _suffix(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
 
 
 def _read(parts: Sequence[str], labelling: Labelling, styles: Iterable[str]) -> list[_Hit]:
@@ -254,10 +267,10 @@ def _generator(parts: Sequence[str], deciding: Sequence[_Hit]) -> str:
     return next((name for name in reversed(named) if label_of(name) is None and not split_of(name)), "")
 
 
-def _note(label: int, hits: Sequence[_Hit], slices: frozenset[str], tally: Tally) -> None:
+def _guessed(hits: Sequence[_Hit], slices: frozenset[str]) -> str | None:
+    """Return the name that decided, if it is no usual word for a class."""
     last = _deciding(hits, slices)[-1]
-    if last.guessed:
-        tally.taken[label, last.folder] += 1
+    return last.folder if last.guessed else None
 
 
 def _check_classes(files: Mapping[str, FolderLabel], names: Sequence[str], one_class: bool) -> None:

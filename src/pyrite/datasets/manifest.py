@@ -330,8 +330,8 @@ def _check_contradictions(
         if (texts_of := set(values) - {""}) and all(word_of(text) in CERTAIN_NAMES for text in texts_of)
     }
     # A folder that all lie in says nothing of either class, where there are both.
-    above = _folders_above(paths) if len(set(labels)) > 1 else 0
-    others["the folder"] = certain_labels(["/".join(PurePosixPath(path).parts[above:]) for path in paths])
+    above = _folder_above(paths) if len(set(labels)) > 1 else ""
+    others["the folder"] = certain_labels([path.removeprefix(above) for path in paths])
     chosen = given.names_classes or given.label_column is not None
     for what, others_say in others.items():
         rows = [i for i, own in enumerate(labels) if own is not None and others_say[i] == 1 - own]
@@ -352,10 +352,10 @@ def _check_contradictions(
         )
 
 
-def _folders_above(paths: Sequence[str]) -> int:
-    """Return how many folders all paths begin with."""
-    parts = [PurePosixPath(path).parts[:-1] for path in paths]
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(min(parts), max(parts), strict=False)))
+def _folder_above(paths: Sequence[str]) -> str:
+    """Return the folders that all paths begin with, with a slash at the end; empty where there are none."""
+    pairs = zip(min(paths).split("/")[:-1], max(paths).split("/")[:-1], strict=False)
+    return "".join(f"{one}/" for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _splits(
@@ -366,7 +366,7 @@ def _splits(
     if not column:
         by_folder = {
             folder: next((s for s in map(split_of, reversed(PurePosixPath(folder).parts)) if s), None)
-            for folder in map(posixpath.dirname, paths)
+            for folder in set(map(posixpath.dirname, paths))
         }
         known = labelling.split_column is None
         return tuple(by_folder[posixpath.dirname(path)] if known else None for path in paths)
