@@ -12,7 +12,8 @@ from typing import Any
 
 from pyrite.datasets.labelling import Labelling
 from pyrite.datasets.labels import is_no_image, is_picture, place_files
-from pyrite.datasets.manifest import Manifest, as_published, make_manifest
+from pyrite.datasets.manifest import Manifest, make_manifest
+from pyrite.datasets.published import as_published
 from pyrite.datasets.storage import Storage, TarStorage, as_os_error, listing, open_storage, size_and_time, walk
 from pyrite.datasets.tables import MANIFEST_NAMES
 from pyrite.datasets.tally import Tally
@@ -24,7 +25,7 @@ _SHARD = re.compile(r".*\.(parquet|tar|tgz|tar\.(gz|bz2|xz))", re.IGNORECASE)
 _BESIDE = frozenset({".md", ".json", ".jsonl", ".txt", ".yaml", ".yml", ".csv", ".py", ""})
 """What may lie beside shards: it describes them."""
 _IMAGE = "image"
-_KEPT = ("label", "label_a", "class", "target", "split", "generator")  # Of the JSON beside an image.
+_KEPT = ("label", "class", "target", "split", "generator")  # Of the JSON beside an image.
 _SIDECARS = (".cls", ".json", ".txt")
 _READ_AT_MOST = Limits().max_bytes + 1
 
@@ -228,7 +229,7 @@ def _classes(shard: str, storage: Storage, labelling: Labelling) -> dict[str, di
             row = _json(shard, name, storage.read(name))
             said = {key: str(value) for key, value in row.items() if key.lower() in wanted and value is not None}
             found[_stem(name)] = {**said, **found.get(_stem(name), {})}
-    labels = {labelling.label_column} if labelling.label_column else {"label", "label_a", "class", "target"}
+    labels = {labelling.label_column} if labelling.label_column else {"label", "class", "target"}
     return found if any(key.lower() in labels or key in labels for row in found.values() for key in row) else {}
 
 
