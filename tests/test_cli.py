@@ -224,6 +224,9 @@ def test_evaluate_takes_a_folder_of_real_images_without_a_flag(run: Run, saved: 
     assert code == 0
     assert "1 images, 1 real and 0 AI." in err
     assert "There are no AI images" in " ".join(out.split())
+    code, out, _ = run("compare", saved, saved, tmp_path / "data", "--out", tmp_path / "comparison")
+    assert code == 0
+    assert " ".join(out.split()).count("There are no AI images, so there is no AUROC") == 1
 
 
 def test_a_list_on_stdin_is_judged_in_order_and_paths_stay_as_given(saved: Path, images: Path) -> None:
