@@ -381,6 +381,24 @@ def test_two_classes_need_two_names(run: Run, images: Path) -> None:
     assert "--real and --ai must not both be a." in err
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["train", "evaluate", "compare", "audit", "bundle quantize", "bundle renew", "bundle calibrate"],
+)
+def test_what_opens_a_dataset_takes_names_of_classes_and_columns(command: str, run: Run) -> None:
+    code, out, _ = run(*command.split(), "--help")
+    assert code == 0
+    flags = ("--real", "--ai", "--image-column", "--label-column", "--split-column", "--group-column")
+    assert [flag for flag in flags if flag not in out] == []
+
+
+def test_images_that_are_all_real_have_no_names_of_classes(run: Run, saved: Path, images: Path, tmp_path: Path) -> None:
+    for flag in ("--real", "--label-column"):
+        options = ("--real-only", flag, "x", "--out", tmp_path / "out")
+        code, _, err = run("bundle", "calibrate", saved, images, *options)
+        assert (code, "With --real-only all images are real" in err) == (2, True)
+
+
 @pytest.mark.parametrize("name", ["[bold]", "[", ":cat:"])
 def test_a_name_that_looks_like_markup_is_printed_as_it_is(name: str, run: Run, saved: Path, tmp_path: Path) -> None:
     code, out, _ = run("bundle", "examples", saved, "--out", tmp_path / name)

@@ -10,12 +10,12 @@ REAL_NAMES = frozenset([
     "nonai", "notai", "realart",
 ])  # fmt: skip
 AI_NAMES = frozenset([
-    "ai", "fake", "synthetic", "generated", "synthesized", "aigenerated", "aigc", "aiart", "aiartdata", "gan",
-    "diffusion", "deepfake",
+    "ai", "fake", "synthetic", "artificial", "generated", "synthesized", "aigenerated", "aigc", "aiart", "aiartdata",
+    "genai", "gan", "diffusion", "deepfake",
 ])  # fmt: skip
 CERTAIN_NAMES = frozenset([
-    "real", "authentic", "genuine", "nonai", "notai", "ai", "fake", "synthetic", "generated", "synthesized",
-    "aigenerated", "aigc", "deepfake",
+    "real", "authentic", "genuine", "nonai", "notai", "ai", "fake", "synthetic", "artificial", "generated",
+    "synthesized", "aigenerated", "aigc", "genai", "deepfake",
 ])  # fmt: skip
 """Names of classes that mean nothing else: `photo` or `original` may be about what a picture shows."""
 SPLIT_NAMES = {
