@@ -625,4 +625,5 @@ def test_tables_beside_tars_are_told(tmp_path: Path) -> None:
     (tmp_path / "00000_stats.json").write_text("{}")
     dataset = Dataset.open(tmp_path)
     assert rows(dataset) == {(0, None, ""): 1, (1, None, ""): 1}
-    assert "Left out, tables beside tars: 1 (00000.parquet 1)." in told(dataset)
+    assert "Left out, tables beside shards: 1 (00000.parquet 1)." in told(dataset)
+    assert "Left out, no images: 1 (.json 1)." in told(dataset)
