@@ -80,13 +80,13 @@ def evaluate(
     if out is not None:
         check_folder(out)
     panel = bundle if isinstance(bundle, Panel) else Panel.open((bundle, *others))
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data, one_class=True)
     chosen = choose(panel, dataset, protocol, limit, seed)
     if lack := _lack(chosen.dataset.labels[chosen.indices]):
         chosen = replace(chosen, part=replace(chosen.part, why=f"{chosen.part.why} {lack}"))
     stored = read_report(panel.bundles[0]) if len(panel.bundles) == 1 else None
     history = stored.history if stored else None
-    unknown = Dataset.open(unknown) if isinstance(unknown, str | Path) else unknown
+    unknown = Dataset.open(unknown, one_class=True) if isinstance(unknown, str | Path) else unknown
     report, outcomes = _measure(
         panel, chosen, history, max_fpr=max_fpr, robustness=robustness, unknown=unknown, seed=seed, watch=watch
     )
