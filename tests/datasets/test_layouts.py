@@ -187,6 +187,11 @@ def test_what_was_guessed_is_said(tmp_path: Path) -> None:
             ["real/a.png", "adm/b.png", "mystery/c.png"],
             ["1 pictures lie in no class folder: mystery (1 files)", "--ai"],
         ),
+        (
+            ["lsun/real/a.png", "lsun/adm/b.png", "lsun/ours/c.png"],
+            ["1 pictures lie in no class folder: ours (1 files)"],
+        ),
+        (["ADM/ai/a.png", "ADM/nature/b.png", "ADM/c.png"], ["1 pictures lie in no class folder: ADM (1 files)"]),
         (["imagenet/adm/a.png", "celebahq/real/b.png"], ["imagenet/adm/a.png", "both classes (imagenet, adm)"]),
         (["cats/a.png", "dogs/b.png", "labels.csv"], ["Found no class folders", "opened by its own path: labels.csv"]),
         (["train/car.zip", "test/FLUX1.zip"], ["Found no class folders", "Unpack", "car.zip 1"]),

@@ -102,16 +102,17 @@ def place_files(names: Sequence[str], labelling: Labelling | None = None, *, one
     styles = {plain(match[2]) for part in everything if (match := _ARTBENCH.fullmatch(part))}
     hits = {folder: _read(inside, labelling, styles) for folder, inside in parts.items()}
     slices = _slices(hits.values())
+    deciding = {folder: _deciding(found, slices) for folder, found in hits.items()}
     first = {posixpath.dirname(name): name for name in reversed(pictures)}
-    places = {folder: _decide(first[folder], parts[folder], found, slices) for folder, found in hits.items() if found}
-    guessed = {folder: _guessed(found, slices) for folder, found in hits.items() if found}
+    places = {folder: _decide(first[folder], parts[folder], found) for folder, found in deciding.items() if found}
+    guessed = {folder: found[-1].folder for folder, found in deciding.items() if found and found[-1].guessed}
     files: dict[str, FolderLabel] = {}
     outside: Counter[str] = Counter()
     for name in pictures:
         folder = posixpath.dirname(name)
         if (place := places.get(folder)) is not None:
             files[name] = place
-            if taken := guessed[folder]:
+            if taken := guessed.get(folder):
                 tally.taken[place.label, taken] += 1
         elif is_picture(name):
             outside[posixpath.basename(folder) or "."] += 1
@@ -138,7 +139,7 @@ def certain_labels(paths: Sequence[str]) -> list[int | None]:
 
     def label_in(folder: str) -> int | None:
         certain = [hit for hit in hits[folder] if hit.weight == _CERTAIN]
-        labels = {hit.label for hit in [hit for hit in certain if hit.folder not in slices] or certain}
+        labels = {hit.label for hit in certain if hit.folder not in slices}
         return labels.pop() if len(labels) == 1 else None
 
     labels = {folder: label_in(folder) for folder in parts}
@@ -218,31 +219,41 @@ def _usual(folder: str, styles: Iterable[str]) -> _Hit | None:
 
 
 def _slices(found: Iterable[Sequence[_Hit]]) -> frozenset[str]:
-    """Return the names that lie above or below folders of both classes, and so say nothing of the class themselves."""
+    """Return the names that say nothing of the class themselves.
+
+    They lie above or below folders of both classes; or they are a source's, and folders below them are named by class,
+    as `coco` with `original` beside what else was made of it.
+    """
+    divided = set()
     below: dict[str, set[int]] = defaultdict(set)
     above: dict[str, set[int]] = defaultdict(set)
     for hits in found:
         for i, hit in enumerate(hits):
+            if hit.weight == _SOURCE and hit.guessed and any(not other.guessed for other in hits[i + 1 :]):
+                divided.add(hit.folder)
             inner = {other.label for other in hits[i + 1 :] if other.weight >= hit.weight}
             outer = {other.label for other in hits[:i] if other.weight >= max(hit.weight, _CERTAIN)}
             for labels, sides in ((inner, below[hit.folder]), (outer, above[hit.folder])):
                 if len(labels) == 1:
                     sides |= labels
-    return frozenset(name for sides in (below, above) for name, labels in sides.items() if len(labels) == 2)
+    return frozenset(divided.union(*({name for name in side if len(side[name]) == 2} for side in (below, above))))
 
 
 def _deciding(hits: Sequence[_Hit], slices: frozenset[str]) -> list[_Hit]:
-    kept = [hit for hit in hits if hit.folder not in slices] or list(hits)
-    most = max(hit.weight for hit in kept)
+    """Return the folders that count most; none where all lie above or below both classes.
+
+    What lies in DF40 is AI even so, unless something says that it is real.
+    """
+    kept = [hit for hit in hits if hit.folder not in slices] or [hit for hit in hits if is_collection(hit.folder)]
+    most = max((hit.weight for hit in kept), default=0)
     return [hit for hit in kept if hit.weight == most]
 
 
-def _decide(path: str, parts: Sequence[str], hits: Sequence[_Hit], slices: frozenset[str]) -> FolderLabel:
-    deciding = _deciding(hits, slices)
+def _decide(path: str, parts: Sequence[str], deciding: Sequence[_Hit]) -> FolderLabel:
     labels = {hit.label for hit in deciding}
     if len(labels) > 1:
         raise DatasetError(
-            f"{path} lies under folders of both classes ({', '.join(hit.folder for hit in hits)}). "
+            f"{path} lies under folders of both classes ({', '.join(hit.folder for hit in deciding)}). "
             "Name the folders that count with --real NAME and --ai NAME."
         )
     label = labels.pop()
@@ -265,12 +276,6 @@ def _generator(parts: Sequence[str], deciding: Sequence[_Hit]) -> str:
             return inner
     named = [hit.folder for hit in deciding if hit.weight >= _PATTERN]
     return next((name for name in reversed(named) if label_of(name) is None and not split_of(name)), "")
-
-
-def _guessed(hits: Sequence[_Hit], slices: frozenset[str]) -> str | None:
-    """Return the name that decided, if it is no usual word for a class."""
-    last = _deciding(hits, slices)[-1]
-    return last.folder if last.guessed else None
 
 
 def _check_classes(files: Mapping[str, FolderLabel], names: Sequence[str], one_class: bool) -> None:
