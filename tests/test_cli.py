@@ -224,6 +224,9 @@ def test_evaluate_takes_a_folder_of_real_images_without_a_flag(run: Run, saved: 
     assert code == 0
     assert "1 images, 1 real and 0 AI." in err
     assert "There are no AI images" in " ".join(out.split())
+    code, out, _ = run("compare", saved, saved, tmp_path / "data", "--out", tmp_path / "comparison")
+    assert code == 0
+    assert " ".join(out.split()).count("There are no AI images, so there is no AUROC") == 1
 
 
 def test_a_list_on_stdin_is_judged_in_order_and_paths_stay_as_given(saved: Path, images: Path) -> None:
@@ -376,6 +379,24 @@ def test_two_classes_need_two_names(run: Run, images: Path) -> None:
     code, _, err = run("train", images, "--out", images / "run", "--real", "a", "--ai", "a")
     assert code == 2
     assert "--real and --ai must not both be a." in err
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["train", "evaluate", "compare", "audit", "bundle quantize", "bundle renew", "bundle calibrate"],
+)
+def test_what_opens_a_dataset_takes_names_of_classes_and_columns(command: str, run: Run) -> None:
+    code, out, _ = run(*command.split(), "--help")
+    assert code == 0
+    flags = ("--real", "--ai", "--image-column", "--label-column", "--split-column", "--group-column")
+    assert [flag for flag in flags if flag not in out] == []
+
+
+def test_images_that_are_all_real_have_no_names_of_classes(run: Run, saved: Path, images: Path, tmp_path: Path) -> None:
+    for flag in ("--real", "--label-column"):
+        options = ("--real-only", flag, "x", "--out", tmp_path / "out")
+        code, _, err = run("bundle", "calibrate", saved, images, *options)
+        assert (code, "With --real-only all images are real" in err) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["[bold]", "[", ":cat:"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyrite.auditing import audit
     from pyrite.bundle import Bundle
-    from pyrite.datasets import Dataset
+    from pyrite.datasets import Dataset, Labelling
     from pyrite.detector import Detector
     from pyrite.errors import PyriteError
     from pyrite.evaluation import Comparison, Report, compare, evaluate
@@ -29,6 +29,7 @@ _HOMES = {
     "Detector": "detector",
     "Evidence": "results",
     "Explanation": "explanation",
+    "Labelling": "datasets",
     "PyriteError": "errors",
     "Recipe": "recipe",
     "Report": "evaluation",
@@ -53,6 +54,7 @@ __all__ = [
     "Detector",
     "Evidence",
     "Explanation",
+    "Labelling",
     "PyriteError",
     "Recipe",
     "Report",

@@ -187,6 +187,11 @@ def test_what_was_guessed_is_said(tmp_path: Path) -> None:
             ["real/a.png", "adm/b.png", "mystery/c.png"],
             ["1 pictures lie in no class folder: mystery (1 files)", "--ai"],
         ),
+        (
+            ["lsun/real/a.png", "lsun/adm/b.png", "lsun/ours/c.png"],
+            ["1 pictures lie in no class folder: ours (1 files)"],
+        ),
+        (["ADM/ai/a.png", "ADM/nature/b.png", "ADM/c.png"], ["1 pictures lie in no class folder: ADM (1 files)"]),
         (["imagenet/adm/a.png", "celebahq/real/b.png"], ["imagenet/adm/a.png", "both classes (imagenet, adm)"]),
         (["cats/a.png", "dogs/b.png", "labels.csv"], ["Found no class folders", "opened by its own path: labels.csv"]),
         (["train/car.zip", "test/FLUX1.zip"], ["Found no class folders", "Unpack", "car.zip 1"]),
@@ -625,4 +630,5 @@ def test_tables_beside_tars_are_told(tmp_path: Path) -> None:
     (tmp_path / "00000_stats.json").write_text("{}")
     dataset = Dataset.open(tmp_path)
     assert rows(dataset) == {(0, None, ""): 1, (1, None, ""): 1}
-    assert "Left out, tables beside tars: 1 (00000.parquet 1)." in told(dataset)
+    assert "Left out, tables beside shards: 1 (00000.parquet 1)." in told(dataset)
+    assert "Left out, no images: 1 (.json 1)." in told(dataset)

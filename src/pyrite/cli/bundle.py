@@ -149,14 +149,17 @@ def calibrate(
     Examples: `pyrite bundle calibrate organika ~/Pictures --real-only --out mine`,
     `pyrite bundle calibrate a/bundle b/bundle photos.zip --group-column source --out panel.json`
     """
-    from pyrite.datasets import Dataset
+    from pyrite.datasets import Dataset, Labelling
     from pyrite.evaluation.summary import unreadable_line
 
     *chosen, data = paths
     if not chosen:
         raise typer.BadParameter("Name a bundle, and then the images.")
     if real_only:
-        dataset = Dataset.open_real(data, group_column=labelling.group_column, group_pattern=labelling.group_pattern)
+        column, pattern = labelling.group_column, labelling.group_pattern
+        if labelling != Labelling(group_column=column, group_pattern=pattern):
+            raise typer.BadParameter("With --real-only all images are real: leave out --real, --ai and columns.")
+        dataset = Dataset.open_real(data, group_column=column, group_pattern=pattern)
         tell_dataset(dataset)
     else:
         dataset = open_dataset(data, labelling, one_class=True)

@@ -52,7 +52,7 @@ def compare(
     *chosen, data = paths
     if len(chosen) < 2:
         raise typer.BadParameter("Name two detectors or more, and then the images.")
-    dataset = open_dataset(data, labelling)
+    dataset = open_dataset(data, labelling, one_class=True)
     with stage_bar(stderr) as show:
         found = run(
             chosen, dataset, out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr, seed=seed, watch=show

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.datasets.columns import TABLES
 from pyrite.datasets.hub import PREFIX, fetch_from_hub
 from pyrite.datasets.labelling import Labelling
 from pyrite.datasets.labels import cifar_objects, place_files
-from pyrite.datasets.manifest import TABLES, Manifest, read_manifest
+from pyrite.datasets.manifest import Manifest, read_manifest
 from pyrite.datasets.shards import Shards, describes_images, find_shards, open_shards
 from pyrite.datasets.storage import FolderStorage, Storage, TarStorage, open_storage
 from pyrite.datasets.tables import find_tables, open_tables

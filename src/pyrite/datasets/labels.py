@@ -28,7 +28,7 @@ from pyrite.errors import DatasetError
 CIFAR_OBJECTS = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
-_PICTURE = re.compile(r"\.(jpe?g|png|webp|avif|hei[cf]|gif|bmp|tiff?)", re.IGNORECASE)
+_PICTURE = re.compile(r"\.(jpe?g|png|webp|avif|hei[cf]|gif|bmp|tiff?)")
 _ARCHIVE = re.compile(r".*\.(zip|tar|t?gz|tar\.\w+|tgz|bz2|xz|zst|7z|rar|z\d\d|parquet)", re.IGNORECASE)
 _NO_IMAGE = frozenset([
     ".avi", ".csv", ".css", ".db", ".doc", ".docx", ".h5", ".hdf5", ".html", ".ini", ".ipynb", ".js", ".json",
@@ -92,8 +92,9 @@ def place_files(names: Sequence[str], labelling: Labelling | None = None, *, one
     """
     labelling = labelling or Labelling()
     tally = Tally()
-    pictures = [name for name in names if not _left_out(name, tally, labelling)]
-    parts = {folder: PurePosixPath(folder).parts or (".",) for folder in map(posixpath.dirname, pictures)}
+    pictures = _sort_out(names, labelling, tally)
+    folders = dict.fromkeys(map(posixpath.dirname, pictures))
+    parts = {folder: PurePosixPath(folder).parts or (".",) for folder in folders}
     everything = {part for folder in parts.values() for part in folder}
     if labelling.names_classes:
         paths = (folder for folder in parts if folder)
@@ -101,19 +102,22 @@ def place_files(names: Sequence[str], labelling: Labelling | None = None, *, one
     styles = {plain(match[2]) for part in everything if (match := _ARTBENCH.fullmatch(part))}
     hits = {folder: _read(inside, labelling, styles) for folder, inside in parts.items()}
     slices = _slices(hits.values())
+    deciding = {folder: _deciding(found, slices) for folder, found in hits.items()}
     first = {posixpath.dirname(name): name for name in reversed(pictures)}
-    places = {folder: _decide(first[folder], parts[folder], found, slices) for folder, found in hits.items() if found}
+    places = {folder: _decide(first[folder], parts[folder], found) for folder, found in deciding.items() if found}
+    guessed = {folder: found[-1].folder for folder, found in deciding.items() if found and found[-1].guessed}
     files: dict[str, FolderLabel] = {}
     outside: Counter[str] = Counter()
     for name in pictures:
         folder = posixpath.dirname(name)
         if (place := places.get(folder)) is not None:
             files[name] = place
-            _note(place.label, hits[folder], slices, tally)
-        elif _PICTURE.fullmatch(PurePosixPath(name).suffix):
-            outside[PurePosixPath(folder).name or "."] += 1
+            if taken := guessed.get(folder):
+                tally.taken[place.label, taken] += 1
+        elif is_picture(name):
+            outside[posixpath.basename(folder) or "."] += 1
         else:
-            tally.left_out["no images", PurePosixPath(name).suffix] += 1
+            tally.left_out["no images", _suffix(name)] += 1
     if not (one_class and files):
         _check_classes(files, names, one_class)
     if not labelling.names_classes and outside:
@@ -129,13 +133,13 @@ def place_files(names: Sequence[str], labelling: Labelling | None = None, *, one
 
 def certain_labels(paths: Sequence[str]) -> list[int | None]:
     """Return for each path the class that its folders name by words that mean nothing else; else `None`."""
-    parts = {folder: PurePosixPath(folder).parts for folder in map(posixpath.dirname, paths)}
+    parts = {folder: PurePosixPath(folder).parts for folder in set(map(posixpath.dirname, paths))}
     hits = {folder: _read(inside, Labelling(), frozenset()) for folder, inside in parts.items()}
     slices = _slices(hits.values())
 
     def label_in(folder: str) -> int | None:
         certain = [hit for hit in hits[folder] if hit.weight == _CERTAIN]
-        labels = {hit.label for hit in [hit for hit in certain if hit.folder not in slices] or certain}
+        labels = {hit.label for hit in certain if hit.folder not in slices}
         return labels.pop() if len(labels) == 1 else None
 
     labels = {folder: label_in(folder) for folder in parts}
@@ -160,26 +164,36 @@ def cifar_objects(paths: Sequence[str]) -> tuple[str, ...] | None:
 
 def is_no_image(name: str) -> bool:
     """Say whether a file is no image by its name: text, data, or an archive."""
-    return PurePosixPath(name).suffix.lower() in _NO_IMAGE or _ARCHIVE.fullmatch(name) is not None
+    return _suffix(name) in _NO_IMAGE or _ARCHIVE.fullmatch(name) is not None
 
 
 def is_picture(name: str) -> bool:
     """Say whether a file's name ends like an image's."""
-    return _PICTURE.fullmatch(PurePosixPath(name).suffix) is not None
+    return _PICTURE.fullmatch(_suffix(name)) is not None
 
 
-def _left_out(name: str, tally: Tally, labelling: Labelling) -> bool:
-    """Say whether a file is no image by its name, or one of a mask, and count it then."""
-    path = PurePosixPath(name)
-    if path.suffix.lower() in _NO_IMAGE:
-        tally.left_out["no images", path.suffix.lower()] += 1
-    elif _ARCHIVE.fullmatch(path.name):
-        tally.left_out["archives inside, which are not opened", path.name] += 1
-    elif masks := [part for part in path.parts[:-1] if part.lower() in _MASKS and not labelling.match(part)]:
-        tally.left_out["pictures of masks", masks[0]] += 1
-    else:
-        return False
-    return True
+def _sort_out(names: Sequence[str], labelling: Labelling, tally: Tally) -> list[str]:
+    """Return the files that may be images, and count those that are none by their names, and pictures of masks."""
+    masks = {
+        folder: next((p for p in folder.split("/") if p.lower() in _MASKS and not labelling.match(p)), None)
+        for folder in set(map(posixpath.dirname, names))
+    }
+    kept = []
+    for name in names:
+        suffix = _suffix(name)
+        if suffix in _NO_IMAGE:
+            tally.left_out["no images", suffix] += 1
+        elif _ARCHIVE.fullmatch(name):
+            tally.left_out["archives inside, which are not opened", posixpath.basename(name)] += 1
+        elif mask := masks[posixpath.dirname(name)]:
+            tally.left_out["pictures of masks", mask] += 1
+        else:
+            kept.append(name)
+    return kept
+
+
+def _suffix(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
 
 
 def _read(parts: Sequence[str], labelling: Labelling, styles: Iterable[str]) -> list[_Hit]:
@@ -205,31 +219,41 @@ def _usual(folder: str, styles: Iterable[str]) -> _Hit | None:
 
 
 def _slices(found: Iterable[Sequence[_Hit]]) -> frozenset[str]:
-    """Return the names that lie above or below folders of both classes, and so say nothing of the class themselves."""
+    """Return the names that say nothing of the class themselves.
+
+    They lie above or below folders of both classes; or they are a source's, and folders below them are named by class,
+    as `coco` with `original` beside what else was made of it.
+    """
+    divided = set()
     below: dict[str, set[int]] = defaultdict(set)
     above: dict[str, set[int]] = defaultdict(set)
     for hits in found:
         for i, hit in enumerate(hits):
+            if hit.weight == _SOURCE and hit.guessed and any(not other.guessed for other in hits[i + 1 :]):
+                divided.add(hit.folder)
             inner = {other.label for other in hits[i + 1 :] if other.weight >= hit.weight}
             outer = {other.label for other in hits[:i] if other.weight >= max(hit.weight, _CERTAIN)}
             for labels, sides in ((inner, below[hit.folder]), (outer, above[hit.folder])):
                 if len(labels) == 1:
                     sides |= labels
-    return frozenset(name for sides in (below, above) for name, labels in sides.items() if len(labels) == 2)
+    return frozenset(divided.union(*({name for name in side if len(side[name]) == 2} for side in (below, above))))
 
 
 def _deciding(hits: Sequence[_Hit], slices: frozenset[str]) -> list[_Hit]:
-    kept = [hit for hit in hits if hit.folder not in slices] or list(hits)
-    most = max(hit.weight for hit in kept)
+    """Return the folders that count most; none where all lie above or below both classes.
+
+    What lies in DF40 is AI even so, unless something says that it is real.
+    """
+    kept = [hit for hit in hits if hit.folder not in slices] or [hit for hit in hits if is_collection(hit.folder)]
+    most = max((hit.weight for hit in kept), default=0)
     return [hit for hit in kept if hit.weight == most]
 
 
-def _decide(path: str, parts: Sequence[str], hits: Sequence[_Hit], slices: frozenset[str]) -> FolderLabel:
-    deciding = _deciding(hits, slices)
+def _decide(path: str, parts: Sequence[str], deciding: Sequence[_Hit]) -> FolderLabel:
     labels = {hit.label for hit in deciding}
     if len(labels) > 1:
         raise DatasetError(
-            f"{path} lies under folders of both classes ({', '.join(hit.folder for hit in hits)}). "
+            f"{path} lies under folders of both classes ({', '.join(hit.folder for hit in deciding)}). "
             "Name the folders that count with --real NAME and --ai NAME."
         )
     label = labels.pop()
@@ -252,12 +276,6 @@ def _generator(parts: Sequence[str], deciding: Sequence[_Hit]) -> str:
             return inner
     named = [hit.folder for hit in deciding if hit.weight >= _PATTERN]
     return next((name for name in reversed(named) if label_of(name) is None and not split_of(name)), "")
-
-
-def _note(label: int, hits: Sequence[_Hit], slices: frozenset[str], tally: Tally) -> None:
-    last = _deciding(hits, slices)[-1]
-    if last.guessed:
-        tally.taken[label, last.folder] += 1
 
 
 def _check_classes(files: Mapping[str, FolderLabel], names: Sequence[str], one_class: bool) -> None:

@@ -1,26 +1,22 @@
 """Manifests: a table that names each image's file, class and whatever else is known of it."""
 
-import csv
-import io
-import json
 import posixpath
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import PurePosixPath
 
+from pyrite.datasets.columns import named_columns, read_columns
 from pyrite.datasets.labelling import Labelling
 from pyrite.datasets.labels import certain_labels, place_files
+from pyrite.datasets.published import as_published
 from pyrite.datasets.tally import Tally
 from pyrite.datasets.vocabulary import AI, CERTAIN_NAMES, REAL, is_generator, label_of, source_of, split_of, word_of
-from pyrite.errors import DatasetError, require
+from pyrite.errors import DatasetError
 
-TABLES = (".csv", ".tsv", ".jsonl", ".parquet", ".txt")
-"""How the names of tables end; a .txt has a path and a label in each line."""
 _PATHS = ("path", "image_path", "file_path", "filepath", "file_name", "filename", "file", "image", "img_path")
-_LABELS = ("label", "label_a", "class", "target")
+_LABELS = ("label", "class", "target")
 _DIGITS = {"0": REAL, "1": AI, "0.0": REAL, "1.0": AI}
 
 
@@ -34,39 +30,6 @@ class Manifest:
     slices: dict[str, tuple[str, ...]]
     """Every further column that has a name, as text."""
     tally: Tally = field(default_factory=Tally, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Published:
-    """A table as its authors publish it, told by its columns."""
-
-    name: str
-    columns: frozenset[str]
-    labelling: Labelling
-
-
-_PUBLISHED = (
-    _Published(
-        "ArtiFact",
-        frozenset({"filename", "image_path", "target"}),
-        Labelling(real=("0",), ai=("*",), image_column="image_path", label_column="target"),
-    ),
-    _Published(
-        "Community Forensics",
-        frozenset({"image_data", "label", "model_name"}),
-        Labelling(image_column="image_data", label_column="label", generator_column="model_name"),
-    ),
-    _Published(
-        "OpenFake",
-        frozenset({"image", "label", "model", "release_date"}),
-        Labelling(image_column="image", label_column="label", generator_column="model"),
-    ),
-    _Published(
-        "Defactify",
-        frozenset({"Image", "Label_A", "Label_B"}),
-        Labelling(image_column="Image", label_column="Label_A"),
-    ),
-)
 
 
 def read_manifest(name: str, data: bytes, labelling: Labelling | None = None) -> Manifest:
@@ -83,25 +46,6 @@ def read_manifest(name: str, data: bytes, labelling: Labelling | None = None) ->
         MissingExtraError: Parquet without pyarrow.
     """
     return make_manifest(name, *read_columns(name, data), labelling)
-
-
-def read_columns(name: str, data: bytes) -> tuple[list[str], list[list[str]]]:
-    """Read a table, told by its name: the columns' names, and the values of each as text.
-
-    Raises:
-        DatasetError: it is not understood.
-        MissingExtraError: Parquet without pyarrow.
-    """
-    match PurePosixPath(name).suffix.lower():
-        case ".parquet":
-            return _parquet(name, data)
-        case ".jsonl":
-            return _json_lines(name, data)
-        case ".txt":
-            return _list(name, data)
-        case ".tsv":
-            return _csv(name, data, "\t")
-    return _csv(name, data, ",")
 
 
 def why_no_labels(name: str, header: list[str], values: list[list[str]], labelling: Labelling) -> str | None:
@@ -125,26 +69,6 @@ def image_column(name: str, header: Sequence[str], labelling: Labelling) -> str:
         DatasetError: there is none.
     """
     return _column(name, header, as_published(header, labelling)[1].image_column, _PATHS)
-
-
-def as_published(header: Sequence[str], labelling: Labelling) -> tuple[str | None, Labelling]:
-    """Return whose table one of these columns is, if that is known, and the labelling with what that means.
-
-    What the user says counts more.
-    """
-    known = next((known for known in _PUBLISHED if known.columns <= set(header)), None)
-    if known is None:
-        return None, labelling
-    theirs = known.labelling
-    own_labels = labelling.names_classes or labelling.label_column not in (None, theirs.label_column)
-    return known.name, replace(
-        labelling,
-        real=labelling.real if own_labels else theirs.real,
-        ai=labelling.ai if own_labels else theirs.ai,
-        image_column=labelling.image_column or theirs.image_column,
-        label_column=labelling.label_column or theirs.label_column,
-        generator_column=labelling.generator_column or theirs.generator_column,
-    )
 
 
 def make_manifest(
@@ -194,44 +118,6 @@ def make_manifest(
         {column: tuple(values[i] for i, _ in rows) for column, values in columns.items() if column},
         tally,
     )
-
-
-def join_tables(tables: Mapping[str, tuple[list[str], list[list[str]]]]) -> tuple[list[str], list[list[str]]]:
-    """Return several tables' columns as one: all that there are, empty where a table lacks one.
-
-    Args:
-        tables: each one's name, the columns' names, and the values of each.
-
-    Raises:
-        DatasetError: see `named_columns`.
-    """
-    parts = [named_columns(name, header, values, ()) for name, (header, values) in tables.items()]
-    counts = [len(next(iter(part.values()))) for part in parts]
-    header = list(dict.fromkeys(column for part in parts for column in part))
-    gaps = [[""] * count for count in counts]
-    values = [
-        [text for part, gap in zip(parts, gaps, strict=True) for text in part.get(column, gap)] for column in header
-    ]
-    return header, values
-
-
-def named_columns(
-    name: str, header: list[str], values: list[list[str]], needed: tuple[str, ...]
-) -> dict[str, list[str]]:
-    """Return a table's columns by name.
-
-    Raises:
-        DatasetError: a needed one is missing, one comes twice, or there are no rows.
-    """
-    if twice := [column for column, count in Counter(header).items() if column and count > 1]:
-        raise DatasetError(f"{name} has the column {twice[0]!r} more than once.")
-    columns = dict(zip(header, values, strict=True))
-    for column in needed:
-        if column not in columns:
-            raise DatasetError(f"{name} has no column {column!r}; it has {', '.join(columns) or 'none'}.")
-    if header and not values[0]:
-        raise DatasetError(f"{name} has no rows.")
-    return columns
 
 
 def parse_labels(name: str, texts: list[str]) -> tuple[int, ...]:
@@ -330,8 +216,8 @@ def _check_contradictions(
         if (texts_of := set(values) - {""}) and all(word_of(text) in CERTAIN_NAMES for text in texts_of)
     }
     # A folder that all lie in says nothing of either class, where there are both.
-    above = _folders_above(paths) if len(set(labels)) > 1 else 0
-    others["the folder"] = certain_labels(["/".join(PurePosixPath(path).parts[above:]) for path in paths])
+    above = _folder_above(paths) if len(set(labels)) > 1 else ""
+    others["the folder"] = certain_labels([path.removeprefix(above) for path in paths])
     chosen = given.names_classes or given.label_column is not None
     for what, others_say in others.items():
         rows = [i for i, own in enumerate(labels) if own is not None and others_say[i] == 1 - own]
@@ -352,10 +238,10 @@ def _check_contradictions(
         )
 
 
-def _folders_above(paths: Sequence[str]) -> int:
-    """Return how many folders all paths begin with."""
-    parts = [PurePosixPath(path).parts[:-1] for path in paths]
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(min(parts), max(parts), strict=False)))
+def _folder_above(paths: Sequence[str]) -> str:
+    """Return the folders that all paths begin with, with a slash at the end; empty where there are none."""
+    pairs = zip(min(paths).split("/")[:-1], max(paths).split("/")[:-1], strict=False)
+    return "".join(f"{one}/" for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _splits(
@@ -366,7 +252,7 @@ def _splits(
     if not column:
         by_folder = {
             folder: next((s for s in map(split_of, reversed(PurePosixPath(folder).parts)) if s), None)
-            for folder in map(posixpath.dirname, paths)
+            for folder in set(map(posixpath.dirname, paths))
         }
         known = labelling.split_column is None
         return tuple(by_folder[posixpath.dirname(path)] if known else None for path in paths)
@@ -396,71 +282,3 @@ def _column(name: str, columns: Iterable[str], wanted: str | None, usual: Sequen
     if found is None:
         raise DatasetError(f"{name} has no column {wanted or usual[0]!r}; it has {', '.join(header) or 'none'}.")
     return found
-
-
-def _csv(name: str, data: bytes, delimiter: str) -> tuple[list[str], list[list[str]]]:
-    try:
-        text = io.StringIO(_text(data), newline="")
-        rows = list(csv.reader(text, strict=True, delimiter=delimiter))
-    except (UnicodeDecodeError, csv.Error) as error:
-        kind = "CSV" if delimiter == "," else "TSV"
-        raise DatasetError(f"{name} is not a {kind} file in UTF-8: {error}") from error
-    header = [column.strip() for column in rows[0]] if rows else []
-    body = [row for row in rows[1:] if row]
-    for number, row in enumerate(body, start=1):
-        if len(row) != len(header):
-            raise DatasetError(f"{name}, row {number}: {len(row)} values for {len(header)} columns.")
-    return header, [[row[i] for row in body] for i in range(len(header))]
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8-sig")
-
-
-def _json_lines(name: str, data: bytes) -> tuple[list[str], list[list[str]]]:
-    rows = []
-    try:
-        for number, line in enumerate(_text(data).splitlines(), start=1):
-            if line.strip():
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise DatasetError(f"{name}, line {number}: it is no JSON object.")
-                rows.append(row)
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{name} is not a file of JSON lines in UTF-8: {error}") from error
-    header = list(dict.fromkeys(key for row in rows for key in row))
-    return header, [["" if (value := row.get(key)) is None else str(value) for row in rows] for key in header]
-
-
-_LINE = re.compile(r"(.*\S)[\s,;]+(\S+)")
-
-
-def _list(name: str, data: bytes) -> tuple[list[str], list[list[str]]]:
-    """Read lines of a path, which may have blanks, and a label."""
-    try:
-        lines = [line.strip() for line in _text(data).splitlines()]
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{name} is not a text file in UTF-8: {error}") from error
-    paths, labels = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line or line.startswith("#"):
-            continue
-        match = _LINE.fullmatch(line)
-        if match is None:
-            raise DatasetError(f"{name}, line {number}: {line[:80]!r} is not a path and a label.")
-        paths.append(match[1].rstrip(",;"))
-        labels.append(match[2])
-    return ["path", "label"], [paths, labels]
-
-
-def _parquet(name: str, data: bytes) -> tuple[list[str], list[list[str]]]:
-    require("train", "pyarrow")
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read()
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{name} is not a Parquet file: {error}") from error
-    values = [["" if value is None else str(value) for value in column.to_pylist()] for column in table.columns]
-    return list(table.column_names), values

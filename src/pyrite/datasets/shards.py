@@ -12,7 +12,8 @@ from typing import Any
 
 from pyrite.datasets.labelling import Labelling
 from pyrite.datasets.labels import is_no_image, is_picture, place_files
-from pyrite.datasets.manifest import Manifest, as_published, make_manifest
+from pyrite.datasets.manifest import Manifest, make_manifest
+from pyrite.datasets.published import as_published
 from pyrite.datasets.storage import Storage, TarStorage, as_os_error, listing, open_storage, size_and_time, walk
 from pyrite.datasets.tables import MANIFEST_NAMES
 from pyrite.datasets.tally import Tally
@@ -24,7 +25,7 @@ _SHARD = re.compile(r".*\.(parquet|tar|tgz|tar\.(gz|bz2|xz))", re.IGNORECASE)
 _BESIDE = frozenset({".md", ".json", ".jsonl", ".txt", ".yaml", ".yml", ".csv", ".py", ""})
 """What may lie beside shards: it describes them."""
 _IMAGE = "image"
-_KEPT = ("label", "label_a", "class", "target", "split", "generator")  # Of the JSON beside an image.
+_KEPT = ("label", "class", "target", "split", "generator")  # Of the JSON beside an image.
 _SIDECARS = (".cls", ".json", ".txt")
 _READ_AT_MOST = Limits().max_bytes + 1
 
@@ -36,8 +37,8 @@ class Shards:
     folder: Path
     names: tuple[str, ...]
     """POSIX paths below the folder, sorted."""
-    sidecars: tuple[str, ...] = ()
-    """Tables that lie beside tars of the same names, and are not read."""
+    beside: tuple[str, ...] = ()
+    """Other files there, which are not read: descriptions, and tables of what is in tars."""
 
     @property
     def title(self) -> str:
@@ -89,22 +90,22 @@ def find_shards(path: Path) -> Shards | None:
         return Shards(path.parent, (path.name,)) if _is_table(path.name) and _has_images(path) else None
     if not path.is_dir():
         return None
-    names = []
+    names: list[str] = []
+    beside: list[str] = []
     for name in walk(path):
         file = PurePosixPath(name)
         is_shard = _SHARD.fullmatch(file.name) is not None
         if file.name in MANIFEST_NAMES or not (is_shard or file.suffix.lower() in _BESIDE):
             return None
-        if is_shard and file.stem != "metadata":
-            names.append(name)
+        (names if is_shard and file.stem != "metadata" else beside).append(name)
     tables = [name for name in names if _is_table(name)]
     tars = [name for name in names if not _is_table(name)]
     stems = {_stem(name) for name in tars}
     if tables and tars:  # img2dataset writes a table of addresses and captions for each tar.
         if not all(_stem(name) in stems for name in tables):
             raise DatasetError(f"{path} has tar and Parquet files side by side. Open one kind at a time.")
-        return Shards(path, tuple(sorted(tars)), tuple(tables))
-    return Shards(path, tuple(sorted(names))) if names else None
+        return Shards(path, tuple(sorted(tars)), tuple(sorted(tables + beside)))
+    return Shards(path, tuple(sorted(names)), tuple(sorted(beside))) if names else None
 
 
 def describes_images(names: Sequence[str]) -> bool:
@@ -130,8 +131,10 @@ def open_shards(shards: Shards, labelling: Labelling | None = None) -> tuple[Sha
     """
     read = _read_tables if _is_table(shards.names[0]) else _read_tars
     column, manifest = read(shards, labelling or Labelling())
-    for name in shards.sidecars:
-        manifest.tally.left_out["tables beside tars", PurePosixPath(name).name] += 1
+    for name in shards.beside:
+        file = PurePosixPath(name)
+        reason = ("tables beside shards", file.name) if _is_table(name) else ("no images", file.suffix or file.name)
+        manifest.tally.left_out[reason] += 1
     return ShardStorage(shards, manifest.paths, column), manifest
 
 
@@ -228,7 +231,7 @@ def _classes(shard: str, storage: Storage, labelling: Labelling) -> dict[str, di
             row = _json(shard, name, storage.read(name))
             said = {key: str(value) for key, value in row.items() if key.lower() in wanted and value is not None}
             found[_stem(name)] = {**said, **found.get(_stem(name), {})}
-    labels = {labelling.label_column} if labelling.label_column else {"label", "label_a", "class", "target"}
+    labels = {labelling.label_column} if labelling.label_column else {"label", "class", "target"}
     return found if any(key.lower() in labels or key in labels for row in found.values() for key in row) else {}
 
 

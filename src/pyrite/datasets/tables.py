@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from pyrite.datasets.columns import Columns, join_tables, read_columns
 from pyrite.datasets.labelling import Labelling
 from pyrite.datasets.labels import is_picture
-from pyrite.datasets.manifest import Manifest, image_column, join_tables, make_manifest, read_columns, why_no_labels
+from pyrite.datasets.manifest import Manifest, image_column, make_manifest, why_no_labels
 from pyrite.datasets.storage import FolderStorage, Storage
 from pyrite.datasets.vocabulary import AI, split_of
 from pyrite.errors import DatasetError
 from pyrite.image import Limits
-
-_Columns = tuple[list[str], list[list[str]]]
 
 MANIFEST_NAMES = ("manifest.csv", "manifest.parquet")
 """What a table of all images is called, at the root of a folder or archive."""
@@ -78,7 +77,7 @@ def open_tables(
     return storage, manifest
 
 
-def _read(table: str, storage: Storage, root: Path | None) -> _Columns:
+def _read(table: str, storage: Storage, root: Path | None) -> Columns:
     if root is not None:
         return read_columns(table, (root / table).read_bytes())
     data = storage.read(table)

@@ -10,12 +10,12 @@ REAL_NAMES = frozenset([
     "nonai", "notai", "realart",
 ])  # fmt: skip
 AI_NAMES = frozenset([
-    "ai", "fake", "synthetic", "generated", "synthesized", "aigenerated", "aigc", "aiart", "aiartdata", "gan",
-    "diffusion", "deepfake",
+    "ai", "fake", "synthetic", "artificial", "generated", "synthesized", "aigenerated", "aigc", "aiart", "aiartdata",
+    "genai", "gan", "diffusion", "deepfake",
 ])  # fmt: skip
 CERTAIN_NAMES = frozenset([
-    "real", "authentic", "genuine", "nonai", "notai", "ai", "fake", "synthetic", "generated", "synthesized",
-    "aigenerated", "aigc", "deepfake",
+    "real", "authentic", "genuine", "nonai", "notai", "ai", "fake", "synthetic", "artificial", "generated",
+    "synthesized", "aigenerated", "aigc", "genai", "deepfake",
 ])  # fmt: skip
 """Names of classes that mean nothing else: `photo` or `original` may be about what a picture shows."""
 SPLIT_NAMES = {
@@ -37,16 +37,17 @@ REAL_SOURCES = [
     "youtubereal",
 ]  # fmt: skip
 GENERATORS = [
-    "adm", "adm[0-9]*", "biggan*", "blendface", "celebsynthesis", "chatgpt*", "collabdiff", "controlnet*",
-    "cyclegan*", "dalle*", "ddim", "ddpm", "deepfacelab", "deepfloyd*", "diffstylegan*", "diffusiondb*",
-    "diffusiongan*", "e4e", "e4s", "face2face", "facedancer", "faceshifter", "faceswap", "facevid2vid", "firefly*",
-    "flux", "flux[0-9]*", "fluxdev*", "fluxkontext*", "fluxpro*", "fluxschnell*", "fomm", "fsgan", "ganformer*",
-    "gaugan*", "gen[0-9]", "gen[0-9][0-9]", "glide", "glide[0-9]*", "gpt4o*", "gptimage*", "guideddiffusion",
-    "heygen*", "hunyuan*", "hyperreenact", "iddpm", "ideogram*", "if", "imagen", "imagen[0-9]*", "inswap*",
-    "journeydb*", "kandinsky*", "kolors*", "latentdiffusion*", "lcm*", "ldm", "ldm[0-9]*", "ldmtext2im*", "mcnet",
-    "midjourney*", "mobileswap", "mraa", "neuraltextures", "pirender", "pixart*", "playgroundv*", "pndm", "progan*",
-    "projectedgan*", "rddm", "recraft*", "sadtalker", "sd", "sd[0-9]*", "sdcontrolnet*", "sdturbo*", "sdv[0-9]*",
-    "sdxl*", "seedream*", "simswap*", "stablecascade*", "stablediffusion*", "stargan*", "styleclip", "stylegan*",
+    "adm", "adm[0-9]*", "attgan", "began", "biggan*", "blendface", "celebsynthesis", "chatgpt*", "collabdiff",
+    "controlnet*", "cramergan", "cyclegan*", "dalle*", "ddim", "ddpm", "deepfacelab", "deepfloyd*", "diffstylegan*",
+    "diffusiondb*", "diffusiongan*", "e4e", "e4s", "face2face", "facedancer", "faceshifter", "faceswap",
+    "facevid2vid", "firefly*", "flux", "flux[0-9]*", "fluxdev*", "fluxkontext*", "fluxpro*", "fluxschnell*", "fomm",
+    "fsgan", "ganformer*", "gaugan*", "gen[0-9]", "gen[0-9][0-9]", "glide", "glide[0-9]*", "gpt4o*", "gptimage*",
+    "guided", "guideddiffusion", "heygen*", "hunyuan*", "hyperreenact", "iddpm", "ideogram*", "if", "imagen",
+    "imagen[0-9]*", "infomaxgan", "inswap*", "journeydb*", "kandinsky*", "kolors*", "latentdiffusion*", "lcm*",
+    "ldm", "ldm[0-9]*", "ldmtext2im*", "mcnet", "midjourney*", "mmdgan", "mobileswap", "mraa", "neuraltextures",
+    "pirender", "pixart*", "playgroundv*", "pndm", "progan*", "projectedgan*", "rddm", "recraft*", "relgan",
+    "s3gan", "sadtalker", "sd", "sd[0-9]*", "sdcontrolnet*", "sdturbo*", "sdv[0-9]*", "sdxl*", "seedream*",
+    "simswap*", "sngan*", "stablecascade*", "stablediffusion*", "stargan*", "stgan", "styleclip", "stylegan*",
     "tpsm", "uniface", "vqdiffusion*", "vqdm", "vqgan*", "wav2lip", "whichfaceisreal", "wukong",
 ]  # fmt: skip
 AI_COLLECTIONS = [

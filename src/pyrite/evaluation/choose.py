@@ -122,8 +122,6 @@ def choose(
         drawn = np.random.default_rng(seed).choice(indices, limit, replace=False)
         why += f" Of its {len(indices):,} images, {limit:,} were drawn at random (seed {seed})."
         indices = np.sort(drawn)
-    if len(indices) and (lack := _lack(dataset.labels[indices])):
-        why += lack
     cautions = [
         f"{known:,} of the {len(indices):,} judged images trained {past.who} or chose it, so these figures flatter it."
         for past in pasts
@@ -195,7 +193,7 @@ def _draw(panel: Panel, dataset: Dataset, protocol: Protocol, limit: int, seed: 
         selected,
         [hashes[i] for i in kept],
         np.arange(len(kept)),
-        Part("official" if official else "all", " ".join(why) + _lack(selected.labels), None, caution if own else None),
+        Part("official" if official else "all", " ".join(why), None, caution if own else None),
         drawn=True,
     )
 
@@ -266,15 +264,6 @@ def _seen(bundle: Bundle, own: Split | None, hashes: Sequence[str]) -> NDArray[n
     seen = np.zeros(len(hashes), np.bool_)
     seen[own.train] = seen[own.validation] = True
     return seen
-
-
-def _lack(labels: NDArray[np.int8]) -> str:
-    """Return what cannot be measured with images of one class alone, if there are no others."""
-    if labels.any() and not labels.all():
-        return ""
-    if labels.any():
-        return " There are no real images, so there is no AUROC, and false alarms are not known."
-    return " There are no AI images, so there is no AUROC, and what it finds of them is not known."
 
 
 def _with_unreadable(indices: Indices, hashes: Sequence[str]) -> Indices:

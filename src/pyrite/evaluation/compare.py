@@ -70,7 +70,7 @@ def compare(
     if out is not None:
         check_folder(out)
     opened = [_open(one) for one in competitors]
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data, one_class=True)
     budget = _budget(opened, max_fpr)
     detectors = [one if isinstance(one, Outcomes) else _detector(one, budget) for one in opened]
     hashes = content_hashes(dataset)

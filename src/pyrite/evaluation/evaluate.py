@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -79,11 +80,13 @@ def evaluate(
     if out is not None:
         check_folder(out)
     panel = bundle if isinstance(bundle, Panel) else Panel.open((bundle, *others))
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data, one_class=True)
     chosen = choose(panel, dataset, protocol, limit, seed)
+    if lack := _lack(chosen.dataset.labels[chosen.indices]):
+        chosen = replace(chosen, part=replace(chosen.part, why=f"{chosen.part.why} {lack}"))
     stored = read_report(panel.bundles[0]) if len(panel.bundles) == 1 else None
     history = stored.history if stored else None
-    unknown = Dataset.open(unknown) if isinstance(unknown, str | Path) else unknown
+    unknown = Dataset.open(unknown, one_class=True) if isinstance(unknown, str | Path) else unknown
     report, outcomes = _measure(
         panel, chosen, history, max_fpr=max_fpr, robustness=robustness, unknown=unknown, seed=seed, watch=watch
     )
@@ -91,6 +94,15 @@ def evaluate(
         write_outcomes(outcomes, out / SCORES)
         report.write(out)
     return report
+
+
+def _lack(labels: NDArray[np.int8]) -> str | None:
+    """Return what cannot be measured with images of one class alone; `None` where there are both."""
+    if 0 < labels.sum() < len(labels):
+        return None
+    if labels.any():
+        return "There are no real images, so there is no AUROC, and false alarms are not known."
+    return "There are no AI images, so there is no AUROC, and what it finds of them is not known."
 
 
 def measure(

@@ -155,7 +155,6 @@ class _KeptScores:
             self._found = {
                 row.sha256: row.logits for row in (msgspec.json.decode(line, type=_Row) for line in whole[1:])
             }
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"".join(whole))
         except msgspec.DecodeError as error:
             raise EvaluationError(f"{path} is damaged: {error}. Remove it.") from error
@@ -182,4 +181,4 @@ class _KeptScores:
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> EvaluationError:
-        return EvaluationError(f"Scores cannot be kept in {self._path}: {error.strerror}.")
+        return EvaluationError(f"{self._path} cannot be written: {error.strerror}.")

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrite.bundle import NOVELTY, VALIDATED, Bundle, Panel, fit_calibration, load_bundle, save_bundle, write_novelty
 from pyrite.datasets import Dataset, remember
-from pyrite.errors import EvaluationError, require
+from pyrite.errors import BundleError, EvaluationError, require
 from pyrite.evaluation.opinions import Scored, kept_beside, score_images
 from pyrite.golden import golden_images, record_golden
 from pyrite.publishing.card import write_calibration_note
@@ -62,11 +62,16 @@ def recalibrate(
     """
     require("train", "sklearn", "scipy")
     before = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    kept = kept_beside(Path(out))
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BundleError(f"The bundle cannot be written to {out}: {error.strerror}.") from error
     scored = score_images(
         Panel((before,)),
         dataset,
         group_column=group_column,
-        keep=(kept := kept_beside(Path(out))),
+        keep=kept,
         progress=lambda done, total: watch(Stage("Judging", done, total)),
     )
     logits = scored.scores[before.info.name]

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.datasets.manifest import named_columns, parse_labels, read_columns
+from pyrite.datasets.columns import named_columns, read_columns
+from pyrite.datasets.manifest import parse_labels
 from pyrite.errors import DatasetError
 from pyrite.evaluation.metrics import ranking
 from pyrite.evaluation.scores import Floats
