@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 		echo "This needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is not. Name one: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing into .venv, once: some minutes and 3 GB ..."
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install --requirement requirements.lock
+	@$(PIP) install --no-deps --requirement requirements.lock
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
@@ -71,7 +71,7 @@ lock:
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && \
 		"$$tools/bin/python" -m pip --disable-pip-version-check --quiet install uv && \
 		"$$tools/bin/uv" pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
-			--no-annotate --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml >/dev/null
+			--no-annotate --no-header --no-emit-index-url --no-emit-package tensorflow-text --output-file requirements.lock pyproject.toml >/dev/null
 
 clean:
 	rm -rf .venv demo dist .mypy_cache .pytest_cache .ruff_cache

@@ -168,6 +168,14 @@ def test_a_crops_recipe_dumps_to_the_same(tmp_path: Path) -> None:
         (["geometry=crops", "canvas=31"], "canvas must be at least a crop's height and width, 32, not 31."),
         (["geometry=crops", "crops=0"], "recipe's crops is not valid: Expected `int` >= 1."),
         (["geometry=crops", "top_share=1.5"], "recipe's top_share is not valid"),
+        (["architecture=backbone"], "needs a backbone: a function of keras.applications such as 'EfficientNetV2B0'"),
+        (
+            ["trainable=head"],
+            "trainable means nothing to the architecture 'tiny': leave it out, or set architecture to",
+        ),
+        (["scaling=weights"], "scaling means nothing to the architecture 'tiny'"),
+        (["architecture=backbone", "backbone=X", "lora_rank=4"], "lora_rank means nothing to the trainable 'all'"),
+        (["architecture=backbone", "backbone=X", "trainable=some"], "Use 'all' or 'head' or 'last' or 'lora'."),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(settings: list[str], words: str) -> None:

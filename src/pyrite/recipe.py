@@ -29,7 +29,19 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     architecture: str
     """A function of `architectures.py`."""
     weights: str = "none"
-    """Starting weights: `none` (random), `imagenet`, or a file of Keras weights."""
+    """Starting weights: `none` (random), `imagenet` of `keras.applications`, `preset` of Keras Hub, or a file."""
+    backbone: str = ""
+    """Of the architecture `backbone`: a function of `keras.applications`, or a preset of Keras Hub."""
+    pooling: Literal["avg", "max", "token"] = "avg"
+    """Of `backbone`: how features of places or tokens become those of an image."""
+    scaling: Literal["unit", "weights"] = "unit"
+    """Of `resnet50`: pixels from 0 to 1, as the published report had them, or as its weights were trained with."""
+    trainable: Literal["all", "head", "last", "lora"] = "all"
+    """Of `backbone`: what is trained besides the last layer, the head."""
+    last_blocks: Positive = 1
+    """Of `trainable = "last"`: how many blocks of the backbone are trained, counted from its end."""
+    lora_rank: Positive = 8
+    """Of `trainable = "lora"`: the rank of what is added to each dense matrix (Hu et al. 2021)."""
     height: Side = 32
     """Of a model input, in pixels."""
     width: Side = 32
@@ -156,7 +168,7 @@ def make_recipe(table: Mapping[str, object]) -> Recipe:
             raise RecipeError(f"{key} must be a finite number, not {getattr(recipe, key)}.")
     if not (min(recipe.fractions) > 0 and abs(sum(recipe.fractions) - 1) <= 1e-6):
         raise RecipeError(f"fractions must be three shares above 0 that sum to 1, not {list(recipe.fractions)}.")
-    _check_geometry(recipe)
+    _check_together(recipe)
     try:
         recipe.sha256()
     except UnicodeEncodeError:  # An argument or a path in another encoding.
@@ -175,28 +187,40 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 _SETTINGS_OF = {
-    "filter": ("resize", "shorter_side"),
-    "shorter_side": ("shorter_side",),
-    "crops": ("crops",),
-    "top_share": ("crops",),
-    "canvas": ("crops",),
+    "filter": ("geometry", ("resize", "shorter_side")),
+    "shorter_side": ("geometry", ("shorter_side",)),
+    "crops": ("geometry", ("crops",)),
+    "top_share": ("geometry", ("crops",)),
+    "canvas": ("geometry", ("crops",)),
+    "backbone": ("architecture", ("backbone",)),
+    "pooling": ("architecture", ("backbone",)),
+    "trainable": ("architecture", ("backbone",)),
+    "scaling": ("architecture", ("resnet50",)),
+    "last_blocks": ("trainable", ("last",)),
+    "lora_rank": ("trainable", ("lora",)),
 }
-"""Which geometries a setting means something to."""
+"""Which values of another setting a setting means something to."""
 
 
-def _check_geometry(recipe: Recipe) -> None:
+def _check_together(recipe: Recipe) -> None:
     """Refuse settings that do not go together.
 
     Raises:
         RecipeError: they do not.
     """
     defaults = {field.name: field.default for field in msgspec.structs.fields(recipe)}
-    for key, geometries in _SETTINGS_OF.items():
-        if getattr(recipe, key) != defaults[key] and recipe.geometry not in geometries:
-            wanted = " or ".join(repr(geometry) for geometry in geometries)
+    for key, (other, values) in _SETTINGS_OF.items():
+        if getattr(recipe, key) != defaults[key] and getattr(recipe, other) not in values:
+            wanted = " or ".join(map(repr, values))
             raise RecipeError(
-                f"{key} means nothing to the geometry {recipe.geometry!r}: leave it out, or set geometry to {wanted}."
+                f"{key} means nothing to the {other} {getattr(recipe, other)!r}: leave it out, or set {other} to "
+                f"{wanted}."
             )
+    if recipe.architecture == "backbone" and not recipe.backbone:
+        raise RecipeError(
+            "The architecture 'backbone' needs a backbone: a function of keras.applications such as "
+            "'EfficientNetV2B0', or a preset of Keras Hub such as 'dinov2_small'."
+        )
     longer = max(recipe.height, recipe.width)
     if recipe.shorter_side is not None and recipe.shorter_side < longer:
         raise RecipeError(

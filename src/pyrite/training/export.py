@@ -84,7 +84,12 @@ def _convert_tensorflow(model: Any) -> bytes:
         tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="images"),
         *(tf.TensorSpec(variable.shape, variable.dtype, name=name) for name, variable in weights.items()),
     ]
-    converted, _ = tf2onnx.convert.from_function(infer, signature, opset=_OPSET)
+    converted, _ = tf2onnx.convert.from_function(
+        infer, signature, opset=_OPSET, custom_op_handlers={"Erfc": (_convert_erfc, [])}
+    )
+    # Some layers hold constants that are neither weights nor in the graph, such as the numbers of positions.
+    held = infer.get_concrete_function(*signature).graph.captures
+    weights |= {inside.name: outside for outside, inside in held if inside.dtype != tf.resource}
     inputs = list(converted.graph.input)
     del converted.graph.input[:]
     converted.graph.input.extend(value for value in inputs if value.name not in weights)
@@ -101,6 +106,17 @@ def _convert_tensorflow(model: Any) -> bytes:
     folded.opset_import.extend(versions)
     content: bytes = folded.SerializeToString()
     return content
+
+
+def _convert_erfc(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
+    """Write erfc(x), which is in GELU, as 1 − erf(x): ONNX has no other, and tf2onnx no conversion."""
+    [output], [dtype], [shape] = node.output, node.output_dtypes, node.output_shapes
+    one = graph.make_const(f"{node.name}/one", np.float32(1))
+    graph.remove_node(node.name)
+    erf = graph.make_node("Erf", node.input, name=f"{node.name}/erf", dtypes=[dtype], shapes=[shape])
+    graph.make_node(
+        "Sub", [one.output[0], erf.output[0]], name=node.name, outputs=[output], dtypes=[dtype], shapes=[shape]
+    )
 
 
 def check_parity(model: Any, session: Session, pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> float:

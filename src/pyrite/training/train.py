@@ -22,12 +22,14 @@ from pyrite.recipe import Recipe, dump_recipe, load_recipe
 from pyrite.runtime import Session
 from pyrite.sources import encodable
 from pyrite.training.architectures import build_model, in_float32
+from pyrite.training.backbones import is_preset
 from pyrite.training.backend import check_precision
 from pyrite.training.batches import batch_size
 from pyrite.training.checkpoint import State
 from pyrite.training.curves import write_history, write_tensorboard
 from pyrite.training.distributed import Team, read_place
 from pyrite.training.export import check_parity, check_size, export_onnx
+from pyrite.training.finetuning import freeze
 from pyrite.training.loop import Examples, Step, fit
 from pyrite.writing import PARTIAL, locked, whole_file
 
@@ -81,6 +83,8 @@ def train(
     place = read_place()
     place.check("A batch", recipe.batch_size)
     check_precision(recipe.precision)
+    if place.size > 1:
+        _check_for_several(recipe)
     if place.is_chief:
         _check(out, recipe, resume)
     # All that may be refused comes before the folder, so that a mistake leaves nothing behind.
@@ -162,6 +166,13 @@ def train(
         )
 
 
+def _check_for_several(recipe: Recipe) -> None:
+    """Refuse what one machine alone can train."""
+    if is_preset(recipe) or recipe.trainable == "lora":
+        what = "LoRA" if recipe.trainable == "lora" else "A preset of Keras Hub"
+        raise TrainingError(f"{what} is trained on one machine. Unset TF_CONFIG, or choose another backbone.")
+
+
 def _join(team: Team, model: Any, recipe: Recipe, material: PreparedDataset) -> Any:
     """Return the model for training in a team, if all of it mean the same run."""
     batch, parts = batch_size(len(material.parts.train), recipe), material.parts
@@ -175,7 +186,9 @@ def _join(team: Team, model: Any, recipe: Recipe, material: PreparedDataset) -> 
     )
     team.place.check("A batch", batch)
     team.place.check("The validation split", len(parts.validation))
-    return team.prepare(model, batch)
+    model = team.prepare(model, batch)
+    freeze(model, recipe)  # A copy's weights are all trainable.
+    return model
 
 
 def _check(out: Path, recipe: Recipe, resume: bool) -> None:
