@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle.preprocess import Crops, Preprocess
+from pyrite.bundle.preprocess import Crops, Preprocess, ShorterSide
 from pyrite.cache import cache_folder
 from pyrite.datasets.arrays import Canvases, cut_canvas
 from pyrite.datasets.dataset import Dataset
@@ -86,7 +86,8 @@ def decode(
         dataset: the images.
         preprocess: how one becomes a model input; of crops, whatever their number, the one in the middle does.
         progress: called with how many are done.
-        canvas: of crops alone: keep as well so many pixels a side of each image, for random ones.
+        canvas: keep as well so many pixels a side of each image, for random crops: as it is, or of `ShorterSide` as
+            that resizes it. `Resize` has none.
 
     Raises:
         DatasetError: the cache folder is full or cannot be written.
@@ -163,7 +164,7 @@ def _fill(folder: Path, dataset: Dataset, preprocess: Preprocess, shapes: _Shape
         work = Path(tempfile.mkdtemp(prefix="decoding-", dir=cache))
         try:
             for name, shape in shapes.items():
-                _reserve(work / name, shape)
+                reserve(work / name, shape)
             parts: list[_Part] = []
             for part in in_parallel(
                 _decode_chunk, dataset, work, preprocess, _CANVASES in shapes, large=preprocess.enough is None
@@ -198,9 +199,9 @@ def _remove_forgotten(cache: Path) -> None:
                 shutil.rmtree(work, ignore_errors=True)
 
 
-def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+def reserve(path: Path, shape: tuple[int, ...], dtype: type[np.generic] = np.uint8) -> None:
     """Write an array of zeros, and claim its place on the disk: a full one would end the process later on."""
-    np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
+    np.lib.format.open_memmap(path, "w+", dtype, shape).flush()
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
@@ -257,8 +258,13 @@ def _decode_chunk(
             continue
         (pixels[start + i],) = preprocess.apply(image.pixels, image.box)
         part.sides[i] = (min(image.width, image.height), max(image.width, image.height))
-        if canvases is not None and isinstance(preprocess, Crops):
-            kept = cut_canvas(image.pixels, part.hashes[i], canvases.shape[1], preprocess)
+        if canvases is not None:
+            side, sha256 = canvases.shape[1], part.hashes[i]
+            if isinstance(preprocess, ShorterSide):
+                kept = cut_canvas(preprocess.resize(image.pixels, image.box), sha256, side)
+            else:
+                assert isinstance(preprocess, Crops)
+                kept = cut_canvas(image.pixels, sha256, side, preprocess)
             height, width = part.extents[i] = kept.shape[:2]
             canvases[start + i, :height, :width] = kept
     return part

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyrite.bundle import BundleInfo, Calibration, Crops, DataInfo, Preprocess, TrainingInfo
 from pyrite.datasets import Dataset, remember
 from pyrite.decision import Policy, Scope
-from pyrite.errors import TrainingError, require
+from pyrite.errors import RecipeError, TrainingError, require
 from pyrite.evaluation import Report
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.publishing.preparation import PreparedDataset, Stage, prepare_dataset
@@ -31,6 +31,7 @@ from pyrite.training.distributed import Team, read_place
 from pyrite.training.export import check_parity, check_size, export_onnx
 from pyrite.training.finetuning import freeze
 from pyrite.training.loop import Examples, Step, fit
+from pyrite.training.probe import fit_probe, write_fits
 from pyrite.writing import PARTIAL, locked, whole_file
 
 _PROVENANCE = "provenance.json"
@@ -60,7 +61,7 @@ def train(
     """Train a detector, export it as a bundle, and measure that on the test split.
 
     `out` will hold `bundle/` and `report/`, and of the run itself `recipe.toml`, `provenance.json`,
-    `history.csv`, `tensorboard/` and `checkpoint.npz`.
+    `history.csv`, `tensorboard/` and `checkpoint.npz`; of a probe, `probe.csv` instead of these.
 
     Where the environment variable `TF_CONFIG` names several machines, this is one of them, and has to be called on all
     in the same way. Only the first writes, and returns the report; the others return `None` once training is done.
@@ -105,7 +106,8 @@ def train(
         watch(event)
 
     dataset, decoded, parts = material.dataset, material.decoded, material.parts
-    examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation, decoded.canvases)
+    groups = _groups(dataset, recipe)
+    examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation, decoded.canvases, groups)
     start = State(data_sha256=material.sha256)
     if team:
         model = _join(team, model, recipe, material)
@@ -113,7 +115,15 @@ def train(
         fit(model, examples, recipe, start, out / "checkpoint.npz", observe, team)
         return None
     with _claimed(out, recipe, resume) as provenance:
-        state = fit(model, examples, recipe, start, out / "checkpoint.npz", observe, team)
+        if recipe.trainable == "probe":
+            state = start
+            fits = fit_probe(
+                model, examples, decoded.hashes, recipe, lambda done, of: watch(Stage("Computing features", done, of))
+            )
+            with written(out):
+                write_fits(out / "probe.csv", fits)
+        else:
+            state = fit(model, examples, recipe, start, out / "checkpoint.npz", observe, team)
         model = in_float32(model, recipe)
 
         watch(Stage("Exporting"))
@@ -161,15 +171,15 @@ def train(
             info,
             files,
             material,
-            [msgspec.to_builtins(row) for row in state.history],
+            [msgspec.to_builtins(row) for row in state.history] or None,
             watch=watch,
         )
 
 
 def _check_for_several(recipe: Recipe) -> None:
     """Refuse what one machine alone can train."""
-    if is_preset(recipe) or recipe.trainable == "lora":
-        what = "LoRA" if recipe.trainable == "lora" else "A preset of Keras Hub"
+    if is_preset(recipe) or recipe.trainable in ("lora", "probe"):
+        what = {"lora": "LoRA", "probe": "A probe"}.get(recipe.trainable, "A preset of Keras Hub")
         raise TrainingError(f"{what} is trained on one machine. Unset TF_CONFIG, or choose another backbone.")
 
 
@@ -256,5 +266,27 @@ def _scope(preprocess: Preprocess, sides: NDArray[np.int32], name: str) -> Scope
 
 def _generators(dataset: Dataset, train: NDArray[np.intp]) -> tuple[str, ...]:
     """Return what made the AI images of the training split, where the data has a column that says so."""
-    column = next((values for name, values in dataset.slices.items() if name.lower() == _GENERATOR), ())
+    column = _generator_column(dataset)
     return tuple(sorted({column[i].strip() for i in train if dataset.labels[i] == 1} - {""})) if column else ()
+
+
+def _generator_column(dataset: Dataset) -> tuple[str, ...]:
+    return next((values for name, values in dataset.slices.items() if name.lower() == _GENERATOR), ())
+
+
+def _groups(dataset: Dataset, recipe: Recipe) -> NDArray[np.intp]:
+    """Return numbers (n,) of the groups that training balances: the classes, or of AI images the generators.
+
+    Raises:
+        RecipeError: it shall be by generator, and the data does not say what made its images.
+    """
+    if recipe.balance_by == "class":
+        return dataset.labels.astype(np.intp)
+    column = _generator_column(dataset)
+    if not column:
+        raise RecipeError(
+            f"balance_by = 'generator' needs data with a column {_GENERATOR!r}, which {dataset.name} has not. "
+            "Use --set balance_by=class."
+        )
+    names = [value.strip() if label else "" for value, label in zip(column, dataset.labels, strict=True)]
+    return np.unique(names, return_inverse=True)[1].astype(np.intp)
