@@ -104,11 +104,11 @@ DISTRIBUTIONS = packages_distributions()
 
 
 def modules_of(requirements: list[str]) -> frozenset[str]:
-    """Return the modules that these packages bring, where they are installed."""
+    """Return the modules that these packages bring: of those that are not installed, the one of the package's name."""
     wanted = {canonicalize_name(Requirement(text).name) for text in requirements}
-    return frozenset(
-        module for module, names in DISTRIBUTIONS.items() if wanted & {canonicalize_name(name) for name in names}
-    )
+    installed = {module: {canonicalize_name(name) for name in names} for module, names in DISTRIBUTIONS.items()}
+    missing = wanted - set().union(*installed.values())
+    return frozenset(missing) | {module for module, names in installed.items() if wanted & names}
 
 
 BASE = modules_of(PROJECT["dependencies"])

@@ -144,6 +144,22 @@ def test_a_file_of_weights_takes_the_place_of_the_presets(tmp_path: Path) -> Non
 
 
 @SAVES
+def test_a_preset_that_interpolates_its_positions_takes_other_sizes(tmp_path: Path) -> None:
+    import keras_hub
+
+    shapes = {"position_embedding_shape": (28, 28), "image_shape": (28, 28, 3)}
+    sizes = {"patch_size": 14, "num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32}
+    keras_hub.models.DINOV2Backbone(num_register_tokens=0, **sizes, **shapes).save_to_preset(tmp_path)
+    converter = keras_hub.layers.DINOV2ImageConverter(scale=1 / 255, _allow_python_workflow=True)
+    converter.save_to_preset(tmp_path)
+    model = build_model(recipe_for(tmp_path, "height=42", "width=42", "pooling=token"))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 42, 42, 3), np.uint8)
+    logits = model.predict_on_batch(pixels)
+    assert np.isfinite(logits).all()
+    np.testing.assert_allclose(Session(export_onnx(model)).logits(pixels), logits[:, 0], atol=1e-5)
+
+
+@SAVES
 def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_preset(tmp_path / "bare", converter=False)
     save_preset(tmp_path / "preset")
@@ -155,7 +171,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         (load_recipe("tiny", [*SMALL, "pooling=token"]), "features of MobileNetV3Small cannot be pooled by 'token'"),
         (load_recipe("tiny", [*SMALL, "backbone=ResNet50", "trainable=lora"]), "has no dense layers, which LoRA"),
         (recipe_for(tmp_path / "preset", "weights=imagenet"), "Use 'preset', 'none' or a file."),
-        (recipe_for(tmp_path / "preset", "height=32"), "takes images of 28×28 pixels. Use --set height=28"),
+        (recipe_for(tmp_path / "preset", "height=32"), "takes images of 28×28 pixels, and cannot be brought to 32×28"),
         (recipe_for(tmp_path / "bare"), "Save its image converter beside it, with save_to_preset."),
         (recipe_for(tmp_path / "missing"), "missing' could not be loaded"),
     ]

@@ -14,13 +14,23 @@ def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run goes: a new folder, unless resuming.")],
     recipe: Annotated[
         str,
-        typer.Option(metavar="NAME|FILE", help="A shipped recipe (crops, default, resnet50, tiny) or a .toml file."),
+        typer.Option(
+            metavar="NAME|FILE", help="A shipped recipe, such as resnet50 or photos-scratch, or a .toml file."
+        ),
     ] = "resnet50",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given again."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log",
+            metavar="NAME",
+            help="Where the curves go: mlflow, tensorboard (the default) or wandb; may be given again.",
+        ),
+    ] = None,
     real: RealOption = None,
     ai: AiOption = None,
 ) -> None:
@@ -39,7 +49,9 @@ def train(
     chosen = load_recipe(recipe, settings or ())  # Before the data, which may take a while to open.
     try:
         with TrainingDisplay(stderr) as display:
-            report = run(open_dataset(data, real, ai), chosen, out, resume=resume, watch=display)
+            report = run(
+                open_dataset(data, real, ai), chosen, out, resume=resume, watch=display, log=log or ("tensorboard",)
+            )
     except KeyboardInterrupt:
         how = " Go on with --resume." if (out / "checkpoint.npz").exists() else ""
         raise Interrupted(f"Interrupted.{how}") from None

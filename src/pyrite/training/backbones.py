@@ -102,15 +102,20 @@ def _preset_features(images: Tensor, recipe: Recipe) -> Tensor:
 
     if recipe.weights == "imagenet":
         raise RecipeError("weights = 'imagenet' is for keras.applications. Use 'preset', 'none' or a file.")
+    size = (recipe.height, recipe.width)
     with _download(
         f"Keras Hub's preset {recipe.backbone!r} could not be loaded",
         "Give the name of a preset, or the folder of one that was saved by its backbone's save_to_preset.",
     ):
-        model = keras_hub.models.Backbone.from_preset(
-            recipe.backbone, load_weights=recipe.weights == "preset", dtype=keras.config.dtype_policy()
-        )
-    # Of a pair such as CLIP, the part that sees.
-    model = getattr(model, "vision_encoder", model)
+        model = _load_preset(recipe)
+    if (own := _image_size(model, recipe)) != size:
+        try:  # Some interpolate what they know of places.
+            model = _load_preset(recipe, image_shape=(*size, 3))
+        except Exception as error:  # Of many kinds.
+            raise RecipeError(
+                f"The preset {recipe.backbone!r} takes images of {own[0]}×{own[1]} pixels, and cannot be brought to "
+                f"{size[0]}×{size[1]}: {_in_one_line(error)}. Use --set height={own[0]} --set width={own[1]}."
+            ) from error
     with _download(
         f"How Keras Hub's preset {recipe.backbone!r} scales pixels is not known",
         "Save its image converter beside it, with save_to_preset.",
@@ -119,22 +124,34 @@ def _preset_features(images: Tensor, recipe: Recipe) -> Tensor:
         converter = keras_hub.layers.ImageConverter.from_preset(recipe.backbone, _allow_python_workflow=True)
     if recipe.weights not in ("none", "preset"):
         _load_weights(model, Path(recipe.weights), f"the preset {recipe.backbone}")
-    [taken, *more] = model.inputs
-    if more or len(taken.shape) != 4 or taken.shape[-1] != 3:
-        raise RecipeError(f"The preset {recipe.backbone!r} does not take an image alone. Choose an image backbone.")
-    expected = tuple(
-        theirs or ours for theirs, ours in zip(taken.shape[1:3], (recipe.height, recipe.width), strict=True)
-    )
-    if expected != (recipe.height, recipe.width):
-        raise RecipeError(
-            f"The preset {recipe.backbone!r} takes images of {expected[0]}×{expected[1]} pixels. "
-            f"Use --set height={expected[0]} --set width={expected[1]}."
-        )
     scale = 1.0 if converter.scale is None else converter.scale
     offset = 0.0 if converter.offset is None else converter.offset
     scaled = keras.layers.Rescaling(scale, offset, dtype="float32")(images)
     features = model(dict.fromkeys(model.input, scaled) if isinstance(model.input, dict) else scaled)
     return _pool(features, recipe)
+
+
+def _load_preset(recipe: Recipe, **settings: object) -> Any:
+    """Return a preset's network; of a pair such as CLIP, the part that sees."""
+    import keras_hub
+
+    policy = load_keras().config.dtype_policy()
+    model = keras_hub.models.Backbone.from_preset(
+        recipe.backbone, load_weights=recipe.weights == "preset", dtype=policy, **settings
+    )
+    return getattr(model, "vision_encoder", model)
+
+
+def _image_size(model: Any, recipe: Recipe) -> tuple[int, int]:
+    """Return the height and width of a preset's images; where it takes any, the recipe's.
+
+    Raises:
+        RecipeError: it does not take an image, or not alone.
+    """
+    [taken, *more] = model.inputs
+    if more or len(taken.shape) != 4 or taken.shape[-1] != 3:
+        raise RecipeError(f"The preset {recipe.backbone!r} does not take an image alone. Choose an image backbone.")
+    return taken.shape[1] or recipe.height, taken.shape[2] or recipe.width
 
 
 def _pool(features: Tensor, recipe: Recipe) -> Tensor:

@@ -1,6 +1,6 @@
 """`train`: from a dataset and a recipe to a bundle and its report, in a folder that can be resumed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -30,8 +30,9 @@ from pyrite.training.curves import write_history, write_tensorboard
 from pyrite.training.distributed import Team, read_place
 from pyrite.training.export import check_parity, check_size, export_onnx
 from pyrite.training.finetuning import freeze
-from pyrite.training.loop import Examples, Step, fit
+from pyrite.training.loop import Examples, Step, compile_model, fit
 from pyrite.training.probe import fit_probe, write_fits
+from pyrite.training.tracking import Tell, check_trackers, tracked
 from pyrite.writing import PARTIAL, locked, whole_file
 
 _PROVENANCE = "provenance.json"
@@ -57,11 +58,13 @@ def train(
     *,
     resume: bool = False,
     watch: Watch = lambda event: None,
+    log: Sequence[str] = ("tensorboard",),
 ) -> Report | None:
     """Train a detector, export it as a bundle, and measure that on the test split.
 
     `out` will hold `bundle/` and `report/`, and of the run itself `recipe.toml`, `provenance.json`,
-    `history.csv`, `tensorboard/` and `checkpoint.npz`; of a probe, `probe.csv` instead of these.
+    `history.csv`, `tensorboard/` and `checkpoint.npz`; of a probe, `probe.csv` instead of these; and `tracking.json`
+    where W&B or MLflow have its curves.
 
     Where the environment variable `TF_CONFIG` names several machines, this is one of them, and has to be called on all
     in the same way. Only the first writes, and returns the report; the others return `None` once training is done.
@@ -72,12 +75,14 @@ def train(
         out: a folder that does not exist yet or is empty, unless `resume`.
         resume: go on with the run in `out`, which must have begun with the same recipe and data.
         watch: called with every step, epoch and stage.
+        log: where its curves go, besides `history.csv`: see `tracking.TRACKERS`.
 
     Raises:
         Interrupted: on SIGINT or SIGTERM, after saving.
         PyriteError: the data, the recipe or the folder cannot be used, or training failed.
     """
     require("train", "keras", "sklearn", "matplotlib", "tensorboard")
+    check_trackers(log)
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     data = data if isinstance(data, Dataset) else Dataset.open(data)
     out = Path(out)
@@ -98,11 +103,14 @@ def train(
     check_size(model)
     material = prepare_dataset(data, recipe, watch)
 
-    def observe(event: Step | State) -> None:
-        if isinstance(event, State) and place.is_chief:
+    def observe(event: Step | State, tell: Tell) -> None:
+        if isinstance(event, State):
             with written(out):
                 write_history(out / "history.csv", event.history)
-                write_tensorboard(out / "tensorboard", event.history)
+                if "tensorboard" in log:
+                    write_tensorboard(out / "tensorboard", event.history)
+                for row in event.history:
+                    tell(row.epoch, {key: value for key, value in msgspec.to_builtins(row).items() if key != "epoch"})
         watch(event)
 
     dataset, decoded, parts = material.dataset, material.decoded, material.parts
@@ -112,18 +120,17 @@ def train(
     if team:
         model = _join(team, model, recipe, material)
     if not place.is_chief:
-        fit(model, examples, recipe, start, out / "checkpoint.npz", observe, team)
+        fit(model, examples, recipe, start, out / "checkpoint.npz", watch, team)
         return None
     with _claimed(out, recipe, resume) as provenance:
-        if recipe.trainable == "probe":
-            state = start
-            fits = fit_probe(
-                model, examples, decoded.hashes, recipe, lambda done, of: watch(Stage("Computing features", done, of))
-            )
-            with written(out):
-                write_fits(out / "probe.csv", fits)
-        else:
-            state = fit(model, examples, recipe, start, out / "checkpoint.npz", observe, team)
+        with tracked(log, model, recipe, out) as tell:
+            if recipe.trainable == "probe":
+                state = start
+                _fit_probe(model, examples, decoded.hashes, recipe, out, watch, tell)
+            else:
+                state = fit(
+                    model, examples, recipe, start, out / "checkpoint.npz", lambda event: observe(event, tell), team
+                )
         model = in_float32(model, recipe)
 
         watch(Stage("Exporting"))
@@ -173,6 +180,25 @@ def train(
             material,
             [msgspec.to_builtins(row) for row in state.history] or None,
             watch=watch,
+        )
+
+
+def _fit_probe(
+    model: Any, examples: Examples, hashes: Sequence[str], recipe: Recipe, out: Path, watch: Watch, tell: Tell
+) -> None:
+    fits = fit_probe(
+        model, examples, hashes, recipe, lambda done, total: watch(Stage("Computing features", done, total))
+    )
+    compile_model(model, recipe, 1)  # Not to train it: trackers look at how a model is compiled.
+    with written(out):
+        write_fits(out / "probe.csv", fits)
+        tell(
+            1,
+            next(
+                {"c": f.c, "val_auroc": f.val_auroc, "val_calibrated_loss": f.val_calibrated_loss}
+                for f in fits
+                if f.chosen
+            ),
         )
 
 
