@@ -1,6 +1,7 @@
 """The recipes for photographs, made small, from the command line to a bundle."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from pyrite.bundle import load_bundle
 from pyrite.evaluation import Report
 from pyrite.golden import replay_golden
 from pyrite.recipe import load_recipe
+from pyrite.runtime import Session
 from pyrite.training import train
 from pyrite.training.architectures import build_model
 from pyrite.training.backend import load_keras
+from pyrite.training.loop import Step
 
 SAVES = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 SMALL = ("precision=float32", "fractions=0.5,0.15,0.35", "batch_size=8")
@@ -53,8 +56,9 @@ def test_a_network_from_scratch_beats_the_floor(photos: Path, tmp_path: Path) ->
     assert replay_golden(load_bundle(tmp_path / "out" / "bundle")).passed
 
 
-@SAVES
-def test_a_probe_on_a_preset(photos: Path, tmp_path: Path, run_pyrite: Callable[..., tuple[int, str, str]]) -> None:
+@pytest.fixture
+def preset(tmp_path: Path) -> Path:
+    """A vision transformer of one block, for images of 28 × 28 pixels."""
     import keras_hub
 
     load_keras().utils.set_random_seed(0)
@@ -64,7 +68,14 @@ def test_a_probe_on_a_preset(photos: Path, tmp_path: Path, run_pyrite: Callable[
     converter = keras_hub.layers.ViTImageConverter(scale=1 / 127.5, offset=-1.0, _allow_python_workflow=True)
     for part in (backbone, converter):
         part.save_to_preset(tmp_path / "vit")
-    sets = [*SMALL, f"backbone={tmp_path / 'vit'}", "height=28", "width=28", "shorter_side=28", "views=1"]
+    return tmp_path / "vit"
+
+
+@SAVES
+def test_a_probe_on_a_preset(
+    photos: Path, preset: Path, tmp_path: Path, run_pyrite: Callable[..., tuple[int, str, str]]
+) -> None:
+    sets = [*SMALL, f"backbone={preset}", "height=28", "width=28", "shorter_side=28", "views=1"]
     flags = [part for setting in sets for part in ("--set", setting)]
     code, _, told = run_pyrite("train", photos, "--recipe", "photos-probe", *flags, "--out", tmp_path / "out")
     assert code == 0, told
@@ -94,3 +105,24 @@ def test_fine_tuning_begins_with_weights_from_a_file(photos: Path, tmp_path: Pat
     report = train(photos, recipe, tmp_path / "out")
     assert isinstance(report, Report)
     assert replay_golden(load_bundle(tmp_path / "out" / "bundle")).passed
+
+
+@SAVES
+def test_low_rank_updates_that_were_stopped_go_on_as_unbroken_ones(photos: Path, preset: Path, tmp_path: Path) -> None:
+    size = ("height=28", "width=28", "canvas=56", "crops=1", "epochs=2", "augment_jpeg=0", "augment_webp=0")
+    own = (f"backbone={preset}", "weights=preset", "pooling=token", "trainable=lora", "lora_rank=2", "limit=60")
+    recipe = load_recipe("photos-finetune", [*SMALL, *size, *own])
+
+    def stop(event: object) -> None:
+        if isinstance(event, Step) and (event.epoch, event.step) == (2, 2):
+            raise KeyboardInterrupt
+
+    for name, watch in (("whole", None), ("broken", stop)):
+        with pytest.raises(KeyboardInterrupt) if watch else nullcontext():
+            train(photos, recipe, tmp_path / name, watch=watch or (lambda event: None))
+    train(photos, recipe, tmp_path / "broken", resume=True)
+    images = np.random.default_rng(0).integers(0, 256, (8, 28, 28, 3), np.uint8)
+    whole, broken = (
+        Session(load_bundle(tmp_path / name / "bundle").model).logits(images) for name in ("whole", "broken")
+    )
+    np.testing.assert_array_equal(whole, broken)

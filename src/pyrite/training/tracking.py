@@ -139,7 +139,9 @@ def _begins(name: str) -> Iterator[None]:
         yield
     except Exception as error:  # Whatever their HTTP clients and stores raise.
         told = " ".join(str(error).split()).removesuffix(".")
-        raise TrainingError(f"{name} could not begin a run: {told}. Put that right, or leave --log out.") from error
+        raise TrainingError(
+            f"{name} could not begin a run: {told}. Put that right, or leave --log out, and go on with --resume."
+        ) from error
 
 
 def _read(path: Path) -> _Tracked:

@@ -118,7 +118,7 @@ def train(
     examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation, decoded.canvases, groups)
     start = State(data_sha256=material.sha256)
     if team:
-        model = _join(team, model, recipe, material)
+        model = _join(team, model, recipe, material, groups)
     if not place.is_chief:
         fit(model, examples, recipe, start, out / "checkpoint.npz", watch, team)
         return None
@@ -209,7 +209,7 @@ def _check_for_several(recipe: Recipe) -> None:
         raise TrainingError(f"{what} is trained on one machine. Unset TF_CONFIG, or choose another backbone.")
 
 
-def _join(team: Team, model: Any, recipe: Recipe, material: PreparedDataset) -> Any:
+def _join(team: Team, model: Any, recipe: Recipe, material: PreparedDataset, groups: NDArray[np.intp]) -> Any:
     """Return the model for training in a team, if all of it mean the same run."""
     batch, parts = batch_size(len(material.parts.train), recipe), material.parts
     team.check_alike(
@@ -218,6 +218,7 @@ def _join(team: Team, model: Any, recipe: Recipe, material: PreparedDataset) -> 
             "recipe": recipe.sha256(),
             # In this order, since images are chosen by their number.
             "data": repr((material.sha256, material.decoded.hashes, parts.train.tolist(), parts.validation.tolist())),
+            "groups": repr(groups.tolist()),
         }
     )
     team.place.check("A batch", batch)
