@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from pyrite.errors import BundleError, PyriteError
-from pyrite.runtime import DEVICES, Session, available_cpus, cpu_quota
+from pyrite.runtime import DEVICES, Session, available_cpus, available_memory, cpu_quota
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), np.uint8)
 EXPECTED = (RANDOM.mean((1, 2, 3)) - 127.5) * 0.1
@@ -116,6 +116,42 @@ def test_the_quota_of_control_groups_is_honoured(
 
 def test_where_there_are_no_control_groups_there_is_no_quota(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path) is None
+
+
+MEMINFO = "MemTotal:  16000 kB\nMemFree:  100 kB\nMemAvailable:  8000 kB\n"
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "memory"),
+    [
+        ("0::/\n", {}, 8_192_000),
+        ("0::/a\n", {"a/memory.max": "max", "a/memory.current": "5", "a/memory.stat": ""}, 8_192_000),
+        ("0::/a\n", {"a/memory.max": "9000", "a/memory.current": "8000", "a/memory.stat": "inactive_file 500\n"}, 1500),
+        ("0::/a/b\n", {"a/memory.max": "900", "a/memory.current": "1000", "a/memory.stat": "anon 1000\n"}, 0),
+        (
+            "4:memory:/\n",
+            {
+                "memory/memory.limit_in_bytes": "700",
+                "memory/memory.usage_in_bytes": "600",
+                "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 50\n",
+            },
+            150,
+        ),
+    ],
+)
+def test_available_memory_is_what_the_system_and_control_groups_leave(
+    tmp_path: Path, groups: str, files: dict[str, str], memory: int
+) -> None:
+    root = cgroups(tmp_path, groups)
+    (root / "proc/meminfo").write_text(MEMINFO)
+    for name, content in files.items():
+        (root / "sys/fs/cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "sys/fs/cgroup" / name).write_text(content)
+    assert available_memory(root) == memory
+
+
+def test_where_nothing_tells_the_memory_it_is_not_known(tmp_path: Path) -> None:
+    assert available_memory(tmp_path) is None
 
 
 @pytest.mark.parametrize(("quota", "cpus"), [(None, 4), (2.5, 3), (0.2, 1), (64.0, 4)])

@@ -19,6 +19,8 @@ from pyrite.errors import RecipeError
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Scale = Annotated[float, msgspec.Meta(ge=0.1, le=4)]
+Alpha = Annotated[float, msgspec.Meta(ge=0, le=10)]
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -29,7 +31,22 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     architecture: str
     """A function of `architectures.py`."""
     weights: str = "none"
-    """Starting weights: `none` (random), `imagenet`, or a file of Keras weights."""
+    """Starting weights: `none` (random), `imagenet` of `keras.applications`, `preset` of Keras Hub, or a file."""
+    backbone: str = ""
+    """Of the architecture `backbone`: a function of `keras.applications`, or a preset of Keras Hub."""
+    pooling: Literal["avg", "max", "token"] = "avg"
+    """Of `backbone`: how features of places or tokens become those of an image."""
+    scaling: Literal["unit", "weights"] = "unit"
+    """Of `resnet50`: pixels from 0 to 1, as the published report had them, or as its weights were trained with."""
+    trainable: Literal["all", "head", "last", "lora", "probe"] = "all"
+    """Of `backbone`: what is trained besides the last layer, the head. `probe` fits that alone, to features that are
+    computed once: see `training.probe`."""
+    last_blocks: Positive = 1
+    """Of `trainable = "last"`: how many blocks of the backbone are trained, counted from its end."""
+    lora_rank: Positive = 8
+    """Of `trainable = "lora"`: the rank of what is added to each dense matrix (Hu et al. 2021)."""
+    views: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    """Of `trainable = "probe"`: how many augmented views of each training image it learns from, besides the image."""
     height: Side = 32
     """Of a model input, in pixels."""
     width: Side = 32
@@ -45,8 +62,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     top_share: Share = 1.0
     """Of `crops`: an image's logit is the mean of this share of its crops, those with the highest: 0 is the maximum."""
     canvas: Side | None = None
-    """Of `crops`: the side of the square that is kept of each image, which training crops are drawn from; by default,
-    four times the longer side of a crop."""
+    """The side of the square that is kept of each image for random crops in training: of `crops`, by default four times
+    the longer side of a crop; of `shorter_side`, without it, training sees the centre alone."""
+    scales: tuple[Scale, Scale] = (1.0, 1.0)
+    """Where crops are random, each image is resized by a factor from this range before one is taken."""
     protocol: Protocol = "pooled"
     """How the data is split: `pooled` (all images) or `official` (the dataset's own test folder)."""
     fractions: Fractions = (0.7, 0.2, 0.1)
@@ -57,24 +76,55 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Of the split, the initial weights, the order of images, the augmentation and the dropout."""
     epochs: Positive = 10
     patience: Positive = 3
-    """Epochs without a lower validation loss, after calibration, after which training stops early."""
+    """Epochs that are not better by `monitor` after which training stops early."""
+    monitor: Literal["val_auroc", "val_calibrated_loss"] = "val_calibrated_loss"
+    """What epochs are compared by: the area under the ROC of the validation images, or their loss after calibration."""
     batch_size: Positive = 128
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """`adamw`: Loshchilov and Hutter 2019. `sgd`: with Nesterov momentum 0.9."""
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
-    """At the schedule's peak: a linear warm-up to it, then half a cosine to zero."""
+    """At the schedule's peak: a linear warm-up to it, then the schedule."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """After the warm-up: half a cosine to zero (Loshchilov and Hutter 2017), or the peak throughout."""
     warmup: Share = 0.1
     """The share of all steps that warm up."""
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """Of kernels only, never of biases or normalisation."""
     label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     """How far labels move towards one half (Szegedy et al. 2016)."""
+    ema_momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    """Of the exponential moving average of the weights, which validation and the bundle take; 0 for the weights as they
+    are (Polyak and Juditsky 1992)."""
+    balance: Literal["none", "sampling", "weights"] = "none"
+    """What makes up for groups of different sizes: nothing, as many images of each, or a weight in the loss."""
+    balance_by: Literal["class", "generator"] = "class"
+    """Whose images count as much as any other's: each class, or of AI images also each generator's."""
     horizontal_flip: bool = True
     vertical_flip: bool = True
     shift: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     """Training images are moved by up to so many pixels each way; what comes in is the image mirrored at its edge."""
     degrade: Share = 0.0
     """The share of training images, of both classes alike, that get a random history: see `datasets.degrade`."""
+    augment_resize: Share = 0.0
+    """The share of training images, of both classes alike, that are made smaller by one filter and larger by another.
+    This and the next six are the chain of `datasets.augment`, in its order."""
+    augment_colour: Share = 0.0
+    """The same for brightness, contrast and saturation."""
+    augment_blur: Share = 0.0
+    """The same for a Gaussian blur."""
+    augment_noise: Share = 0.0
+    """The same for Gaussian noise."""
+    augment_screenshot: Share = 0.0
+    """The same for what a screenshot does: resized into a plain border."""
+    augment_jpeg: Share = 0.0
+    """The same for saving as JPEG."""
+    augment_webp: Share = 0.0
+    """The same for saving as WebP, with loss."""
+    mixup: Alpha = 0.0
+    """α of the Beta distribution that two images of a batch are blended by (Zhang et al. 2018); 0 for none."""
+    cutmix: Alpha = 0.0
+    """α of the Beta distribution of the share that one image of a batch takes in another (Yun et al. 2019); 0 for none.
+    With both, each batch gets one of the two, by chance."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     """Of the computation in training. The network is exported in float32, and of bfloat16 weights are kept in it."""
     max_fpr: Rate = Policy().max_fpr
@@ -99,7 +149,20 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     @property
     def canvas_side(self) -> int | None:
         """The side in pixels of what is kept of each image for random crops; `None` where none are drawn."""
-        return (self.canvas or 4 * max(self.height, self.width)) if self.geometry == "crops" else None
+        return self.canvas or (4 * max(self.height, self.width) if self.geometry == "crops" else None)
+
+    @property
+    def augmentation(self) -> dict[str, float]:
+        """The share of training images that each step of `datasets.augment.CHAIN` comes to."""
+        prefix = "augment_"
+        return {
+            key.removeprefix(prefix): getattr(self, key) for key in self.__struct_fields__ if key.startswith(prefix)
+        }
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether training images are changed as images are on their way, by either chain."""
+        return self.degrade > 0 or any(self.augmentation.values())
 
     def sha256(self) -> str:
         """Return the hash of every setting that is not at its default, whatever the file looked like.
@@ -156,7 +219,7 @@ def make_recipe(table: Mapping[str, object]) -> Recipe:
             raise RecipeError(f"{key} must be a finite number, not {getattr(recipe, key)}.")
     if not (min(recipe.fractions) > 0 and abs(sum(recipe.fractions) - 1) <= 1e-6):
         raise RecipeError(f"fractions must be three shares above 0 that sum to 1, not {list(recipe.fractions)}.")
-    _check_geometry(recipe)
+    _check_together(recipe)
     try:
         recipe.sha256()
     except UnicodeEncodeError:  # An argument or a path in another encoding.
@@ -175,35 +238,72 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 _SETTINGS_OF = {
-    "filter": ("resize", "shorter_side"),
-    "shorter_side": ("shorter_side",),
-    "crops": ("crops",),
-    "top_share": ("crops",),
-    "canvas": ("crops",),
+    "filter": ("geometry", ("resize", "shorter_side")),
+    "shorter_side": ("geometry", ("shorter_side",)),
+    "crops": ("geometry", ("crops",)),
+    "top_share": ("geometry", ("crops",)),
+    "canvas": ("geometry", ("crops", "shorter_side")),
+    "scales": ("geometry", ("crops", "shorter_side")),
+    "backbone": ("architecture", ("backbone",)),
+    "pooling": ("architecture", ("backbone",)),
+    "trainable": ("architecture", ("backbone",)),
+    "scaling": ("architecture", ("resnet50",)),
+    "last_blocks": ("trainable", ("last",)),
+    "lora_rank": ("trainable", ("lora",)),
+    "views": ("trainable", ("probe",)),
+    "balance_by": ("balance", ("sampling", "weights")),
 }
-"""Which geometries a setting means something to."""
+"""Which values of another setting a setting means something to."""
 
 
-def _check_geometry(recipe: Recipe) -> None:
+def _check_together(recipe: Recipe) -> None:
     """Refuse settings that do not go together.
 
     Raises:
         RecipeError: they do not.
     """
     defaults = {field.name: field.default for field in msgspec.structs.fields(recipe)}
-    for key, geometries in _SETTINGS_OF.items():
-        if getattr(recipe, key) != defaults[key] and recipe.geometry not in geometries:
-            wanted = " or ".join(repr(geometry) for geometry in geometries)
+    for key, (other, values) in _SETTINGS_OF.items():
+        if getattr(recipe, key) != defaults[key] and getattr(recipe, other) not in values:
+            wanted = " or ".join(map(repr, values))
             raise RecipeError(
-                f"{key} means nothing to the geometry {recipe.geometry!r}: leave it out, or set geometry to {wanted}."
+                f"{key} means nothing to the {other} {getattr(recipe, other)!r}: leave it out, or set {other} to "
+                f"{wanted}."
             )
+    if recipe.architecture == "backbone" and not recipe.backbone:
+        raise RecipeError(
+            "The architecture 'backbone' needs a backbone: a function of keras.applications such as "
+            "'EfficientNetV2B0', or a preset of Keras Hub such as 'dinov2_small'."
+        )
+    if recipe.trainable == "probe":
+        _check_probe(recipe)
     longer = max(recipe.height, recipe.width)
     if recipe.shorter_side is not None and recipe.shorter_side < longer:
         raise RecipeError(
             f"shorter_side must be at least the model's height and width, {longer}, not {recipe.shorter_side}."
         )
+    low, high = recipe.scales
+    if low > high:
+        raise RecipeError(f"scales must be the smallest and the largest factor, not {list(recipe.scales)}.")
+    if (low, high) != (1, 1) and recipe.canvas_side is None:
+        raise RecipeError("scales means nothing without random crops: set canvas, or leave it out.")
+    if recipe.degrade and any(recipe.augmentation.values()):
+        raise RecipeError("degrade and augment_… are two chains for the same purpose: set one of them to 0.")
     if recipe.canvas is not None and recipe.canvas < longer:
         raise RecipeError(f"canvas must be at least a crop's height and width, {longer}, not {recipe.canvas}.")
+
+
+def _check_probe(recipe: Recipe) -> None:
+    """Refuse what a logistic regression has no use for.
+
+    Raises:
+        RecipeError: the recipe asks for it.
+    """
+    for key in ("mixup", "cutmix", "label_smoothing", "ema_momentum"):
+        if getattr(recipe, key):
+            raise RecipeError(f"{key} means nothing to a probe, which is no training by steps: set it to 0.")
+    if recipe.balance == "sampling":
+        raise RecipeError("A probe balances by weights: use balance = 'weights'.")
 
 
 def _explain(error: str) -> str:

@@ -44,19 +44,59 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     Args:
         root: Where `proc` and `sys` are.
     """
+    limits = [_quota_of(folder) for folder in _control_groups(root, "cpu")]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def available_memory(root: Path = Path("/")) -> int | None:
+    """Return how many bytes of memory this process can still have without swapping; `None` where that cannot be told.
+
+    That is what the system has, or what the control groups of this process leave of their limits: see
+    https://docs.kernel.org/admin-guide/cgroup-v2.html (`memory.max`) and
+    https://docs.kernel.org/admin-guide/cgroup-v1/memory.html (version 1).
+
+    Args:
+        root: Where `proc` and `sys` are.
+    """
+    found: list[int] = []
+    try:
+        lines = (root / "proc/meminfo").read_text().splitlines()
+        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    except (OSError, ValueError, IndexError):
+        pass
+    found += [left for folder in _control_groups(root, "memory") if (left := _memory_left_of(folder)) is not None]
+    return min(found, default=None)
+
+
+def _memory_left_of(folder: Path) -> int | None:
+    """Return what one control group, of either version, leaves of its limit; files that are kept in memory may go."""
+    names = ("memory.max", "memory.current", "inactive_file")
+    if not (folder / names[0]).exists():
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    try:
+        limit, used = (int((folder / name).read_text()) for name in names[:2])
+        rows = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        kept = next((int(value) for name, value in rows if name == names[2]), 0)
+    except (OSError, ValueError):  # There is none, or it is `max`.
+        return None
+    return max(0, limit - used + kept)
+
+
+def _control_groups(root: Path, controller: str) -> list[Path]:
+    """Return the folders of the control groups that limit this process, its own and those above, of either version."""
     try:
         groups = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
-        return None
-    limits: list[float | None] = []
+        return []
+    folders: list[Path] = []
     for line in groups:
         _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         mount = root / "sys/fs/cgroup" / controllers
         group = mount / path.lstrip("/")
-        limits += [_quota_of(folder) for folder in (group, *group.parents) if folder.is_relative_to(mount)]
-    return min((limit for limit in limits if limit is not None), default=None)
+        folders += [folder for folder in (group, *group.parents) if folder.is_relative_to(mount)]
+    return folders
 
 
 def _quota_of(folder: Path) -> float | None:

@@ -15,8 +15,10 @@ from PIL import Image
 
 from pyrite.bundle.preprocess import Crops, Resize, ShorterSide
 from pyrite.datasets import Dataset, content_hashes, content_sha256, decode, make_toy, read_images
+from pyrite.datasets.decode import in_parallel
 from pyrite.errors import DatasetError
 
+decode_module = sys.modules["pyrite.datasets.decode"]  # Its namesake in the package is the function.
 SIZE = Resize(height=32, width=32)
 
 
@@ -167,6 +169,50 @@ def test_workers_find_a_relative_source_and_cache_after_a_change_of_folder(many,
         assert len(list((tmp_path / name / "cache").glob("decoded-*"))) == 1
 
 
+# By bytes
+
+
+def chunk_and_process(storage, start, names):
+    return start, len(names), os.getpid()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Eighteen photographs of 12 megapixels, of which most are links to one."""
+    for i in range(18):
+        path = tmp_path / "photos" / ("ai" if i % 2 else "real") / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if i < 2:
+            Image.new("RGB", (4000, 3000), (i, 0, 0)).save(path)
+        else:
+            path.symlink_to(tmp_path / "photos" / ("ai/1.jpg" if i % 2 else "real/0.jpg"))
+    return Dataset.open(tmp_path / "photos")
+
+
+def test_large_photographs_are_worked_on_a_few_at_a_time_and_small_images_by_hundreds(photos, many, monkeypatch):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
+    chunks = list(in_parallel(chunk_and_process, photos))
+    assert [(start, count) for start, count, _ in chunks] == [(start, 3) for start in range(0, 18, 3)]
+    assert os.getpid() not in {process for *_, process in chunks}  # They are as much work as thousands of small ones.
+    assert {count for _, count, _ in in_parallel(chunk_and_process, Dataset.open(many))} == {512, 4}
+
+
+def test_no_more_are_decoded_at_once_than_memory_has_room_for(photos, monkeypatch):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 64)
+    asked = []
+    monkeypatch.setattr("joblib.Parallel", lambda n_jobs, **_: lambda chunks: asked.append(n_jobs) or [])
+    # An image of 36 MB takes up to four times as much, and half of the memory may go.
+    for memory, jobs in ((10**8, 1), (10**9, 3), (10**10, 18), (None, 18)):
+        monkeypatch.setattr(decode_module, "available_memory", lambda memory=memory: memory)
+        assert list(in_parallel(chunk_and_process, photos)) == []
+        assert asked.pop() == jobs
+
+
+def test_reading_files_alone_is_little_work(photos, monkeypatch):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
+    assert [process for *_, process in in_parallel(chunk_and_process, photos, decoding=False)] == [os.getpid()]
+
+
 # Crops, and what random ones are taken from
 
 
@@ -254,7 +300,9 @@ def test_crops_of_a_canvas_lie_within_the_image_and_reach_its_corners(sizes, cac
         np.testing.assert_array_equal(last[i], pixels[-16:, -20:])
 
 
-def test_native_crops_of_many_images_in_many_processes_are_the_same(tmp_path, cache):
+def test_native_crops_of_many_images_in_many_processes_are_the_same(tmp_path, cache, monkeypatch):
+    for name, value in (("_CHUNK", 16), ("_SERIAL_BELOW", 0)):  # As if they were large.
+        monkeypatch.setattr(decode_module, name, value)
     rows = ["path,label"]
     for i in range(300):
         Image.fromarray(np.full((6 + i % 20, 30, 3), i % 256, np.uint8)).save(tmp_path / f"{i}.png")

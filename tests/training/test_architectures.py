@@ -8,7 +8,7 @@ import pytest
 from pyrite.errors import RecipeError
 from pyrite.keras_backend import load_keras
 from pyrite.recipe import load_recipe
-from pyrite.training import architectures
+from pyrite.training import backbones
 from pyrite.training.architectures import build_model, in_float32
 from runs import NEEDS_BFLOAT16
 
@@ -102,7 +102,7 @@ def test_imagenet_without_an_answer_says_what_to_do(
     with socket.create_server(("127.0.0.1", 0)) as silent:  # It takes connections, and never says a word.
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.setattr(architectures, "_TIMEOUT", 0.2)
+        monkeypatch.setattr(backbones, "_TIMEOUT", 0.2)
         with pytest.raises(RecipeError) as caught:
             build_model(load_recipe("resnet50", ["weights=imagenet"]))
     assert "could not be downloaded" in str(caught.value)

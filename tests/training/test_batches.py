@@ -215,3 +215,110 @@ def test_degradation_is_the_same_for_the_same_seed_and_step() -> None:
     for (images, _), (same, _) in zip(first, again, strict=True):
         np.testing.assert_array_equal(images, same)
     np.testing.assert_array_equal(first[2][0], later[0][0])
+
+
+GROUPS = np.where(LABELS == 0, 0, 1 + np.arange(40) % 2)
+"""One of real images, and two of AI images, of about a half each."""
+
+
+def balanced(*settings: str, epoch: int = 0, groups: np.ndarray = GROUPS, place: Place = ALONE) -> list[Batch]:
+    recipe = load_recipe("tiny", [*PLAIN, *settings])
+    return list(train_batches(PIXELS, LABELS, INDICES, recipe, epoch, 0, place, groups))
+
+
+def test_balanced_sampling_shows_as_many_images_of_each_class_and_generator() -> None:
+    few = np.where(np.arange(40) == 6, 1, np.where(LABELS == 0, 0, 2))  # One AI image is all of its generator's.
+    for groups, wanted in ((LABELS.astype(int), {0: 12, 1: 12}), (few, {0: 12, 1: 6, 2: 6})):
+        seen: list[int] = []
+        for epoch in range(10):
+            seen += [
+                i for images, *_ in balanced("balance=sampling", epoch=epoch, groups=groups) for i in which(images)
+            ]
+        counts = {group: sum(groups[i] == group for i in seen) / 10 for group in wanted}
+        assert counts == pytest.approx(wanted, abs=1.5)  # An epoch leaves out what does not fill a batch.
+        assert len(set(seen)) > 25
+
+
+def test_weights_make_classes_and_generators_count_as_much_as_each_other() -> None:
+    for groups in (LABELS.astype(int), GROUPS):
+        [(images, labels, weights)] = balanced("balance=weights", "batch_size=30", groups=groups)
+        found = which(images)
+        assert weights.mean() == pytest.approx(1)
+        assert weights[labels[:, 0] == 1].sum() == pytest.approx(15)
+        sums = [weights[groups[found] == group].sum() for group in np.unique(groups)]
+        assert sums == pytest.approx([15, 15] if len(sums) == 2 else [15, 7.5, 7.5])
+
+
+def test_mixup_blends_pixels_and_labels_alike() -> None:
+    seen = set()
+    for epoch in range(6):
+        pairs = zip(balanced("mixup=1", epoch=epoch), balanced(epoch=epoch), strict=True)
+        for (images, labels), (plain, hard) in pairs:
+            for image, label in zip(images, labels[:, 0], strict=True):
+                fits = [
+                    (a, b, share)
+                    for a in range(8)
+                    for b in range(8)
+                    for share in [_share_of(image, plain[a], plain[b])]
+                    if np.abs(share * plain[a] + (1 - share) * plain[b] - image).max() < 1
+                ]
+                a, b, share = fits[0]
+                assert label == pytest.approx(share * hard[a, 0] + (1 - share) * hard[b, 0], abs=0.03)
+                seen.add(round(float(label), 2))
+    assert len(seen) > 10
+
+
+def _share_of(image: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    """Return by least squares which share of the first, and else of the second, makes an image."""
+    difference = (first.astype(float) - second).ravel()
+    square = difference @ difference
+    return float(difference @ (image - second.astype(float)).ravel() / square) if square else 1.0
+
+
+def test_cutmix_puts_a_part_of_one_image_into_another() -> None:
+    cut = 0
+    for (images, labels), (plain, hard) in zip(balanced("cutmix=1"), balanced(), strict=True):
+        for i, image in enumerate(images):
+            own = (image == plain[i]).all(-1)
+            others = [j for j in range(8) if (image == plain[j]).all(-1)[~own].all()]
+            share = own.mean()
+            assert labels[i, 0] == pytest.approx(share * hard[i, 0] + (1 - share) * hard[others[0], 0], abs=0.05)
+            cut += 0 < share < 1
+    assert cut > 5
+
+
+def test_all_of_it_is_the_same_after_a_resumption_and_on_several_machines() -> None:
+    settings = (
+        "mixup=0.4",
+        "cutmix=1",
+        "balance=weights",
+        "augment_noise=0.5",
+        "augment_jpeg=0.5",
+        "augment_colour=0.5",
+    )
+    whole = balanced(*settings, epoch=2)
+    recipe = load_recipe("tiny", [*PLAIN, *settings])
+    for later, wanted in zip(
+        train_batches(PIXELS, LABELS, INDICES, recipe, 2, 1, ALONE, GROUPS), whole[1:], strict=True
+    ):
+        for array, same in zip(later, wanted, strict=True):
+            np.testing.assert_array_equal(array, same)
+    shares = [balanced(*settings, epoch=2, place=Place(rank, 3)) for rank in range(3)]
+    for step, wanted in enumerate(whole):
+        for number, array in enumerate(wanted):
+            np.testing.assert_array_equal(np.concatenate([share[step][number] for share in shares]), array)
+
+
+def test_random_crops_of_several_scales_are_windows_made_smaller_or_larger() -> None:
+    large = Canvases(np.repeat(np.repeat(PIXELS[:, :2, :2], 16, 1), 16, 2), np.full((40, 2), 32, np.int32))
+    recipe = load_recipe("tiny", [*PLAIN, "geometry=crops", "scales=0.25,1"])
+    counts: list[int] = []
+    for epoch in range(4):
+        for images, labels in train_batches(large, LABELS, INDICES, recipe, epoch):
+            assert (images.shape, labels.shape) == ((8, 4, 6, 3), (8, 1))
+            # Quarters of one colour each are 16 pixels wide: only a crop that was made smaller shows two side by side.
+            counts += [int((np.abs(np.diff(image.astype(int), axis=1)).max(-1) > 8).any()) for image in images]
+    assert 20 < sum(counts) < 90
+    tiny = Canvases(CANVASES, EXTENTS)  # No larger than a crop, some of them: what does not fit is not made smaller.
+    for images, _ in train_batches(tiny, LABELS, INDICES, recipe, 0):
+        assert images.shape == (8, 4, 6, 3)

@@ -311,13 +311,31 @@ def test_machines_see_together_what_one_alone_would(size: int) -> None:
 def test_two_machines_compute_what_one_does_and_part_by_rounding_alone(
     run_machines: RunMachines, toy: Path, tmp_path: Path
 ) -> None:
-    settings = f"{SHORT} precision=float64"
+    mixed = "cutmix=1 mixup=0.4 augment_noise=0.3 balance=weights ema_momentum=0.9"
+    settings = f"{SHORT} precision=float64 {mixed}"
     alone, *outs = (tmp_path / name for name in ("alone", "chief", "other"))
     train(toy, load_recipe("tiny", settings.split()), alone)
     for one in run_machines([machine(toy, out, settings) for out in outs]):
         assert one.code == 0, one.stderr
     found = differences(read_result(outs[0]), read_result(alone))
     assert max(found[name] for name in LOSSES) < 1e-12, found  # The bundles' logits are of float32.
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["backbone=dinov2_small", "weights=preset"], "A preset of Keras Hub is trained on one machine."),
+        (["backbone=ConvNeXtTiny", "trainable=lora"], "LoRA is trained on one machine."),
+        (["backbone=ConvNeXtTiny", "trainable=probe"], "A probe is trained on one machine."),
+    ],
+)
+def test_what_one_machine_alone_can_train_is_refused_at_once(
+    settings: list[str], words: str, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", environments(2)[0]["TF_CONFIG"])
+    with pytest.raises(TrainingError) as caught:
+        train(toy, load_recipe("tiny", ["architecture=backbone", *settings]), tmp_path / "out")
+    assert str(caught.value) == f"{words} Unset TF_CONFIG, or choose another backbone."
 
 
 def test_two_machines_train_as_one(alone: Result, bounds: dict[str, float], toy: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import base64
 import io
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,15 +11,16 @@ import pytest
 from PIL import Image
 
 from pyrite.bundle import Bundle, Crops, Resize, load_bundle
-from pyrite.datasets import make_toy
+from pyrite.datasets import Canvases, make_toy
 from pyrite.detector import Detector
+from pyrite.errors import RecipeError
 from pyrite.evaluation import Report, evaluate
 from pyrite.golden import replay_golden
 from pyrite.publishing import quantize
 from pyrite.recipe import load_recipe
 from pyrite.results import Reason
 from pyrite.runtime import Session
-from pyrite.training import train
+from pyrite.training import batches, train
 from pyrite.training.loop import Step
 from pyrite.training.train import _scope
 
@@ -178,6 +180,36 @@ def test_the_shorter_side(mixed: Path, tmp_path: Path) -> None:
     )
 
 
+def test_random_crops_of_the_shorter_side_augmented_balanced_and_mixed(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [
+        *("geometry=shorter_side", "shorter_side=36", "canvas=60", "scales=0.9,1.5", "epochs=1", "batch_size=16"),
+        *("balance=sampling", "balance_by=generator", "cutmix=1", "ema_momentum=0.5", "augment_screenshot=0.5"),
+    ]
+    seen: list[Canvases] = []
+    original = batches._crop
+
+    def note(source: Canvases, *rest: Any) -> Any:
+        seen.append(source)
+        return original(source, *rest)
+
+    monkeypatch.setattr(batches, "_crop", note)
+    report = train(mixed, load_recipe("tiny", settings), tmp_path / "out")
+    assert report
+    assert report.robustness is not None
+    assert replay_golden(load_bundle(tmp_path / "out" / "bundle")).passed
+    extents = seen[0].extents
+    assert (extents.min(1) == 36).all()  # What crops are taken from is resized as the whole image is.
+    assert extents.max() == 60
+
+
+def test_balance_by_generator_needs_to_be_told_them(toy: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"needs data with a column 'generator', which .* Use --set balance_by=class"):
+        train(toy, load_recipe("tiny", ["balance=weights", "balance_by=generator"]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_scope_follows_from_the_geometry_and_what_was_learnt_from() -> None:
     def sizes(preprocess: Crops | Resize, *sides: tuple[int, int]) -> tuple[int, int | None]:
         scope = _scope(preprocess, np.array(sides, np.int32), "data")
@@ -194,7 +226,6 @@ def test_the_scope_follows_from_the_geometry_and_what_was_learnt_from() -> None:
 def test_what_is_too_large_to_be_exported_is_refused_before_anything_is_decoded(
     toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pyrite.errors import RecipeError
     from pyrite.training import export
 
     monkeypatch.setattr(export, "MAX_WEIGHTS", 1000)

@@ -121,15 +121,19 @@ class ShorterSide(_Geometry, frozen=True, kw_only=True, tag="shorter_side"):
         Returns:
             (1, self.height, self.width, 3), uint8, as Pillow's `resize` and `crop` give it.
         """
+        whole = self.resize(pixels, box)
+        left, top = self._corner(whole.shape[1], whole.shape[0])
+        return whole[None, top : top + self.height, left : left + self.width]
+
+    def resize(self, pixels: Pixels, box: Box | None = None) -> Pixels:
+        """Return the image (height, width, 3) whose centre is the model input."""
         image = PillowImage.fromarray(pixels)
         longest = _LONGEST * min(image.size)
         if max(image.size) > longest:
             x, y = max(0, image.width - longest) // 2, max(0, image.height - longest) // 2
             image, box = image.crop((x, y, image.width - x, image.height - y)), None
-        across, down = self._resized(image.width, image.height)
-        left, top = self._corner(across, down)
-        whole = image if (across, down) == image.size else image.resize((across, down), _FILTERS[self.filter], box)
-        return np.asarray(whole.crop((left, top, left + self.width, top + self.height)))[None]
+        size = self._resized(image.width, image.height)
+        return np.asarray(image if size == image.size else image.resize(size, _FILTERS[self.filter], box))
 
     def merge(self, logits: ArrayLike) -> float:
         """Return the logit of the image; there is one."""

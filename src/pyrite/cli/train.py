@@ -18,13 +18,23 @@ def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run goes: a new folder, unless resuming.")],
     recipe: Annotated[
         str,
-        typer.Option(metavar="NAME|FILE", help="A shipped recipe (crops, default, resnet50, tiny) or a .toml file."),
+        typer.Option(
+            metavar="NAME|FILE", help="A shipped recipe, such as resnet50 or photos-scratch, or a .toml file."
+        ),
     ] = "resnet50",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given again."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log",
+            metavar="NAME",
+            help="Where the curves go: mlflow, tensorboard (the default) or wandb; may be given again.",
+        ),
+    ] = None,
     *,
     labelling: "Labelling",
 ) -> None:
@@ -44,7 +54,7 @@ def train(
     try:
         dataset = open_dataset(data, labelling)
         with TrainingDisplay(stderr) as display:
-            report = run(dataset, chosen, out, resume=resume, watch=display)
+            report = run(dataset, chosen, out, resume=resume, watch=display, log=log or ("tensorboard",))
     except KeyboardInterrupt:
         how = " Go on with --resume." if (out / "checkpoint.npz").exists() else ""
         raise Interrupted(f"Interrupted.{how}") from None

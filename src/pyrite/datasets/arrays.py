@@ -2,11 +2,12 @@
 
 import math
 import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
 from pyrite.bundle.preprocess import Crops, Pixels
 
@@ -40,8 +41,36 @@ class Canvases:
             crops[i] = self.pixels[index, top : top + height, left : left + width]
         return crops
 
+    def crop_at_scales(
+        self,
+        indices: NDArray[np.intp],
+        places: NDArray[np.float64],
+        size: tuple[int, int],
+        scales: NDArray[np.float64],
+        filters: Sequence[PillowImage.Resampling],
+    ) -> Pixels:
+        """Return one crop (k, height, width, 3) of each of some images, after resizing.
 
-def cut_canvas(pixels: Pixels, sha256: str, side: int, crops: Crops) -> Pixels:
+        Args:
+            indices: (k,), which images; all could be read.
+            places: (k, 2), 0 to below 1: how far down and how far to the right, in the room that there is.
+            size: The height and width of a crop; no extent is smaller.
+            scales: (k,), what each image's sides are multiplied by; more where it would be smaller than a crop.
+            filters: (k,), what each is resized with; one that keeps its size is not touched.
+        """
+        height, width = size
+        crops = np.empty((len(indices), height, width, 3), np.uint8)
+        for i, index in enumerate(indices):
+            extent = self.extents[index]
+            scale = max(scales[i], height / extent[0], width / extent[1])
+            window = np.minimum(np.round(np.array(size) / scale), extent).astype(np.intp)
+            top, left = np.floor(places[i] * (extent - window + 1)).astype(np.intp)
+            part = self.pixels[index, top : top + window[0], left : left + window[1]]
+            crops[i] = np.asarray(PillowImage.fromarray(part).resize((width, height), filters[i]))
+        return crops
+
+
+def cut_canvas(pixels: Pixels, sha256: str, side: int, crops: Crops | None = None) -> Pixels:
     """Return what is kept of an image for random crops.
 
     Args:
@@ -53,7 +82,8 @@ def cut_canvas(pixels: Pixels, sha256: str, side: int, crops: Crops) -> Pixels:
     top, left = (
         int(sha256[16 * axis : 16 * axis + 16], 16) * (max(0, pixels.shape[axis] - side) + 1) >> 64 for axis in (0, 1)
     )
-    return crops.pad(pixels[top : top + side, left : left + side])
+    kept = pixels[top : top + side, left : left + side]
+    return crops.pad(kept) if crops else kept
 
 
 def read_images(pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> NDArray[np.uint8]:

@@ -18,14 +18,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle.preprocess import Crops, Preprocess
+from pyrite.bundle.preprocess import Crops, Preprocess, ShorterSide
 from pyrite.cache import cache_folder
 from pyrite.datasets.arrays import Canvases, cut_canvas
 from pyrite.datasets.dataset import Dataset
-from pyrite.datasets.storage import Storage
+from pyrite.datasets.storage import Storage, TarStorage
 from pyrite.errors import DatasetError, ImageError
 from pyrite.image import open_image
 from pyrite.results import Failure
+from pyrite.runtime import available_memory
 
 _Result = TypeVar("_Result")
 _Shapes = dict[str, tuple[int, ...]]
@@ -35,11 +36,15 @@ Watch = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 _PIXELS, _CANVASES, _SIDES, _EXTENTS = "pixels.npy", "canvases.npy", "sides.npy", "extents.npy"
-_CHUNK, _SERIAL_BELOW, _TOGETHER = 512, 4096, 8
-"""Images that a worker process takes at a time, how many make starting one worth it, and how many times it is given so
-many at once."""
-_LARGE = 16, 256, 1
-"""The same where each is decoded at its full size, which takes a hundred times as long."""
+_CHUNK, _CHUNK_BYTES, _TOGETHER = 512, 1 << 27, 8
+"""Images that a worker process takes at a time, at most, and bytes of their pixels; and how many times it is given so
+many at once where they are small."""
+_EACH, _SERIAL_BELOW = 1 << 16, 1 << 28
+"""Bytes of pixels that take as long as the rest of what each file costs, and how many of both make starting processes
+worth it."""
+_HASHED = 16  # times faster than pixels are decoded, a file's bytes are read and hashed
+_SAMPLE = 16  # images that the others' size is judged by
+_COPIES = 4  # of an image's pixels that decoding holds at once: see `open_image`
 _FORGOTTEN_AFTER = 3600.0  # seconds without a finished chunk: whoever was decoding there has died.
 _FORMAT = 4  # Part of the cache's key: raise it when decoding or preprocessing changes what it gives.
 
@@ -86,7 +91,8 @@ def decode(
         dataset: the images.
         preprocess: how one becomes a model input; of crops, whatever their number, the one in the middle does.
         progress: called with how many are done.
-        canvas: of crops alone: keep as well so many pixels a side of each image, for random ones.
+        canvas: keep as well so many pixels a side of each image, for random crops: as it is, or of `ShorterSide` as
+            that resizes it. `Resize` has none.
 
     Raises:
         DatasetError: the cache folder is full or cannot be written.
@@ -110,7 +116,7 @@ def decode(
 
 def content_hashes(dataset: Dataset) -> tuple[str, ...]:
     """Return each file's hexadecimal SHA-256; empty where its bytes cannot be read."""
-    parts = in_parallel(_hash_chunk, dataset)
+    parts = in_parallel(_hash_chunk, dataset, decoding=False)
     return tuple(value for part in parts for value in part)
 
 
@@ -163,11 +169,9 @@ def _fill(folder: Path, dataset: Dataset, preprocess: Preprocess, shapes: _Shape
         work = Path(tempfile.mkdtemp(prefix="decoding-", dir=cache))
         try:
             for name, shape in shapes.items():
-                _reserve(work / name, shape)
+                reserve(work / name, shape)
             parts: list[_Part] = []
-            for part in in_parallel(
-                _decode_chunk, dataset, work, preprocess, _CANVASES in shapes, large=preprocess.enough is None
-            ):
+            for part in in_parallel(_decode_chunk, dataset, work, preprocess, _CANVASES in shapes):
                 parts.append(part)
                 os.utime(work)
                 if progress:
@@ -198,31 +202,57 @@ def _remove_forgotten(cache: Path) -> None:
                 shutil.rmtree(work, ignore_errors=True)
 
 
-def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+def reserve(path: Path, shape: tuple[int, ...], dtype: type[np.generic] = np.uint8) -> None:
     """Write an array of zeros, and claim its place on the disk: a full one would end the process later on."""
-    np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
+    np.lib.format.open_memmap(path, "w+", dtype, shape).flush()
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
 def in_parallel(
-    work: Callable[..., _Result], dataset: Dataset, *arguments: object, large: bool = False
+    work: Callable[..., _Result], dataset: Dataset, *arguments: object, decoding: bool = True
 ) -> Iterator[_Result]:
     """Yield what `work` makes of each chunk of the dataset, in order.
 
-    It is called in other processes with the storage, the first index, the chunk's paths, and `arguments`. Chunks are
-    smaller where images are `large`, so that all processes have some, and progress is told.
+    It is called in other processes with the storage, the first index, the chunk's paths, and `arguments`. How many
+    images make a chunk, and whether and in how many processes they are worked on, follows from their bytes: a few
+    photographs are as much work as thousands of small images, and only as many are decoded at once as half of the free
+    memory holds.
+
+    Args:
+        work: What makes something of a chunk.
+        dataset: The images.
+        arguments: For `work`.
+        decoding: Whether it decodes images, or only reads their files.
     """
     import joblib  # Late, for processes that import this module and decode one image after the other.
 
-    size, serial_below, together = _LARGE if large else (_CHUNK, _SERIAL_BELOW, _TOGETHER)
-    jobs = joblib.cpu_count() if len(dataset) > serial_below else 1
+    mean, largest = _sizes(dataset, decoding=decoding)
+    size = max(1, min(_CHUNK, int(_CHUNK_BYTES / (mean + 1))))
+    memory = available_memory()
+    room = math.inf if memory is None else memory / 2 / (_COPIES * largest + 1)
+    worthwhile = len(dataset) > size and len(dataset) * (mean + _EACH) > _SERIAL_BELOW
+    jobs = max(1, min(joblib.cpu_count(), int(min(room, len(dataset))))) if worthwhile else 1
     chunks = (
         joblib.delayed(work)(dataset.storage, start, dataset.paths[start : start + size], *arguments)
         for start in range(0, len(dataset), size)
     )
+    together = _TOGETHER if size == _CHUNK else 1
     yield from joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=together)(chunks)
+
+
+def _sizes(dataset: Dataset, *, decoding: bool) -> tuple[float, int]:
+    """Return of some images how many bytes their pixels have, in the mean and at most; of files, what costs as much."""
+    # The first of a tar, since reading a compressed one at other places takes as long as reading it all.
+    step = 1 if isinstance(dataset.storage, TarStorage) else max(1, len(dataset) // _SAMPLE)
+    sizes = [0]
+    for path in dataset.paths[::step][:_SAMPLE]:
+        with suppress(OSError, ImageError):
+            data = dataset.storage.read(path)
+            image = open_image(data, at_least=(1, 1)) if decoding else None
+            sizes.append(3 * image.width * image.height if image else len(data) // _HASHED)
+    return sum(sizes) / max(1, len(sizes) - 1), max(sizes)
 
 
 def _hash_chunk(storage: Storage, _start: int, names: Sequence[str]) -> list[str]:
@@ -257,8 +287,13 @@ def _decode_chunk(
             continue
         (pixels[start + i],) = preprocess.apply(image.pixels, image.box)
         part.sides[i] = (min(image.width, image.height), max(image.width, image.height))
-        if canvases is not None and isinstance(preprocess, Crops):
-            kept = cut_canvas(image.pixels, part.hashes[i], canvases.shape[1], preprocess)
+        if canvases is not None:
+            side, sha256 = canvases.shape[1], part.hashes[i]
+            if isinstance(preprocess, ShorterSide):
+                kept = cut_canvas(preprocess.resize(image.pixels, image.box), sha256, side)
+            else:
+                assert isinstance(preprocess, Crops)
+                kept = cut_canvas(image.pixels, sha256, side, preprocess)
             height, width = part.extents[i] = kept.shape[:2]
             canvases[start + i, :height, :width] = kept
     return part

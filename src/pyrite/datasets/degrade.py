@@ -18,7 +18,7 @@ from pyrite.bundle.preprocess import Pixels
 
 _Resampling = PillowImage.Resampling
 _MAX_JPEG_SIDE = 65_500
-_KERNELS = tuple(kernel for kernel in _Resampling if kernel is not _Resampling.NEAREST)
+KERNELS = tuple(kernel for kernel in _Resampling if kernel is not _Resampling.NEAREST)
 
 History = list[Callable[[Pixels], Pixels]]
 
@@ -94,7 +94,7 @@ def _random_geometry(rng: np.random.Generator) -> Callable[[Pixels], Pixels]:
         return partial(blur, sigma=float(rng.uniform(0.3, 1.2)), _rng=rng)
     if kind < 0.4:
         return partial(sharpen, amount=float(rng.uniform(0.1, 1)), _rng=rng)
-    down, up = (_KERNELS[i] for i in rng.integers(len(_KERNELS), size=2))
+    down, up = (KERNELS[i] for i in rng.integers(len(KERNELS), size=2))
     if kind < 0.75:
         return partial(resample, share=float(rng.uniform(0.55, 1)), down=down, up=up)
     top, left = (float(value) for value in rng.random(2))

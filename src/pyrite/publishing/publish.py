@@ -38,7 +38,8 @@ def publish(
 ) -> Report:
     """Calibrate a model, measure it on the test split, and write `bundle/` and `report/` into a folder.
 
-    A model that was trained on degraded images is measured on such as well, since whoever trains for it wants to know.
+    A model that was trained on degraded or augmented images is measured on degraded ones as well, since whoever trains
+    for it wants to know.
     One whose answer depends on what else is in a batch is run one by one from here on.
 
     Args:
@@ -70,7 +71,7 @@ def publish(
             _describe(material),
         ),
         history,
-        robustness=material.recipe.degrade > 0,
+        robustness=material.recipe.is_augmented,
         unknown=unknown,
         watch=lambda stage, done, total: watch(Stage(f"{stage} (test split)", done, total)),
     )

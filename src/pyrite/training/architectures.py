@@ -1,14 +1,11 @@
-"""Networks: one function each, from pixels scaled to [0, 1] to features; `build_model` adds what all share.
+"""Networks: one function each, from pixels to features; `build_model` adds what all share.
 
 A new architecture is a function here, an entry in `ARCHITECTURES`, and a recipe that names it.
 """
 
 import difflib
-import socket
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -16,6 +13,8 @@ import msgspec
 from pyrite.errors import RecipeError
 from pyrite.keras_backend import load_keras
 from pyrite.recipe import Recipe
+from pyrite.training.backbones import backbone, is_preset, load_application, scale_for_weights
+from pyrite.training.finetuning import freeze
 from pyrite.training.normalisation import fuse
 
 Tensor = Any
@@ -25,21 +24,13 @@ def resnet50(images: Tensor, recipe: Recipe) -> Tensor:
     """ResNet50 (He et al. 2016) with the published report's dense head.
 
     `imagenet` weights expect inputs as `keras.applications` scaled them, but the report gave it [0, 1], and
-    so does this.
+    so does this, unless the recipe's scaling is that of the weights.
     """
     if min(recipe.height, recipe.width) < 32:
         raise RecipeError(f"resnet50 takes images of at least 32×32 pixels, not {recipe.height}×{recipe.width}.")
-    keras = load_keras()
-    with _download() if recipe.weights == "imagenet" else nullcontext():
-        backbone = keras.applications.ResNet50(
-            include_top=False,
-            weights="imagenet" if recipe.weights == "imagenet" else None,
-            input_shape=(recipe.height, recipe.width, 3),
-        )
-    if recipe.weights not in ("none", "imagenet"):
-        _load_weights(backbone, Path(recipe.weights))
-    layers = keras.layers
-    x = layers.Flatten()(backbone(images))
+    layers = load_keras().layers
+    scaled = _unit(images) if recipe.scaling == "unit" else scale_for_weights(images, "ResNet50")
+    x = layers.Flatten()(load_application("ResNet50", recipe)(scaled))
     x = layers.Dense(256, activation="relu")(x)
     x = layers.BatchNormalization()(x)
     x = layers.Dense(128, activation="relu")(x)
@@ -64,7 +55,7 @@ def compact(images: Tensor, recipe: Recipe) -> Tensor:
         y = layers.ReLU()(convolve(x, filters))
         return layers.ReLU()(layers.Add()([x, convolve(y, filters)]))
 
-    x = layers.ReLU()(convolve(images, 16))
+    x = layers.ReLU()(convolve(_unit(images), 16))
     x = layers.MaxPooling2D()(layers.ReLU()(convolve(x, 48)))
     x = residual(x, 48)
     for filters in (96, 192):
@@ -77,7 +68,7 @@ def compact(images: Tensor, recipe: Recipe) -> Tensor:
 def tiny(images: Tensor, recipe: Recipe) -> Tensor:
     """Three small convolutions: enough for the toy dataset, fast enough for tests."""
     layers = load_keras().layers
-    x = images
+    x = _unit(images)
     for filters in (8, 16, 16):
         x = layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(x)
         x = layers.BatchNormalization()(x)
@@ -86,15 +77,24 @@ def tiny(images: Tensor, recipe: Recipe) -> Tensor:
     return layers.Dropout(0.1, seed=recipe.seed)(x)
 
 
-ARCHITECTURES: dict[str, Callable[[Tensor, Recipe], Tensor]] = {"compact": compact, "resnet50": resnet50, "tiny": tiny}
-_PRETRAINED = frozenset({"resnet50"})
-_TIMEOUT = 30.0  # seconds without an answer
+def _unit(images: Tensor) -> Tensor:
+    """Scale pixels to [0, 1]."""
+    return load_keras().layers.Rescaling(1 / 255)(images)
+
+
+ARCHITECTURES: dict[str, Callable[[Tensor, Recipe], Tensor]] = {
+    "backbone": backbone,
+    "compact": compact,
+    "resnet50": resnet50,
+    "tiny": tiny,
+}
+_PRETRAINED = frozenset({"backbone", "resnet50"})
 
 
 def build_model(recipe: Recipe) -> Any:
     """Return the Keras model of a recipe: uint8 (n, height, width, 3) in, one logit (n, 1) out.
 
-    The scaling to [0, 1] and the cast lie inside. The sigmoid of the report's last unit is
+    The scaling and the cast lie inside. The sigmoid of the report's last unit is
     left to the loss, which is the same thing and exact for large logits.
 
     Raises:
@@ -110,11 +110,14 @@ def build_model(recipe: Recipe) -> Any:
     keras.utils.set_random_seed(recipe.seed)
     with _computing_in(recipe.precision):
         images = keras.Input((recipe.height, recipe.width, 3), dtype="uint8", name="images")
-        scaled = keras.layers.Rescaling(1 / 255)(images)
-        features = ARCHITECTURES[recipe.architecture](scaled, recipe)
+        features = ARCHITECTURES[recipe.architecture](images, recipe)
         exact = "float64" if recipe.precision == "float64" else "float32"
         logits = keras.layers.Dense(1, name="logit", dtype=exact)(features)
-        return fuse(keras.Model(images, logits, name=recipe.architecture))
+        model = keras.Model(images, logits, name=recipe.architecture)
+        # Not every layer of Keras Hub can be copied, and hardly one of its networks normalises by batches.
+        model = model if is_preset(recipe) else fuse(model)
+        freeze(model, recipe)
+        return model
 
 
 def in_float32(model: Any, recipe: Recipe) -> Any:
@@ -137,31 +140,3 @@ def _computing_in(precision: str) -> Iterator[None]:
         yield
     finally:
         config.set_dtype_policy(before)
-
-
-@contextmanager
-def _download() -> Iterator[None]:
-    """Give up on a network that does not answer, keep Keras's progress off standard output, and say what helps."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    except Exception as error:  # Keras raises bare ones.
-        raise RecipeError(
-            f"The ImageNet weights could not be downloaded: {error}. Train from scratch with --set weights=none, "
-            "or download them elsewhere and give the file: --set weights=PATH."
-        ) from error
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _load_weights(backbone: Any, path: Path) -> None:
-    if not path.is_file():
-        raise RecipeError(f"There is no weights file {path}; use weights = 'none', 'imagenet' or a file that is there.")
-    try:
-        backbone.load_weights(path)
-    except Exception as error:  # h5py and Keras raise many kinds for a file that is not what they expect.
-        raise RecipeError(
-            f"The weights in {path} do not fit keras.applications.ResNet50 without its top: {error}"
-        ) from error

@@ -1,16 +1,22 @@
-"""Batches for training: shuffled, cropped, flipped, degraded, and the same for the same seed, epoch and step."""
+"""Batches for training: shuffled, cropped, augmented, mixed, and the same for the same seed, epoch and step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.datasets import Canvases, read_images
-from pyrite.datasets.degrade import degrade, history_at_random
+from pyrite.datasets.augment import augmentation_at_random
+from pyrite.datasets.degrade import KERNELS, History, degrade, history_at_random
 from pyrite.recipe import Recipe
+from pyrite.runtime import available_cpus
 from pyrite.training.distributed import ALONE, Place
 
-Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
+Batch = (
+    tuple[NDArray[np.uint8], NDArray[np.float32]] | tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
+)
+"""Images and labels, and weights where images do not weigh the same."""
 
 
 def steps_per_epoch(count: int, recipe: Recipe) -> int:
@@ -31,6 +37,7 @@ def train_batches(
     epoch: int,
     first_step: int = 0,
     place: Place = ALONE,
+    groups: NDArray[np.intp] | None = None,
 ) -> Iterator[Batch]:
     """Yield one epoch's batches, from `first_step` on.
 
@@ -42,38 +49,144 @@ def train_batches(
         source: model inputs (n, height, width, 3) of the whole dataset, or what random crops are taken from.
         labels: (n,), 0 or 1.
         indices: which images to train on.
-        recipe: batch size, seed and augmentation.
+        recipe: batch size, seed, balance and augmentation.
         epoch: from 0.
         first_step: from 0.
         place: whose share of every batch is made.
+        groups: (n,), which images make a group that counts as much as the others of its class; the classes by default.
 
     Yields:
-        Images (b, height, width, 3), 0 to 255, and labels (b, 1).
+        Images (b, height, width, 3), 0 to 255, labels (b, 1), and of a recipe that balances by weights, those (b,).
     """
-    order = np.random.default_rng((recipe.seed, epoch)).permutation(indices)
-    for step in range(first_step, steps_per_epoch(len(indices), recipe)):
-        # In the file's order, since reading forwards is what disks and page caches are good at.
-        chosen = np.sort(order[step * recipe.batch_size : (step + 1) * recipe.batch_size])
-        rng = np.random.default_rng((recipe.seed, epoch, step))
-        draw = rng.random((len(chosen), 2)) < 0.5
-        share = place.share(len(chosen))
-        if isinstance(source, Canvases):
-            images = source.crop(chosen[share], rng.random((len(chosen), 2))[share], (recipe.height, recipe.width))
-        else:
-            images = read_images(source, chosen[share])
-        if recipe.horizontal_flip:
-            images[draw[share, 0]] = images[draw[share, 0], :, ::-1]
-        if recipe.vertical_flip:
-            images[draw[share, 1]] = images[draw[share, 1], ::-1]
-        if recipe.shift:
-            start = rng.integers(0, 2 * recipe.shift + 1, (len(chosen), 2))
-            images = _shift(images, start[share], recipe.shift)
-        if recipe.degrade:
-            for i in np.flatnonzero(rng.random(len(chosen)) < recipe.degrade):
-                history = history_at_random(images.shape[1:], rng)  # Also of others' images, since it draws.
-                if share.start <= i < share.stop:
-                    images[i - share.start] = degrade(images[i - share.start], history)
-        yield images, labels[chosen[share], None].astype(np.float32)
+    groups = labels.astype(np.intp) if groups is None else groups
+    order = epoch_order(labels, indices, recipe, epoch, groups)
+    weights = balanced_weights(labels, indices, groups) if recipe.balance == "weights" else None
+    mixes = recipe.mixup > 0 or recipe.cutmix > 0
+    with ThreadPoolExecutor(available_cpus(), thread_name_prefix="pyrite-augment") as pool:
+        for step in range(first_step, steps_per_epoch(len(indices), recipe)):
+            # In the file's order, since reading forwards is what disks and page caches are good at.
+            chosen = np.sort(order[step * recipe.batch_size : (step + 1) * recipe.batch_size])
+            rng = np.random.default_rng((recipe.seed, epoch, step))
+            own = place.share(len(chosen))
+            share = slice(0, len(chosen)) if mixes else own  # What is mixed in may be another machine's.
+            images = augmented_images(source, chosen, share, recipe, rng, pool)
+            targets = labels[chosen[share], None].astype(np.float32)
+            of_images = None if weights is None else weights[chosen[share]]
+            if mixes:
+                images, partners, kept = _mix(images, recipe, rng)
+                targets = (kept * targets + (1 - kept) * targets[partners]).astype(np.float32)[own]
+                if of_images is not None:
+                    of_images = (kept * of_images + (1 - kept) * of_images[partners]).astype(np.float32)[own]
+                images = images[own]
+            yield (images, targets) if of_images is None else (images, targets, of_images)
+
+
+def epoch_order(
+    labels: NDArray[np.int8], indices: NDArray[np.intp], recipe: Recipe, epoch: int, groups: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Return the images of an epoch in a random order, as many as there are.
+
+    Each once; or sampled so that each class, and in it each group, has as many: of a small group some come several
+    times, of a large one some not at all.
+    """
+    rng = np.random.default_rng((recipe.seed, epoch))
+    if recipe.balance != "sampling":
+        return rng.permutation(indices)
+    members = _members(labels, indices, groups)
+    shares = np.cumsum([0.0, *(1 / len(members) / len(of_class) for of_class in members for _ in of_class)])
+    ends = np.round(shares * len(indices)).astype(int)
+    sampled = [
+        np.concatenate([rng.permutation(group) for _ in range(-(-count // len(group)))])[:count]
+        for group, count in zip((group for of_class in members for group in of_class), np.diff(ends), strict=True)
+        if count
+    ]
+    return rng.permutation(np.concatenate(sampled))
+
+
+def balanced_weights(
+    labels: NDArray[np.int8], indices: NDArray[np.intp], groups: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Return a weight (n,) for each image: the same in sum for each class, and in it for each group; 1 in the mean."""
+    weights = np.zeros(len(labels), np.float32)
+    members = _members(labels, indices, groups)
+    for of_class in members:
+        for group in of_class:
+            weights[group] = len(indices) / (len(members) * len(of_class) * len(group))
+    return weights
+
+
+def _members(
+    labels: NDArray[np.int8], indices: NDArray[np.intp], groups: NDArray[np.intp]
+) -> list[list[NDArray[np.intp]]]:
+    """Return for each class that there is, for each of its groups, which images are in it."""
+    classes = (indices[labels[indices] == label] for label in np.unique(labels[indices]))
+    return [[members[groups[members] == group] for group in np.unique(groups[members])] for members in classes]
+
+
+def augmented_images(
+    source: NDArray[np.uint8] | Canvases,
+    chosen: NDArray[np.intp],
+    share: slice,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    pool: ThreadPoolExecutor,
+) -> NDArray[np.uint8]:
+    """Return the images (b, height, width, 3) of a share of those chosen, each changed at random as the recipe says."""
+    count = len(chosen)
+    draw = rng.random((count, 2)) < 0.5
+    if isinstance(source, Canvases):
+        images = _crop(source, chosen, share, recipe, rng)
+    else:
+        images = read_images(source, chosen[share])
+    if recipe.horizontal_flip:
+        images[draw[share, 0]] = images[draw[share, 0], :, ::-1]
+    if recipe.vertical_flip:
+        images[draw[share, 1]] = images[draw[share, 1], ::-1]
+    if recipe.shift:
+        start = rng.integers(0, 2 * recipe.shift + 1, (count, 2))
+        images = _shift(images, start[share], recipe.shift)
+    if recipe.degrade:
+        for i in np.flatnonzero(rng.random(count) < recipe.degrade):
+            history = history_at_random(images.shape[1:], rng)  # Also of others' images, since it draws.
+            if share.start <= i < share.stop:
+                images[i - share.start] = degrade(images[i - share.start], history)
+    if any(recipe.augmentation.values()):
+        histories: Sequence[History] = [augmentation_at_random(recipe.augmentation, rng) for _ in range(count)]
+        images = np.stack(list(pool.map(degrade, images, histories[share])))
+    return images
+
+
+def _crop(
+    source: Canvases, chosen: NDArray[np.intp], share: slice, recipe: Recipe, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    places, size = rng.random((len(chosen), 2))[share], (recipe.height, recipe.width)
+    if recipe.scales == (1.0, 1.0):
+        return source.crop(chosen[share], places, size)
+    # Twice as large is as likely as half as large.
+    low, high = np.log(recipe.scales)
+    scales = np.exp(rng.uniform(low, high, len(chosen)))[share]
+    filters = [KERNELS[i] for i in rng.integers(len(KERNELS), size=len(chosen))][share]
+    return source.crop_at_scales(chosen[share], places, size, scales, filters)
+
+
+def _mix(
+    images: NDArray[np.uint8], recipe: Recipe, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.intp], float]:
+    """Return a batch of images, each mixed with another; which that is (b,); the share that each keeps of itself."""
+    by_mixup, partners = rng.random() < 0.5, rng.permutation(len(images))
+    if recipe.mixup and (by_mixup or not recipe.cutmix):
+        kept = float(rng.beta(recipe.mixup, recipe.mixup))
+        blended = np.float32(kept) * images + np.float32(1 - kept) * images[partners]
+        return blended.round().astype(np.uint8), partners, kept
+    height, width = images.shape[1:3]
+    # As in the paper, of a box of that share around a random centre only what lies in the image counts.
+    sides = np.sqrt(1 - rng.beta(recipe.cutmix, recipe.cutmix)) * np.array([height, width])
+    centre = rng.random(2) * [height, width]
+    top, left = np.maximum(0, np.round(centre - sides / 2)).astype(int)
+    bottom, right = np.minimum([height, width], np.round(centre + sides / 2)).astype(int)
+    mixed = images.copy()
+    mixed[:, top:bottom, left:right] = images[partners, top:bottom, left:right]
+    return mixed, partners, 1 - (bottom - top) * (right - left) / (height * width)
 
 
 def _shift(images: NDArray[np.uint8], start: NDArray[np.intp], most: int) -> NDArray[np.uint8]:

@@ -24,7 +24,9 @@ class EpochLog(msgspec.Struct, frozen=True, kw_only=True):
     val_loss: float
     val_accuracy: float
     val_calibrated_loss: float
-    """What is left of the validation loss once the logits are calibrated: the epoch is chosen by it."""
+    """What is left of the validation loss once the logits are calibrated: the epoch is chosen by it, if by no other."""
+    val_auroc: float | None = None
+    """The area under the ROC of the validation images; `None` in what earlier versions wrote."""
     learning_rate: float
     """After the epoch's last step."""
     seconds: float
@@ -49,7 +51,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     best_epoch: int = 0
     """From 1; 0 before the first epoch is complete."""
     best_loss: float = float("inf")
-    """Of the calibrated validation losses."""
+    """Of the calibrated validation losses, or of what is missing from an AUROC of 1: what epochs are compared by."""
     done: bool = False
 
 

@@ -24,8 +24,9 @@ from pyrite.recipe import Recipe
 from pyrite.training.backend import copy_model
 from pyrite.training.checkpoint import State
 
-TrainStep = Callable[[NDArray[np.uint8], NDArray[np.float32]], tuple[float, float]]
-"""Images and labels in, the batch's mean loss and accuracy out; the weights change."""
+TrainStep = Callable[..., tuple[float, float]]
+"""Images and labels in, and weights of the images where they have some: see `batches.Batch`. The batch's mean loss and
+accuracy out, whatever the images weigh; the network's weights change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,24 +228,25 @@ class Team:
         crossentropy = load_keras().losses.binary_crossentropy
         weights = [variable.value for variable in model.trainable_variables]
 
-        def share(images: Any, labels: Any) -> Any:
+        def share(images: Any, labels: Any, *of_images: Any) -> Any:
             with tf.GradientTape() as tape:
                 logits = model(images, training=True)
                 losses = crossentropy(labels, logits, from_logits=True, label_smoothing=recipe.label_smoothing)
                 loss = tf.reduce_sum(losses) / batch
+                weighted = tf.reduce_sum(losses * tf.cast(of_images[0], losses.dtype)) / batch if of_images else loss
             right = tf.reduce_sum(tf.cast((logits > 0) == (labels > 0.5), loss.dtype)) / batch
-            own = [loss, right, *tape.gradient(loss, weights)]
+            own = [loss, right, *tape.gradient(weighted, weights)]
             return tf.distribute.get_replica_context().all_reduce("SUM", own)
 
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-        def step(images: Any, labels: Any) -> Any:
-            loss, right, *gradients = self._strategy.run(share, (images, labels))
+        def step(*of_batch: Any) -> Any:
+            loss, right, *gradients = self._strategy.run(share, of_batch)
             model.optimizer.apply(gradients, model.trainable_variables)
             return loss, right
 
-        def train(images: NDArray[np.uint8], labels: NDArray[np.float32]) -> tuple[float, float]:
+        def train(*of_batch: NDArray[Any]) -> tuple[float, float]:
             with _losses_told():
-                loss, accuracy = step(tf.constant(images), tf.constant(labels))
+                loss, accuracy = step(*map(tf.constant, of_batch))
                 return float(loss), float(accuracy)
 
         return train

@@ -59,6 +59,8 @@ class Examples:
     validation: NDArray[np.intp]
     canvases: Canvases | None = None
     """What training takes random crops from, instead of `pixels`."""
+    groups: NDArray[np.intp] | None = None
+    """(n,), whose images count as much as those of any other group in its class; see `batches.train_batches`."""
 
 
 def fit(
@@ -72,7 +74,8 @@ def fit(
 ) -> State:
     """Train `model` in place, from `checkpoint` on where there is one, and leave it with its best weights.
 
-    The best epoch is the one with the lowest validation loss after calibration. A checkpoint is written after every
+    The best epoch is the one with the lowest validation loss after calibration, or the highest AUROC where the recipe
+    says so. Where it averages weights, that is of the averages. A checkpoint is written after every
     epoch, and on SIGINT or SIGTERM once the step under way is done. `watch` is called with every step, with
     the state after every epoch, and with the state that a run is resumed from.
 
@@ -127,13 +130,14 @@ def fit(
                     f"Stopped in epoch {state.epoch + 1} after step {state.step} of {steps}, and saved. "
                     "Go on with --resume."
                 )
-            measure_statistics(model, examples.pixels, examples.train, recipe.seed)
-            logits = predict(model, examples.pixels, examples.validation, team)
-            state = _end_epoch(model, state, logits, examples, recipe, steps)
-            if team:
-                state = team.state_from_chief(state)
-            if state.best_epoch == state.epoch:
-                best = [np.asarray(v).copy() for v in model.variables]
+            with _averaged(model, recipe):
+                measure_statistics(model, examples.pixels, examples.train, recipe.seed)
+                logits = predict(model, examples.pixels, examples.validation, team)
+                state = _end_epoch(model, state, logits, examples, recipe, steps)
+                if team:
+                    state = team.state_from_chief(state)
+                if state.best_epoch == state.epoch:
+                    best = [np.asarray(v).copy() for v in model.variables]
             save(state)
             if watch:
                 watch(state)
@@ -162,14 +166,16 @@ def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0 if warmup else recipe.learning_rate,
         max(1, total - warmup),
+        alpha=1.0 if recipe.schedule == "constant" else 0.0,  # What is left of the peak at the end.
         warmup_target=recipe.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
+    average = {"use_ema": True, "ema_momentum": recipe.ema_momentum} if recipe.ema_momentum else {}
     if recipe.optimizer == "adamw":
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, **average)
     else:
         optimizer = keras.optimizers.SGD(
-            schedule, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay or None
+            schedule, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay or None, **average
         )
     if recipe.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -181,15 +187,39 @@ def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
         metrics=[
             # The loss once more: Keras adds up what it minimises in float32, whatever that was computed in.
             keras.metrics.BinaryCrossentropy("crossentropy", **of_logits),
-            keras.metrics.BinaryAccuracy("accuracy", threshold=0.0),
+            keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
+            if not (recipe.mixup or recipe.cutmix)
+            else keras.metrics.MeanMetricWrapper(_right_of_mixed, "accuracy"),
         ],
     )
 
 
+def _right_of_mixed(labels: Any, logits: Any) -> Any:
+    """Return where a logit is on the side of the class that an image has more of."""
+    return load_keras().ops.cast((logits > 0) == (labels > 0.5), "float32")
+
+
+@contextmanager
+def _averaged(model: Any, recipe: Recipe) -> Iterator[None]:
+    """Have the averages of the weights in their place meanwhile, where the recipe asks for averages."""
+    if not recipe.ema_momentum:
+        yield
+        return
+    weights = model.trainable_variables
+    kept = [np.asarray(variable).copy() for variable in weights]
+    model.optimizer.finalize_variable_values(weights)
+    try:
+        yield
+    finally:
+        _assign(weights, kept)
+
+
 def _train_alone(model: Any) -> TrainStep:
-    def train(images: NDArray[np.uint8], labels: NDArray[np.float32]) -> tuple[float, float]:
+    def train(
+        images: NDArray[np.uint8], labels: NDArray[np.float32], weights: NDArray[np.float32] | None = None
+    ) -> tuple[float, float]:
         model.reset_metrics()
-        logs = model.train_on_batch(images, labels, return_dict=True)
+        logs = model.train_on_batch(images, labels, sample_weight=weights, return_dict=True)
         return float(logs["crossentropy"]), float(logs["accuracy"])
 
     return train
@@ -209,10 +239,12 @@ def _train_epoch(
     began = time.perf_counter() - state.seconds
     first, pace_from = state.step, time.perf_counter()
     source = examples.pixels if examples.canvases is None else examples.canvases
-    batches = train_batches(source, examples.labels, examples.train, recipe, state.epoch, state.step, place)
+    batches = train_batches(
+        source, examples.labels, examples.train, recipe, state.epoch, state.step, place, examples.groups
+    )
     batch = batch_size(len(examples.train), recipe)
-    for images, labels in prefetch(batches):
-        loss, accuracy = train_step(images, labels)
+    for of_batch in prefetch(batches):
+        loss, accuracy = train_step(*of_batch)
         if not math.isfinite(loss):
             raise _diverged(f"The loss is {loss} in step {state.step + 1} of epoch {state.epoch + 1}.", state, recipe)
         state = msgspec.structs.replace(
@@ -253,6 +285,8 @@ def _end_epoch(
     steps: int,
 ) -> State:
     """Add an epoch to the history, and decide whether it is the best and whether it is the last."""
+    from sklearn.metrics import roc_auc_score
+
     labels = examples.labels[examples.validation]
     # Cross-entropy of logits without overflow: log(1 + e^z) - yz.
     with np.errstate(invalid="ignore"):  # What is not finite is told below.
@@ -267,11 +301,13 @@ def _end_epoch(
         val_loss=val_loss,
         val_accuracy=float(np.mean((logits > 0) == labels)),
         val_calibrated_loss=calibrated_loss(logits, labels),
+        val_auroc=float(roc_auc_score(labels, logits)),
         learning_rate=float(np.asarray(model.optimizer.learning_rate)),
         seconds=state.seconds,
         images_per_second=steps * batch_size(len(examples.train), recipe) / state.seconds,
     )
-    improved = row.val_calibrated_loss < state.best_loss
+    missing = row.val_calibrated_loss if recipe.monitor == "val_calibrated_loss" else 1 - (row.val_auroc or 0)
+    improved = missing < state.best_loss
     best_epoch = epoch if improved else state.best_epoch
     return msgspec.structs.replace(
         state,
@@ -282,7 +318,7 @@ def _end_epoch(
         seconds=0.0,
         history=(*state.history, row),
         best_epoch=best_epoch,
-        best_loss=min(row.val_calibrated_loss, state.best_loss),
+        best_loss=min(missing, state.best_loss),
         done=epoch == recipe.epochs or epoch - best_epoch >= recipe.patience,
     )
 

@@ -1,6 +1,6 @@
 """`train`: from a dataset and a recipe to a bundle and its report, in a folder that can be resumed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyrite.bundle import VALIDATED, BundleInfo, Calibration, Crops, DataInfo, Preprocess, TrainingInfo
 from pyrite.datasets import Dataset, remember
 from pyrite.decision import Policy, Scope
-from pyrite.errors import TrainingError, require
+from pyrite.errors import RecipeError, TrainingError, require
 from pyrite.evaluation import Report
 from pyrite.keras_backend import export_onnx
 from pyrite.provenance import current_command, package_versions, source_commit
@@ -23,13 +23,17 @@ from pyrite.recipe import Recipe, dump_recipe, load_recipe
 from pyrite.runtime import Session
 from pyrite.sources import encodable
 from pyrite.training.architectures import build_model, in_float32
+from pyrite.training.backbones import is_preset
 from pyrite.training.backend import check_precision
 from pyrite.training.batches import batch_size
 from pyrite.training.checkpoint import State
 from pyrite.training.curves import write_history, write_tensorboard
 from pyrite.training.distributed import Team, read_place
 from pyrite.training.export import check_parity, check_size
-from pyrite.training.loop import Examples, Step, fit
+from pyrite.training.finetuning import freeze
+from pyrite.training.loop import Examples, Step, compile_model, fit
+from pyrite.training.probe import fit_probe, write_fits
+from pyrite.training.tracking import Tell, check_trackers, tracked
 from pyrite.writing import PARTIAL, locked, whole_file
 
 _PROVENANCE = "provenance.json"
@@ -55,11 +59,13 @@ def train(
     *,
     resume: bool = False,
     watch: Watch = lambda event: None,
+    log: Sequence[str] = ("tensorboard",),
 ) -> Report | None:
     """Train a detector, export it as a bundle, and measure that on the test split.
 
     `out` will hold `bundle/` and `report/`, and of the run itself `recipe.toml`, `provenance.json`,
-    `history.csv`, `tensorboard/` and `checkpoint.npz`.
+    `history.csv`, `tensorboard/` and `checkpoint.npz`; of a probe, `probe.csv` instead of these; and `tracking.json`
+    where W&B or MLflow have its curves.
 
     Where the environment variable `TF_CONFIG` names several machines, this is one of them, and has to be called on all
     in the same way. Only the first writes, and returns the report; the others return `None` once training is done.
@@ -70,18 +76,22 @@ def train(
         out: a folder that does not exist yet or is empty, unless `resume`.
         resume: go on with the run in `out`, which must have begun with the same recipe and data.
         watch: called with every step, epoch and stage.
+        log: where its curves go, besides `history.csv`: see `tracking.TRACKERS`.
 
     Raises:
         Interrupted: on SIGINT or SIGTERM, after saving.
         PyriteError: the data, the recipe or the folder cannot be used, or training failed.
     """
     require("train", "keras", "sklearn", "matplotlib", "tensorboard")
+    check_trackers(log)
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     data = data if isinstance(data, Dataset) else Dataset.open(data)
     out = Path(out)
     place = read_place()
     place.check("A batch", recipe.batch_size)
     check_precision(recipe.precision)
+    if place.size > 1:
+        _check_for_several(recipe)
     if place.is_chief:
         _check(out, recipe, resume)
     # All that may be refused comes before the folder, so that a mistake leaves nothing behind.
@@ -94,23 +104,34 @@ def train(
     check_size(model)
     material = prepare_dataset(data, recipe, watch)
 
-    def observe(event: Step | State) -> None:
-        if isinstance(event, State) and place.is_chief:
+    def observe(event: Step | State, tell: Tell) -> None:
+        if isinstance(event, State):
             with written(out):
                 write_history(out / "history.csv", event.history)
-                write_tensorboard(out / "tensorboard", event.history)
+                if "tensorboard" in log:
+                    write_tensorboard(out / "tensorboard", event.history)
+                for row in event.history:
+                    tell(row.epoch, {key: value for key, value in msgspec.to_builtins(row).items() if key != "epoch"})
         watch(event)
 
     dataset, decoded, parts = material.dataset, material.decoded, material.parts
-    examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation, decoded.canvases)
+    groups = _groups(dataset, recipe)
+    examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation, decoded.canvases, groups)
     start = State(data_sha256=material.sha256)
     if team:
-        model = _join(team, model, recipe, material)
+        model = _join(team, model, recipe, material, groups)
     if not place.is_chief:
-        fit(model, examples, recipe, start, out / "checkpoint.npz", observe, team)
+        fit(model, examples, recipe, start, out / "checkpoint.npz", watch, team)
         return None
     with _claimed(out, recipe, resume) as provenance:
-        state = fit(model, examples, recipe, start, out / "checkpoint.npz", observe, team)
+        with tracked(log, model, recipe, out) as tell:
+            if recipe.trainable == "probe":
+                state = start
+                _fit_probe(model, examples, decoded.hashes, recipe, out, watch, tell)
+            else:
+                state = fit(
+                    model, examples, recipe, start, out / "checkpoint.npz", lambda event: observe(event, tell), team
+                )
         model = in_float32(model, recipe)
 
         watch(Stage("Exporting"))
@@ -159,12 +180,38 @@ def train(
             info,
             files,
             material,
-            [msgspec.to_builtins(row) for row in state.history],
+            [msgspec.to_builtins(row) for row in state.history] or None,
             watch=watch,
         )
 
 
-def _join(team: Team, model: Any, recipe: Recipe, material: PreparedDataset) -> Any:
+def _fit_probe(
+    model: Any, examples: Examples, hashes: Sequence[str], recipe: Recipe, out: Path, watch: Watch, tell: Tell
+) -> None:
+    fits = fit_probe(
+        model, examples, hashes, recipe, lambda done, total: watch(Stage("Computing features", done, total))
+    )
+    compile_model(model, recipe, 1)  # Not to train it: trackers look at how a model is compiled.
+    with written(out):
+        write_fits(out / "probe.csv", fits)
+        tell(
+            1,
+            next(
+                {"c": f.c, "val_auroc": f.val_auroc, "val_calibrated_loss": f.val_calibrated_loss}
+                for f in fits
+                if f.chosen
+            ),
+        )
+
+
+def _check_for_several(recipe: Recipe) -> None:
+    """Refuse what one machine alone can train."""
+    if is_preset(recipe) or recipe.trainable in ("lora", "probe"):
+        what = {"lora": "LoRA", "probe": "A probe"}.get(recipe.trainable, "A preset of Keras Hub")
+        raise TrainingError(f"{what} is trained on one machine. Unset TF_CONFIG, or choose another backbone.")
+
+
+def _join(team: Team, model: Any, recipe: Recipe, material: PreparedDataset, groups: NDArray[np.intp]) -> Any:
     """Return the model for training in a team, if all of it mean the same run."""
     batch, parts = batch_size(len(material.parts.train), recipe), material.parts
     team.check_alike(
@@ -173,11 +220,14 @@ def _join(team: Team, model: Any, recipe: Recipe, material: PreparedDataset) -> 
             "recipe": recipe.sha256(),
             # In this order, since images are chosen by their number.
             "data": repr((material.sha256, material.decoded.hashes, parts.train.tolist(), parts.validation.tolist())),
+            "groups": repr(groups.tolist()),
         }
     )
     team.place.check("A batch", batch)
     team.place.check("The validation split", len(parts.validation))
-    return team.prepare(model, batch)
+    model = team.prepare(model, batch)
+    freeze(model, recipe)  # A copy's weights are all trainable.
+    return model
 
 
 def _check(out: Path, recipe: Recipe, resume: bool) -> None:
@@ -245,5 +295,27 @@ def _scope(preprocess: Preprocess, sides: NDArray[np.int32], name: str) -> Scope
 
 def _generators(dataset: Dataset, train: NDArray[np.intp]) -> tuple[str, ...]:
     """Return what made the AI images of the training split, where the data has a column that says so."""
-    column = next((values for name, values in dataset.slices.items() if name.lower() == _GENERATOR), ())
+    column = _generator_column(dataset)
     return tuple(sorted({column[i].strip() for i in train if dataset.labels[i] == 1} - {""})) if column else ()
+
+
+def _generator_column(dataset: Dataset) -> tuple[str, ...]:
+    return next((values for name, values in dataset.slices.items() if name.lower() == _GENERATOR), ())
+
+
+def _groups(dataset: Dataset, recipe: Recipe) -> NDArray[np.intp]:
+    """Return numbers (n,) of the groups that training balances: the classes, or of AI images the generators.
+
+    Raises:
+        RecipeError: it shall be by generator, and the data does not say what made its images.
+    """
+    if recipe.balance_by == "class":
+        return dataset.labels.astype(np.intp)
+    column = _generator_column(dataset)
+    if not column:
+        raise RecipeError(
+            f"balance_by = 'generator' needs data with a column {_GENERATOR!r}, which {dataset.name} has not. "
+            "Use --set balance_by=class."
+        )
+    names = [value.strip() if label else "" for value, label in zip(column, dataset.labels, strict=True)]
+    return np.unique(names, return_inverse=True)[1].astype(np.intp)

@@ -1,0 +1,158 @@
+"""A run's curves in Weights & Biases and MLflow, by the Keras callbacks that these packages bring."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pyrite.errors import TrainingError, require
+from pyrite.keras_backend import load_keras
+from pyrite.recipe import Recipe
+from pyrite.writing import whole_file
+
+TRACKERS = ("mlflow", "tensorboard", "wandb")
+"""Where curves can go; those of `tensorboard` are written by `curves`."""
+Figures = Mapping[str, float | None]
+Tell = Callable[[int, Figures], None]
+"""Called with an epoch, from 1, and its figures; those of an epoch that was told are not told again."""
+
+
+class _Tracked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a run is called where its curves are, and how much of them is there; in `tracking.json`."""
+
+    wandb: str | None = None
+    mlflow: str | None = None
+    epochs: int = 0
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse what there is not.
+
+    Raises:
+        TrainingError: there is no tracker of that name.
+        MissingExtraError: without the extra of that name.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise TrainingError(f"Curves cannot go to {name!r}: use {', '.join(TRACKERS[:-1])} or {TRACKERS[-1]}.")
+        if name != "tensorboard":
+            require(name, name)
+
+
+@contextmanager
+def tracked(names: Sequence[str], model: Any, recipe: Recipe, out: Path) -> Iterator[Tell]:
+    """Begin a run, or go on with it where `out` was resumed, and end it with the block.
+
+    Args:
+        names: Where.
+        model: What is trained; compiled by the time that an epoch is told.
+        recipe: Its settings are the run's.
+        out: The run's folder.
+
+    Raises:
+        TrainingError: A run cannot begin: there is no login, no server …
+    """
+    before = _read(out / "tracking.json")
+    state = before
+    with ExitStack() as stack:
+        callbacks = []
+        if "wandb" in names:
+            state = msgspec.structs.replace(state, wandb=state.wandb or secrets.token_hex(8))
+            callbacks.append(stack.enter_context(_in_wandb(str(state.wandb), recipe, out)))
+        if "mlflow" in names:
+            callback, run_id = stack.enter_context(_in_mlflow(state.mlflow, recipe))
+            state = msgspec.structs.replace(state, mlflow=run_id)
+            callbacks.append(callback)
+        if state != before:
+            _write(out / "tracking.json", state)
+        of_all: Any = None
+
+        def tell(epoch: int, figures: Figures) -> None:
+            nonlocal state, of_all
+            if not callbacks or epoch <= state.epochs:
+                return
+            if of_all is None:  # Only now is the model compiled, which callbacks look at.
+                of_all = load_keras().callbacks.CallbackList(callbacks, model=model)
+                of_all.on_train_begin()
+            of_all.on_epoch_begin(epoch - 1)
+            of_all.on_epoch_end(epoch - 1, {key: value for key, value in figures.items() if value is not None})
+            state = msgspec.structs.replace(state, epochs=epoch)
+            _write(out / "tracking.json", state)
+
+        yield tell
+        if of_all is not None:
+            of_all.on_train_end()
+
+
+@contextmanager
+def _in_wandb(run_id: str, recipe: Recipe, out: Path) -> Iterator[Any]:
+    require("wandb", "wandb")
+    load_keras()  # With settings that TensorFlow reads only once.
+    import wandb
+
+    with _begins("Weights & Biases"):
+        wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "pyrite"),
+            name=recipe.name,
+            id=run_id,
+            resume="allow",
+            dir=out,
+            config=msgspec.to_builtins(recipe),
+        )
+    code = 1
+    try:
+        from wandb.integration.keras import WandbMetricsLogger
+
+        yield WandbMetricsLogger()
+        code = 0
+    finally:
+        wandb.finish(exit_code=code)
+
+
+@contextmanager
+def _in_mlflow(run_id: str | None, recipe: Recipe) -> Iterator[tuple[Any, str]]:
+    require("mlflow", "mlflow")
+    load_keras()
+    import mlflow
+
+    with _begins("MLflow"):
+        run = mlflow.start_run(run_id=run_id, run_name=recipe.name)
+        if run_id is None:
+            mlflow.log_params(msgspec.to_builtins(recipe))
+    status = "FAILED"
+    try:
+        from mlflow.keras import MlflowCallback
+
+        yield MlflowCallback(), run.info.run_id
+        status = "FINISHED"
+    finally:
+        mlflow.end_run(status)
+
+
+@contextmanager
+def _begins(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # Whatever their HTTP clients and stores raise.
+        told = " ".join(str(error).split()).removesuffix(".")
+        raise TrainingError(
+            f"{name} could not begin a run: {told}. Put that right, or leave --log out, and go on with --resume."
+        ) from error
+
+
+def _read(path: Path) -> _Tracked:
+    if not path.exists():
+        return _Tracked()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Tracked)
+    except (OSError, msgspec.DecodeError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}. Delete it to track this run anew.") from error
+
+
+def _write(path: Path, state: _Tracked) -> None:
+    with whole_file(path) as draft:
+        draft.write_bytes(msgspec.json.encode(state))
