@@ -15,6 +15,7 @@ from pyrite.runtime import FEATURES
 
 CUT = 1e-6
 """What probabilities are cut off at, on either side, before they become logits."""
+_OLDEST, _CONVERTED = 8, 12  # opsets: before it, Min and Max take no shapes that differ
 _IMAGE, _LOGIT = "image", "logit"  # of the input and output of a bundle's model
 LARGE = 1_500_000_000
 """Bytes of a model beyond which its weights lie beside its graph: one file of ONNX holds 2 GiB at most."""
@@ -133,6 +134,28 @@ def _last_product(graph: Any) -> tuple[str, int] | None:
     return (
         (quantiser.input[0], count) if quantiser is not None and quantiser.op_type == "DynamicQuantizeLinear" else None
     )
+
+
+def renew_opset(model: Any) -> Any:
+    """Return a model whose operators are new enough to have others added: opset 8 or later.
+
+    Args:
+        model: An `onnx.ModelProto`.
+
+    Raises:
+        ExportError: It is older, and cannot be converted.
+    """
+    import onnx
+
+    opset = next((one.version for one in model.opset_import if not one.domain), 1)
+    if opset >= _OLDEST:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, _CONVERTED)
+    except Exception as error:  # The converter's own, of several kinds.
+        raise ExportError(
+            f"The model has opset {opset}, and cannot be converted to a later one: {' '.join(str(error).split())[:300]}"
+        ) from error
 
 
 def keep_first_output(model: Any) -> None:

@@ -141,7 +141,7 @@ def as_dict(declared: Declared) -> dict[str, Any]:
     return {name: getattr(declared, name) for name in declared.__struct_fields__}
 
 
-@pytest.mark.parametrize("opset", [11, 17])
+@pytest.mark.parametrize("opset", [7, 11, 17])
 @pytest.mark.parametrize("more", [{"batch": 1}, {"half": True}, {}])
 def test_fixed_batches_half_precision_and_opsets(opset: int, more: dict[str, Any], tmp_path: Path) -> None:
     network(tmp_path / "model.onnx", opset=opset, **more)
@@ -149,6 +149,15 @@ def test_fixed_batches_half_precision_and_opsets(opset: int, more: dict[str, Any
     found = import_source(str(tmp_path / "model.onnx"), tmp_path / "out", declared)
     assert found.parity <= (2e-3 if more.get("half") else 1e-4)
     assert Detector(found.bundle).detect(IMAGE).logit is not None
+
+
+@pytest.mark.parametrize("opset", [7, 13])
+def test_probabilities_of_an_old_opset(opset: int, tmp_path: Path) -> None:
+    network(tmp_path / "model.onnx", classes=5, last="Softmax", opset=opset)
+    declared = msgspec.structs.replace(RESIZED, ai=(1, 3), real=(0, 4))
+    found = import_source(str(tmp_path / "model.onnx"), tmp_path / "out", declared)
+    assert found.parity is not None
+    assert found.parity <= 1e-4
 
 
 def test_it_says_uncertain_and_where_it_came_from(tmp_path: Path) -> None:
@@ -365,6 +374,9 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no model")
     with pytest.raises(ExportError, match="cannot be read as ONNX"):
         import_source(str(tmp_path / "model.onnx"), tmp_path / "out", RESIZED)
+    network(tmp_path / "wrong.onnx", opset=18)  # In which ReduceMean has its axes as an input.
+    with pytest.raises(ExportError, match=r"ONNX Runtime cannot load wrong\.onnx"):
+        import_source(str(tmp_path / "wrong.onnx"), tmp_path / "out", DECLARED)
     with pytest.raises(ExportError, match="There is no model at"):
         import_source(str(tmp_path / "none" / "model.onnx"), tmp_path / "out", RESIZED)
     (tmp_path / "empty").mkdir()

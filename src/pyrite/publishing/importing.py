@@ -35,7 +35,7 @@ from pyrite.converting import convert
 from pyrite.decision import Policy, Scope
 from pyrite.errors import ExportError, require
 from pyrite.golden import golden_images, record_golden, settle_batching
-from pyrite.graph import CUT, Wrapping, add_features, keep_first_output, store, wrap
+from pyrite.graph import CUT, Wrapping, add_features, keep_first_output, renew_opset, store, wrap
 from pyrite.publishing.card import write_import_card
 from pyrite.publishing.catalogue import find_entry
 from pyrite.publishing.declared import Declared, input_sides, settle
@@ -175,7 +175,9 @@ def import_model(
             path, converted = made_of.model, made_of.difference
             read["weights"] = f"converted to ONNX by {made_of.library}"
         try:
-            original = onnx.load(path)
+            original = renew_opset(onnx.load(path))
+        except ExportError:
+            raise
         except Exception as error:  # Protobuf's and onnx's own, of several kinds.
             raise ExportError(f"{model} cannot be read as ONNX: {error}") from error
         settled = settle(declared, model.parent, original, head)
@@ -252,7 +254,10 @@ def _compare(model: Path, content: bytes | Path, how: Wrapping, preprocess: Prep
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    original = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    try:
+        original = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # Its own, which share no other base.
+        raise ExportError(f"ONNX Runtime cannot load {model.name}: {' '.join(str(error).split())[:300]}") from error
     taken = original.get_inputs()[0]
     session = Session(content, one_by_one=True)
     differences = []
@@ -263,7 +268,12 @@ def _compare(model: Path, content: bytes | Path, how: Wrapping, preprocess: Prep
         if how.layout == "nchw":
             values = values.transpose(0, 3, 1, 2)
         fed = np.ascontiguousarray(values, np.float16 if "16" in taken.type else np.float32)
-        given = np.asarray(original.run(None, {taken.name: fed})[0], np.float64).reshape(-1)
+        try:
+            given = np.asarray(original.run(None, {taken.name: fed})[0], np.float64).reshape(-1)
+        except Exception as error:
+            raise ExportError(
+                f"{model.name} fails on an image of {how.height}x{how.width}: {' '.join(str(error).split())[:300]}"
+            ) from error
         ours, theirs = float(session.logits(inputs)[0]), by_hand(given, how)
         differences.append(abs(ours - theirs) / max(1.0, abs(theirs)))
     worst, most = max(differences), HALF_PARITY if "16" in taken.type else PARITY
