@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,10 @@ def export_onnx(model: Any) -> bytes:
         # The converters use NumPy and each other in ways that warn; none of it is a user's to mend.
         warnings.simplefilter("ignore")
         try:
-            return _convert_tensorflow(model) if backend == "tensorflow" else _convert(model)
+            if backend != "tensorflow":
+                return _convert(model)
+            with _groups_convolved_apart(model):
+                return _convert_tensorflow(model)
         except Exception as error:  # Three converters, each with errors of its own.
             raise ExportError(f"The {backend} backend could not export the model to ONNX: {error}") from error
 
@@ -111,6 +115,40 @@ def _convert_tensorflow(model: Any) -> bytes:
     folded.opset_import.extend(versions)
     content: bytes = folded.SerializeToString()
     return content
+
+
+@contextmanager
+def _groups_convolved_apart(model: Any) -> Iterator[None]:
+    """Have convolutions of groups of channels, as in ConvNeXt, computed by operations that tf2onnx knows.
+
+    Keras has TensorFlow compile them by XLA, since that has no kernel for them on CPUs.
+    """
+    keras = load_keras()
+
+    def convolve(layer: Any, inputs: Any, kernel: Any) -> Any:
+        how = {
+            "strides": layer.strides,
+            "padding": layer.padding,
+            "data_format": layer.data_format,
+            "dilation_rate": layer.dilation_rate,
+        }
+        if kernel.shape[2] == 1 and kernel.shape[3] == layer.groups:
+            return keras.ops.depthwise_conv(inputs, keras.ops.transpose(kernel, (0, 1, 3, 2)), **how)
+        parts = (keras.ops.split(whole, layer.groups, axis=-1) for whole in (inputs, kernel))
+        return keras.ops.concatenate([keras.ops.conv(*pair, **how) for pair in zip(*parts, strict=True)], axis=-1)
+
+    grouped = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.Conv2D) and layer.groups > 1 and layer.data_format == "channels_last"
+    ]
+    for layer in grouped:
+        layer.convolution_op = partial(convolve, layer)
+    try:
+        yield
+    finally:
+        for layer in grouped:
+            del layer.convolution_op
 
 
 def _write_erfc(graph: Any, node: Any, name: str, args: Any) -> None:

@@ -166,6 +166,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     cases = [
         (load_recipe("tiny", [*SMALL, "backbone=EfficientNtV2B0"]), "did you mean 'EfficientNetV2B0'?"),
         (load_recipe("tiny", [*SMALL, "backbone=InceptionV3"]), "InceptionV3 does not take images of 32×32 pixels"),
+        (load_recipe("tiny", [*SMALL, "backbone=ConvNeXtTiny"]), "ConvNeXtTiny takes images of at least 64×64 pixels"),
         (load_recipe("tiny", [*SMALL, "weights=preset"]), "Use 'imagenet', 'none' or a file."),
         (load_recipe("tiny", [*SMALL, "pooling=token"]), "features of MobileNetV3Small cannot be pooled by 'token'"),
         (load_recipe("tiny", [*SMALL, "backbone=ResNet50", "trainable=lora"]), "has no dense layers, which LoRA"),

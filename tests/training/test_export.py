@@ -10,7 +10,7 @@ import pytest
 from pyrite.bundle import load_bundle
 from pyrite.errors import ExportError, RecipeError
 from pyrite.evaluation import evaluate
-from pyrite.keras_backend import export_onnx
+from pyrite.keras_backend import export_onnx, load_keras
 from pyrite.recipe import load_recipe
 from pyrite.runtime import Session
 from pyrite.training.architectures import build_model
@@ -79,3 +79,23 @@ def test_jax_trains_a_bundle_that_does_what_its_report_says(toy: Path, tmp_path:
     accuracy = report.as_is.headline.accuracy.value
     assert f"| Accuracy | {accuracy:.4f} |" in bundle.read("card.md").decode()
     assert f'"value": {accuracy}' in stored.decode() or f'"value":{accuracy}' in stored.decode()
+
+
+def test_what_networks_that_others_trained_are_made_of_is_exported() -> None:
+    """Convolutions of groups, which Keras compiles by XLA, and the exact GELU, by erfc: ConvNeXt has both."""
+    keras = load_keras()
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            *(keras.Input((17, 19, 3), dtype="uint8"), layers.Rescaling(1 / 255), layers.Conv2D(8, 3)),
+            *(layers.Conv2D(8, 3, groups=8, strides=2), layers.Activation("gelu")),
+            *(layers.Conv2D(12, 3, groups=2, padding="same", dilation_rate=2), layers.Conv2D(24, 1, groups=12)),
+            *(layers.GlobalAveragePooling2D(), layers.Dense(1)),
+        ]
+    )
+    images = np.random.default_rng(0).integers(0, 256, (4, 17, 19, 3), np.uint8)
+    wanted = model.predict_on_batch(images)[:, 0]
+    np.testing.assert_allclose(Session(export_onnx(model)).logits(images), wanted, atol=1e-6)
+    np.testing.assert_array_equal(model.predict_on_batch(images)[:, 0], wanted)
+    assert not any("convolution_op" in vars(layer) for layer in model.layers)

@@ -17,6 +17,8 @@ from pyrite.recipe import Recipe
 Tensor = Any
 
 _TIMEOUT = 30.0  # seconds without an answer
+_CONVNEXT = 64
+"""Pixels a side: of fewer, its last features are of one place, and tf2onnx takes their axes for each other."""
 
 
 def backbone(images: Tensor, recipe: Recipe) -> Tensor:
@@ -53,6 +55,10 @@ def load_application(name: str, recipe: Recipe) -> Any:
         raise RecipeError(f"keras.applications has no {name!r}: {hint}")
     if recipe.weights == "preset":
         raise RecipeError("weights = 'preset' is for Keras Hub's presets. Use 'imagenet', 'none' or a file.")
+    if name.startswith("ConvNeXt") and min(recipe.height, recipe.width) < _CONVNEXT:
+        raise RecipeError(
+            f"{name} takes images of at least {_CONVNEXT}×{_CONVNEXT} pixels, not {recipe.height}×{recipe.width}."
+        )
     given = {"include_top": False, "input_shape": (recipe.height, recipe.width, 3)}
     try:
         model = getattr(applications, name)(weights=None, **given)
