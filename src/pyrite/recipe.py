@@ -33,7 +33,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     weights: str = "none"
     """Starting weights: `none` (random), `imagenet` of `keras.applications`, `preset` of Keras Hub, or a file."""
     backbone: str = ""
-    """Of the architecture `backbone`: a function of `keras.applications`, or a preset of Keras Hub."""
+    """Of the architecture `backbone`: a function of `keras.applications`, a preset of Keras Hub, or CLIP's vision
+    encoder in an ONNX file or a wheel (`pypi:NAME==VERSION#path/in/wheel`)."""
+    backbone_layer: str = ""
+    """Of `backbone`: the layer whose output is taken rather than the last one's, by its name or how that ends."""
     pooling: Literal["avg", "max", "token"] = "avg"
     """Of `backbone`: how features of places or tokens become those of an image."""
     scaling: Literal["unit", "weights"] = "unit"
@@ -245,6 +248,7 @@ _SETTINGS_OF = {
     "canvas": ("geometry", ("crops", "shorter_side")),
     "scales": ("geometry", ("crops", "shorter_side")),
     "backbone": ("architecture", ("backbone",)),
+    "backbone_layer": ("architecture", ("backbone",)),
     "pooling": ("architecture", ("backbone",)),
     "trainable": ("architecture", ("backbone",)),
     "scaling": ("architecture", ("resnet50",)),

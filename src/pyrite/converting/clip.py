@@ -20,8 +20,8 @@ Weights = NDArray[np.float32]
 _HEAD = 64  # values of an attention head, in every CLIP encoder that OpenAI published
 
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 """What it was trained with, of values from 0 to 1."""
 
 

@@ -1,4 +1,4 @@
-"""Networks that others trained, from pixels to features: those of `keras.applications`, and presets of Keras Hub."""
+"""Networks that others trained, from pixels to features: of `keras.applications`, of Keras Hub, and CLIP's as ONNX."""
 
 import difflib
 import socket
@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from pyrite.errors import RecipeError, require
+from pyrite.converting.clip import CLIP_MEAN, CLIP_STD, load_clip
+from pyrite.errors import PyriteError, RecipeError, require
 from pyrite.keras_backend import load_keras
+from pyrite.publishing.obtaining import obtain
 from pyrite.recipe import Recipe
 
 Tensor = Any
@@ -27,18 +29,63 @@ def backbone(images: Tensor, recipe: Recipe) -> Tensor:
     Raises:
         RecipeError: there is no such backbone, its weights cannot be had, or it does not take images of this size.
     """
+    if _is_clip(recipe):
+        return _clip_features(images, recipe)
     if is_preset(recipe):
         return _preset_features(images, recipe)
     scaled = scale_for_weights(images, recipe.backbone)
-    return _pool(load_application(recipe.backbone, recipe)(scaled), recipe)
+    return _pool(_up_to_layer(load_application(recipe.backbone, recipe), recipe)(scaled), recipe)
 
 
 def is_preset(recipe: Recipe) -> bool:
-    """Say whether a recipe's backbone is a preset of Keras Hub, whose names and addresses begin with a small letter.
+    """Say whether a recipe's backbone is of Keras Hub's layers: a preset, or CLIP's encoder.
 
-    Functions of `keras.applications` begin with a capital.
+    Their names and addresses begin with a small letter, functions of `keras.applications` with a capital.
     """
     return recipe.architecture == "backbone" and ("/" in recipe.backbone or not recipe.backbone[:1].isupper())
+
+
+def _is_clip(recipe: Recipe) -> bool:
+    return recipe.backbone.startswith("pypi:") or recipe.backbone.endswith(".onnx")
+
+
+def _up_to_layer(model: Any, recipe: Recipe) -> Any:
+    """Return a network that ends with the recipe's `backbone_layer`, and as it is without one.
+
+    Raises:
+        RecipeError: It has no layer of that name.
+    """
+    if not recipe.backbone_layer:
+        return model
+    wanted = recipe.backbone_layer
+    found = [layer for layer in model.layers if layer.name == wanted or layer.name.endswith(f"_{wanted}")]
+    if len(found) != 1:
+        names = [layer.name for layer in model.layers]
+        near = difflib.get_close_matches(wanted, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it ends with {', '.join(names[-3:])}."
+        raise RecipeError(f"{recipe.backbone} has {len(found) or 'no'} layers named {wanted!r}: {hint}")
+    return load_keras().Model(model.inputs, found[0].output, name="backbone")
+
+
+def _clip_features(images: Tensor, recipe: Recipe) -> Tensor:
+    """Return the features that CLIP's vision encoder in an ONNX file has of pixels."""
+    if recipe.weights != "preset":
+        raise RecipeError("An encoder in an ONNX file comes with its weights. Use weights = 'preset'.")
+    try:
+        with obtain(recipe.backbone) as found:
+            model = load_clip(found.model)
+    except PyriteError as error:
+        raise RecipeError(f"The encoder {recipe.backbone} cannot be used: {_in_one_line(error)}.") from error
+    if (own := _image_size(model, recipe)) != (recipe.height, recipe.width):
+        raise RecipeError(
+            f"The encoder takes images of {own[0]}×{own[1]} pixels. Use --set height={own[0]} --set width={own[1]}."
+        )
+    keras = load_keras()
+    scale = [1 / (255 * deviation) for deviation in CLIP_STD]
+    offset = [-mean / deviation for mean, deviation in zip(CLIP_MEAN, CLIP_STD, strict=True)]
+    scaled = keras.layers.Rescaling(scale, offset, dtype="float32")(images)
+    model = _up_to_layer(model, recipe)
+    return _pool(model(dict.fromkeys(model.input, scaled) if isinstance(model.input, dict) else scaled), recipe)
 
 
 def load_application(name: str, recipe: Recipe) -> Any:
@@ -133,6 +180,7 @@ def _preset_features(images: Tensor, recipe: Recipe) -> Tensor:
     scale = 1.0 if converter.scale is None else converter.scale
     offset = 0.0 if converter.offset is None else converter.offset
     scaled = keras.layers.Rescaling(scale, offset, dtype="float32")(images)
+    model = _up_to_layer(model, recipe)
     features = model(dict.fromkeys(model.input, scaled) if isinstance(model.input, dict) else scaled)
     return _pool(features, recipe)
 
