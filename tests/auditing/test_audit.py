@@ -136,6 +136,43 @@ def test_a_shortcut_in_the_files_is_named(folder: Path) -> None:
     assert any(sentence.startswith("The shortcut floor is an AUROC of 1.000") for sentence in found.advice)
 
 
+def test_what_splits_the_classes_is_said_in_words_on_the_page_and_in_the_json(folder: Path, tmp_path: Path) -> None:
+    for path in folder.rglob("FAKE/*.png"):
+        Image.open(path).convert("RGBA").save(path)
+    for path in [*folder.rglob("REAL/*.png")][:-1]:
+        Image.open(path).save(path.with_suffix(".jpg"), quality=95)
+        path.unlink()
+    found = audit(folder, out=tmp_path / "out")
+    assert [(bias.fact, bias.value, bias.real, bias.ai) for bias in found.biases] == [
+        ("colour mode", "RGBA", 0, 35), ("format", "PNG", 1, 35),
+    ]  # fmt: skip
+    mode, kind = (
+        "Every AI image (35) has the colour mode RGBA, and no real one (35) has.",
+        "All of the AI images (35 of 35) are stored as PNG, 3% of the real ones (1 of 35).",
+    )
+    assert found.advice[:2] == (
+        f"{mode} Convert both classes to RGB, and re-save them alike.",
+        f"{kind} Re-save both classes alike, in one format at one quality, and train with a recipe that degrades both "
+        "(`degrade`), which saves them as JPEG at random.",
+    )
+    page = (tmp_path / "out" / "audit.html").read_text()
+    assert mode in page
+    assert kind in page
+    assert msgspec.json.decode((tmp_path / "out" / "audit.json").read_bytes(), type=Audit).biases == found.biases
+
+
+def test_one_remedy_is_said_once_for_all_that_it_mends(folder: Path) -> None:
+    for path in folder.rglob("*.png"):
+        fake = path.parent.name == "FAKE"
+        Image.open(path).save(path.with_suffix(".jpg"), quality=75 if fake else 95, progressive=fake)
+        path.unlink()
+    [said] = [sentence for sentence in audit(folder).advice if "Re-save both classes alike, in one" in sentence]
+    assert said.startswith(
+        "Of the JPEG files, every AI image (35) has the JPEG quality 75, and no real one (35) has. "
+        "Of the JPEG files, every AI image (35) is progressive, and no real one (35) is. Re-save"
+    )
+
+
 def test_the_page_and_the_json_hold_all_of_it(folder: Path, tmp_path: Path) -> None:
     hostile = folder / "train" / "REAL" / "<script>alert(1)<x>.png"
     paint(hostile, 0)

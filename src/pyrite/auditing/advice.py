@@ -1,7 +1,8 @@
 """What to do about what an audit found, in sentences."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from pyrite.auditing.bias import REMEDIES, Bias
 from pyrite.auditing.copies import Copies
 from pyrite.evaluation.floor import Floor
 from pyrite.evaluation.metrics import Metric
@@ -22,10 +23,21 @@ _REMEDIES = {
 
 
 def advise(
-    identical: Copies, near: Copies, floor: Floor, splits: Mapping[str, int], unreadable: int
+    identical: Copies,
+    near: Copies,
+    floor: Floor,
+    splits: Mapping[str, int],
+    unreadable: int,
+    biases: Sequence[Bias] = (),
 ) -> tuple[str, ...]:
     """Return sentences that say what was found and what to do, the most urgent first."""
-    found = (*_labels(identical, near), *_leaks(identical, near, splits), *_copies(identical, near), *_shortcuts(floor))
+    found = (
+        *_labels(identical, near),
+        *_leaks(identical, near, splits),
+        *_biases(biases),
+        *_copies(identical, near),
+        *_shortcuts(floor),
+    )
     if unreadable:
         found += (f"{_some(unreadable, 'file')} cannot be read and would be left out: mend or delete them.",)
     return found or ("Nothing was found that speaks against this data.",)
@@ -58,6 +70,12 @@ def _leaks(identical: Copies, near: Copies, splits: Mapping[str, int]) -> Iterat
                 f"{_at_least(near)}{_some(more, f'more {name} image')} {have} a near copy in an earlier "
                 "split, which splitting by content does not see: delete one of each pair that audit.json lists."
             )
+
+
+def _biases(biases: Sequence[Bias]) -> Iterator[str]:
+    """Say what splits the classes, the strongest first, and once what to do about it."""
+    for remedy in dict.fromkeys(REMEDIES[bias.fact] for bias in biases):
+        yield " ".join([*(str(bias) for bias in biases if REMEDIES[bias.fact] == remedy), remedy])
 
 
 def _copies(identical: Copies, near: Copies) -> Iterator[str]:

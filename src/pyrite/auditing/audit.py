@@ -12,6 +12,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from pyrite.auditing.advice import advise
+from pyrite.auditing.bias import Bias, find_biases
 from pyrite.auditing.copies import Copies, apart, count_identical, count_near
 from pyrite.bundle.preprocess import Resize
 from pyrite.datasets import Dataset, Watch, content_sha256, decode
@@ -76,6 +77,8 @@ class Audit:
     identical: Copies
     near: Copies
     """Of images that are not identical; of those that are, one stands for all."""
+    biases: tuple[Bias, ...]
+    """Facts of the files that split the classes, the strongest first."""
     floor: Floor
     spectra: ImageSpectra | None
     """`None` without images of both classes."""
@@ -133,6 +136,7 @@ def audit(
     facts = measure_facts(dataset, stage("Measuring shortcuts"))
     stage("Validating shortcuts")
     floor = measure_floor(facts, dataset.labels, clusters, seed=seed)
+    biases = find_biases(facts.traits[facts.readable], dataset.labels[facts.readable])
     labels = dataset.labels[readable]
     identical_copies, near_copies = count_identical(dataset, groups), count_near(dataset, groups, near)
     paths = [encodable(path) for path in dataset.paths]
@@ -148,9 +152,10 @@ def audit(
         real=int(np.sum(labels == 0)),
         ai=int(np.sum(labels == 1)),
         splits=splits,
-        advice=advise(identical_copies, near_copies, floor, splits, len(failures)),
+        advice=advise(identical_copies, near_copies, floor, splits, len(failures), biases),
         identical=identical_copies,
         near=near_copies,
+        biases=biases,
         floor=floor,
         spectra=_spectra(facts.spectrum[facts.readable], dataset.labels[facts.readable]),
         identical_files=tuple(tuple(paths[i] for i in group) for group in groups),
