@@ -192,7 +192,9 @@ def test_the_page_and_the_json_hold_all_of_it(folder: Path, tmp_path: Path) -> N
     for words in ("What to do", "The shortcut floor", "Spectra of both classes", "Unreadable files"):
         assert words in page
     assert list(dict.fromkeys(stages)) == [
-        "Decoding", "Looking for near copies", "Measuring shortcuts", "Validating shortcuts", "Writing the page",
+        "Decoding", "Looking for near copies", "Looking for mirrored copies", "Looking for borders",
+        "Looking for bordered copies", "Looking for cropped copies", "Measuring shortcuts", "Validating shortcuts",
+        "Writing the page",
     ]  # fmt: skip
 
 
