@@ -22,7 +22,7 @@ _STEP = 1.12
 """Between the sizes of crops that are compared: cells within 6% of the right size are still alike."""
 _FINER = (0.95, 0.975, 1.0, 1.025, 1.05)
 """Of such a size: details must be within some 3% of it to be alike."""
-_MAX_CANDIDATES = 200_000  # pairs of each size whose details are looked at, at some 5,000 a second.
+_MAX_CANDIDATES = 50_000  # pairs of each size whose details are looked at, at some 2,000 a second.
 
 
 def find_mirrored(pixels: Pixels, chosen: Indices, progress: Progress | None = None) -> Pairs:

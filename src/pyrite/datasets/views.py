@@ -76,7 +76,9 @@ def _view_chunk(
         box = find_picture(image.pixels)
         if box is not None:
             bordered.append(index)
-            trimmed.append(without_border.apply(image.pixels, box)[0])
+            left, top, right, bottom = box
+            # Cut out first: a filter looks beyond a box, at the border.
+            trimmed.append(without_border.apply(image.pixels[top:bottom, left:right])[0])
         if wanted[index]:
             detailed.append(index)
             pixels.append(_WHOLE.apply(image.pixels, image.box)[0])
