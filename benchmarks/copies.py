@@ -127,7 +127,9 @@ def measure(dataset: Dataset, kind: str, change: Change) -> dict[str, Any]:
         for name, pairs in everything.items():
             row[name] = len(truth & pairs)
         others = everything[kind] - truth - of_originals
-        row["false"] = len([pair for pair in others if not {names[i] for i in pair} <= real])
+        wrong = [pair for pair in sorted(others) if not {names[i] for i in pair} <= real]
+        row["false"] = len(wrong)
+        row["false_pairs"] = [" ".join(dataset.paths[int(names[i])] for i in pair) for pair in wrong]
         row["recall"] = len(truth & everything[kind]) / len(truth)
         row["recall_of_any_kind"] = len(truth & set().union(*everything.values())) / len(truth)
         if kind == "cropped":
