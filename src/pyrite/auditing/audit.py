@@ -15,8 +15,7 @@ from pyrite.auditing.advice import advise
 from pyrite.auditing.bias import Bias, find_biases
 from pyrite.auditing.copies import Copies, apart, count_identical, count_near
 from pyrite.bundle.preprocess import Pixels, Resize
-from pyrite.datasets import Dataset, Watch, content_sha256, decode
-from pyrite.datasets.altered import MAX_CROPPED, find_bordered, find_cropped, find_mirrored, without
+from pyrite.datasets import Dataset, Watch, altered, content_sha256, decode
 from pyrite.datasets.duplicates import Pairs, cluster, find_copies, find_near_copies, join_pairs
 from pyrite.datasets.shortcuts import measure_facts
 from pyrite.datasets.views import read_views
@@ -161,8 +160,8 @@ def audit(
     identical = count_identical(dataset, groups, len(readable))
     copies = {
         kind: count_near(
-            dataset, groups, found, min(len(chosen), MAX_CROPPED) if kind == "cropped" else len(chosen),
-            drawn=kind == "cropped" and len(chosen) > MAX_CROPPED,
+            dataset, groups, found, min(len(chosen), altered.MAX_CROPPED) if kind == "cropped" else len(chosen),
+            drawn=kind == "cropped" and len(chosen) > altered.MAX_CROPPED,
         )
         for kind, found in pairs.items()
     }  # fmt: skip
@@ -208,15 +207,15 @@ def _find_pairs(
 ) -> dict[str, Pairs]:
     """Return the pairs of each of `KINDS`, each pair in the first that it fits."""
     near = find_near_copies(pixels, chosen, stage("Looking for near copies"))
-    mirrored = without(find_mirrored(pixels, chosen, stage("Looking for mirrored copies")), near)
+    mirrored = altered.without(altered.find_mirrored(pixels, chosen, stage("Looking for mirrored copies")), near)
     drawn = chosen
-    if len(chosen) > MAX_CROPPED:
-        drawn = np.sort(np.random.default_rng(seed).choice(chosen, MAX_CROPPED, replace=False))
+    if len(chosen) > altered.MAX_CROPPED:
+        drawn = np.sort(np.random.default_rng(seed).choice(chosen, altered.MAX_CROPPED, replace=False))
     views = read_views(dataset, _SIDE, drawn, stage("Looking for borders"))
-    bordered = find_bordered(pixels, chosen, views, stage("Looking for bordered copies"))
-    bordered = without(bordered, near, mirrored)
-    cropped = find_cropped(pixels, drawn, views, stage("Looking for cropped copies"))
-    cropped = without(cropped, near, mirrored, bordered)
+    bordered = altered.find_bordered(pixels, chosen, views, stage("Looking for bordered copies"))
+    bordered = altered.without(bordered, near, mirrored)
+    cropped = altered.find_cropped(pixels, drawn, views, stage("Looking for cropped copies"))
+    cropped = altered.without(cropped, near, mirrored, bordered)
     return {"near": near, "mirrored": mirrored, "bordered": bordered, "cropped": cropped}
 
 
