@@ -10,6 +10,7 @@ are of each other. Crops are also held against brute force, which compares every
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -157,8 +158,6 @@ def find_all(dataset: Dataset) -> tuple[dict[str, Found], Pixels, Views]:
 
 def decode_into(cache: str, dataset: Dataset) -> Pixels:
     """Return every image at the size that copies are compared at, without a trace in the user's cache."""
-    import os
-
     os.environ["PYRITE_CACHE"] = cache
     return np.array(decode(dataset, Resize(height=SIDE, width=SIDE)).pixels)
 

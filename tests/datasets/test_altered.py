@@ -10,6 +10,7 @@ from pyrite.datasets import Dataset, altered, decode
 from pyrite.datasets.altered import find_bordered, find_cropped, find_mirrored, without
 from pyrite.datasets.duplicates import Pairs, find_near_copies
 from pyrite.datasets.views import Views, read_views
+from pyrite.image import open_image
 
 
 def picture(seed: int, size: tuple[int, int] = (160, 160)) -> Image.Image:
@@ -48,6 +49,9 @@ def found_among(found: Pairs, order: np.ndarray) -> set[tuple[int, int]]:
     return {
         (min(i, j), max(i, j)) for i, j in zip(back[found.first].tolist(), back[found.second].tolist(), strict=True)
     }
+
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 CROPS: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -155,3 +159,44 @@ def test_pairs_that_are_known_are_left_out() -> None:
     known = Pairs(np.array([2]), np.array([5]), np.ones(1, np.float32))
     new = without(pairs, known, without(pairs, pairs))
     assert (new.first.tolist(), new.second.tolist(), new.complete) == ([1, 3], [4, 6], False)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not (SHARED / "photos.zip").exists(), reason="../shared/data/photos.zip is not here")
+@pytest.mark.parametrize("kind", ["mirrored", "bordered", "cropped"])
+def test_copies_of_photographs_are_found_and_nothing_else(tmp_path: Path, kind: str) -> None:
+    dataset = Dataset.open(SHARED / "photos.zip")
+    chosen = [i for i, path in enumerate(dataset.paths) if "k1monfared" in path][:40]
+    images = [Image.fromarray(open_image(dataset.read(i)).pixels) for i in chosen]
+    change = {"mirrored": ImageOps.mirror, "bordered": BORDERS["thick and red"], "cropped": CROPS["0.77 of each side"]}
+    count = len(images)
+    pixels, views, order = save(tmp_path, [*images, *(change[kind](image) for image in images)])
+    everything = np.arange(2 * count)
+    near = find_near_copies(pixels, everything)
+    found = {
+        "mirrored": lambda: find_mirrored(pixels, everything),
+        "bordered": lambda: find_bordered(pixels, everything, views),
+        "cropped": lambda: find_cropped(pixels, everything, views),
+    }[kind]()
+    right = {(i, count + i) for i in range(count)}
+    of_a_burst = {pair for pair in found_among(near, order) if max(pair) < count}
+    others = {tuple(sorted((i % count, j % count))) for i, j in found_among(found, order) - right}
+    assert len(found_among(found, order) & right) >= 0.95 * count > 20
+    assert others <= of_a_burst
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not (SHARED / "cifake.zip").exists(), reason="../shared/data/cifake.zip is not here")
+def test_next_to_nothing_is_a_changed_copy_in_cifake() -> None:
+    dataset = Dataset.open(SHARED / "cifake.zip")
+    dataset = dataset.select(np.sort(np.random.default_rng(0).choice(len(dataset), 1500, replace=False)))
+    pixels = decode(dataset, Resize(height=32, width=32)).pixels
+    everything = np.arange(1500)
+    views = read_views(dataset, 32, everything)
+    near = find_near_copies(pixels, everything)
+    found = (
+        find_mirrored(pixels, everything),
+        find_bordered(pixels, everything, views),
+        find_cropped(pixels, everything, views),
+    )
+    assert [len(without(pairs, near).first) for pairs in found] == [0, 0, 0]

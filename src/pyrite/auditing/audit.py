@@ -123,7 +123,7 @@ def audit(
     Args:
         data: the images or where they lie.
         out: the folder for `audit.json` and `audit.html`.
-        seed: of the folds, the bootstrap, and the draw where there are more than 100,000 images.
+        seed: of the folds, the bootstrap, and the draws where there are more than 100,000 images, or 10,000 for crops.
         watch: called with every stage and how far it is.
 
     Raises:
