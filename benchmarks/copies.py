@@ -147,7 +147,7 @@ def find_all(dataset: Dataset) -> tuple[dict[str, Found], Pixels, Views]:
         pixels = np.array(decode_into(cache, dataset))
     groups = find_copies(content_hashes(dataset))
     chosen = np.setdiff1d(np.arange(len(dataset)), np.concatenate([np.array([], np.intp), *(g[1:] for g in groups)]))
-    views = read_views(dataset, SIDE, chosen[: altered.MAX_CROPPED])
+    views = read_views(dataset, SIDE, chosen)
     near = find_near_copies(pixels, chosen)
     mirrored = without(find_mirrored(pixels, chosen), near)
     bordered = without(find_bordered(pixels, chosen, views), near, mirrored)
