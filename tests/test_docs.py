@@ -17,6 +17,7 @@ from typer.main import get_command
 import pyrite
 from pyrite.auditing import Audit
 from pyrite.auditing.audit import ImageSpectra, NearPair
+from pyrite.auditing.bias import Bias
 from pyrite.auditing.copies import Copies
 from pyrite.bundle import (
     MANIFEST,
@@ -202,7 +203,7 @@ def names_of(struct: type) -> list[str]:
             ),
             ("path", "sha256", "label", "logit", "probability", "p_real", "p_ai", "verdict", "reason"),
         ),
-        ("audit.md", (Audit, Copies, NearPair, Floor, Shortcut, Fact, ImageSpectra, Spectrum), tuple(FAMILIES)),
+        ("audit.md", (Audit, Bias, Copies, NearPair, Floor, Shortcut, Fact, ImageSpectra, Spectrum), tuple(FAMILIES)),
         ("explanation.md", (Explanation, Faithfulness), ()),
         (
             "panels.md",

@@ -17,21 +17,21 @@ def floor(low: float, value: float, high: float) -> Floor:
 
 def test_a_shortcut_is_worth_a_sentence_where_it_is_more_than_chance() -> None:
     clean = ("Nothing was found that speaks against this data.",)
-    assert advise(NONE, NONE, floor(0.49, 0.62, 0.75), SPLITS, 0) == clean
-    assert advise(NONE, NONE, floor(0.54, 0.55, 0.56), SPLITS, 0) == clean
-    said = advise(NONE, NONE, floor(0.51, 0.62, 0.73), SPLITS, 0)
+    assert advise(NONE, {"near": NONE}, floor(0.49, 0.62, 0.75), SPLITS, 0) == clean
+    assert advise(NONE, {"near": NONE}, floor(0.54, 0.55, 0.56), SPLITS, 0) == clean
+    said = advise(NONE, {"near": NONE}, floor(0.51, 0.62, 0.73), SPLITS, 0)
     assert len(said) == 4
     assert said[2].startswith("Colour, brightness and contrast alone tell the classes apart (AUROC 0.620; in AI images")
 
 
 def test_a_search_that_ended_early_is_said_even_where_it_found_nothing() -> None:
-    [said] = advise(NONE, replace(NONE, complete=False), floor(0.49, 0.5, 0.51), SPLITS, 0)
+    [said] = advise(NONE, {"near": replace(NONE, complete=False)}, floor(0.49, 0.5, 0.51), SPLITS, 0)
     assert said.startswith("The search for near copies ended early")
 
 
 def test_what_an_ended_search_found_is_the_least_there_is() -> None:
     near = Copies(pairs=5, complete=False, real=1, ai=1, both=3, between=2, leaked={"test": 2})
-    said = advise(NONE, near, floor(0.49, 0.5, 0.51), SPLITS, 0)
+    said = advise(NONE, {"near": near}, floor(0.49, 0.5, 0.51), SPLITS, 0)
     assert [sentence.split(":")[0] for sentence in said] == [
         "At least 3 pairs of near copies stand under both labels",
         "At least 2 more test images have a near copy in an earlier split, which splitting by content does not see",

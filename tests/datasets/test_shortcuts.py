@@ -7,7 +7,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pyrite.datasets import Dataset
-from pyrite.datasets.shortcuts import CONTAINER, STATISTICS, Facts, measure_facts
+from pyrite.datasets.shortcuts import CONTAINER, STATISTICS, TRAITS, Facts, measure_facts
 from pyrite.spectrum import BANDS
 
 
@@ -43,6 +43,35 @@ def test_what_files_say_without_their_picture(tmp_path: Path) -> None:
     assert (first["progressive"], first["has EXIF"], first["has a colour profile"], first["is JPEG"]) == (1, 1, 0, 1)
     assert (second["has EXIF"], second["has a colour profile"], second["is JPEG"], second["is PNG"]) == (0, 1, 0, 1)
     assert second["subsampling"] == -1
+
+
+def test_what_files_have_is_named(tmp_path: Path) -> None:
+    pixels = np.zeros((128, 64, 3), np.uint8)
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    texts = PngInfo()
+    texts.add_text("parameters", "a prompt")
+    files = {
+        "ai/a.jpg": encode(pixels, "JPEG", quality=83, subsampling="4:2:0", progressive=True, exif=exif),
+        "ai/b.jpg": encode(pixels, "JPEG", qtables=[[3] * 64, [7] * 64], subsampling="4:4:4"),
+        "real/c.png": encode(np.zeros((9, 9, 4), np.uint8), "PNG", pnginfo=texts, icc_profile=b"profile"),
+        "real/d.png": encode(np.zeros((9, 10), np.uint8), "PNG"),
+        "real/e.png": b"no image",
+    }
+    rows = [dict(zip(TRAITS, row, strict=True)) for row in measure(tmp_path, *files.items()).traits]
+    assert rows[0] == {
+        "format": "JPEG", "colour mode": "RGB", "size": "64 × 128", "shape": "", "grid": "64",
+        "JPEG tables": "quality 83", "JPEG subsampling": "4:2:0", "JPEG scan": "progressive",
+        "EXIF": "EXIF", "XMP": "", "colour profile": "", "comment or text": "",
+    }  # fmt: skip
+    assert rows[1]["JPEG tables"].startswith("tables ")
+    assert (rows[1]["JPEG subsampling"], rows[1]["JPEG scan"], rows[1]["EXIF"]) == ("4:4:4", "", "")
+    assert rows[2] == dict.fromkeys(TRAITS, "") | {
+        "format": "PNG", "colour mode": "RGBA", "size": "9 × 9", "shape": "square",
+        "colour profile": "colour profile", "comment or text": "comment or text",
+    }  # fmt: skip
+    assert (rows[3]["colour mode"], rows[3]["shape"]) == ("L", "")
+    assert set(rows[4].values()) == {""}
 
 
 def test_a_text_of_the_user_is_told_from_one_of_the_format(tmp_path: Path) -> None:

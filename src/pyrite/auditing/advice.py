@@ -1,7 +1,8 @@
 """What to do about what an audit found, in sentences."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from pyrite.auditing.bias import REMEDIES, Bias
 from pyrite.auditing.copies import Copies
 from pyrite.evaluation.floor import Floor
 from pyrite.evaluation.metrics import Metric
@@ -22,29 +23,50 @@ _REMEDIES = {
 
 
 def advise(
-    identical: Copies, near: Copies, floor: Floor, splits: Mapping[str, int], unreadable: int
+    identical: Copies,
+    copies: Mapping[str, Copies],
+    floor: Floor,
+    splits: Mapping[str, int],
+    unreadable: int,
+    biases: Sequence[Bias] = (),
 ) -> tuple[str, ...]:
-    """Return sentences that say what was found and what to do, the most urgent first."""
-    found = (*_labels(identical, near), *_leaks(identical, near, splits), *_copies(identical, near), *_shortcuts(floor))
+    """Return sentences that say what was found and what to do, the most urgent first.
+
+    Args:
+        identical: Files of the same bytes.
+        copies: Those of each other kind: `near`, and then `mirrored` and the like.
+        floor: What shortcuts reach.
+        splits: Images of each of the data's own splits.
+        unreadable: Files that cannot be read.
+        biases: Facts of the files that split the classes.
+    """
+    found = (
+        *_labels(identical, copies),
+        *_leaks(identical, copies, splits),
+        *_biases(biases),
+        *_copies(identical, copies),
+        *_shortcuts(floor),
+    )
     if unreadable:
         found += (f"{_some(unreadable, 'file')} cannot be read and would be left out: mend or delete them.",)
     return found or ("Nothing was found that speaks against this data.",)
 
 
-def _labels(identical: Copies, near: Copies) -> Iterator[str]:
+def _labels(identical: Copies, copies: Mapping[str, Copies]) -> Iterator[str]:
     if identical.both:
         yield (
             f"{_some(identical.both, 'pair')} of identical files {_stand(identical.both)} under both labels, so one "
             "label of each is wrong: delete the wrong one, or both."
         )
-    if near.both:
-        yield (
-            f"{_at_least(near)}{_some(near.both, 'pair')} of near copies {_stand(near.both)} under both "
-            "labels: look at them, and keep what is labelled rightly."
-        )
+    for kind, found in copies.items():
+        if found.both:
+            yield (
+                f"{_at_least(found)}{_some(found.both, 'pair')} of {kind} copies {_stand(found.both)} under both "
+                "labels: look at them, and keep what is labelled rightly."
+            )
 
 
-def _leaks(identical: Copies, near: Copies, splits: Mapping[str, int]) -> Iterator[str]:
+def _leaks(identical: Copies, copies: Mapping[str, Copies], splits: Mapping[str, int]) -> Iterator[str]:
     for name, count in identical.leaked.items():
         if count:
             yield (
@@ -52,30 +74,45 @@ def _leaks(identical: Copies, near: Copies, splits: Mapping[str, int]) -> Iterat
                 "byte: a score on that split flatters whoever trained on these. Pyrite drops the earlier copies, and "
                 "its reports give the figures without them as well."
             )
-        if more := near.leaked[name] - count:
-            have = "has" if more == 1 else "have"
-            yield (
-                f"{_at_least(near)}{_some(more, f'more {name} image')} {have} a near copy in an earlier "
-                "split, which splitting by content does not see: delete one of each pair that audit.json lists."
-            )
+        for kind, found in copies.items():
+            if more := found.leaked[name] - count:
+                have = "has" if more == 1 else "have"
+                yield (
+                    f"{_at_least(found)}{_some(more, f'more {name} image')} {have} a {kind} copy in an earlier "
+                    "split, which splitting by content does not see: delete one of each pair that audit.json lists."
+                )
 
 
-def _copies(identical: Copies, near: Copies) -> Iterator[str]:
+def _biases(biases: Sequence[Bias]) -> Iterator[str]:
+    """Say what splits the classes, the strongest first, and once what to do about it."""
+    for remedy in dict.fromkeys(REMEDIES[bias.fact] for bias in biases):
+        yield " ".join([*(str(bias) for bias in biases if REMEDIES[bias.fact] == remedy), remedy])
+
+
+def _copies(identical: Copies, copies: Mapping[str, Copies]) -> Iterator[str]:
     if identical.pairs:
         yield (
             f"{_some(identical.pairs, 'pair')} of identical files ({identical.real:,} real, {identical.ai:,} AI): "
             "delete all but one of each. Pyrite keeps them on one side of a pooled split, but each still counts twice."
         )
-    if near.pairs:
-        yield (
-            f"{_at_least(near)}{_some(near.pairs, 'pair')} of near copies ({near.real:,} real, {near.ai:,} AI): "
-            "delete one of each, or the same picture comes to stand in training and in test."
-        )
-    if not near.complete:
-        yield (
-            "The search for near copies ended early, since too many pictures are alike: thin out what resembles each "
-            "other, such as frames of one video, and audit again."
-        )
+    for kind, found in copies.items():
+        if found.pairs:
+            yield (
+                f"{_at_least(found)}{_some(found.pairs, 'pair')} of {kind} copies ({found.real:,} real, {found.ai:,} "
+                "AI): delete one of each, or the same picture comes to stand in training and in test."
+            )
+    everything = copies["near"].compared
+    for kind, found in copies.items():
+        if found.compared < everything:
+            yield (
+                f"{kind.capitalize()} copies were looked for among {found.compared:,} of {everything:,} images, drawn "
+                "at random, since it takes long: there may be more."
+            )
+        elif not found.complete:
+            yield (
+                f"The search for {kind} copies ended early, since too many pictures are alike: thin out what resembles "
+                "each other, such as frames of one video, and audit again."
+            )
 
 
 def _shortcuts(floor: Floor) -> Iterator[str]:
@@ -107,8 +144,8 @@ def _tells(auroc: Metric) -> bool:
     return auroc.value >= _TELLING and auroc.low > 0.5
 
 
-def _at_least(near: Copies) -> str:
-    return "" if near.complete else "At least "
+def _at_least(found: Copies) -> str:
+    return "" if found.complete else "At least "
 
 
 def _some(count: int, one: str, many: str | None = None) -> str:

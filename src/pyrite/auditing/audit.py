@@ -12,11 +12,13 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from pyrite.auditing.advice import advise
+from pyrite.auditing.bias import Bias, find_biases
 from pyrite.auditing.copies import Copies, apart, count_identical, count_near
-from pyrite.bundle.preprocess import Resize
-from pyrite.datasets import Dataset, Watch, content_sha256, decode
-from pyrite.datasets.duplicates import Pairs, cluster, find_copies, find_near_copies
+from pyrite.bundle.preprocess import Pixels, Resize
+from pyrite.datasets import Dataset, Watch, altered, content_sha256, decode
+from pyrite.datasets.duplicates import Pairs, cluster, find_copies, find_near_copies, join_pairs
 from pyrite.datasets.shortcuts import measure_facts
+from pyrite.datasets.views import read_views
 from pyrite.errors import DatasetError, ImageError, require
 from pyrite.evaluation import plots
 from pyrite.evaluation.floor import FAMILIES, Floor, measure_floor
@@ -35,10 +37,21 @@ _SHOWN = 12  # pairs of each kind on the page
 _LISTED = 50  # of the unreadable files on the page; audit.json has them all
 
 
+KINDS = {
+    "near": "Near copies",
+    "mirrored": "Mirrored copies",
+    "bordered": "Bordered copies",
+    "cropped": "Cropped copies",
+}
+"""The kinds of copies that are not identical, in the order in which a pair is given to the first that it fits."""
+
+
 @dataclass(frozen=True, slots=True)
 class NearPair:
-    """Two images that show the same but for next to nothing."""
+    """Two images that show the same but for next to nothing, or for a change of one kind."""
 
+    kind: str
+    """A key of `KINDS`."""
     first: str
     second: str
     likeness: float
@@ -76,13 +89,21 @@ class Audit:
     identical: Copies
     near: Copies
     """Of images that are not identical; of those that are, one stands for all."""
+    mirrored: Copies
+    """Left to right. Of images that are no near copies, like all that follow: each pair is of one kind."""
+    bordered: Copies
+    """One has a border of one colour, or bars, around what the other shows."""
+    cropped: Copies
+    """One is the middle of the other."""
+    biases: tuple[Bias, ...]
+    """Facts of the files that split the classes, the strongest first."""
     floor: Floor
     spectra: ImageSpectra | None
     """`None` without images of both classes."""
     identical_files: tuple[tuple[str, ...], ...]
     """Paths, group by group."""
     near_pairs: tuple[NearPair, ...]
-    """The more alike first."""
+    """Of every kind, one after the other, the more alike first."""
     unreadable: tuple[UnreadableFile, ...]
 
     def to_json(self) -> bytes:
@@ -102,7 +123,7 @@ def audit(
     Args:
         data: the images or where they lie.
         out: the folder for `audit.json` and `audit.html`.
-        seed: of the folds, the bootstrap, and the draw where there are more than 100,000 images.
+        seed: of the folds, the bootstrap, and the draws where there are more than 100,000 images, or 10,000 for crops.
         watch: called with every stage and how far it is.
 
     Raises:
@@ -128,13 +149,22 @@ def audit(
     hashes = tuple("" if i in failures else value for i, value in enumerate(decoded.hashes))
     groups = find_copies(hashes)
     repeats = np.concatenate([readable[:0], *(group[1:] for group in groups)])
-    near = find_near_copies(decoded.pixels, np.setdiff1d(readable, repeats), stage("Looking for near copies"))
-    clusters = cluster(len(dataset), groups, near)
+    chosen = np.setdiff1d(readable, repeats)
+    pairs = _find_pairs(dataset, decoded.pixels, chosen, seed, stage)
+    clusters = cluster(len(dataset), groups, join_pairs(*pairs.values()))
     facts = measure_facts(dataset, stage("Measuring shortcuts"))
     stage("Validating shortcuts")
     floor = measure_floor(facts, dataset.labels, clusters, seed=seed)
+    biases = find_biases(facts.traits[facts.readable], dataset.labels[facts.readable])
     labels = dataset.labels[readable]
-    identical_copies, near_copies = count_identical(dataset, groups), count_near(dataset, groups, near)
+    identical = count_identical(dataset, groups, len(readable))
+    copies = {
+        kind: count_near(
+            dataset, groups, found, min(len(chosen), altered.MAX_CROPPED) if kind == "cropped" else len(chosen),
+            drawn=kind == "cropped" and len(chosen) > altered.MAX_CROPPED,
+        )
+        for kind, found in pairs.items()
+    }  # fmt: skip
     paths = [encodable(path) for path in dataset.paths]
     splits = dict(Counter(name for i in readable if (name := dataset.splits[i])))
     result = Audit(
@@ -148,23 +178,45 @@ def audit(
         real=int(np.sum(labels == 0)),
         ai=int(np.sum(labels == 1)),
         splits=splits,
-        advice=advise(identical_copies, near_copies, floor, splits, len(failures)),
-        identical=identical_copies,
-        near=near_copies,
+        advice=advise(identical, copies, floor, splits, len(failures), biases),
+        identical=identical,
+        near=copies["near"],
+        mirrored=copies["mirrored"],
+        bordered=copies["bordered"],
+        cropped=copies["cropped"],
+        biases=biases,
         floor=floor,
         spectra=_spectra(facts.spectrum[facts.readable], dataset.labels[facts.readable]),
         identical_files=tuple(tuple(paths[i] for i in group) for group in groups),
         near_pairs=tuple(
-            NearPair(paths[i], paths[j], round(float(likeness), 4))
-            for i, j, likeness in zip(near.first, near.second, near.likeness, strict=True)
+            NearPair(kind, paths[i], paths[j], round(float(likeness), 4))
+            for kind, found in pairs.items()
+            for i, j, likeness in zip(found.first, found.second, found.likeness, strict=True)
         ),
         unreadable=tuple(UnreadableFile(paths[i], f.code, encodable(f.message)) for i, f in failures.items()),
     )
     if out is not None:
         stage("Writing the page")
         write_whole(Path(out) / "audit.json", result.to_json())
-        write_whole(Path(out) / "audit.html", _page(result, dataset, groups, near).encode("utf-8", "replace"))
+        write_whole(Path(out) / "audit.html", _page(result, dataset, groups, pairs).encode("utf-8", "replace"))
     return result
+
+
+def _find_pairs(
+    dataset: Dataset, pixels: Pixels, chosen: Indices, seed: int, stage: Callable[[str], Callable[[int, int], None]]
+) -> dict[str, Pairs]:
+    """Return the pairs of each of `KINDS`, each pair in the first that it fits."""
+    near = find_near_copies(pixels, chosen, stage("Looking for near copies"))
+    mirrored = altered.without(altered.find_mirrored(pixels, chosen, stage("Looking for mirrored copies")), near)
+    drawn = chosen
+    if len(chosen) > altered.MAX_CROPPED:
+        drawn = np.sort(np.random.default_rng(seed).choice(chosen, altered.MAX_CROPPED, replace=False))
+    views = read_views(dataset, _SIDE, drawn, stage("Looking for borders"))
+    bordered = altered.find_bordered(pixels, chosen, views, stage("Looking for bordered copies"))
+    bordered = altered.without(bordered, near, mirrored)
+    cropped = altered.find_cropped(pixels, drawn, views, stage("Looking for cropped copies"))
+    cropped = altered.without(cropped, near, mirrored, bordered)
+    return {"near": near, "mirrored": mirrored, "bordered": bordered, "cropped": cropped}
 
 
 def _spectra(bands: NDArray[np.float64], labels: NDArray[np.int8]) -> ImageSpectra | None:
@@ -178,8 +230,8 @@ def _spectra(bands: NDArray[np.float64], labels: NDArray[np.int8]) -> ImageSpect
     return ImageSpectra(one(bands[labels == 0]), one(bands[labels == 1]))
 
 
-def _page(result: Audit, dataset: Dataset, groups: Sequence[Indices], near: Pairs) -> str:
-    identical = Pairs(
+def _page(result: Audit, dataset: Dataset, groups: Sequence[Indices], pairs: Mapping[str, Pairs]) -> str:
+    of_groups = Pairs(
         np.array([group[0] for group in groups], np.intp),
         np.array([max(group[1:], key=lambda i: _urgency(dataset, group[0], i)) for group in groups], np.intp),
         np.ones(len(groups), np.float32),
@@ -189,8 +241,8 @@ def _page(result: Audit, dataset: Dataset, groups: Sequence[Indices], near: Pair
     return environment("pyrite.auditing").get_template("audit.html.j2").render(
         shown, pictures=pictures, families=FAMILIES, listed=_LISTED,
         examples=(
-            ("Identical files", _examples(dataset, identical), result.identical),
-            ("Near copies", _examples(dataset, near), result.near),
+            ("Identical files", _examples(dataset, of_groups), result.identical),
+            *((KINDS[kind], _examples(dataset, found), getattr(result, kind)) for kind, found in pairs.items()),
         ),
     )  # fmt: skip
 

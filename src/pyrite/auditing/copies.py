@@ -21,7 +21,9 @@ class Copies:
 
     pairs: int
     complete: bool = True
-    """Whether these are all; the search for near copies ends after very many."""
+    """Whether these are all: a search ends after very many, and crops are looked for among so many images alone."""
+    compared: int = 0
+    """How many images were compared; of identical ones, one stands for all."""
     real: int
     """Pairs of two real images."""
     ai: int
@@ -31,11 +33,11 @@ class Copies:
     between: int
     """Pairs of images from two of the data's own splits; images of none are in no such pair."""
     leaked: dict[str, int]
-    """How many images of the validation and of the test split have such a copy in an earlier one; for near copies,
-    or an identical one."""
+    """How many images of the validation and of the test split have such a copy in an earlier one; for copies that are
+    not identical, such a one or an identical one."""
 
 
-def count_identical(dataset: Dataset, groups: Sequence[Indices]) -> Copies:
+def count_identical(dataset: Dataset, groups: Sequence[Indices], images: int) -> Copies:
     """Count the pairs within groups of identical files, each of rising indices.
 
     They are counted by how many images of which label and split each group has, since blanks may be
@@ -50,16 +52,25 @@ def count_identical(dataset: Dataset, groups: Sequence[Indices]) -> Copies:
         splits = Counter(name for i in group if (name := dataset.splits[i]))
         between += _pairs(splits.total()) - sum(_pairs(count) for count in splits.values())
     return Copies(
-        pairs=pairs, real=real, ai=ai, both=pairs - real - ai, between=between, leaked=_leaked(dataset, groups)
-    )
+        pairs=pairs, compared=images, real=real, ai=ai, both=pairs - real - ai, between=between,
+        leaked=_leaked(dataset, groups),
+    )  # fmt: skip
 
 
-def count_near(dataset: Dataset, groups: Sequence[Indices], near: Pairs) -> Copies:
-    """Count near copies among images of which one stands for each group of identical files."""
+def count_near(dataset: Dataset, groups: Sequence[Indices], near: Pairs, compared: int, *, drawn: bool) -> Copies:
+    """Count copies of one kind among images of which one stands for each group of identical files.
+
+    Args:
+        dataset: The images.
+        groups: Those of identical files.
+        near: The pairs.
+        compared: How many images were compared.
+        drawn: Whether there are more, which were not.
+    """
     of_ai = dataset.labels[near.first] + dataset.labels[near.second]
     between = sum(apart(dataset, i, j) for i, j in zip(near.first.tolist(), near.second.tolist(), strict=True))
     return Copies(
-        pairs=len(of_ai), complete=near.complete,
+        pairs=len(of_ai), complete=near.complete and not drawn, compared=compared,
         real=int(np.sum(of_ai == 0)), ai=int(np.sum(of_ai == 2)), both=int(np.sum(of_ai == 1)), between=between,
         leaked=_leaked(dataset, groups, near),
     )  # fmt: skip

@@ -5,7 +5,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pyrite.auditing.audit import Audit
+from pyrite.auditing.audit import KINDS, Audit
 from pyrite.evaluation.floor import FAMILIES
 from pyrite.evaluation.summary import interval
 
@@ -19,7 +19,8 @@ def summarize_audit(audit: Audit) -> Group:
     copies.add_column("")
     for name in ("pairs", "real", "AI", "both labels", "between splits"):
         copies.add_column(name, justify="right")
-    for name, found in (("Identical files", audit.identical), ("Near copies", audit.near)):
+    rows = [("Identical files", audit.identical), *((name, getattr(audit, kind)) for kind, name in KINDS.items())]
+    for name, found in rows:
         counts = (found.pairs, found.real, found.ai, found.both, found.between)
         copies.add_row(name if found.complete else f"{name}, at least", *(f"{count:,}" for count in counts))
     shortcuts = Table(title="What tells the label without a look at the picture", title_justify="left")

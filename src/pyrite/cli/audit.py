@@ -21,8 +21,9 @@ def audit(
 ) -> None:
     """Find what could make a score on labelled images a lie, before training.
 
-    Copies, identical and near, within and between splits and under both labels; and how well the label is told
-    without a look at the picture: by facts of the files, global statistics and the spectrum.
+    Copies (identical, near, mirrored, bordered, cropped), within and between splits and under both labels; what splits
+    the classes, such as the files' format; and how well the label is told without a look at the picture: by facts of
+    the files, global statistics and the spectrum.
 
     Example: `pyrite audit cifake.zip --out audit`
     """

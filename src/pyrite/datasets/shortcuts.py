@@ -1,8 +1,10 @@
 """What might give a label away without a look at the picture: facts of the file, global statistics, the spectrum."""
 
+import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from pyrite.datasets.dataset import Dataset
 from pyrite.datasets.decode import Progress, in_parallel
 from pyrite.datasets.storage import Storage
 from pyrite.errors import ImageError
+from pyrite.evidence.compression import find_quality
 from pyrite.image import FORMATS, Image, open_image
 from pyrite.spectrum import BANDS, luma, radial_spectrum
 
@@ -28,6 +31,13 @@ STATISTICS = (
     "mean red", "mean green", "mean blue", "contrast of red", "contrast of green", "contrast of blue",
     "saturation", "share of black", "share of white", "gradient", "power near Nyquist",
 )  # fmt: skip
+TRAITS = (
+    "format", "colour mode", "size", "shape", "grid", "JPEG tables", "JPEG subsampling", "JPEG scan", "EXIF", "XMP",
+    "colour profile", "comment or text",
+)  # fmt: skip
+"""What a file has apart from its picture, by name rather than by number."""
+_GRID = 64  # pixels: what the sides of most generators' images are multiples of
+_SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _COLUMNS = (1, len(CONTAINER), len(STATISTICS), BANDS)
 _LARGEST = 1024  # pixels a side of the central part that statistics are taken of
 
@@ -45,24 +55,29 @@ class Facts:
     natural logarithm."""
     spectrum: Floats
     """(n, BANDS), the natural logarithm of the mean power in each band."""
+    traits: NDArray[np.object_] = field(default_factory=lambda: np.empty((0, len(TRAITS)), np.object_))
+    """(n, len(TRAITS)), the value of each as text, empty where there is none, as for the JPEG tables of a PNG."""
 
 
 def measure_facts(dataset: Dataset, progress: Progress | None = None) -> Facts:
     """Read every image once, in parallel where there are many, and return what is known without its content."""
     rows = np.zeros((len(dataset), sum(_COLUMNS)))
+    traits = np.full((len(dataset), len(TRAITS)), "", np.object_)
     done = 0
-    for part in in_parallel(_measure_chunk, dataset):
+    for part, texts in in_parallel(_measure_chunk, dataset):
         rows[done : done + len(part)] = part
+        traits[done : done + len(part)] = texts
         done += len(part)
         if progress:
             progress(done, len(dataset))
     readable, container, statistics, spectrum = np.split(rows, np.cumsum(_COLUMNS)[:-1], axis=1)
-    return Facts(readable[:, 0] > 0, container, statistics, spectrum)
+    return Facts(readable[:, 0] > 0, container, statistics, spectrum, traits)
 
 
-def _measure_chunk(storage: Storage, _start: int, names: Sequence[str]) -> Floats:
+def _measure_chunk(storage: Storage, _start: int, names: Sequence[str]) -> tuple[Floats, NDArray[np.object_]]:
     rows = np.zeros((len(names), sum(_COLUMNS)))
-    for row, name in zip(rows, names, strict=True):
+    traits = np.full((len(names), len(TRAITS)), "", np.object_)
+    for row, texts, name in zip(rows, traits, names, strict=True):
         try:
             data = storage.read(name)
             image = open_image(data)
@@ -72,31 +87,80 @@ def _measure_chunk(storage: Storage, _start: int, names: Sequence[str]) -> Float
         pixels = np.ascontiguousarray(image.pixels[top : top + _LARGEST, left : left + _LARGEST])
         brightness = luma(pixels)
         bands = radial_spectrum(brightness)
-        row[:] = (1, *_container(image, data), *_statistics(pixels, brightness, bands[-1]), *bands)
-    return rows
+        coding = _read_coding(data) if image.format == "JPEG" else _NO_JPEG
+        container = _container(image, data, coding)
+        row[:] = (1, *container, *_statistics(pixels, brightness, bands[-1]), *bands)
+        texts[:] = _traits(image, coding, dict(zip(CONTAINER, container, strict=True)))
+    return rows, traits
 
 
-def _container(image: Image, data: bytes) -> list[float]:
+@dataclass(frozen=True, slots=True)
+class _Coding:
+    """How a JPEG is coded."""
+
+    luma: float
+    """The mean of its table for brightness."""
+    chroma: float
+    subsampling: int
+    """As Pillow has it: -1 for none of the usual, or no JPEG."""
+    progressive: bool
+    table: tuple[int, ...]
+    """For brightness, row by row."""
+
+
+_NO_JPEG = _Coding(0, 0, -1, False, ())
+
+
+def _container(image: Image, data: bytes, coding: _Coding) -> list[float]:
     info = image.info
     return [
         float(np.log(len(data))),
         float(np.log(image.width)),
         float(np.log(image.height)),
         float(np.log(len(data) / (image.width * image.height))),
-        *(_jpeg_coding(data) if image.format == "JPEG" else (0, 0, -1, 0)),
+        coding.luma, coding.chroma, coding.subsampling, coding.progressive,
         "exif" in info,
         "xmp" in info or "XML:com.adobe.xmp" in info,
         "icc_profile" in info,
         "comment" in info or any(isinstance(value, str) for name, value in info.items() if name != "compression"),
         *(image.format == name for name in FORMATS),
+    ]  # fmt: skip
+
+
+def _read_coding(data: bytes) -> _Coding:
+    with JpegImageFile(io.BytesIO(data)) as image:
+        tables = [tuple(table) for _, table in sorted(image.quantization.items())]
+        means = [float(np.mean(table)) for table in tables] or [0.0]
+        return _Coding(
+            means[0], means[1] if len(means) > 1 else means[0], get_sampling(image), "progressive" in image.info,
+            tables[0] if tables else (),
+        )  # fmt: skip
+
+
+def _traits(image: Image, coding: _Coding, container: dict[str, float]) -> list[str]:
+    """Return what `TRAITS` names."""
+    jpeg = image.format == "JPEG"
+    return [
+        image.format or "",
+        image.mode or "",
+        f"{image.width} × {image.height}",
+        "square" if image.width == image.height else "",
+        str(_GRID) if image.width % _GRID == image.height % _GRID == 0 else "",
+        _name_table(coding.table) if jpeg else "",
+        _SUBSAMPLING.get(coding.subsampling, "another") if jpeg else "",
+        "progressive" if coding.progressive else "",
+        *(
+            name if container[f"has {article}{name}"] else ""
+            for article, name in (("", "EXIF"), ("", "XMP"), ("a ", "colour profile"), ("a ", "comment or text"))
+        ),
     ]
 
 
-def _jpeg_coding(data: bytes) -> tuple[float, float, int, bool]:
-    """Return the means of the luma and chroma quantisation tables, the subsampling, and whether it is progressive."""
-    with JpegImageFile(io.BytesIO(data)) as image:
-        means = [float(np.mean(table)) for _, table in sorted(image.quantization.items())] or [0.0]
-        return means[0], means[1] if len(means) > 1 else means[0], get_sampling(image), "progressive" in image.info
+@lru_cache(maxsize=1024)
+def _name_table(table: tuple[int, ...]) -> str:
+    """Return the quality that libjpeg has this table at, or the table's own name."""
+    quality = find_quality(np.array(table).reshape(8, 8)) if len(table) == 64 else None
+    return f"quality {quality}" if quality else f"tables {hashlib.sha256(repr(table).encode()).hexdigest()[:6]}"
 
 
 def _statistics(pixels: Pixels, brightness: NDArray[np.float32], nyquist: float) -> list[float]:

@@ -100,17 +100,19 @@ def _decode(file: File, limits: Limits, short: Shortest) -> Image:
     if name == "JPEG" and file.data is not None and len(file.data) <= MAX_READS:
         # It is read once through, so it cannot have more parts than bytes; and it has one frame.
         with PLUGINS[name](io.BytesIO(file.data)) as image:
-            return finish(decode_pillow(image, limits, short, draft=True), name)
+            mode = image.mode  # Decoding may change it.
+            return replace(finish(decode_pillow(image, limits, short, draft=True), name), mode=mode)
     if name == "PNG":
         file = drop_large_texts(file)
     file.seek(0)
     with PLUGINS[name](file) as image:
+        mode = image.mode
         if isinstance(image, TiffImageFile):
             canvas = decode_tiff(image, file, limits, short)
         else:
             canvas = decode_pillow(image, limits, short, draft=name == "JPEG")
         # Counting leaves the first frame behind, so the pixels come first.
-        return replace(finish(canvas, name), frames=count_frames(image, file))
+        return replace(finish(canvas, name), frames=count_frames(image, file), mode=mode)
 
 
 def _shortest(at_least: tuple[int, int] | Callable[[int, int], tuple[int, int] | None] | None) -> Shortest:

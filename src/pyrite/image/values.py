@@ -45,3 +45,5 @@ class Image:
     """Which of them `pixels` are, from 0: the first, or a HEIF's primary one."""
     orientation: int = 1
     """The EXIF turn that `pixels` have been through, 1 to 8: 1 where they lie as in the file."""
+    mode: str | None = None
+    """Pillow's name for how the file keeps colours, such as RGB, RGBA, L or P; `None` of HEIF, and without a file."""
