@@ -34,7 +34,7 @@ def test_what_an_ended_search_found_is_the_least_there_is() -> None:
     said = advise(NONE, {"near": near}, floor(0.49, 0.5, 0.51), SPLITS, 0)
     assert [sentence.split(":")[0] for sentence in said] == [
         "At least 3 pairs of near copies stand under both labels",
-        "At least 2 more test images have a near copy in an earlier split, which splitting by content does not see",
+        "At least 2 more test images have a near copy in an earlier split",
         "At least 5 pairs of near copies (1 real, 1 AI)",
         "The search for near copies ended early, since too many pictures are alike",
     ]

@@ -165,9 +165,9 @@ def test_changed_copies_are_counted_by_kind_label_and_split(changed: Path, tmp_p
     assert [sentence.split(":")[0] for sentence in found.advice[:8]] == [
         "1 pair of mirrored copies stands under both labels",
         "1 pair of bordered copies stands under both labels",
-        "1 more test image has a mirrored copy in an earlier split, which splitting by content does not see",
-        "1 more test image has a bordered copy in an earlier split, which splitting by content does not see",
-        "1 more test image has a cropped copy in an earlier split, which splitting by content does not see",
+        "1 more test image has a mirrored copy in an earlier split, which Pyrite's training does not see",
+        "1 more test image has a bordered copy in an earlier split, which Pyrite's training does not see",
+        "1 more test image has a cropped copy in an earlier split, which Pyrite's training does not see",
         "2 pairs of mirrored copies (1 real, 0 AI)",
         "2 pairs of bordered copies (0 real, 1 AI)",
         "2 pairs of cropped copies (1 real, 1 AI)",

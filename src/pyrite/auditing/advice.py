@@ -77,9 +77,14 @@ def _leaks(identical: Copies, copies: Mapping[str, Copies], splits: Mapping[str,
         for kind, found in copies.items():
             if more := found.leaked[name] - count:
                 have = "has" if more == 1 else "have"
+                what = (
+                    ": Pyrite leaves those out of training, other tools do not."
+                    if kind == "near"
+                    else ", which Pyrite's training does not see: delete one of each pair that audit.json lists."
+                )
                 yield (
                     f"{_at_least(found)}{_some(more, f'more {name} image')} {have} a {kind} copy in an earlier "
-                    "split, which splitting by content does not see: delete one of each pair that audit.json lists."
+                    f"split{what}"
                 )
 
 
@@ -97,9 +102,14 @@ def _copies(identical: Copies, copies: Mapping[str, Copies]) -> Iterator[str]:
         )
     for kind, found in copies.items():
         if found.pairs:
+            why = (
+                "Pyrite keeps them on one side of a split, but each still counts twice."
+                if kind == "near"
+                else "The same picture may stand in training and in test."
+            )
             yield (
                 f"{_at_least(found)}{_some(found.pairs, 'pair')} of {kind} copies ({found.real:,} real, {found.ai:,} "
-                "AI): delete one of each, or the same picture comes to stand in training and in test."
+                f"AI): delete one of each. {why}"
             )
     everything = copies["near"].compared
     for kind, found in copies.items():
