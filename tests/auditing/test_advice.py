@@ -38,3 +38,13 @@ def test_what_an_ended_search_found_is_the_least_there_is() -> None:
         "At least 5 pairs of near copies (1 real, 1 AI)",
         "The search for near copies ended early, since too many pictures are alike",
     ]
+
+
+def test_a_search_for_changed_copies_that_ended_early_or_was_of_some_images_is_said() -> None:
+    whole = replace(NONE, compared=30_000)
+    ended, drawn = replace(whole, complete=False), replace(NONE, complete=False, compared=10_000)
+    kinds = {"near": whole, "mirrored": ended, "bordered": whole, "cropped": drawn}
+    assert [sentence.split(",")[0] for sentence in advise(NONE, kinds, floor(0.49, 0.5, 0.51), SPLITS, 0)] == [
+        "The search for mirrored copies ended early",
+        "Cropped copies were looked for among 10",
+    ]
