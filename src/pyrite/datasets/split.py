@@ -24,8 +24,9 @@ class Split:
     train: NDArray[np.intp]
     validation: NDArray[np.intp]
     test: NDArray[np.intp]
-    dropped: int
-    """Images left out of train and validation because a copy, or another of their cluster, is in a later split."""
+    dropped: int | None
+    """Images left out of train and validation because a copy, or another of their cluster, is in a later split; `None`
+    where that is not known."""
 
 
 def split(

@@ -160,6 +160,7 @@ def train(
                     train=len(parts.train),
                     validation=len(parts.validation),
                     test=len(parts.test),
+                    dropped=parts.dropped,
                 ),
                 seed=recipe.seed,
                 command=provenance.command,
