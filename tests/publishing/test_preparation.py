@@ -32,7 +32,7 @@ def test_a_limit_reads_what_it_uses_and_what_could_be_a_copy_of_it(
     recipe = load_recipe("tiny", ["protocol=official", "limit=90"])
     prepared = prepare_dataset(dataset, recipe, lambda stage: None)
     assert len(prepared.dataset) == 90
-    assert sorted(read) == sorted(prepared.dataset.paths)
+    assert set(read) == set(prepared.dataset.paths)
 
     # A test image that the limit leaves out, and of which there are copies in training.
     left_out = next(p for p in dataset.paths if p.startswith("test/") and p not in prepared.dataset.paths)
