@@ -13,6 +13,7 @@ from pyrite.cli import (
     detect,
     evaluate,
     explain,
+    match,
     scan,
     scores,
     serve,
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 for command in (
     detect.detect, train.train, evaluate.evaluate, compare.compare, audit.audit, explain.explain, serve.serve,
-    scan.scan, toy.toy,
+    scan.scan, match.match, toy.toy,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(bundle.bundles, name="bundle")

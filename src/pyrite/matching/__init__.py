@@ -1,0 +1,7 @@
+"""Matched fakes: photographs and their own reconstructions, to train detectors of traces with."""
+
+from pyrite.matching.histories import HISTORIES
+from pyrite.matching.match import match
+from pyrite.matching.records import MatchInfo
+
+__all__ = ["HISTORIES", "MatchInfo", "match"]
