@@ -277,6 +277,18 @@ def test_of_a_labelled_dataset_only_real_images_are_taken(decoder: str, tmp_path
         run(tmp_path / "photos", tmp_path / "third", decoder)
 
 
+def test_what_belongs_together_is_passed_on(photos: Path, decoder: str, tmp_path: Path) -> None:
+    by_name = Labelling(group_pattern=r"(\d)\.")
+    run(photos, tmp_path / "pairs", decoder, labelling=by_name)
+    assert {(row["photo_path"], row["source"]) for row in rows_of(tmp_path / "pairs")} == {
+        (f"2026/{number}.{'png' if number == 5 else 'jpg'}", str(number)) for number in range(6)
+    }
+    with pytest.raises(DatasetError, match="made with grouped_by"):
+        run(photos, tmp_path / "pairs", decoder)
+    with pytest.raises(DatasetError, match="no column 'owner'"):
+        run(photos, tmp_path / "other", decoder, labelling=Labelling(group_column="owner"))
+
+
 def test_a_folder_with_other_settings_or_other_things_is_left_alone(photos: Path, decoder: str, tmp_path: Path) -> None:
     out = tmp_path / "pairs"
     run(photos, out, decoder)

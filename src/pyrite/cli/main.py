@@ -10,6 +10,7 @@ from pyrite.cli import (
     audit,
     bundle,
     compare,
+    decoder,
     detect,
     evaluate,
     explain,
@@ -40,6 +41,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(bundle.bundles, name="bundle")
+app.add_typer(decoder.decoders, name="decoder")
 app.add_typer(scores.tables, name="scores")
 app.add_typer(trust.trusted, name="trust")
 app.add_typer(watermark.marks, name="watermark")

@@ -92,11 +92,15 @@ def open_autoencoder(said: str, side: int) -> Autoencoder:
     """
     match = _VARIANT.fullmatch(said)
     base = match["base"] if match else said
-    content = _content(base)
+    path = decoder_file(base)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DecoderError(f"The decoder {base} cannot be read: {error.strerror}.") from error
     if len(content) > _MAX_BYTES:
         raise DecoderError(f"{base} has {len(content):,} bytes; the limit is {_MAX_BYTES:,}.")
-    name = re.sub(r"[^\w.-]+", "-", Path(base).stem)
-    model = build_autoencoder(read_weights(Path(base)), name=name) if base.endswith(".safetensors") else content
+    name = re.sub(r"[^\w.-]+", "-", path.stem)
+    model = build_autoencoder(read_weights(path), name=name) if path.suffix == ".safetensors" else content
     try:
         whole = Network(model, available_cpus())
     except PyriteError as error:
@@ -158,19 +162,19 @@ def _variant(base: str, whole: Network, model: bytes, match: re.Match[str] | Non
     return lambda image, rng: decode(add_noise(encode(image), share, rng))
 
 
-def _content(base: str) -> bytes:
-    if base in shipped_decoders():
-        return (_SHIPPED / f"{base}.onnx").read_bytes()
-    path = Path(base)
+def decoder_file(base: str) -> Path:
+    """Return the file of an autoencoder, without a variant: one that comes with Pyrite, or the user's.
+
+    Raises:
+        DecoderError: It is neither a name nor a path of such a file.
+    """
+    path = _SHIPPED / f"{base}.onnx" if base in shipped_decoders() else Path(base)
     if path.suffix not in (".onnx", ".safetensors"):
         raise DecoderError(
             f"There is no decoder {base!r}. Name {' or '.join(shipped_decoders())}, an .onnx file, or a .safetensors "
             "file of the TAESD family; with :levels=K, :noise=S or :twice after it for a variant."
         )
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DecoderError(f"The decoder {base} cannot be read: {error.strerror}.") from error
+    return path
 
 
 def _check_shape(base: str, network: Network, side: int) -> tuple[int | None, int | None]:

@@ -22,10 +22,10 @@ from pyrite.matching.records import (
     IMAGES,
     TOO_SMALL,
     DecoderInfo,
-    LeftOut,
     MatchedPhoto,
     MatchInfo,
     MatchSettings,
+    UnusedPhoto,
     add_photo,
     read_match,
     read_photos,
@@ -76,7 +76,8 @@ def match(
         views: At most so many of a photograph, fewer where it is small.
         history: One of `HISTORIES`.
         seed: Another seed gives other views and histories.
-        labelling: How the source says which of its images are real, where that is not as usual.
+        labelling: How the source says which of its images are real, where that is not as usual, and what belongs
+            together.
         progress: Called with how many photographs were gone through, and how many there are.
 
     Raises:
@@ -97,6 +98,7 @@ def match(
         views=views,
         history=history,
         seed=seed,
+        grouped_by=(labelling.group_column or labelling.group_pattern) if labelling else None,
         decoders=tuple(
             DecoderInfo(name=one.name, given=Path(said).name, sha256=one.sha256)
             for one, said in zip(opened, decoders, strict=True)
@@ -113,9 +115,9 @@ def match(
         )
         write_match(out, info)
         multiple = math.lcm(*(one.stride for one in opened))
-        left_out: list[LeftOut] = []
+        left_out: list[UnusedPhoto] = []
         for count, item in enumerate(prefetch(_cut_views(source, done, settings, multiple)), start=1):
-            if isinstance(item, LeftOut):
+            if isinstance(item, UnusedPhoto):
                 left_out.append(item)
             elif isinstance(item, _Cut):
                 _write_pairs(out, item, opened, seed)
@@ -210,7 +212,7 @@ def _told(out: Path) -> Iterator[None]:
 
 def _cut_views(
     source: Dataset, done: dict[str, MatchedPhoto], settings: MatchSettings, multiple: int
-) -> Iterator[_Cut | LeftOut | MatchedPhoto]:
+) -> Iterator[_Cut | UnusedPhoto | MatchedPhoto]:
     """Yield for each photograph its views, or why there are none, or that it is done already."""
     seen: dict[str, str] = {}
     for index, path in enumerate(source.paths):
@@ -218,11 +220,11 @@ def _cut_views(
         try:
             data = source.read(index)
         except OSError as error:
-            yield LeftOut(path=name, code="unreadable", reason=f"The file cannot be read: {error}.")
+            yield UnusedPhoto(path=name, code="unreadable", reason=f"The file cannot be read: {error}.")
             continue
         sha256 = hashlib.sha256(data).hexdigest()
         if first := seen.get(sha256):
-            yield LeftOut(path=name, code=COPY, reason=f"The file is a copy of {first}.")
+            yield UnusedPhoto(path=name, code=COPY, reason=f"The file is a copy of {first}.")
             continue
         seen[sha256] = name
         if sha256 in done:
@@ -231,10 +233,10 @@ def _cut_views(
         try:
             image = open_image(data)
         except ImageError as error:
-            yield LeftOut(path=name, code=error.code, reason=str(error))
+            yield UnusedPhoto(path=name, code=error.code, reason=str(error))
             continue
         if min(image.width, image.height) < settings.side:
-            yield LeftOut(
+            yield UnusedPhoto(
                 path=name,
                 code=TOO_SMALL,
                 reason=f"Its {image.width:,} × {image.height:,} pixels are fewer than a view of {settings.side}.",
@@ -253,7 +255,14 @@ def _cut_views(
         views = tuple(
             image.pixels[view.top : view.top + view.cut, view.left : view.left + view.cut].copy() for view in drawn
         )
-        photo = MatchedPhoto(path=name, sha256=sha256, width=image.width, height=image.height, views=drawn)
+        photo = MatchedPhoto(
+            path=name,
+            sha256=sha256,
+            source=source.groups[index] if source.groups else "",
+            width=image.width,
+            height=image.height,
+            views=drawn,
+        )
         del image, data  # The whole photograph is not held while its views wait.
         yield _Cut(photo, views)
 

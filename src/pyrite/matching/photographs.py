@@ -28,9 +28,10 @@ def open_photographs(source: str, labelling: Labelling | None = None) -> tuple[D
     try:
         labelled = Dataset.open(source, labelling=labelling, one_class=True)
     except DatasetError:
-        if labelling not in (None, Labelling()):
+        column, pattern = (labelling.group_column, labelling.group_pattern) if labelling else (None, None)
+        if labelling not in (None, Labelling(group_column=column, group_pattern=pattern)):
             raise
-        everything = Dataset.open_real(source)
+        everything = Dataset.open_real(source, group_column=column, group_pattern=pattern)
         if _says_classes(everything.paths):
             raise  # What is wrong with a table or with folders of both classes: no heap of photographs has these.
         return _pictures(everything), 0

@@ -36,10 +36,12 @@ class MatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     views: int
     history: str
     seed: int
+    grouped_by: str | None
+    """The column or pattern that said what photographs belong together."""
     decoders: tuple[DecoderInfo, ...]
 
 
-class LeftOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class UnusedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A photograph that nothing was made of."""
 
     path: str
@@ -71,7 +73,7 @@ class MatchInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How many views there are: each is one real image, and one by each decoder."""
     ai_images: int = 0
     """How many images of the source were left out for being AI."""
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[UnusedPhoto, ...] = ()
 
 
 class MatchedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,6 +83,8 @@ class MatchedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Where it lay in its source."""
     sha256: str
     """Of its file, in hexadecimal."""
+    source: str
+    """What it belongs to; empty where nothing said so."""
     width: int
     height: int
     views: tuple[PhotoView, ...]
@@ -162,8 +166,8 @@ def write_table(folder: Path, photos: Iterable[MatchedPhoto], settings: MatchSet
 
 
 COLUMNS = (
-    "path", "label", "generator", "group", "photo", "photo_path", "left", "top", "cut", "side", "kernel", "blur",
-    "first_quality", "quality", "subsampling", "history", "seed",
+    "path", "label", "generator", "group", "photo", "photo_path", "source", "left", "top", "cut", "side", "kernel",
+    "blur", "first_quality", "quality", "subsampling", "history", "seed",
 )  # fmt: skip
 """Of `manifest.csv`."""
 
@@ -174,6 +178,7 @@ def _rows(photo: MatchedPhoto, settings: MatchSettings) -> Iterator[dict[str, ob
             "group": photo.group(number),
             "photo": photo.name,
             "photo_path": encodable(photo.path),
+            "source": encodable(photo.source),
             "left": view.left,
             "top": view.top,
             "cut": view.cut,

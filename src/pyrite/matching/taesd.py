@@ -72,7 +72,7 @@ def build_autoencoder(weights: Weights, *, name: str) -> bytes:
     require("train", "onnx")
     from onnx import TensorProto, helper
 
-    encoder, decoder = list(_modules(weights, "encoder")), list(_modules(weights, "decoder"))
+    encoder, decoder = list(modules_of(weights, "encoder")), list(modules_of(weights, "decoder"))
     stride, back = (2 ** sum(kind not in ("block", "conv") for _, kind in half) for half in (encoder, decoder))
     if stride != back:
         raise DecoderError(
@@ -112,7 +112,7 @@ def build_autoencoder(weights: Weights, *, name: str) -> bytes:
     return content
 
 
-def _modules(weights: Weights, half: _Half) -> Iterator[tuple[str, str]]:
+def modules_of(weights: Weights, half: _Half) -> Iterator[tuple[str, str]]:
     """Yield the prefix and the kind of each module that has weights, in order, once all weights are known."""
     numbers = {int(parts[1]) for name in weights if (parts := name.split("."))[0] == half and _is_weight(name)}
     found: list[tuple[str, str]] = []
