@@ -4,7 +4,8 @@ import csv
 import errno
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -199,15 +200,17 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(
 ) -> None:
     written = []
 
-    def write(history: object, pixels: object, path: Path) -> None:
+    @contextmanager
+    def full(path: Path) -> Iterator[Path]:
         written.append(path)
-        if len(written) > 6:
-            path.write_bytes(b"half")
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return original(history, pixels, path)  # type: ignore[arg-type]
+        with original(path) as draft:
+            if len(written) > 6:
+                draft.write_bytes(b"half")
+                raise OSError(errno.ENOSPC, "No space left on device")
+            yield draft
 
-    original = MODULE.write_after
-    monkeypatch.setattr(MODULE, "write_after", write)
+    original = MODULE.whole_file
+    monkeypatch.setattr(MODULE, "whole_file", full)
     with pytest.raises(DatasetError, match=r"No space left on device\. What is done stays"):
         run(photos, tmp_path / "pairs", decoder)
     monkeypatch.undo()
@@ -250,6 +253,40 @@ def test_what_is_left_out_is_named_with_its_reason(decoder: str, tmp_path: Path)
     assert info.left_out[4].reason == f"Its 47 × 120 pixels are fewer than a view of {SIDE}."
     assert info.photographs == 2
     assert msgspec.json.decode((tmp_path / "pairs" / "match.json").read_bytes(), type=MatchInfo) == info
+
+
+def test_no_file_stands_under_both_labels(decoder: str, tmp_path: Path) -> None:
+    """A wall of one colour may come back as it was."""
+    folder, white = tmp_path / "photos", str(tmp_path / "white.onnx")
+    take_photograph(folder / "a.jpg")
+    Image.new("RGB", (160, 120), "white").save(folder / "b.png")
+    Path(white).write_bytes(whitening())
+    half = np.full((120, 160, 3), 255, np.uint8)
+    half[:, :64] = np.random.default_rng(0).integers(0, 256, (120, 64, 3), np.uint8)
+    Image.fromarray(half).save(folder / "c.png")
+    info = run(folder, tmp_path / "pairs", white, decoder, history="none", views=20)
+    assert [(one.path, one.code) for one in info.left_out] == [("b.png", "flat")]
+    assert info.flat_views > 0
+    rows = rows_of(tmp_path / "pairs")
+    assert {row["photo_path"] for row in rows} == {"a.jpg", "c.png"}
+    contents = defaultdict(set)
+    for row in rows:
+        contents[(tmp_path / "pairs" / row["path"]).read_bytes()].add(row["label"])
+    assert all(len(labels) == 1 for labels in contents.values())
+    assert sum(row["label"] == "real" for row in rows) == info.groups
+
+
+def whitening(shape: tuple[object, ...] = ("N", 3, "H", "W")) -> bytes:
+    """Return a network that makes every image white."""
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Constant", [], ["one"], value_float=1.0),
+        helper.make_node("Max", ["x", "one"], ["y"]),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xy"]
+    graph = helper.make_graph(nodes, "white", values[:1], values[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
 
 
 def test_nothing_to_match_is_an_error(decoder: str, tmp_path: Path) -> None:
@@ -343,13 +380,7 @@ def test_settings_that_make_no_sense_are_refused(
 
 
 def test_a_decoder_of_one_size_takes_no_history_that_resizes(photos: Path, tmp_path: Path) -> None:
-    from onnx import TensorProto, helper
-
-    shape = (1, 3, SIDE, SIDE)
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "fixed", values[:1], values[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    (tmp_path / "fixed.onnx").write_bytes(model.SerializeToString())
+    (tmp_path / "fixed.onnx").write_bytes(whitening((1, 3, SIDE, SIDE)))
     with pytest.raises(PyriteError, match="images of one size alone, and the history 'light' resizes"):
         run(photos, tmp_path / "pairs", str(tmp_path / "fixed.onnx"))
     assert run(photos, tmp_path / "pairs", str(tmp_path / "fixed.onnx"), history="none").groups == 12

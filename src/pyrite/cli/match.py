@@ -99,6 +99,8 @@ def match(
     told = []
     if info.ai_images:
         told.append(f"Left out, AI images of {info.photos}: {info.ai_images:,}.")
+    if info.flat_views:
+        told.append(f"Left out, views that are the same file as a reconstruction: {info.flat_views:,}.")
     if info.left_out:
         counts = ", ".join(f"{code} {n:,}" for code, n in Counter(one.code for one in info.left_out).most_common())
         told.append(f"Left out: {len(info.left_out):,} ({counts}); {out / 'match.json'} names all of them.")

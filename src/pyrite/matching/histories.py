@@ -4,9 +4,9 @@ All members of a pair go through the same, drawn once for the pair, so neither t
 them apart.
 """
 
+import io
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
@@ -105,12 +105,8 @@ def draw_history(
     )
 
 
-def write_after(history: SharedHistory, pixels: NDArray[np.uint8], path: Path) -> None:
-    """Write an image (height, width, 3) as it is after a history.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+def encode_after(history: SharedHistory, pixels: NDArray[np.uint8]) -> bytes:
+    """Return an image (height, width, 3) as the file that it is after a history."""
     image = PillowImage.fromarray(pixels)
     if history.kernel:
         image = image.resize((history.side, history.side), PillowImage.Resampling[history.kernel.upper()])
@@ -119,7 +115,9 @@ def write_after(history: SharedHistory, pixels: NDArray[np.uint8], path: Path) -
     if history.first_quality:
         earlier = save_jpeg(np.asarray(image), history.first_quality, np.random.default_rng(0))
         image = PillowImage.fromarray(earlier)
+    stream = io.BytesIO()
     if history.quality:
-        image.save(path, "JPEG", quality=history.quality, subsampling=history.subsampling)
+        image.save(stream, "JPEG", quality=history.quality, subsampling=history.subsampling)
     else:
-        image.save(path, "PNG")
+        image.save(stream, "PNG")
+    return stream.getvalue()

@@ -15,10 +15,11 @@ from pyrite.datasets import Dataset, Labelling
 from pyrite.errors import DatasetError, ImageError, SettingsError
 from pyrite.image import open_image
 from pyrite.matching.autoencoder import Autoencoder, open_autoencoder
-from pyrite.matching.histories import HISTORIES, write_after
+from pyrite.matching.histories import HISTORIES, encode_after
 from pyrite.matching.photographs import open_photographs
 from pyrite.matching.records import (
     COPY,
+    FLAT,
     IMAGES,
     TOO_SMALL,
     DecoderInfo,
@@ -32,7 +33,7 @@ from pyrite.matching.records import (
     write_match,
     write_table,
 )
-from pyrite.matching.views import draw_views
+from pyrite.matching.views import PhotoView, draw_views
 from pyrite.prefetch import prefetch
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.sources import encodable
@@ -40,6 +41,7 @@ from pyrite.writing import PARTIAL, locked, whole_file
 
 _AT_ONCE = 64  # decoders
 _MAX_SIDE = 2048
+_NO_DIFFERENCE = "Each of its views is the same file as a reconstruction, as where it is of one colour."
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +122,12 @@ def match(
             if isinstance(item, UnusedPhoto):
                 left_out.append(item)
             elif isinstance(item, _Cut):
-                _write_pairs(out, item, opened, seed)
-                add_photo(out, item.photo)
-                done[item.photo.sha256] = item.photo
+                photo = _write_pairs(out, item, opened, seed)
+                if photo.views:
+                    add_photo(out, photo)
+                    done[photo.sha256] = photo
+                else:
+                    left_out.append(UnusedPhoto(path=photo.path, code=FLAT, reason=_NO_DIFFERENCE))
             if progress:
                 progress(count, len(source))
         if not done:
@@ -136,6 +141,7 @@ def match(
             finished=True,
             photographs=len(in_order),
             groups=sum(len(photo.views) for photo in in_order),
+            flat_views=sum(photo.flat_views for photo in in_order),
             ai_images=ai_images,
             left_out=tuple(left_out),
         )
@@ -267,14 +273,25 @@ def _cut_views(
         yield _Cut(photo, views)
 
 
-def _write_pairs(out: Path, cut: _Cut, decoders: Sequence[Autoencoder], seed: int) -> None:
-    """Write all images of a photograph."""
-    (out / IMAGES / cut.photo.name).mkdir(parents=True, exist_ok=True)
+def _write_pairs(out: Path, cut: _Cut, decoders: Sequence[Autoencoder], seed: int) -> MatchedPhoto:
+    """Write all images of a photograph, and return it with the views that were kept.
+
+    Where a reconstruction is the same file as the view, as that of a white wall may be, one label of the two would be
+    wrong, so the view is dropped.
+    """
+    kept, files = list[PhotoView](), list[list[bytes]]()
     for number, (pixels, view) in enumerate(zip(cut.views, cut.photo.views, strict=True)):
-        with whole_file(out / cut.photo.image(number, None)) as draft:
-            write_after(view.history, pixels, draft)
-        for decoder in decoders:
-            rng = np.random.default_rng([seed, number, *bytes.fromhex(cut.photo.sha256)])
-            made = decoder.reconstruct(pixels, rng)
-            with whole_file(out / cut.photo.image(number, decoder.name)) as draft:
-                write_after(view.history, made, draft)
+        rngs = (np.random.default_rng([seed, number, *bytes.fromhex(cut.photo.sha256)]) for _ in decoders)
+        made = [one.reconstruct(pixels, rng) for one, rng in zip(decoders, rngs, strict=True)]
+        real, *fakes = (encode_after(view.history, image) for image in (pixels, *made))
+        if real not in fakes:
+            kept.append(view)
+            files.append([real, *fakes])
+    photo = msgspec.structs.replace(cut.photo, views=tuple(kept), flat_views=len(cut.views) - len(kept))
+    if kept:
+        (out / IMAGES / photo.name).mkdir(parents=True, exist_ok=True)
+    for number, contents in enumerate(files):
+        for generator, content in zip((None, *(one.name for one in decoders)), contents, strict=True):
+            with whole_file(out / photo.image(number, generator)) as draft:
+                draft.write_bytes(content)
+    return photo

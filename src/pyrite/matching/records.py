@@ -14,7 +14,7 @@ from pyrite.writing import whole_file
 
 MATCH, PHOTOS, TABLE, IMAGES = "match.json", "photos.jsonl", "manifest.csv", "images"
 """What lies in the folder of a dataset of matched fakes."""
-TOO_SMALL, COPY = "too_small", "copy"
+TOO_SMALL, COPY, FLAT = "too_small", "copy", "flat"
 _REAL = "real"
 
 
@@ -46,14 +46,14 @@ class UnusedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     path: str
     code: str
-    """`too_small`, `copy`, or why it cannot be read: a code of `ImageError`."""
+    """`too_small`, `copy`, `flat`, or why it cannot be read: a code of `ImageError`."""
     reason: str
     """The same as a sentence."""
 
     @property
     def is_unreadable(self) -> bool:
         """Whether there is something wrong with the file."""
-        return self.code not in (TOO_SMALL, COPY)
+        return self.code not in (TOO_SMALL, COPY, FLAT)
 
 
 class MatchInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -71,6 +71,8 @@ class MatchInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How many there are views of."""
     groups: int = 0
     """How many views there are: each is one real image, and one by each decoder."""
+    flat_views: int = 0
+    """How many views of these were dropped, since a reconstruction was the same file."""
     ai_images: int = 0
     """How many images of the source were left out for being AI."""
     left_out: tuple[UnusedPhoto, ...] = ()
@@ -88,6 +90,8 @@ class MatchedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     width: int
     height: int
     views: tuple[PhotoView, ...]
+    flat_views: int = 0
+    """How many more were dropped, since a reconstruction was the same file."""
 
     @property
     def name(self) -> str:
