@@ -41,8 +41,9 @@ def match(
         typer.Option(
             "--decoder",
             metavar="NAME|FILE",
-            help="An autoencoder: taef2 (the default), an .onnx file, or a .safetensors file of the TAESD family. "
-            "Append :levels=K, :noise=S or :twice for a variant. May be repeated; three kinds are better than one.",
+            help="An autoencoder: taef2 (the default), an .onnx file, or a .safetensors file, of the TAESD family or "
+            "of Stable Diffusion's kind. Append :levels=K, :noise=S or :twice for a variant. May be repeated; three "
+            "kinds are better than one.",
         ),
     ] = None,
     side: Annotated[
@@ -69,7 +70,7 @@ def match(
     The same command goes on where it was stopped. `match.json` in DATA says what made what, and what was left out.
 
     Examples: `pyrite match holidays --out pairs` ·
-    `pyrite match photos.zip --out pairs --decoder taef2 --decoder taef2:twice --decoder sd-vae.onnx --views 8` ·
+    `pyrite match photos.zip --out pairs --decoder taef2 --decoder taef2:twice --decoder sd-vae.safetensors --views 8` ·
     `pyrite train pairs --recipe crops --group-column photo --out run`
     """
     from pyrite.matching import match as run

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from pyrite.datasets.vocabulary import REAL, label_of
 from pyrite.errors import DecoderError, ExportError, PyriteError, SettingsError, require
 from pyrite.graph import split_at
-from pyrite.matching.taesd import LATENTS, STRIDE, build_autoencoder, read_weights
+from pyrite.matching.autoencoder_kl import build_autoencoder_kl, is_autoencoder_kl
+from pyrite.matching.layers import LATENTS, STRIDE
+from pyrite.matching.taesd import build_autoencoder, read_weights
 from pyrite.runtime import Network, available_cpus
 
 Pixels = NDArray[np.uint8]
@@ -81,8 +83,9 @@ def open_autoencoder(said: str, side: int) -> Autoencoder:
     """Load an autoencoder, and try it on a grey image.
 
     Args:
-        said: A name of `shipped_decoders`, or the path of an ONNX file, or of a safetensors file of the TAESD family;
-            with `:levels=K`, `:noise=S` or `:twice` after it for a variant (see `quantise` and `add_noise`).
+        said: A name of `shipped_decoders`, or the path of an ONNX file, or of weights in safetensors, of the TAESD
+            family or of an `AutoencoderKL` of Diffusers; with `:levels=K`, `:noise=S` or `:twice` after it for a
+            variant (see `quantise` and `add_noise`).
         side: Height and width of the images that it will be given.
 
     Raises:
@@ -100,7 +103,7 @@ def open_autoencoder(said: str, side: int) -> Autoencoder:
     if len(content) > _MAX_BYTES:
         raise DecoderError(f"{base} has {len(content):,} bytes; the limit is {_MAX_BYTES:,}.")
     name = re.sub(r"[^\w.-]+", "-", path.stem)
-    model = build_autoencoder(read_weights(path), name=name) if path.suffix == ".safetensors" else content
+    model = _build(path, name) if path.suffix == ".safetensors" else content
     try:
         whole = Network(model, available_cpus())
     except PyriteError as error:
@@ -143,6 +146,12 @@ def add_noise(latents: NDArray[np.float32], share: float, rng: np.random.Generat
     return latents + np.float32(share * latents.std()) * rng.standard_normal(latents.shape, np.float32)
 
 
+def _build(path: Path, name: str) -> bytes:
+    """Return the network that weights in safetensors are of, told by their names."""
+    weights = read_weights(path)
+    return (build_autoencoder_kl if is_autoencoder_kl(weights) else build_autoencoder)(weights, name=name)
+
+
 def _variant(base: str, whole: Network, model: bytes, match: re.Match[str] | None) -> Reconstruct:
     if match is None:
         return lambda image, _rng: whole(image)
@@ -172,7 +181,7 @@ def decoder_file(base: str) -> Path:
     if path.suffix not in (".onnx", ".safetensors"):
         raise DecoderError(
             f"There is no decoder {base!r}. Name {' or '.join(shipped_decoders())}, an .onnx file, or a .safetensors "
-            "file of the TAESD family; with :levels=K, :noise=S or :twice after it for a variant."
+            "file of the TAESD family or an AutoencoderKL; with :levels=K, :noise=S or :twice after it for a variant."
         )
     return path
 

@@ -17,8 +17,9 @@ from pyrite.graph import split_at
 from pyrite.image import open_image
 from pyrite.keras_backend import load_keras
 from pyrite.matching.autoencoder import decoder_file
+from pyrite.matching.layers import LATENTS, Weights
 from pyrite.matching.photographs import open_photographs
-from pyrite.matching.taesd import LATENTS, UPSAMPLINGS, Weights, build_autoencoder, modules_of, read_weights
+from pyrite.matching.taesd import UPSAMPLINGS, build_autoencoder, modules_of, read_weights
 from pyrite.matching.upsampling import Upsampling, upsample_by
 from pyrite.runtime import Network, available_cpus
 from pyrite.writing import whole_file

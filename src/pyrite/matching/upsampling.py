@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.errors import DecoderError
-from pyrite.matching.taesd import Weights, modules_of
+from pyrite.matching.layers import Weights
+from pyrite.matching.taesd import modules_of
 
 Upsampling = Literal["bilinear", "transposed", "shuffle"]
 Floats = NDArray[np.float32]
