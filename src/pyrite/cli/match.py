@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pyrite.datasets import Labelling
 
 _SHOWN = 10
+_NO_AUTOENCODER = 15  # dB
 
 
 class HistoryName(StrEnum):
@@ -97,7 +98,12 @@ def match(
         f"{info.groups:,} views of {info.photographs:,} photographs, each as it is and by {made}: "
         f"{info.groups * (1 + len(info.settings.decoders)):,} images in {out}"
     )
-    told = []
+    stdout.print(f"PSNR: {', '.join(f'{name} {ratio:.1f} dB' for name, ratio in info.psnr.items())}")
+    told = [
+        f"{name} comes no closer to photographs than {ratio:.1f} dB. Does it take and give values in [0, 1]?"
+        for name, ratio in info.psnr.items()
+        if ratio < _NO_AUTOENCODER
+    ]
     if info.ai_images:
         told.append(f"Left out, AI images of {info.photos}: {info.ai_images:,}.")
     if info.flat_views:

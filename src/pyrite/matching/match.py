@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,6 +143,10 @@ def match(
             photographs=len(in_order),
             groups=sum(len(photo.views) for photo in in_order),
             flat_views=sum(photo.flat_views for photo in in_order),
+            psnr={
+                one.name: statistics.median(photo.psnr[one.name] for photo in in_order if one.name in photo.psnr)
+                for one in opened
+            },
             ai_images=ai_images,
             left_out=tuple(left_out),
         )
@@ -279,7 +284,7 @@ def _write_pairs(out: Path, cut: _Cut, decoders: Sequence[Autoencoder], seed: in
     Where a reconstruction is the same file as the view, as that of a white wall may be, one label of the two would be
     wrong, so the view is dropped.
     """
-    kept, files = list[PhotoView](), list[list[bytes]]()
+    kept, files, ratios = list[PhotoView](), list[list[bytes]](), list[list[float]]()
     for number, (pixels, view) in enumerate(zip(cut.views, cut.photo.views, strict=True)):
         rngs = (np.random.default_rng([seed, number, *bytes.fromhex(cut.photo.sha256)]) for _ in decoders)
         made = [one.reconstruct(pixels, rng) for one, rng in zip(decoders, rngs, strict=True)]
@@ -287,7 +292,14 @@ def _write_pairs(out: Path, cut: _Cut, decoders: Sequence[Autoencoder], seed: in
         if real not in fakes:
             kept.append(view)
             files.append([real, *fakes])
-    photo = msgspec.structs.replace(cut.photo, views=tuple(kept), flat_views=len(cut.views) - len(kept))
+            ratios.append([_psnr(pixels, one) for one in made])
+    means = (round(float(np.mean(each)), 2) for each in zip(*ratios, strict=True))
+    photo = msgspec.structs.replace(
+        cut.photo,
+        views=tuple(kept),
+        flat_views=len(cut.views) - len(kept),
+        psnr=dict(zip((one.name for one in decoders), means, strict=False)),
+    )
     if kept:
         (out / IMAGES / photo.name).mkdir(parents=True, exist_ok=True)
     for number, contents in enumerate(files):
@@ -295,3 +307,9 @@ def _write_pairs(out: Path, cut: _Cut, decoders: Sequence[Autoencoder], seed: in
             with whole_file(out / photo.image(number, generator)) as draft:
                 draft.write_bytes(content)
     return photo
+
+
+def _psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Return the peak signal-to-noise ratio in decibels; 100 at most."""
+    error = float(np.mean((one.astype(np.float32) - other) ** 2))
+    return 10 * math.log10(255**2 / max(error, 255**2 / 1e10))

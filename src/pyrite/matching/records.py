@@ -73,6 +73,8 @@ class MatchInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How many views there are: each is one real image, and one by each decoder."""
     flat_views: int = 0
     """How many views of these were dropped, since a reconstruction was the same file."""
+    psnr: dict[str, float] = {}
+    """How close each decoder comes, in decibels: the median over photographs."""
     ai_images: int = 0
     """How many images of the source were left out for being AI."""
     left_out: tuple[UnusedPhoto, ...] = ()
@@ -92,6 +94,8 @@ class MatchedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     views: tuple[PhotoView, ...]
     flat_views: int = 0
     """How many more were dropped, since a reconstruction was the same file."""
+    psnr: dict[str, float] = {}
+    """How close each decoder comes, in decibels: the mean over the views, before the history."""
 
     @property
     def name(self) -> str:
