@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_taesd import convolve
-from tiny import tiny_weights
+from tiny import convolve, tiny_weights
 
 from pyrite.errors import DecoderError
 from pyrite.matching.autoencoder import open_autoencoder

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tiny import tiny_weights
+from tiny import convolve, tiny_weights
 
 from pyrite.errors import DecoderError
 from pyrite.matching.taesd import build_autoencoder, read_weights
@@ -14,20 +14,6 @@ from pyrite.runtime import Network
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "decoders" / "taef2.safetensors"
 SHIPPED = Path(__file__).parents[2] / "src" / "pyrite" / "decoders" / "taef2.onnx"
 Array = NDArray[np.float64]
-
-
-def convolve(x: Array, weight: Array, bias: Array | None = None, stride: int = 1) -> Array:
-    """Convolve (channels, height, width), pixel by pixel, as its definition has it."""
-    side = weight.shape[-1]
-    edge = side // 2
-    padded = np.pad(x, ((0, 0), (edge, edge), (edge, edge)))
-    height, width = (length // stride for length in x.shape[1:])
-    made = np.zeros((len(weight), height, width))
-    for row in range(height):
-        for column in range(width):
-            patch = padded[:, row * stride : row * stride + side, column * stride : column * stride + side]
-            made[:, row, column] = (weight * patch).sum((1, 2, 3))
-    return made if bias is None else made + bias[:, None, None]
 
 
 def pool(x: Array, w: dict[str, Array], prefix: str) -> Array:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+Array = NDArray[np.float64]
 WIDTH, LATENTS = 8, 4  # channels
 
 
@@ -64,3 +65,19 @@ def take_photograph(path: Path, width: int = 160, height: int = 120, seed: int =
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(scene.clip(0, 255).astype(np.uint8)).save(path, quality=95)
     return path
+
+
+def convolve(
+    x: NDArray[np.float64], weight: NDArray[np.float64], bias: NDArray[np.float64] | None = None, stride: int = 1
+) -> NDArray[np.float64]:
+    """Convolve (channels, height, width), pixel by pixel, as its definition has it."""
+    side = weight.shape[-1]
+    edge = side // 2
+    padded = np.pad(x, ((0, 0), (edge, edge), (edge, edge)))
+    height, width = (length // stride for length in x.shape[1:])
+    made = np.zeros((len(weight), height, width))
+    for row in range(height):
+        for column in range(width):
+            patch = padded[:, row * stride : row * stride + side, column * stride : column * stride + side]
+            made[:, row, column] = (weight * patch).sum((1, 2, 3))
+    return made if bias is None else made + bias[:, None, None]

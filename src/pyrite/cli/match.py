@@ -65,8 +65,8 @@ def match(
     """Make training data from photographs alone: each beside its own reconstruction by an autoencoder.
 
     Image generators end in the decoder of an autoencoder, which leaves its trace in the pixels. A photograph that goes
-    through one gets that trace, and keeps its content, its resolution and its kind of file: a detector that learns to
-    tell the two apart learns the trace, and nothing else. Views are squares at the photograph's own resolution.
+    through one gets that trace, and keeps its content, its resolution and its kind of file: to tell the two apart, a
+    detector has to learn the trace. Views are squares at the photograph's own resolution.
 
     The same command goes on where it was stopped. `match.json` in DATA says what made what, and what was left out.
 
