@@ -251,6 +251,7 @@ def test_what_is_left_out_is_named_with_its_reason(decoder: str, tmp_path: Path)
     ]
     assert info.left_out[0].reason == "The file is a copy of a.jpg."
     assert info.left_out[4].reason == f"Its 47 × 120 pixels are fewer than a view of {SIDE}."
+    assert info.other_files == ("Left out, no images: 1 (other files 1).",)
     assert info.photographs == 2
     assert msgspec.json.decode((tmp_path / "pairs" / "match.json").read_bytes(), type=MatchInfo) == info
 
@@ -419,8 +420,10 @@ def test_the_command_tells_what_was_made_and_left_out(
     folder = tmp_path / "photos"
     take_photograph(folder / "a.jpg")
     take_photograph(folder / "small.jpg", width=20)
+    (folder / "notes.txt").write_text("")
     code, _, told = run_pyrite("match", folder, "--out", tmp_path / "b", *command[4:])
     assert code == 0
+    assert "Left out, no images: 1 (other files 1).\n" in told
     assert f"Left out: 1 (too_small 1); {tmp_path / 'b' / 'match.json'} names all of them." in told
     (folder / "bad[b].jpg").write_bytes(b"")
     code, _, told = run_pyrite("match", folder, "--out", tmp_path / "c", *command[4:])

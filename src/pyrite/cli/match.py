@@ -106,6 +106,7 @@ def match(
     ]
     if info.ai_images:
         told.append(f"Left out, AI images of {info.photos}: {info.ai_images:,}.")
+    told += info.other_files
     if info.flat_views:
         told.append(f"Left out, views that are the same file as a reconstruction: {info.flat_views:,}.")
     if info.left_out:

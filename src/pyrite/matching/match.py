@@ -148,6 +148,7 @@ def match(
                 for one in opened
             },
             ai_images=ai_images,
+            other_files=tuple(source.tally.left_out_lines()),
             left_out=tuple(left_out),
         )
         write_match(out, info)

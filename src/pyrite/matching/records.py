@@ -77,6 +77,8 @@ class MatchInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How close each decoder comes, in decibels: the median over photographs."""
     ai_images: int = 0
     """How many images of the source were left out for being AI."""
+    other_files: tuple[str, ...] = ()
+    """Sentences on what else the source had and was not taken for photographs, with counts."""
     left_out: tuple[UnusedPhoto, ...] = ()
 
 
