@@ -51,6 +51,12 @@ from pyrite.evaluation.robustness import Condition, Flips, Robustness
 from pyrite.evaluation.transfer import Transfer
 from pyrite.explanation import ClassSpectrum, Explanation, Spectra
 from pyrite.explanation.faithfulness import Faithfulness
+from pyrite.matching import HISTORIES, MatchInfo
+from pyrite.matching.autoencoder import shipped_decoders
+from pyrite.matching.histories import SharedHistory
+from pyrite.matching.records import COLUMNS, DecoderInfo, MatchedPhoto, MatchSettings, UnusedPhoto
+from pyrite.matching.taesd import UPSAMPLINGS
+from pyrite.matching.views import PhotoView
 from pyrite.recipe import Recipe, shipped_recipes
 from pyrite.results import Detection, Evidence, Failure, Model, Reason, Verdict
 from pyrite.scanning.near_duplicates import NearDuplicates
@@ -209,6 +215,11 @@ def names_of(struct: type) -> list[str]:
             "panels.md",
             (PanelInfo, Member, JointCalibration, JointGroup, PanelRates, DetectorRates, BudgetRates, GroupRates),
             (),
+        ),
+        (
+            "matching.md",
+            (MatchInfo, MatchSettings, DecoderInfo, UnusedPhoto, MatchedPhoto, PhotoView, SharedHistory),
+            (*COLUMNS, *HISTORIES, *UPSAMPLINGS, *shipped_decoders()),
         ),
         ("scale.md", (ScanManifest, Progress, Summary, Counts, NearDuplicates, Share, Rates, Rule, Rules), ()),
     ],

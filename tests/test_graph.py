@@ -4,8 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyrite.graph import expose_features
-from pyrite.runtime import FEATURES, Session
+from pyrite.errors import ExportError
+from pyrite.graph import expose_features, split_at
+from pyrite.runtime import FEATURES, Network, Session
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), np.uint8)
 WEIGHTS = np.random.default_rng(1).normal(size=(48, 1)).astype(np.float32)
@@ -117,3 +118,32 @@ def test_features_of_another_kind_are_refused() -> None:
     model.graph.output.append(kind)
     with pytest.raises(BundleError, match=r"features must be float32 \(N, d\)"):
         Session(model.SerializeToString())
+
+
+def autoencoder(*, aside: bool = False) -> bytes:
+    """Return a network that adds 2 and multiplies by 3, or with `aside` adds its input once more."""
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Constant", [], ["two"], value_float=2.0),
+        helper.make_node("Constant", [], ["three"], value_float=3.0),
+        helper.make_node("Add", ["x", "two"], ["between"]),
+        helper.make_node("Mul", ["between", "three"], ["product"]),
+        helper.make_node("Add", ["product", "x"], ["y"]) if aside else helper.make_node("Identity", ["product"], ["y"]),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", 2)) for name in "xy"]
+    graph = helper.make_graph(nodes, "network", values[:1], values[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+
+def test_a_model_is_divided_at_a_value() -> None:
+    before, after = map(Network, split_at(autoencoder(), "between"))
+    x = np.array([[1, 2]], np.float32)
+    assert before(x).tolist() == [[3, 4]]
+    assert after(before(x)).tolist() == [[9, 12]] == Network(autoencoder())(x).tolist()
+
+
+@pytest.mark.parametrize(("aside", "value"), [(False, "latents"), (False, "x"), (True, "between")])
+def test_a_model_that_cannot_be_divided_is_told(aside: bool, value: str) -> None:
+    with pytest.raises(ExportError, match=f"{value}'"):
+        split_at(autoencoder(aside=aside), value)

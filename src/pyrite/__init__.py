@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pyrite.errors import PyriteError
     from pyrite.evaluation import Comparison, Report, compare, evaluate
     from pyrite.explanation import Explanation, explain
+    from pyrite.matching import MatchInfo, match
     from pyrite.publishing import quantize
     from pyrite.recipe import Recipe
     from pyrite.results import Detection, Evidence, Verdict
@@ -30,6 +31,7 @@ _HOMES = {
     "Evidence": "results",
     "Explanation": "explanation",
     "Labelling": "datasets",
+    "MatchInfo": "matching",
     "PyriteError": "errors",
     "Recipe": "recipe",
     "Report": "evaluation",
@@ -40,6 +42,7 @@ _HOMES = {
     "compare": "evaluation",
     "evaluate": "evaluation",
     "explain": "explanation",
+    "match": "matching",
     "quantize": "publishing",
     "scan": "scanning",
     "serve": "serving",
@@ -55,6 +58,7 @@ __all__ = [
     "Evidence",
     "Explanation",
     "Labelling",
+    "MatchInfo",
     "PyriteError",
     "Recipe",
     "Report",
@@ -65,6 +69,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "match",
     "quantize",
     "scan",
     "serve",

@@ -8,6 +8,7 @@ PyriteError
 ├── TrainingError       a run cannot start, or cannot go on
 │   └── Interrupted     a run was asked to stop, and saved what it had
 ├── ExportError         the exported model does not do what the trained one does
+├── DecoderError        an autoencoder cannot be loaded, or is none
 ├── BundleError         a bundle is missing, damaged or not understood
 ├── EvaluationError     there is nothing that could be measured
 ├── ScanError           a scan cannot start, or cannot go on
@@ -59,6 +60,10 @@ class Interrupted(TrainingError):  # noqa: N818 - nothing went wrong
 
 class ExportError(PyriteError):
     """An exported model that does not do what the trained one does."""
+
+
+class DecoderError(PyriteError):
+    """An autoencoder that cannot be loaded or made, or a file that is none."""
 
 
 class BundleError(PyriteError):

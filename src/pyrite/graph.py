@@ -199,6 +199,31 @@ def store(model: Any, folder: Path) -> dict[str, bytes | Path]:
     return {path.name: path, beside: folder / beside}
 
 
+def split_at(model: bytes, value: str) -> tuple[bytes, bytes]:
+    """Return what a model does up to one of its values, and what it does from there on, as two models.
+
+    Args:
+        model: The content of an ONNX file of one input and one output.
+        value: The value's name.
+
+    Raises:
+        ExportError: There is no such value, or the output does not come from it alone.
+    """
+    import onnx
+
+    loaded = onnx.load_model_from_string(model)
+    first, last = loaded.graph.input[0].name, loaded.graph.output[0].name
+    if not any(value in node.output for node in loaded.graph.node):
+        raise ExportError(f"The model has no value that is called {value!r}.")
+    try:
+        extractor = onnx.utils.Extractor(onnx.shape_inference.infer_shapes(loaded))
+        before, after = (extractor.extract_model(*ends) for ends in (([first], [value]), ([value], [last])))
+        onnx.checker.check_model(after)
+    except Exception as error:  # Its errors share no base.
+        raise ExportError(f"The model cannot be divided at {value!r}: {error}.") from error
+    return before.SerializeToString(), after.SerializeToString()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrapping:
     """What lies between an image's bytes and a published model, and between its output and one logit."""
@@ -240,7 +265,7 @@ def wrap(model: Any, how: Wrapping) -> Any:
     """
     from onnx import TensorProto, helper
 
-    graph, parts = model.graph, _Parts(model)
+    graph, parts = model.graph, Parts(model)
     fixed = {value.name for value in graph.initializer}
     inputs = [value for value in graph.input if value.name not in fixed]
     if len(inputs) != 1:
@@ -281,7 +306,7 @@ def wrap(model: Any, how: Wrapping) -> Any:
     return model
 
 
-def _to_logit(parts: "_Parts", y: str, how: Wrapping) -> str:
+def _to_logit(parts: "Parts", y: str, how: Wrapping) -> str:
     """Return the name of the logits (N, 1) that outputs come to."""
     if how.head:
         weights, bias = how.head
@@ -301,7 +326,7 @@ def _to_logit(parts: "_Parts", y: str, how: Wrapping) -> str:
     return parts.add("Sub", *(_of_classes(parts, y, chosen, summed=summed) for chosen in (how.ai, how.real)))
 
 
-def _of_classes(parts: "_Parts", y: str, chosen: Sequence[int], *, summed: bool) -> str:
+def _of_classes(parts: "Parts", y: str, chosen: Sequence[int], *, summed: bool) -> str:
     """Return the logarithm of the odds of some classes (N, 1): of their probabilities' sum, or of their logits."""
     y = parts.add("Gather", y, parts.constant(chosen, np.int64), axis=1)
     ones = parts.constant(np.ones((len(chosen), 1)), np.float32)
@@ -314,7 +339,7 @@ def _of_classes(parts: "_Parts", y: str, chosen: Sequence[int], *, summed: bool)
     return parts.add("ReduceLogSumExp", y, axes=[1], keepdims=1)
 
 
-class _Parts:
+class Parts:
     """Nodes and constants that are added to a model, under names that nothing in it has."""
 
     def __init__(self, model: Any) -> None:
@@ -330,11 +355,11 @@ class _Parts:
         self._nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
-    def constant(self, value: Any, dtype: Any) -> str:
+    def constant(self, value: Any, dtype: Any, name: str | None = None) -> str:
         """Add a constant, and return its name."""
         from onnx import numpy_helper
 
-        name = next(self._names)
+        name = name or next(self._names)
         self._model.graph.initializer.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 

@@ -194,21 +194,32 @@ class Session:
 class Network:
     """A network that is no bundle's: of one float32 input and output. It may be shared between threads."""
 
-    def __init__(self, model: bytes) -> None:
-        """Load a network, for one thread of the CPU: it is run where images are read, and others are read beside it.
+    shapes: tuple[tuple[int | None, ...], tuple[int | None, ...]]
+    """Of its input and its output; `None` for a side that may have any length."""
+    metadata: Mapping[str, str]
+    """What the file says of itself beside the network."""
+
+    def __init__(self, model: bytes, threads: int = 1) -> None:
+        """Load a network onto the CPU.
 
         Args:
             model: The content of an ONNX file.
+            threads: One, for a network that is run where images are read, since others are read beside it.
 
         Raises:
             BundleError: It cannot be loaded.
             PyriteError: It has other inputs or outputs.
         """
-        _, self._session = _open(model, _options(1), "cpu")
+        _, self._session = _open(model, _options(threads), "cpu")
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if [node.type for node in (*inputs, *outputs)] != ["tensor(float)"] * 2:
             raise PyriteError("The network must have one float32 input and one float32 output.")
         self._input, self._output = inputs[0].name, outputs[0].name
+        taken, given = (
+            tuple(side if isinstance(side, int) else None for side in node.shape) for node in (inputs[0], outputs[0])
+        )
+        self.shapes = taken, given
+        self.metadata = self._session.get_modelmeta().custom_metadata_map
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what the network makes of a batch, of the shape that it takes.

@@ -10,9 +10,11 @@ from pyrite.cli import (
     audit,
     bundle,
     compare,
+    decoder,
     detect,
     evaluate,
     explain,
+    match,
     scan,
     scores,
     serve,
@@ -35,10 +37,11 @@ app = typer.Typer(
 )
 for command in (
     detect.detect, train.train, evaluate.evaluate, compare.compare, audit.audit, explain.explain, serve.serve,
-    scan.scan, toy.toy,
+    scan.scan, match.match, toy.toy,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(bundle.bundles, name="bundle")
+app.add_typer(decoder.decoders, name="decoder")
 app.add_typer(scores.tables, name="scores")
 app.add_typer(trust.trusted, name="trust")
 app.add_typer(watermark.marks, name="watermark")

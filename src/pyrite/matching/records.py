@@ -1,0 +1,201 @@
+"""The files that say what made what: `match.json`, `photos.jsonl` and `manifest.csv`."""
+
+import csv
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from pyrite.errors import DatasetError
+from pyrite.matching.views import PhotoView
+from pyrite.sources import encodable
+from pyrite.writing import whole_file
+
+MATCH, PHOTOS, TABLE, IMAGES = "match.json", "photos.jsonl", "manifest.csv", "images"
+"""What lies in the folder of a dataset of matched fakes."""
+TOO_SMALL, COPY, FLAT = "too_small", "copy", "flat"
+_REAL = "real"
+
+
+class DecoderInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One autoencoder."""
+
+    name: str
+    """What its images are called as a generator's."""
+    given: str
+    """As it was named, without folders: a name or file, and its variant."""
+    sha256: str
+    """Of its file."""
+
+
+class MatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What decides every pixel, beside the photographs."""
+
+    side: int
+    views: int
+    history: str
+    seed: int
+    grouped_by: str | None
+    """The column or pattern that said what photographs belong together."""
+    decoders: tuple[DecoderInfo, ...]
+
+
+class UnusedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A photograph that nothing was made of."""
+
+    path: str
+    code: str
+    """`too_small`, `copy`, `flat`, or why it cannot be read: a code of `ImageError`."""
+    reason: str
+    """The same as a sentence."""
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether there is something wrong with the file."""
+        return self.code not in (TOO_SMALL, COPY, FLAT)
+
+
+class MatchInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`match.json`."""
+
+    settings: MatchSettings
+    photos: str
+    """The name of what the photographs were in."""
+    command: str
+    commit: str | None
+    packages: dict[str, str]
+    finished: bool
+    """Whether all photographs were gone through, and are in `manifest.csv`."""
+    photographs: int = 0
+    """How many there are views of."""
+    groups: int = 0
+    """How many views there are: each is one real image, and one by each decoder."""
+    flat_views: int = 0
+    """How many views of these were dropped, since a reconstruction was the same file."""
+    psnr: dict[str, float] = {}
+    """How close each decoder comes, in decibels: the median over photographs."""
+    ai_images: int = 0
+    """How many images of the source were left out for being AI."""
+    other_files: tuple[str, ...] = ()
+    """Sentences on what else the source had and was not taken for photographs, with counts."""
+    left_out: tuple[UnusedPhoto, ...] = ()
+
+
+class MatchedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A line of `photos.jsonl`: a photograph that all was made of."""
+
+    path: str
+    """Where it lay in its source."""
+    sha256: str
+    """Of its file, in hexadecimal."""
+    source: str
+    """What it belongs to; empty where nothing said so."""
+    width: int
+    height: int
+    views: tuple[PhotoView, ...]
+    flat_views: int = 0
+    """How many more were dropped, since a reconstruction was the same file."""
+    psnr: dict[str, float] = {}
+    """How close each decoder comes, in decibels: the mean over the views, before the history."""
+
+    @property
+    def name(self) -> str:
+        """Return what it is called in the dataset."""
+        return self.sha256[:16]
+
+    def group(self, number: int) -> str:
+        """Return what the images of a view are called together."""
+        return f"{self.name}-{number}"
+
+    def image(self, number: int, generator: str | None) -> str:
+        """Return the path of an image of a view: the real one, or a generator's."""
+        return f"{IMAGES}/{self.name}/{number}-{generator or _REAL}{self.views[number].history.suffix}"
+
+
+def read_match(folder: Path) -> MatchInfo | None:
+    """Read `match.json`; `None` where there is none.
+
+    Raises:
+        DatasetError: It is damaged.
+        OSError: It cannot be read.
+    """
+    path = folder / MATCH
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=MatchInfo)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise DatasetError(f"{path} is damaged: {error}. Choose another folder, or delete this one.") from error
+
+
+def write_match(folder: Path, info: MatchInfo) -> None:
+    """Write `match.json`."""
+    with whole_file(folder / MATCH) as draft:
+        draft.write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=1) + b"\n")
+
+
+def read_photos(folder: Path) -> list[MatchedPhoto]:
+    """Read `photos.jsonl`, and cut off a last line that was not written to its end.
+
+    Raises:
+        DatasetError: Another line is damaged.
+        OSError: It cannot be read.
+    """
+    path = folder / PHOTOS
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        os.truncate(path, len(whole))
+    found = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            found.append(msgspec.json.decode(line, type=MatchedPhoto))
+        except msgspec.DecodeError as error:
+            raise DatasetError(
+                f"{path}, line {number}, is damaged: {error}. Delete that line, and the photograph is done again."
+            ) from error
+    return found
+
+
+def add_photo(folder: Path, photo: MatchedPhoto) -> None:
+    """Add a line to `photos.jsonl`."""
+    with (folder / PHOTOS).open("ab") as stream:
+        stream.write(msgspec.json.encode(photo) + b"\n")
+
+
+def write_table(folder: Path, photos: Iterable[MatchedPhoto], settings: MatchSettings) -> None:
+    """Write `manifest.csv`, with a row for each image."""
+    with whole_file(folder / TABLE) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, COLUMNS)
+        table.writeheader()
+        for photo in photos:
+            table.writerows(_rows(photo, settings))
+
+
+COLUMNS = (
+    "path", "label", "generator", "group", "photo", "photo_path", "source", "left", "top", "cut", "side", "kernel",
+    "blur", "first_quality", "quality", "subsampling", "history", "seed",
+)  # fmt: skip
+"""Of `manifest.csv`."""
+
+
+def _rows(photo: MatchedPhoto, settings: MatchSettings) -> Iterator[dict[str, object]]:
+    for number, view in enumerate(photo.views):
+        shared = {
+            "group": photo.group(number),
+            "photo": photo.name,
+            "photo_path": encodable(photo.path),
+            "source": encodable(photo.source),
+            "left": view.left,
+            "top": view.top,
+            "cut": view.cut,
+            **msgspec.structs.asdict(view.history),
+            "history": settings.history,
+            "seed": settings.seed,
+        }
+        yield {"path": photo.image(number, None), "label": "real", "generator": "", **shared}
+        for decoder in settings.decoders:
+            yield {"path": photo.image(number, decoder.name), "label": "ai", "generator": decoder.name, **shared}
