@@ -30,8 +30,6 @@ class DataInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     train: Count
     validation: Count
     test: Count
-    dropped: Count | None = None
-    """Images kept out of train and validation for what a later split has; `None` in bundles that do not say."""
 
 
 class TrainingInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

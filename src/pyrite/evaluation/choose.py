@@ -251,7 +251,7 @@ def own_split(bundle: Bundle, dataset: Dataset, hashes: Sequence[str]) -> Split 
         train=np.flatnonzero(seen & ~validation & ~test),
         validation=np.flatnonzero(validation & ~test),
         test=np.flatnonzero(test),
-        dropped=training.data.dropped,
+        dropped=None,
     )
 
 

@@ -160,7 +160,6 @@ def train(
                     train=len(parts.train),
                     validation=len(parts.validation),
                     test=len(parts.test),
-                    dropped=parts.dropped,
                 ),
                 seed=recipe.seed,
                 command=provenance.command,
