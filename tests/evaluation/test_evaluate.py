@@ -12,7 +12,7 @@ from pyrite.datasets import Dataset, Labelling, Protocol, content_hashes, conten
 from pyrite.datasets.storage import FolderStorage
 from pyrite.errors import BundleError, EvaluationError, PyriteError
 from pyrite.evaluation import Chosen, Part, Report, evaluate, measure
-from pyrite.evaluation.choose import choose
+from pyrite.evaluation.choose import choose, own_split
 from pyrite.evaluation.metrics import VerdictRow
 from pyrite.evaluation.plots import Epoch
 
@@ -166,6 +166,31 @@ def test_images_that_were_trained_on_are_told_wherever_they_lie_now(bundle: Bund
     assert part.part.caution.startswith("1 of the 10 judged images")
     assert evaluate(seen(bundle, []), folder).part.caution is None
     assert "none of the images here was in that" in evaluate(seen(bundle, []), folder).part.why
+
+
+def test_the_split_that_a_bundle_remembers_is_taken_and_its_groups_stay_out_of_the_test(
+    bundle: Bundle, folder: Path
+) -> None:
+    dataset = Dataset.open(folder)
+    hashes = content_hashes(dataset)
+    known = [i for i, path in enumerate(dataset.paths) if path.startswith("train/REAL/sea/")][:6]
+    remembered = {
+        "trained_on.bin": remember([hashes[i] for i in known]),
+        "validated_on.bin": remember([hashes[i] for i in known[4:]]),
+    }
+    own = trained_on(bundle, dataset, "pooled")
+    own = replace(own, files={**own.files, **remembered})
+    parts = own_split(own, dataset, hashes)
+    assert parts is not None
+    assert (parts.train.tolist(), parts.validation.tolist()) == (known[:4], known[4:])
+    readable = {i for i, value in enumerate(hashes) if value}
+    assert set(parts.test.tolist()) == readable - set(known)
+    grouped = dataset.grouped_by(None, "^(train|test)/(REAL|FAKE)/sea/")
+    assert grouped.groups is not None
+    mates = {i for i, group in enumerate(grouped.groups) if group == "train"}
+    parts = own_split(own, grouped, hashes)
+    assert parts is not None
+    assert set(parts.test.tolist()) == readable - mates
 
 
 def test_a_new_division_of_the_same_images_is_not_taken_for_the_old(bundle: Bundle, folder: Path) -> None:

@@ -245,7 +245,7 @@ def own_split(bundle: Bundle, dataset: Dataset, hashes: Sequence[str]) -> Split 
     readable = np.array([bool(value) for value in hashes])
     seen, validation = (recognise(bundle.files[name], hashes) for name in ("trained_on.bin", VALIDATED))
     named = np.array([name == "test" for name in dataset.splits], np.bool_)
-    test = readable & (named if training.data.protocol == "official" else ~seen)
+    test = readable & (named if training.data.protocol == "official" else ~seen & ~_beside(seen, dataset))
     return Split(
         protocol=training.data.protocol,
         train=np.flatnonzero(seen & ~validation & ~test),
@@ -253,6 +253,14 @@ def own_split(bundle: Bundle, dataset: Dataset, hashes: Sequence[str]) -> Split 
         test=np.flatnonzero(test),
         dropped=None,
     )
+
+
+def _beside(seen: NDArray[np.bool_], dataset: Dataset) -> NDArray[np.bool_]:
+    """Say of each image (n,) whether it is of a group that has one which was seen, as a limit on training may leave."""
+    if dataset.groups is None:
+        return np.zeros(len(seen), np.bool_)
+    known = {dataset.groups[i] for i in np.flatnonzero(seen).tolist()} - {""}
+    return np.array([group in known for group in dataset.groups], np.bool_)
 
 
 def _seen(bundle: Bundle, own: Split | None, hashes: Sequence[str]) -> NDArray[np.bool_] | None:
