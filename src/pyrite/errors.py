@@ -96,3 +96,8 @@ def require(extra: str, *modules: str) -> None:
         raise MissingExtraError(
             f"This needs {', '.join(missing)}, which is not installed. Install it with: pip install 'pyrite[{extra}]'"
         )
+
+
+def in_one_line(error: BaseException, most: int | None = None) -> str:
+    """Return what an error of another library says without its line breaks, cut off after `most` characters."""
+    return " ".join(str(error).split())[:most]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 
-from pyrite.errors import ExportError
+from pyrite.errors import ExportError, in_one_line
 from pyrite.runtime import FEATURES
 
 CUT = 1e-6
@@ -154,7 +154,7 @@ def renew_opset(model: Any) -> Any:
         return onnx.version_converter.convert_version(model, _CONVERTED)
     except Exception as error:  # The converter's own, of several kinds.
         raise ExportError(
-            f"The model has opset {opset}, and cannot be converted to a later one: {' '.join(str(error).split())[:300]}"
+            f"The model has opset {opset}, and cannot be converted to a later one: {in_one_line(error, 300)}"
         ) from error
 
 

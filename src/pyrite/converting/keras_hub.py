@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.errors import ExportError, require
+from pyrite.errors import ExportError, in_one_line, require
 from pyrite.keras_backend import export_onnx, load_keras
 
 
@@ -35,7 +35,7 @@ def convert_by_keras_hub(weights: Path, path: Path, images: NDArray[np.float32])
         inputs = keras.Input(images.shape[1:], name="image")
         model = keras.Model(inputs, loaded(inputs))
     except Exception as error:  # Keras Hub's own, and those of each converter.
-        raise ExportError(f"Keras Hub cannot convert {weights.name}: {' '.join(str(error).split())[:300]}") from error
+        raise ExportError(f"Keras Hub cannot convert {weights.name}: {in_one_line(error, 300)}") from error
     with safe_open(weights, framework="np") as stored:
         counted = sum(
             int(np.prod(stored.get_slice(name).get_shape(), dtype=np.int64))

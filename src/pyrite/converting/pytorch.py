@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.converting.architecture import Architecture, read_config
-from pyrite.errors import ExportError
+from pyrite.errors import ExportError, in_one_line
 from pyrite.graph import LARGE
 
 _OPSET = 18
@@ -101,7 +101,7 @@ def run(task: Conversion) -> Answer:
                 verbose=False,
             )
         except Exception as error:  # PyTorch's own, of several kinds.
-            return Answer(error=f"PyTorch cannot export {task.name} to ONNX: {_flat(error)}")
+            return Answer(error=f"PyTorch cannot export {task.name} to ONNX: {in_one_line(error, 300)}")
     with torch.no_grad():
         return Answer(outputs=module(images).tolist())
 
@@ -124,7 +124,7 @@ def _of_transformers(weights: Path, name: str) -> Any:
             use_safetensors=True,
         )
     except Exception as error:  # Its own, of several kinds.
-        raise ExportError(f"transformers cannot load {name} from {weights.name}: {_flat(error)}") from error
+        raise ExportError(f"transformers cannot load {name} from {weights.name}: {in_one_line(error, 300)}") from error
     if lacking := sorted(map(str, [*told["missing_keys"], *told["mismatched_keys"]])):
         raise ExportError(f"{weights.name} lacks {len(lacking)} weights of the network, {lacking[0]} among them.")
 
@@ -158,12 +158,10 @@ def _of_timm(weights: Path, name: str) -> Any:
         before = found.removesuffix(last)
         module.load_state_dict({key.removeprefix(before): value for key, value in stored.items()})
     except (RuntimeError, TypeError, ValueError) as error:
-        raise ExportError(f"The weights in {weights.name} do not fit timm's {name}: {_flat(error)}") from error
+        raise ExportError(
+            f"The weights in {weights.name} do not fit timm's {name}: {in_one_line(error, 300)}"
+        ) from error
     return module.eval()
-
-
-def _flat(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 if __name__ == "__main__":

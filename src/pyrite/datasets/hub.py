@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from pyrite.cache import cache_folder
 from pyrite.datasets.storage import walk
 from pyrite.datasets.tally import Tally
-from pyrite.errors import DatasetError, require
+from pyrite.errors import DatasetError, in_one_line, require
 
 PREFIX = "hf:"
 _SOURCE = re.compile(r"hf:([\w.-]+/[\w.-]+?)(?:@((?:refs/\w+/)?[\w.-]+))?(?:/(.+))?")
@@ -66,7 +66,7 @@ def fetch_from_hub(source: str) -> Fetched:
         )
         path = _select(folder, wanted) if wanted else folder
     except Exception as error:  # The library's own, of requests and of the disk, of many kinds.
-        why = " ".join(str(error).split())[:300]
+        why = in_one_line(error, 300)
         raise DatasetError(f"The dataset {repository} cannot be fetched from the Hub: {why}") from error
     if not wanted:
         for name in names:

@@ -46,6 +46,17 @@ class UnreadableFile:
     code: str
     message: str
 
+    @classmethod
+    def of(cls, path: str, failure: Failure) -> "UnreadableFile":
+        """Return what is told of a file and why it could not be judged."""
+        return cls(encodable(path), failure.code, encodable(failure.message))
+
+
+def none_readable(count: int, unreadable: Sequence[UnreadableFile]) -> EvaluationError:
+    """Return the error where none of so many images could be read, which names the first."""
+    why = f" The first: {unreadable[0].path}: {unreadable[0].message}" if unreadable else ""
+    return EvaluationError(f"None of the {count:,} images to judge could be read.{why}")
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -80,14 +91,12 @@ def judge_all(detector: Detector, chosen: Chosen, progress: Progress) -> Judged:
     unreadable: list[UnreadableFile] = []
     for done, (index, found) in enumerate(judge(detector, chosen.dataset, chosen.indices), start=1):
         if isinstance(found, Failure):
-            path = encodable(chosen.dataset.paths[index])
-            unreadable.append(UnreadableFile(path, found.code, encodable(found.message)))
+            unreadable.append(UnreadableFile.of(chosen.dataset.paths[index], found))
         else:
             judged.append((index, found))
         progress(done, len(chosen.indices))
     if not judged:
-        why = f" The first: {unreadable[0].path}: {unreadable[0].message}" if unreadable else ""
-        raise EvaluationError(f"None of the {len(chosen.indices):,} images to judge could be read.{why}")
+        raise none_readable(len(chosen.indices), unreadable)
     return Judged(
         indices=np.array([index for index, _ in judged], np.intp),
         detections=tuple(detection for _, detection in judged),

@@ -12,7 +12,7 @@ from pyrite.datasets import Dataset, content_hashes, content_sha256
 from pyrite.detector import Detector
 from pyrite.errors import EvaluationError
 from pyrite.evaluation.choose import Indices, trained_on
-from pyrite.evaluation.judge import UnreadableFile, judge
+from pyrite.evaluation.judge import UnreadableFile, judge, none_readable
 from pyrite.evaluation.scores import Floats
 from pyrite.results import Detection, Failure, Reason
 from pyrite.sources import encodable
@@ -84,8 +84,7 @@ def score_images(
 
     Raises:
         DatasetError: The dataset has no such column.
-        EvaluationError: No image is left, `keep` has scores by other bundles, or it
-            cannot be written.
+        EvaluationError: No image is left, `keep` has scores by other bundles, or it cannot be written.
     """
     if group_column is not None:
         dataset = dataset.grouped_by(group_column)
@@ -107,15 +106,13 @@ def score_images(
     missing = [int(i) for i in kept if hashes[i] not in found]
     for done, (index, said) in enumerate(judge(detector, dataset, missing), len(resumed) + 1):
         if isinstance(said, Failure):
-            path = encodable(dataset.paths[index])
-            unreadable.append(UnreadableFile(path, said.code, encodable(said.message)))
+            unreadable.append(UnreadableFile.of(dataset.paths[index], said))
         else:
             found.add(str(hashes[index]), _logits(said))
         progress(done, len(kept))
     indices = np.array([i for i in kept if hashes[i] in found], np.intp)
     if not len(indices):
-        why = f" The first: {unreadable[0].path}: {unreadable[0].message}" if unreadable else ""
-        raise EvaluationError(f"None of the {len(kept):,} images to judge could be read.{why}")
+        raise none_readable(len(kept), unreadable)
     names = [bundle.info.name for bundle in panel.bundles]
     groups = dataset.groups
     return Scored(

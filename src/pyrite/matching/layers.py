@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.errors import DecoderError, PyriteError, require
+from pyrite.errors import DecoderError, PyriteError, in_one_line, require
 from pyrite.graph import Parts
 from pyrite.runtime import Network
 
@@ -53,7 +53,7 @@ def make_model(name: str, weights: Weights, stride: int, compute: "Callable[[Lay
     try:
         Network(content)(np.zeros((1, 3, 2 * stride, 2 * stride), np.float32))
     except PyriteError as error:
-        raise DecoderError(f"The weights of {name} do not fit together: {one_line(error)}") from error
+        raise DecoderError(f"The weights of {name} do not fit together: {in_one_line(error, 200)}") from error
     return content
 
 
@@ -120,8 +120,3 @@ class Layers:
         if axes is not None and len(shape) != axes:
             raise DecoderError(f"The weights of {name} have {len(shape)} axes instead of {axes}.")
         return shape
-
-
-def one_line(error: Exception) -> str:
-    """Return what a library said, on one line."""
-    return " ".join(str(error).split())[:200]

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.errors import DecoderError, require
-from pyrite.matching.layers import LATENTS, Layers, Weights, make_model, one_line
+from pyrite.errors import DecoderError, in_one_line, require
+from pyrite.matching.layers import LATENTS, Layers, Weights, make_model
 
 UPSAMPLINGS = ("bilinear", "transposed", "shuffle")
 """Other ways to double the resolution than repeating pixels; their weights are called `decoder.N.{way}.weight`."""
@@ -36,7 +36,7 @@ def read_weights(path: Path) -> dict[str, NDArray[Any]]:
         try:
             stored = onnx.load_model(path).graph.initializer
         except Exception as error:  # Protobuf's and its own.
-            raise DecoderError(f"{path} cannot be read as ONNX: {one_line(error)}") from error
+            raise DecoderError(f"{path} cannot be read as ONNX: {in_one_line(error, 200)}") from error
         return {one.name: onnx.numpy_helper.to_array(one) for one in stored if _is_weight(one.name)}
     require("train", "safetensors")
     from safetensors import SafetensorError
@@ -45,7 +45,7 @@ def read_weights(path: Path) -> dict[str, NDArray[Any]]:
     try:
         return dict(load_file(path))
     except (OSError, SafetensorError, TypeError, ValueError, KeyError) as error:  # KeyError: types that NumPy lacks.
-        raise DecoderError(f"{path} cannot be read as safetensors: {one_line(error)}") from error
+        raise DecoderError(f"{path} cannot be read as safetensors: {in_one_line(error, 200)}") from error
 
 
 def build_autoencoder(weights: Weights, *, name: str) -> bytes:

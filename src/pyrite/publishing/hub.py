@@ -8,7 +8,7 @@ from typing import Any
 
 from pyrite.bundle import MANIFEST, OPTIONAL, REQUIRED, Bundle, format_manifest, load_bundle
 from pyrite.bundle.bundle import Content
-from pyrite.errors import PyriteError, require
+from pyrite.errors import PyriteError, in_one_line, require
 from pyrite.evaluation.stored import read_report
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -180,5 +180,5 @@ def _reason(repository: str, error: Exception) -> str:
         return f"The Hub does not accept the token. Make another that may write at {_TOKENS}."
     if status == 403:
         return f"The token has no right to write to {repository}. Make one that has at {_TOKENS}, or ask its owner."
-    told = " ".join(str(error).split())[:300].rstrip(".")
+    told = in_one_line(error, 300).rstrip(".")
     return f"{repository} cannot be pushed to the Hub: {told}."

@@ -33,7 +33,7 @@ from pyrite.bundle import (
 from pyrite.bundle.preprocess import Filter
 from pyrite.converting import convert
 from pyrite.decision import Policy, Scope
-from pyrite.errors import ExportError, require
+from pyrite.errors import ExportError, in_one_line, require
 from pyrite.golden import golden_images, record_golden, settle_batching
 from pyrite.graph import CUT, Wrapping, add_features, keep_first_output, renew_opset, store, wrap
 from pyrite.publishing.card import write_import_card
@@ -257,7 +257,7 @@ def _compare(model: Path, content: bytes | Path, how: Wrapping, preprocess: Prep
     try:
         original = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # Its own, which share no other base.
-        raise ExportError(f"ONNX Runtime cannot load {model.name}: {' '.join(str(error).split())[:300]}") from error
+        raise ExportError(f"ONNX Runtime cannot load {model.name}: {in_one_line(error, 300)}") from error
     taken = original.get_inputs()[0]
     session = Session(content, one_by_one=True)
     differences = []
@@ -272,7 +272,7 @@ def _compare(model: Path, content: bytes | Path, how: Wrapping, preprocess: Prep
             given = np.asarray(original.run(None, {taken.name: fed})[0], np.float64).reshape(-1)
         except Exception as error:
             raise ExportError(
-                f"{model.name} fails on an image of {how.height}x{how.width}: {' '.join(str(error).split())[:300]}"
+                f"{model.name} fails on an image of {how.height}x{how.width}: {in_one_line(error, 300)}"
             ) from error
         ours, theirs = float(session.logits(inputs)[0]), by_hand(given, how)
         differences.append(abs(ours - theirs) / max(1.0, abs(theirs)))

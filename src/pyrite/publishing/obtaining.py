@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from pyrite.bundle import MANIFEST, OPTIONAL, REQUIRED
 from pyrite.cache import cache_folder
-from pyrite.errors import ExportError, PyriteError, require
+from pyrite.errors import ExportError, PyriteError, in_one_line, require
 from pyrite.fetching import download
 
 _MODELS = ("model.onnx", "onnx/model.onnx")
@@ -161,9 +161,7 @@ def _from_hub(source: str, sha256: str | None) -> Obtained:
                 break
             revision = folder.name  # The same commit, should another be pushed meanwhile.
     except Exception as error:  # The library's own, of requests and of the disk, of many kinds.
-        raise PyriteError(
-            f"{repository} cannot be fetched from the Hub: {' '.join(str(error).split())[:300]}"
-        ) from error
+        raise PyriteError(f"{repository} cannot be fetched from the Hub: {in_one_line(error, 300)}") from error
     model = _in_folder(folder)
     if sha256:
         check_sha256(model, sha256, source)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyrite.converting.clip import CLIP_MEAN, CLIP_STD, load_clip
-from pyrite.errors import PyriteError, RecipeError, require
+from pyrite.errors import PyriteError, RecipeError, in_one_line, require
 from pyrite.keras_backend import load_keras
 from pyrite.publishing.obtaining import obtain
 from pyrite.recipe import Recipe
@@ -80,10 +80,14 @@ def _clip_features(images: Tensor, recipe: Recipe) -> Tensor:
         raise RecipeError(
             f"The encoder takes images of {own[0]}×{own[1]} pixels. Use --set height={own[0]} --set width={own[1]}."
         )
-    keras = load_keras()
     scale = [1 / (255 * deviation) for deviation in CLIP_STD]
     offset = [-mean / deviation for mean, deviation in zip(CLIP_MEAN, CLIP_STD, strict=True)]
-    scaled = keras.layers.Rescaling(scale, offset, dtype="float32")(images)
+    return _features_of(model, images, scale, offset, recipe)
+
+
+def _features_of(model: Any, images: Tensor, scale: Any, offset: Any, recipe: Recipe) -> Tensor:
+    """Return the features that a network of Keras Hub has of pixels, scaled so."""
+    scaled = load_keras().layers.Rescaling(scale, offset, dtype="float32")(images)
     model = _up_to_layer(model, recipe)
     return _pool(model(dict.fromkeys(model.input, scaled) if isinstance(model.input, dict) else scaled), recipe)
 
@@ -149,7 +153,7 @@ def scale_for_weights(images: Tensor, name: str) -> Tensor:
 
 def _preset_features(images: Tensor, recipe: Recipe) -> Tensor:
     """Return the features that a preset of Keras Hub has of pixels."""
-    keras = load_keras()
+    load_keras()
     require("keras-hub", "keras_hub")
     import keras_hub
 
@@ -179,10 +183,7 @@ def _preset_features(images: Tensor, recipe: Recipe) -> Tensor:
         _load_weights(model, Path(recipe.weights), f"the preset {recipe.backbone}")
     scale = 1.0 if converter.scale is None else converter.scale
     offset = 0.0 if converter.offset is None else converter.offset
-    scaled = keras.layers.Rescaling(scale, offset, dtype="float32")(images)
-    model = _up_to_layer(model, recipe)
-    features = model(dict.fromkeys(model.input, scaled) if isinstance(model.input, dict) else scaled)
-    return _pool(features, recipe)
+    return _features_of(model, images, scale, offset, recipe)
 
 
 def _load_preset(recipe: Recipe, **settings: object) -> Any:
@@ -251,4 +252,4 @@ def _load_weights(model: Any, path: Path, what: str) -> None:
 
 
 def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).removesuffix(".")
+    return in_one_line(error).removesuffix(".")

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pyrite.errors import TrainingError, require
+from pyrite.errors import TrainingError, in_one_line, require
 from pyrite.keras_backend import load_keras
 from pyrite.recipe import Recipe
 from pyrite.writing import whole_file
@@ -138,7 +138,7 @@ def _begins(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Whatever their HTTP clients and stores raise.
-        told = " ".join(str(error).split()).removesuffix(".")
+        told = in_one_line(error).removesuffix(".")
         raise TrainingError(
             f"{name} could not begin a run: {told}. Put that right, or leave --log out, and go on with --resume."
         ) from error
