@@ -22,6 +22,7 @@ from pyrite.bundle import (
     Calibration,
     Crops,
     ModelOrigin,
+    Pixels,
     Preprocess,
     Resize,
     ShorterSide,
@@ -191,8 +192,8 @@ def import_model(
         origin = msgspec.structs.replace(
             origin,
             sha256=sha256_of(model),
-            parity=converted + _compare(path, files["model.onnx"], how, preprocess),
-            filter_effect=_filter_effect(files["model.onnx"], preprocess),
+            parity=converted + _compare(path, files["model.onnx"], how, preprocess, images),
+            filter_effect=_filter_effect(files["model.onnx"], preprocess, images),
             threshold=origin.threshold if declared.threshold is None else declared.threshold,
         )
         scope = _scope(preprocess, declared.min_side, name)
@@ -244,7 +245,9 @@ def _take(found: Obtained, out: Path) -> Imported:
     return Imported(bundle=save_bundle(out, bundle.info, files), source=found.source, revision=found.revision)
 
 
-def _compare(model: Path, content: bytes | Path, how: Wrapping, preprocess: Preprocess) -> float:
+def _compare(
+    model: Path, content: bytes | Path, how: Wrapping, preprocess: Preprocess, images: Sequence[Pixels]
+) -> float:
     """Return the largest difference of a logit between the original fed by hand and its wrapping.
 
     Raises:
@@ -261,7 +264,7 @@ def _compare(model: Path, content: bytes | Path, how: Wrapping, preprocess: Prep
     taken = original.get_inputs()[0]
     session = Session(content, one_by_one=True)
     differences = []
-    for image in golden_images(load_bundle(DEFAULT), _SIDE):
+    for image in images:
         inputs = preprocess.apply(image)[:1]
         values = (inputs[..., ::-1] if how.channels == "bgr" else inputs).astype(np.float32) / 255
         values = (values - np.array(how.mean, np.float32)) / np.array(how.std, np.float32)
@@ -301,14 +304,13 @@ def by_hand(given: NDArray[np.float64], how: Wrapping) -> float:
     return ai - real + how.bias
 
 
-def _filter_effect(content: bytes | Path, preprocess: Preprocess) -> float | None:
+def _filter_effect(content: bytes | Path, preprocess: Preprocess, images: Sequence[Pixels]) -> float | None:
     """Return by how much another filter moves a logit, at most: what a slip in the declared one would cost."""
     if isinstance(preprocess, Crops):
         return None
     other: Filter = "bilinear" if preprocess.filter == "bicubic" else "bicubic"
     changed = msgspec.structs.replace(preprocess, filter=other)
     session = Session(content, one_by_one=True)
-    images = golden_images(load_bundle(DEFAULT), _SIDE)
     ours, others = (
         session.logits(np.concatenate([geometry.apply(image) for image in images]))
         for geometry in (preprocess, changed)
