@@ -209,12 +209,16 @@ def test_what_is_there_is_judged_before_more_comes(detector):
 def test_an_interrupt_while_waiting_comes_through(detector):
     import _thread
 
+    once = threading.Lock()
+
     class Slow:
         def read(self, size):
-            time.sleep(0.3)
+            # Only now is the interrupt certain to reach a caller that waits: the first of these is read by a worker.
+            if once.acquire(blocking=False):
+                _thread.interrupt_main()
+            time.sleep(0.05)
             return b""
 
-    threading.Timer(0.1, _thread.interrupt_main).start()
     with pytest.raises(KeyboardInterrupt):
         list(detector.detect_many((Slow() for _ in range(1000)), batch_size=4))
     assert not workers()
