@@ -82,6 +82,29 @@ def test_every_view_is_there_as_it_is_and_by_each_decoder(photos: Path, decoder:
             assert np.array_equal(fake, coder.reconstruct(native, np.random.default_rng(0)))
 
 
+def test_views_can_share_the_decoders_out_among_them(
+    photos: Path, decoder: str, tmp_path: Path, run_pyrite: Callable[..., tuple[int, str, str]]
+) -> None:
+    named = [part for said in ("", ":twice", ":levels=8") for part in ("--decoder", f"{decoder}{said}")]
+    command = ("match", photos, *named, "--side", SIDE, "--views", 3)
+    for out, options in (("all", ()), ("some", ("--decoders-per-view", 2))):
+        code, said, _ = run_pyrite(*command, "--out", tmp_path / out, *options)
+        assert code == 0
+    groups = 18
+    assert f"each as it is and by 2 of tiny, tiny-twice, tiny-levels8: {3 * groups} images" in " ".join(said.split())
+    made, all_made = (contents(tmp_path / out) for out in ("some", "all"))
+    images = {name for name in made if name.startswith("images")}
+    # The same views and reconstructions, only fewer of these.
+    assert all(made[name] == all_made[name] for name in images)
+    by_view = defaultdict(list)
+    for row in rows_of(tmp_path / "some"):
+        by_view[row["group"]].append(row["generator"])
+    assert {len(found) for found in by_view.values()} == {3}
+    assert {"tiny", "tiny-twice", "tiny-levels8"} <= {name for found in by_view.values() for name in found}
+    assert len({tuple(found) for found in by_view.values()}) > 1
+    assert len(images) == 3 * groups
+
+
 def test_the_dataset_opens_without_flags_and_no_photograph_straddles_a_split(
     photos: Path, decoder: str, tmp_path: Path
 ) -> None:
@@ -142,7 +165,7 @@ def test_a_cut_fits_the_photograph() -> None:
 
 
 def test_views_lie_in_the_photograph_and_apart() -> None:
-    draw = {"views": 8, "side": 64, "multiple": 8, "chosen": HISTORIES["light"]}
+    draw = {"views": 8, "side": 64, "multiple": 8, "chosen": HISTORIES["light"], "decoders": ["a"], "per_view": None}
     found = draw_views(300, 500, "ab" * 32, seed=0, **draw)  # type: ignore[arg-type]
     assert len(found) == 8
     for i, view in enumerate(found):
@@ -387,6 +410,7 @@ def test_damaged_records_are_told(photos: Path, decoder: str, tmp_path: Path, fi
         ({"history": "long"}, "There are none, light, heavy"),
         ({"decoders": ()}, "Name from 1 to 64 decoders"),
         ({"decoders": ("taef2", "taef2")}, "Two decoders are called taef2"),
+        ({"decoders_per_view": 2}, "From 1 to 1 of the decoders named can reconstruct a view, not 2"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(

@@ -59,6 +59,14 @@ def match(
         ),
     ] = HistoryName.LIGHT,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another seed draws other views and histories.")] = 0,
+    decoders_per_view: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Reconstruct each view with N of the decoders, drawn for it, not with all: more views in the time.",
+        ),
+    ] = None,
     *,
     labelling: "Labelling",
 ) -> None:
@@ -88,15 +96,17 @@ def match(
                 views=views,
                 history=history.value,
                 seed=seed,
+                decoders_per_view=decoders_per_view,
                 labelling=labelling,
                 progress=progress,
             )
     except KeyboardInterrupt:
         raise Interrupted("Interrupted. The same command goes on where it stopped.") from None
     made = ", ".join(one.name for one in info.settings.decoders)
+    by = made if decoders_per_view is None else f"{decoders_per_view} of {made}"
     stdout.print(
-        f"{info.groups:,} views of {info.photographs:,} photographs, each as it is and by {made}: "
-        f"{info.groups * (1 + len(info.settings.decoders)):,} images in {out}"
+        f"{info.groups:,} views of {info.photographs:,} photographs, each as it is and by {by}: "
+        f"{info.images:,} images in {out}"
     )
     stdout.print(f"PSNR: {', '.join(f'{name} {ratio:.1f} dB' for name, ratio in info.psnr.items())}")
     told = [

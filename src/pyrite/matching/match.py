@@ -62,6 +62,7 @@ def match(
     views: int = 4,
     history: str = "light",
     seed: int = 0,
+    decoders_per_view: int | None = None,
     labelling: Labelling | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> MatchInfo:
@@ -79,6 +80,7 @@ def match(
         views: At most so many of a photograph, fewer where it is small.
         history: One of `HISTORIES`.
         seed: Another seed gives other views and histories.
+        decoders_per_view: How many of the decoders reconstruct a view, drawn for it; all by default.
         labelling: How the source says which of its images are real, where that is not as usual, and what belongs
             together.
         progress: Called with how many photographs were gone through, and how many there are.
@@ -90,7 +92,7 @@ def match(
         SettingsError: A setting makes no sense.
         MissingExtraError: A decoder or the source needs what is not installed.
     """
-    _check_settings(decoders, side, views, history, seed)
+    _check_settings(decoders, side, views, history, seed, decoders_per_view)
     opened = [open_autoencoder(said, side) for said in decoders]
     _check_together(opened, history)
     if Path(photos).resolve() in (out.resolve(), *out.resolve().parents):
@@ -106,6 +108,7 @@ def match(
             DecoderInfo(name=one.name, given=Path(said).name, sha256=one.sha256)
             for one, said in zip(opened, decoders, strict=True)
         ),
+        decoders_per_view=decoders_per_view,
     )
     with _claimed(out, settings) as done, _told(out):
         info = MatchInfo(
@@ -142,11 +145,9 @@ def match(
             finished=True,
             photographs=len(in_order),
             groups=sum(len(photo.views) for photo in in_order),
+            images=sum(1 + len(view.decoders) for photo in in_order for view in photo.views),
             flat_views=sum(photo.flat_views for photo in in_order),
-            psnr={
-                one.name: statistics.median(photo.psnr[one.name] for photo in in_order if one.name in photo.psnr)
-                for one in opened
-            },
+            psnr=_median_psnr(in_order, [one.name for one in opened]),
             ai_images=ai_images,
             other_files=tuple(source.tally.left_out_lines()),
             left_out=tuple(left_out),
@@ -155,9 +156,13 @@ def match(
     return info
 
 
-def _check_settings(decoders: Sequence[str], side: int, views: int, history: str, seed: int) -> None:
+def _check_settings(
+    decoders: Sequence[str], side: int, views: int, history: str, seed: int, per_view: int | None
+) -> None:
     if not 1 <= len(decoders) <= _AT_ONCE:
         raise SettingsError(f"Name from 1 to {_AT_ONCE} decoders, not {len(decoders)}.")
+    if per_view is not None and not 1 <= per_view <= len(decoders):
+        raise SettingsError(f"From 1 to {len(decoders)} of the decoders named can reconstruct a view, not {per_view}.")
     if not 32 <= side <= _MAX_SIDE:
         raise SettingsError(f"The side of views is from 32 to {_MAX_SIDE:,} pixels, not {side:,}.")
     if views < 1:
@@ -262,6 +267,8 @@ def _cut_views(
             side=settings.side,
             multiple=multiple,
             chosen=HISTORIES[settings.history],
+            decoders=[one.name for one in settings.decoders],
+            per_view=settings.decoders_per_view,
             seed=settings.seed,
         )
         views = tuple(
@@ -285,29 +292,40 @@ def _write_pairs(out: Path, cut: _Cut, decoders: Sequence[Autoencoder], seed: in
     Where a reconstruction is the same file as the view, as that of a white wall may be, one label of the two would be
     wrong, so the view is dropped.
     """
-    kept, files, ratios = list[PhotoView](), list[list[bytes]](), list[list[float]]()
+    kept, files = list[PhotoView](), list[list[bytes]]()
+    ratios: dict[str, list[float]] = {one.name: [] for one in decoders}
     for number, (pixels, view) in enumerate(zip(cut.views, cut.photo.views, strict=True)):
-        rngs = (np.random.default_rng([seed, number, *bytes.fromhex(cut.photo.sha256)]) for _ in decoders)
-        made = [one.reconstruct(pixels, rng) for one, rng in zip(decoders, rngs, strict=True)]
-        real, *fakes = (encode_after(view.history, image) for image in (pixels, *made))
+        key = [seed, number, *bytes.fromhex(cut.photo.sha256)]
+        made = {
+            one.name: one.reconstruct(pixels, np.random.default_rng(key))
+            for one in decoders
+            if one.name in view.decoders
+        }
+        real, *fakes = (encode_after(view.history, image) for image in (pixels, *made.values()))
         if real not in fakes:
             kept.append(view)
             files.append([real, *fakes])
-            ratios.append([_psnr(pixels, one) for one in made])
-    means = (round(float(np.mean(each)), 2) for each in zip(*ratios, strict=True))
+            for name, image in made.items():
+                ratios[name].append(_psnr(pixels, image))
     photo = msgspec.structs.replace(
         cut.photo,
         views=tuple(kept),
         flat_views=len(cut.views) - len(kept),
-        psnr=dict(zip((one.name for one in decoders), means, strict=False)),
+        psnr={name: round(float(np.mean(each)), 2) for name, each in ratios.items() if each},
     )
     if kept:
         (out / IMAGES / photo.name).mkdir(parents=True, exist_ok=True)
-    for number, contents in enumerate(files):
-        for generator, content in zip((None, *(one.name for one in decoders)), contents, strict=True):
+    for number, (view, contents) in enumerate(zip(kept, files, strict=True)):
+        for generator, content in zip((None, *view.decoders), contents, strict=True):
             with whole_file(out / photo.image(number, generator)) as draft:
                 draft.write_bytes(content)
     return photo
+
+
+def _median_psnr(photos: Sequence[MatchedPhoto], names: Sequence[str]) -> dict[str, float]:
+    """Return the median over photographs of each decoder that made something."""
+    found = {name: [photo.psnr[name] for photo in photos if name in photo.psnr] for name in names}
+    return {name: statistics.median(ratios) for name, ratios in found.items() if ratios}
 
 
 def _psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

@@ -39,6 +39,8 @@ class MatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     grouped_by: str | None
     """The column or pattern that said what photographs belong together."""
     decoders: tuple[DecoderInfo, ...]
+    decoders_per_view: int | None = None
+    """How many of them reconstruct a view, drawn for it; `None` for all."""
 
 
 class UnusedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -70,7 +72,9 @@ class MatchInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     photographs: int = 0
     """How many there are views of."""
     groups: int = 0
-    """How many views there are: each is one real image, and one by each decoder."""
+    """How many views there are: each is one real image, and one by each of its decoders."""
+    images: int = 0
+    """How many images there are, real ones and reconstructions."""
     flat_views: int = 0
     """How many views of these were dropped, since a reconstruction was the same file."""
     psnr: dict[str, float] = {}
@@ -97,7 +101,7 @@ class MatchedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     flat_views: int = 0
     """How many more were dropped, since a reconstruction was the same file."""
     psnr: dict[str, float] = {}
-    """How close each decoder comes, in decibels: the mean over the views, before the history."""
+    """How close each decoder comes, in decibels: the mean over the views that it reconstructed, before the history."""
 
     @property
     def name(self) -> str:
@@ -197,5 +201,5 @@ def _rows(photo: MatchedPhoto, settings: MatchSettings) -> Iterator[dict[str, ob
             "seed": settings.seed,
         }
         yield {"path": photo.image(number, None), "label": "real", "generator": "", **shared}
-        for decoder in settings.decoders:
-            yield {"path": photo.image(number, decoder.name), "label": "ai", "generator": decoder.name, **shared}
+        for decoder in view.decoders:
+            yield {"path": photo.image(number, decoder), "label": "ai", "generator": decoder, **shared}
