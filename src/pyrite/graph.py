@@ -345,7 +345,9 @@ class Parts:
     def __init__(self, model: Any) -> None:
         self.opset = next(one.version for one in model.opset_import if not one.domain)
         self._model, self._nodes = model, list[Any]()
-        self._names = (f"pyrite/{number}" for number in itertools.count())
+        taken = {name for node in model.graph.node for name in node.output}
+        taken |= {value.name for value in model.graph.initializer}
+        self._names = (name for number in itertools.count() if (name := f"pyrite/{number}") not in taken)
 
     def add(self, kind: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
         """Add a node, and return the name of its output."""

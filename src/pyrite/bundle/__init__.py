@@ -1,7 +1,9 @@
 """The bundle: a model with its geometry, its calibration, and where it came from."""
 
 from pyrite.bundle.bundle import (
+    BUNDLES,
     DEFAULT,
+    HEAD,
     MAX_BYTES,
     OPTIONAL,
     REQUIRED,
@@ -29,8 +31,10 @@ from pyrite.bundle.panel import Panel, PanelInfo, describe_members, load_panel, 
 from pyrite.bundle.preprocess import Crops, Pixels, Preprocess, Resize, ShorterSide
 
 __all__ = [
+    "BUNDLES",
     "DEFAULT",
     "FORMAT",
+    "HEAD",
     "MANIFEST",
     "MAX_BYTES",
     "NOVELTY",

@@ -12,6 +12,7 @@ recipe.toml      what trained the model (optional)
 trained_on.bin   which images trained, chose or calibrated the model, as shortened hashes (optional)
 validated_on.bin which of these were the validation split of its training (optional)
 spectra.json     the average power spectra of both classes' training images (optional)
+head.json        its last layer, and the published encoder below it, where model.onnx is made of the two (optional)
 novelty.json     what its calibration images look like, to tell what is foreign to it (optional)
 card.md          what the model is for, and what it is not (optional)
 ```
@@ -37,9 +38,14 @@ from pyrite.writing import whole_folder
 MODEL = "model.onnx"
 WEIGHTS = "model.onnx.data"
 VALIDATED = "validated_on.bin"
+HEAD = "head.json"
 REQUIRED = (MODEL, "golden.json")
-OPTIONAL = (WEIGHTS, "report.json", "recipe.toml", "trained_on.bin", VALIDATED, "spectra.json", NOVELTY, "card.md")
-DEFAULT = Path(__file__).parents[1] / "bundles" / "default"
+OPTIONAL = (
+    WEIGHTS, "report.json", "recipe.toml", "trained_on.bin", VALIDATED, "spectra.json", NOVELTY, HEAD, "card.md",
+)  # fmt: skip
+BUNDLES = Path(__file__).parents[1] / "bundles"
+"""Those that come with Pyrite; of some, without what is fetched."""
+DEFAULT = BUNDLES / "default"
 """The bundle that comes with Pyrite."""
 MAX_BYTES = 4_000_000_000
 """What all files of a bundle may take together."""

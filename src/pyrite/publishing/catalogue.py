@@ -37,6 +37,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Whether it was imported and measured for this version of Pyrite, and why not."""
     obstacle: str | None = None
     """Why it cannot be fetched, and what one can do."""
+    bundle: str | None = None
+    """Our own: the folder in `pyrite/bundles` that has all but the encoder, which is fetched from `source`."""
     head: str | None = None
     """A JSON file beside the model with `weights` and `bias` of a linear layer upon its output."""
     knows: tuple[Text, ...] = ()

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.bundle import (
+    BUNDLES,
     DEFAULT,
+    HEAD,
     Bundle,
     BundleInfo,
     Calibration,
@@ -33,13 +35,15 @@ from pyrite.bundle import (
 )
 from pyrite.bundle.preprocess import Filter
 from pyrite.converting import convert
+from pyrite.converting.encoder import read_head
 from pyrite.decision import Policy, Scope
-from pyrite.errors import ExportError, in_one_line, require
-from pyrite.golden import golden_images, record_golden, settle_batching
+from pyrite.errors import BundleError, ExportError, in_one_line, require
+from pyrite.golden import golden_images, record_golden, replay_golden, settle_batching
 from pyrite.graph import CUT, Wrapping, add_features, keep_first_output, renew_opset, store, wrap
 from pyrite.publishing.card import write_import_card
 from pyrite.publishing.catalogue import find_entry
 from pyrite.publishing.declared import Declared, input_sides, settle
+from pyrite.publishing.headless import complete, lacks_encoder
 from pyrite.publishing.obtaining import Obtained, describe_pickle, is_pickle, obtain, sha256_of
 from pyrite.runtime import Session
 
@@ -96,7 +100,7 @@ def import_source(
         PyriteError: It cannot be fetched.
     """
     if not source.startswith("hf:") and not Path(source).is_dir():  # These may be bundles.
-        require("train", "onnx")
+        require("import", "onnx")
     entry = find_entry(source) if re.fullmatch(r"[\w.-]+", source) and not Path(source).exists() else None
     if entry:
         name = name or source
@@ -105,11 +109,13 @@ def import_source(
         said = {key: value for key in Declared.__struct_fields__ if (value := getattr(declared, key)) is not None}
         declared = msgspec.structs.replace(entry.inputs, **said)
         assert entry.source
-        source = entry.source
+        source = entry.source if entry.bundle is None else str(BUNDLES / entry.bundle)
+    if lacks_encoder(Path(source)):
+        return _complete(Path(source), out, name, declared, licence, progress)
     with obtain(source, sha256=sha256, progress=progress) as found:
         name = name or _name_of(found)
         if found.is_bundle:
-            _refuse_declared(found, declared, licence)
+            _refuse_declared(found.source, declared, licence)
             return _take(found, out or named_place(name))
         return import_model(
             found.model,
@@ -126,7 +132,7 @@ def import_source(
                 allows=entry.allows if entry else "unclear",
             ),
             knows=entry.knows if entry else (),
-            head=_read_head(found.model.parent / entry.head) if entry and entry.head else None,
+            head=_read_probe(found.model.parent / entry.head) if entry and entry.head else None,
         )
 
 
@@ -160,7 +166,7 @@ def import_model(
         ExportError: The model is not one that can be a bundle, or something must be declared.
         MissingExtraError: The extra `train` is not installed.
     """
-    require("train", "onnx")
+    require("import", "onnx")
     import onnx
 
     if is_pickle(model.name):
@@ -224,7 +230,37 @@ def import_model(
     )
 
 
-def _refuse_declared(found: Obtained, declared: Declared, licence: str | None) -> None:
+def _complete(
+    folder: Path,
+    out: Path | None,
+    name: str | None,
+    declared: Declared,
+    licence: str | None,
+    progress: Callable[[int, int], None],
+) -> Imported:
+    """Fetch the encoder that a bundle lacks, and take the bundle once it says what it said where it was made."""
+    info = read_info(folder)
+    out = out or named_place(name or info.name)
+    _refuse_declared(info.name, declared, licence)
+    if out.exists():
+        raise BundleError(f"{out} exists already. Name a new folder, or remove it first.")
+    bundle = complete(folder, progress)
+    checked = replay_golden(bundle)
+    if not checked.passed:
+        raise ExportError(
+            f"With its encoder, {info.name} does not say what it said where it was made: a logit differs by "
+            f"{checked.max_difference:.2g}, and {len(checked.changed_verdicts)} verdicts. Please report this."
+        )
+    head = read_head(bundle.files[HEAD])
+    return Imported(
+        bundle=save_bundle(out, bundle.info, bundle.files),
+        source=head.encoder,
+        revision=None,
+        parity=checked.max_difference,
+    )
+
+
+def _refuse_declared(source: str, declared: Declared, licence: str | None) -> None:
     """Refuse what a bundle says itself.
 
     Raises:
@@ -233,9 +269,7 @@ def _refuse_declared(found: Obtained, declared: Declared, licence: str | None) -
     said = [key for key in Declared.__struct_fields__ if getattr(declared, key) is not None]
     said += ["licence"] if licence else []
     if said:
-        raise ExportError(
-            f"{found.source} is a bundle already, which says all of that itself. Leave out: {', '.join(said)}."
-        )
+        raise ExportError(f"{source} is a bundle already, which says all of that itself. Leave out: {', '.join(said)}.")
 
 
 def _take(found: Obtained, out: Path) -> Imported:
@@ -334,7 +368,7 @@ def _name_of(found: Obtained) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "imported"
 
 
-def _read_head(path: Path) -> tuple[tuple[float, ...], float]:
+def _read_probe(path: Path) -> tuple[tuple[float, ...], float]:
     class Head(msgspec.Struct):
         weights: tuple[float, ...]
         bias: float

@@ -29,7 +29,7 @@ def backbone(images: Tensor, recipe: Recipe) -> Tensor:
     Raises:
         RecipeError: there is no such backbone, its weights cannot be had, or it does not take images of this size.
     """
-    if _is_clip(recipe):
+    if is_encoder_file(recipe):
         return _clip_features(images, recipe)
     if is_preset(recipe):
         return _preset_features(images, recipe)
@@ -45,7 +45,8 @@ def is_preset(recipe: Recipe) -> bool:
     return recipe.architecture == "backbone" and ("/" in recipe.backbone or not recipe.backbone[:1].isupper())
 
 
-def _is_clip(recipe: Recipe) -> bool:
+def is_encoder_file(recipe: Recipe) -> bool:
+    """Say whether a recipe's backbone is CLIP's vision encoder as an ONNX file."""
     return recipe.backbone.startswith("pypi:") or recipe.backbone.endswith(".onnx")
 
 

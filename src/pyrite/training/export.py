@@ -1,13 +1,20 @@
-"""An exported model, held against the trained one that it came from."""
+"""A trained model as a bundle's, and held against the one that it came from."""
 
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.bundle import HEAD
+from pyrite.converting.encoder import Head, compose, write_head
 from pyrite.datasets import in_chunks
 from pyrite.errors import ExportError, RecipeError
+from pyrite.keras_backend import export_onnx
+from pyrite.publishing.obtaining import obtain, sha256_of
+from pyrite.recipe import Recipe
 from pyrite.runtime import Session
+from pyrite.training.backbones import is_encoder_file
 from pyrite.training.loop import predict
 
 MAX_DIFFERENCE = 1e-3
@@ -31,6 +38,35 @@ def check_size(model: Any) -> None:
             f"The network has {size / 1e9:.1f} GB of weights, more than the {MAX_WEIGHTS / 1e9:.1f} GB that a bundle's "
             "model can hold. Choose a smaller height and width, or another architecture."
         )
+
+
+def export(model: Any, recipe: Recipe) -> dict[str, bytes]:
+    """Return the files of a bundle that hold a trained model.
+
+    A linear probe of an encoder that came as an ONNX file is put upon that file, so that the bundle can be shared
+    without the encoder: then there is `head.json`, too.
+
+    Args:
+        model: A `keras.Model` in float32.
+        recipe: What it was trained by.
+
+    Raises:
+        ExportError: It cannot be exported.
+        PyriteError: The encoder cannot be fetched again.
+    """
+    layer = re.fullmatch(r"encoder_block_(\d+)", recipe.backbone_layer or "")
+    if not (layer and is_encoder_file(recipe) and recipe.trainable == "probe" and recipe.pooling == "token"):
+        return {"model.onnx": export_onnx(model)}
+    kernel, bias = (np.asarray(value) for value in model.get_layer("logit").get_weights())
+    with obtain(recipe.backbone) as found:
+        head = Head(
+            encoder=found.source,
+            sha256=sha256_of(found.model),
+            layers=int(layer[1]) + 1,
+            weights=tuple(kernel[:, 0].tolist()),
+            bias=float(bias[0]),
+        )
+        return {"model.onnx": compose(found.model, head), HEAD: write_head(head)}
 
 
 def check_parity(model: Any, session: Session, pixels: NDArray[np.uint8], indices: NDArray[np.intp]) -> float:

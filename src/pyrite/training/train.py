@@ -15,7 +15,6 @@ from pyrite.datasets import Dataset, remember
 from pyrite.decision import Policy, Scope
 from pyrite.errors import RecipeError, TrainingError, require
 from pyrite.evaluation import Report
-from pyrite.keras_backend import export_onnx
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.publishing.preparation import PreparedDataset, Stage, prepare_dataset
 from pyrite.publishing.publish import publish, written
@@ -29,7 +28,7 @@ from pyrite.training.batches import batch_size
 from pyrite.training.checkpoint import State
 from pyrite.training.curves import write_history, write_tensorboard
 from pyrite.training.distributed import Team, read_place
-from pyrite.training.export import check_parity, check_size
+from pyrite.training.export import check_parity, check_size, export
 from pyrite.training.finetuning import freeze
 from pyrite.training.loop import Examples, Step, compile_model, fit
 from pyrite.training.probe import fit_probe, write_fits
@@ -135,8 +134,8 @@ def train(
         model = in_float32(model, recipe)
 
         watch(Stage("Exporting"))
-        onnx = export_onnx(model)
-        parity = check_parity(model, Session(onnx), decoded.pixels, parts.validation)
+        exported = export(model, recipe)
+        parity = check_parity(model, Session(exported["model.onnx"]), decoded.pixels, parts.validation)
         sides = decoded.sides[np.concatenate([parts.train, parts.validation])]
         scope = _scope(material.preprocess, sides, dataset.name)
         info = BundleInfo(
@@ -170,7 +169,7 @@ def train(
             ),
         )
         files = {
-            "model.onnx": onnx,
+            **exported,
             "recipe.toml": dump_recipe(recipe).encode(),
             "trained_on.bin": remember([decoded.hashes[i] for i in (*parts.train, *parts.validation)]),
             VALIDATED: remember([decoded.hashes[i] for i in parts.validation]),

@@ -1,0 +1,47 @@
+"""Bundles that are shared without model.onnx: what it is made of is in head.json, and an encoder that is fetched.
+
+The encoder's weights are larger than all that is Pyrite's own, and others publish them already.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pyrite.bundle import HEAD, MANIFEST, Bundle, read_info
+from pyrite.converting.encoder import compose, read_head
+from pyrite.errors import BundleError, ExportError, require
+from pyrite.publishing.obtaining import Progress, obtain, sha256_of
+
+_MODEL = "model.onnx"
+
+
+def lacks_encoder(folder: Path) -> bool:
+    """Say whether a folder is a bundle without its model, which can be made again."""
+    return all((folder / name).is_file() for name in (MANIFEST, HEAD)) and not (folder / _MODEL).exists()
+
+
+def complete(folder: Path, progress: Progress) -> Bundle:
+    """Return a bundle with the model that its folder lacks. It is not verified: `replay_golden` tells how it does.
+
+    Args:
+        folder: One that `lacks_encoder`.
+        progress: See `obtain`.
+
+    Raises:
+        BundleError: The bundle is damaged.
+        ExportError: The encoder is another than the head was made for.
+        MissingExtraError: The extra `import` is not installed.
+        PyriteError: It cannot be fetched.
+    """
+    require("import", "onnx")
+    info = read_info(folder)
+    try:
+        files = {name: (folder / name).read_bytes() for name in info.files if name != _MODEL}
+    except OSError as error:
+        raise BundleError(f"The bundle {folder} cannot be read: {error}") from error
+    head = read_head(files[HEAD])
+    with obtain(head.encoder, progress=progress) as found:
+        if sha256_of(found.model) != head.sha256:
+            raise ExportError(f"The encoder {head.encoder} has changed: its SHA-256 is not {head.sha256}.")
+        model = compose(found.model, head)
+    # What a version of onnx writes may differ by a byte; what it computes is held by the golden images.
+    return replace(Bundle(info, files), files={**files, _MODEL: model})
