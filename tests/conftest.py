@@ -83,9 +83,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep decoded images and Keras's files out of the home folder, before any other fixture of the session runs."""
+    """Keep images, bundles and Keras's files out of the home folder, before any other fixture of the session runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYRITE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("PYRITE_DATA", str(tmp_path_factory.mktemp("data")))
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
         yield
 

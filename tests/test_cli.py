@@ -13,6 +13,7 @@ from PIL import Image
 from painting import paint
 from pyrite.bundle import Bundle, load_bundle, save_bundle
 from pyrite.datasets import make_toy
+from pyrite.decision import Scope
 from pyrite.results import Detection
 from waiting import eventually
 
@@ -598,3 +599,21 @@ def test_images_of_other_sizes_are_told_of_with_where_to_find_bundles_for_them(
     Image.new("RGB", (300, 300)).save(tmp_path / "large.png")
     code, _, error = run("detect", tmp_path / "large.png", "--bundle", saved)
     assert (code, "made for: 1. Others: pyrite bundle catalogue" in error) == (0, True)
+
+
+def test_photographs_are_judged_by_the_bundle_for_them_once_it_was_imported(
+    run: Run, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYRITE_DATA", str(tmp_path / "data"))
+    Image.new("RGB", (300, 300)).save(tmp_path / "large.png")
+    code, said, error = run("detect", tmp_path / "large.png", "--json")
+    assert (code, json.loads(said)[0]["reason"]) == (0, "out_of_scope")
+    assert "made for: 1. For photographs: pyrite bundle import photos" in error
+    bundle = load_bundle(saved)
+    scope = Scope(min_side=200, max_side=None, description="photographs")
+    info = msgspec.structs.replace(bundle.info, name="photos", scope=scope)
+    save_bundle(tmp_path / "data" / "bundles" / "photos", info, bundle.files)
+    code, said, error = run("detect", tmp_path / "large.png", "--json")
+    assert (code, json.loads(said)[0]["model"]["name"]) == (0, "default+photos")
+    assert json.loads(said)[0]["logit"] is not None
+    assert "made for" not in error

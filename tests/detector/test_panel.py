@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pyrite.bundle import Bundle, Calibration, Crops, ModelOrigin, Panel, fit_joint
-from pyrite.decision import Scope, decide
+from pyrite.decision import Policy, Scope, decide
 from pyrite.detector import Detector
 from pyrite.detector.panel import bonferroni
 from pyrite.errors import PyriteError
@@ -77,6 +77,24 @@ def test_bundles_for_images_of_different_sizes_share_no_budget(pair: tuple[Bundl
         found, alone = detector.detect(grey(210, side)), Detector(one).detect(grey(210, side))
         for name in ("verdict", "reason", "probability", "logit", "p_real", "p_ai"):
             assert getattr(found, name) == getattr(alone, name), name
+
+
+def test_each_image_gets_the_budget_of_the_bundles_for_its_size(pair: tuple[Bundle, Bundle]) -> None:
+    strict, loose = Policy(max_fpr=0.01), Policy(max_fpr=0.2)
+    small = changed(pair[0], policy=strict)
+    large = changed(pair[1], scope=Scope(min_side=65, max_side=None, description="large"), policy=loose)
+    detector = Detector(bundles=(small, large))
+    assert [detector.detect(grey(210, side)).max_fpr for side in (32, 80)] == [0.01, 0.2]
+    assert detector.detect(b"no image").max_fpr == 0.01
+    # 19 images can keep 20% and not 1%, which is the other bundle's.
+    assert detector.warnings == ()
+    assert [Detector(bundles=(small, large), max_fpr=0.1).detect(grey(210, s)).max_fpr for s in (32, 80)] == [0.1] * 2
+    both = changed(pair[1], policy=loose)
+    assert [Detector(bundles=(small, both)).detect(grey(210, side)).max_fpr for side in (20, 48, 80)] == [
+        0.01,
+        0.01,
+        0.2,
+    ]
 
 
 def test_what_nobody_has_in_scope_is_uncertain(pair: tuple[Bundle, Bundle]) -> None:

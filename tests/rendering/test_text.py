@@ -62,11 +62,15 @@ def test_a_failure_is_told_by_its_sentence(found: Detection) -> None:
 )
 def test_summary(counts: dict[str, int], line: str) -> None:
     budget = "at most about 50 of 1,000 real images like those of its calibration would be called ai."
-    assert summary_line(counts, 0.05).plain == f"{line}; {budget}"
+    assert summary_line(counts, {0.05}).plain == f"{line}; {budget}"
 
 
 def test_a_small_budget_is_told_in_millions() -> None:
-    assert "about 500 of a million real images" in summary_line({"real": 1}, 0.0005).plain
+    assert "about 500 of a million real images" in summary_line({"real": 1}, {0.0005}).plain
+
+
+def test_budgets_that_differ_are_told_by_their_range() -> None:
+    assert "about 10 to 50 of 1,000, by the bundle, real images" in summary_line({"real": 2}, {0.05, 0.01}).plain
 
 
 def test_nothing_in_a_path_reaches_the_terminal_raw() -> None:

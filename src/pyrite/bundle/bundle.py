@@ -29,7 +29,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from pyrite.bundle.library import find_named
+from pyrite.bundle.library import find_named, named_place
 from pyrite.bundle.manifest import MANIFEST, BundleInfo, format_manifest, parse_manifest, suggest
 from pyrite.bundle.novelty import NOVELTY
 from pyrite.errors import BundleError
@@ -47,6 +47,8 @@ BUNDLES = Path(__file__).parents[1] / "bundles"
 """Those that come with Pyrite; of some, without what is fetched."""
 DEFAULT = BUNDLES / "default"
 """The bundle that comes with Pyrite."""
+PHOTOS = "photos"
+"""The name of the bundle for photographs, which judges beside the default one once it was imported."""
 MAX_BYTES = 4_000_000_000
 """What all files of a bundle may take together."""
 LARGE = 64_000_000
@@ -112,6 +114,15 @@ class Bundle:
             raise BundleError(f"{name} of the bundle {self.path} cannot be read: {error.strerror}.") from error
 
 
+def default_bundles() -> tuple[Path, ...]:
+    """Return the bundles that judge where none is named: what comes with Pyrite, and `photos` once it was imported."""
+    try:
+        photos = named_place(PHOTOS)
+    except BundleError:  # There is no home folder, so nothing was imported.
+        return (DEFAULT,)
+    return (DEFAULT, photos) if photos.is_dir() else (DEFAULT,)
+
+
 def read_info(folder: Path) -> BundleInfo:
     """Return what a bundle's folder says of it, without a look at its other files.
 
@@ -122,6 +133,23 @@ def read_info(folder: Path) -> BundleInfo:
         return parse_manifest((folder / MANIFEST).read_bytes(), folder)
     except OSError as error:
         raise BundleError(f"There is no bundle at {folder}: {error.strerror}.") from error
+
+
+def read_headless(folder: Path) -> Bundle:
+    """Read and verify a bundle that was left without model.onnx.
+
+    Raises:
+        BundleError: It is damaged, too large or not understood.
+    """
+    try:
+        files = _read_folder(folder)
+        manifest = files.pop(MANIFEST)
+        assert isinstance(manifest, bytes)
+        info = parse_manifest(manifest, folder)
+        _verify(info, files, folder, missing=MODEL)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"The bundle {folder} cannot be read: {error}") from error
+    return Bundle(info, {name: content for name, content in files.items() if isinstance(content, bytes)})
 
 
 def load_bundle(path: str | Path, *, among_others: bool = False) -> Bundle:
@@ -251,7 +279,7 @@ def _check_sizes(sizes: Mapping[str, int], path: Path) -> None:
         raise BundleError(f"{path} has more than {_MAX_OTHERS:,} bytes beside its model, the limit for a bundle.")
 
 
-def _verify(info: BundleInfo, files: Mapping[str, Content], path: Path) -> None:
+def _verify(info: BundleInfo, files: Mapping[str, Content], path: Path, *, missing: str | None = None) -> None:
     known = (*REQUIRED, *OPTIONAL)
     for name in info.files:
         if name not in known:
@@ -263,6 +291,8 @@ def _verify(info: BundleInfo, files: Mapping[str, Content], path: Path) -> None:
         if name not in info.files:
             raise BundleError(f"{path} has {name}, which its {MANIFEST} does not list. Remove it.")
     for name, sha256 in info.files.items():
+        if name == missing:
+            continue
         if name not in files:
             raise BundleError(f"{path} has no {name}, which its {MANIFEST} lists. Fetch the bundle again.")
         if _sha256(files[name]) != sha256:

@@ -104,15 +104,19 @@ class Panel:
         smallest = [count * bundle.info.calibration.smallest_p_real for bundle, count in kept if count]
         return min(1.0, max(smallest, default=1.0))
 
-    def too_few(self, policy: Policy) -> tuple[str, ...]:
-        """Return a sentence for each error budget that there are too few calibration images for."""
+    def too_few(self, policy: Policy | None = None) -> tuple[str, ...]:
+        """Return a sentence for each error budget that there are too few calibration images for.
+
+        Args:
+            policy: The budgets; by default, each bundle's own, and of a panel that was calibrated as one, the smallest.
+        """
         if self.calibration is not None:
-            return self.calibration.too_few(policy)
+            return self.calibration.too_few(policy or self.policy)
         counts = self.share_counts(ai=False)
         return tuple(
             f"{bundle.info.name}: {sentence}"
             for bundle, count in zip(self.bundles, counts, strict=True)
-            for sentence in bundle.info.calibration.too_few(policy, bundles=max(1, count))
+            for sentence in bundle.info.calibration.too_few(policy or bundle.info.policy, bundles=max(1, count))
         )
 
     def share_counts(self, *, ai: bool) -> tuple[int, ...]:

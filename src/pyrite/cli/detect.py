@@ -74,6 +74,7 @@ def detect(
 
     Example: `pyrite detect photo.jpg -v`
     """
+    from pyrite.bundle import DEFAULT, default_bundles
     from pyrite.detector import Detector
     from pyrite.evidence import missing_readers
     from pyrite.golden import check_device
@@ -90,7 +91,7 @@ def detect(
         raise typer.BadParameter("Choose one of --json, --jsonl and --csv.")
     limits = Limits(max_bytes, max_pixels)
     detector = Detector(
-        bundles=bundles or (),
+        bundles=bundles or default_bundles(),
         max_fpr=max_fpr,
         allow_real=allow_real,
         evidence=evidence,
@@ -107,6 +108,7 @@ def detect(
     first = list(itertools.islice(every, 2 if html else 0))
     files = itertools.chain(first, every)
     counts: Counter[str] = Counter()
+    budgets: set[float] = set()
     outside = 0
     with _page(html, detector, single=len(first) == 1) as add:
 
@@ -114,6 +116,7 @@ def detect(
             nonlocal outside
             for detection in detector.detect_many(files):
                 counts[outcome(detection)] += 1
+                budgets.update(() if detection.error else (detection.max_fpr,))
                 outside += detection.reason is Reason.OUT_OF_SCOPE and not is_foreign(detection)
                 add(detection)
                 yield detection
@@ -122,12 +125,11 @@ def detect(
             chosen[0](detections(), sys.stdout)
         else:
             write_text(detections(), stdout, verbose=verbose)
-            stderr.print(summary_line(counts, detector.policy.max_fpr))
+            stderr.print(summary_line(counts, budgets))
     if outside:
-        stderr.print(
-            f"Of another size than any bundle here was made for: {outside:,}. Others: pyrite bundle catalogue",
-            style="dim",
-        )
+        alone = not bundles and default_bundles() == (DEFAULT,)
+        more = "For photographs: pyrite bundle import photos" if alone else "Others: pyrite bundle catalogue"
+        stderr.print(f"Of another size than any bundle here was made for: {outside:,}. {more}", style="dim")
     if fail_on and counts[fail_on]:
         raise typer.Exit(3)
     if counts["error"]:

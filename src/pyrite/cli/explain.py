@@ -36,6 +36,7 @@ def explain(
     Examples: `pyrite explain photo.jpg --out photo-explained.png`,
     `pyrite explain photo.jpg --history --out photo-history.png`
     """
+    from pyrite.bundle import default_bundles
     from pyrite.detector import Detector
     from pyrite.explanation import check_out, examine
     from pyrite.explanation import explain as explain_score
@@ -48,7 +49,7 @@ def explain(
     except PyriteError as error:
         raise typer.BadParameter(str(error)) from None
     with progress_bar(stderr, "Scoring") as advance:
-        detector = Detector(bundles=bundles or (), device=device.value)
+        detector = Detector(bundles=bundles or default_bundles(), device=device.value)
         check_device(detector)
         tell_lines(detector.warnings)
         found = (examine if history else explain_score)(image, detector, out=out, progress=advance)

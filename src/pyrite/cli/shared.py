@@ -195,7 +195,7 @@ def open_panel(bundles: Sequence[str | Path]) -> "Panel":
     from pyrite.bundle import DEFAULT, Panel
 
     panel = Panel.open(bundles or (DEFAULT,))
-    tell_lines(panel.too_few(panel.policy))
+    tell_lines(panel.too_few())
     return panel
 
 

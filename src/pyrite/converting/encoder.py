@@ -14,6 +14,8 @@ from pyrite.converting.clip import CLIP_MEAN, CLIP_STD
 from pyrite.errors import BundleError, ExportError, require
 from pyrite.graph import Parts, Wrapping, add_features, wrap
 
+_SIDE = 224  # pixels, where an encoder does not say what it takes: what OpenAI's smaller ones do
+
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`head.json`: a linear layer, and the encoder that it is for."""
@@ -66,7 +68,7 @@ def compose(encoder: Path, head: Head) -> bytes:
     try:
         model = onnx.load(encoder)
         taken = model.graph.input[0]
-        height, width = (size.dim_value for size in taken.type.tensor_type.shape.dim[2:])
+        height, width = (size.dim_value or _SIDE for size in taken.type.tensor_type.shape.dim[2:])
     except Exception as error:  # Protobuf's and onnx's own, of several kinds.
         raise ExportError(f"{encoder.name} cannot be read as ONNX: {error}") from error
     dequantise(model)
@@ -76,6 +78,9 @@ def compose(encoder: Path, head: Head) -> bytes:
             f"{encoder.name} is no vision encoder of CLIP as transformers exports it, of {head.layers} layers or more."
         )
     model = onnx.utils.Extractor(onnx.shape_inference.infer_shapes(model)).extract_model([taken.name], [tokens])
+    values = model.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
+    if values != len(head.weights):
+        raise ExportError(f"The encoder gives {values} values, and the head has {len(head.weights)} weights.")
     parts = Parts(model)
     token = parts.add("Gather", tokens, parts.constant(0, np.int64), axis=1)
     weights = parts.constant(np.array(head.weights)[:, None], np.float32)
@@ -84,8 +89,7 @@ def compose(encoder: Path, head: Head) -> bytes:
     del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info(logit, onnx.TensorProto.FLOAT, ("N", 1)))
     add_features(model)
-    side = height or 224, width or 224
-    how = Wrapping(height=side[0], width=side[1], mean=CLIP_MEAN, std=CLIP_STD, output="logits", classes=1, ai=(0,))
+    how = Wrapping(height=height, width=width, mean=CLIP_MEAN, std=CLIP_STD, output="logits", classes=1, ai=(0,))
     content: bytes = wrap(model, how).SerializeToString()
     return content
 

@@ -58,8 +58,8 @@ class Detector:
         Args:
             bundle: A loaded bundle or panel, or the path of one; by default, the bundle that comes with Pyrite.
             bundles: Several bundles instead, which keep one error budget together.
-            max_fpr: The share of real images that may be called AI; by default, the bundle's own, or the smallest of
-                several.
+            max_fpr: The share of real images that may be called AI; by default, for each image, the smallest of the
+                bundles that have it in scope.
             evidence: Whether to read what files say of themselves; without it, the pixels decide alone.
             trust: Whose signatures count as verified; by default, the lists that come with Pyrite.
             limits: What one image may cost.
@@ -83,6 +83,7 @@ class Detector:
         self.model = Model("+".join(info.name for info in infos), "+".join(info.version for info in infos))
         self._allow_real = allow_real
         self.policy = self.policy_for(max_fpr)
+        self._own_budgets = max_fpr is None and len(self.bundles) > 1 and self.panel.calibration is None
         self._members = [_Member(one, threads, device) for one in self.bundles]
 
     @property
@@ -188,9 +189,7 @@ class Detector:
         Raises:
             PyriteError: `max_fpr` is out of range, or smaller than the calibration can resolve.
         """
-        policy = self.panel.policy
-        if self._allow_real:
-            policy = msgspec.structs.replace(policy, real_needs_provenance=False)
+        policy = self._allowing(self.panel.policy)
         if max_fpr is None:
             return policy
         if not 0 < max_fpr < 1:
@@ -204,10 +203,20 @@ class Detector:
             raise PyriteError(f"{told} Choose max_fpr of at least {math.ceil(smallest * 1e6) / 1e6:g}.")
         return chosen
 
+    def policy_of(self, width: int, height: int) -> Policy:
+        """Return the policy for an image of this size: as asked for, or that of the bundles that have it in scope."""
+        if not self._own_budgets:
+            return self.policy
+        inside = tuple(bundle for bundle in self.bundles if bundle.info.scope.contains(width, height))
+        return self._allowing(Panel(inside).policy) if inside else self.policy
+
+    def _allowing(self, policy: Policy) -> Policy:
+        return msgspec.structs.replace(policy, real_needs_provenance=False) if self._allow_real else policy
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """A sentence for each error budget that there are too few calibration images for: it decides nothing."""
-        return self.panel.too_few(self.policy)
+        return self.panel.too_few(None if self._own_budgets else self.policy)
 
     def score(
         self, batch: Sequence[Prepared | Unreadable], policies: Sequence[Policy] | None = None
@@ -216,7 +225,7 @@ class Detector:
 
         Args:
             batch: In any number.
-            policies: One for each; by default, this detector's for all.
+            policies: One for each; by default, as `policy_of` says.
 
         Raises:
             BundleError: A model fails.
@@ -224,11 +233,15 @@ class Detector:
         images = [item for item in batch if isinstance(item, Prepared)]
         opinions = [member.judge(images, place) for place, member in enumerate(self._members)]
         merged = iter(merge(opinions, self.panel))
+        if policies is None:
+            policies = [
+                self.policy_of(item.width, item.height) if isinstance(item, Prepared) else self.policy for item in batch
+            ]
         return [
             judge(item, next(merged), policy, self.model)
             if isinstance(item, Prepared)
             else unreadable(item, self.model, policy)
-            for item, policy in zip(batch, policies or [self.policy] * len(batch), strict=True)
+            for item, policy in zip(batch, policies, strict=True)
         ]
 
 

@@ -70,7 +70,7 @@ def examine(
         check_out(out, source)
     detector = detector if isinstance(detector, Detector) else Detector(detector)
     prepared, image = read_image(source, detector)
-    detection = detector.score([prepared], [policy or detector.policy])[0]
+    detection = detector.score([prepared], [policy] if policy else None)[0]
     explanation = explain_prepared(prepared, image, source, detector, detection, progress)
     if image.pixels.shape[:2] != (image.height, image.width):
         # A stream can be read once only.

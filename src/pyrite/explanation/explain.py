@@ -57,7 +57,7 @@ def explain(
         check_out(out, source)
     detector = detector if isinstance(detector, Detector) else Detector(detector)
     prepared, image = read_image(source, detector)
-    detection = detector.score([prepared], [policy or detector.policy])[0]
+    detection = detector.score([prepared], [policy] if policy else None)[0]
     explanation = explain_prepared(prepared, image, source, detector, detection, progress)
     if explanation is None:
         raise PyriteError(f"There is no score to explain. {detection.explanation} Its own history can still be shown.")

@@ -6,9 +6,9 @@ The encoder's weights are larger than all that is Pyrite's own, and others publi
 from dataclasses import replace
 from pathlib import Path
 
-from pyrite.bundle import HEAD, MANIFEST, Bundle, read_info
+from pyrite.bundle import HEAD, MANIFEST, Bundle, read_headless
 from pyrite.converting.encoder import compose, read_head
-from pyrite.errors import BundleError, ExportError, require
+from pyrite.errors import ExportError, require
 from pyrite.publishing.obtaining import Progress, obtain, sha256_of
 
 _MODEL = "model.onnx"
@@ -33,15 +33,11 @@ def complete(folder: Path, progress: Progress) -> Bundle:
         PyriteError: It cannot be fetched.
     """
     require("import", "onnx")
-    info = read_info(folder)
-    try:
-        files = {name: (folder / name).read_bytes() for name in info.files if name != _MODEL}
-    except OSError as error:
-        raise BundleError(f"The bundle {folder} cannot be read: {error}") from error
-    head = read_head(files[HEAD])
+    bundle = read_headless(folder)
+    head = read_head(bundle.read(HEAD))
     with obtain(head.encoder, progress=progress) as found:
         if sha256_of(found.model) != head.sha256:
             raise ExportError(f"The encoder {head.encoder} has changed: its SHA-256 is not {head.sha256}.")
         model = compose(found.model, head)
     # What a version of onnx writes may differ by a byte; what it computes is held by the golden images.
-    return replace(Bundle(info, files), files={**files, _MODEL: model})
+    return replace(bundle, files={**bundle.files, _MODEL: model})

@@ -1,6 +1,6 @@
 """Detections as lines on a terminal."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from rich.console import Console
 from rich.text import Text
@@ -54,18 +54,22 @@ def budget_line(verdict: Verdict | str, probability: float | None) -> str | None
     return None
 
 
-def summary_line(counts: Mapping[str, int], max_fpr: float | None) -> Text:
+def summary_line(counts: Mapping[str, int], max_fprs: Collection[float]) -> Text:
     """Return one line that sums a batch up.
 
     Args:
         counts: how many images had each outcome: a verdict, or `error`.
-        max_fpr: the error budget of the verdicts.
+        max_fprs: the error budgets of the verdicts; bundles may differ.
     """
     total = sum(counts.values())
     parts = [f"{counts.get(key, 0):,} {name}" for key, name in _OUTCOMES.items() if counts.get(key) or key != "error"]
     budget = ""
-    if max_fpr is not None:
-        share = f"{1000 * max_fpr:.0f} of 1,000" if max_fpr >= 0.001 else f"{1e6 * max_fpr:,.0f} of a million"
+    if max_fprs:
+        lowest, highest = min(max_fprs), max(max_fprs)
+        per, whole = (1000, "1,000") if lowest >= 0.001 else (1_000_000, "a million")
+        share = f"{per * highest:,.0f} of {whole}"
+        if lowest < highest:
+            share = f"{per * lowest:,.0f} to {share}, by the bundle,"
         budget = f"; at most about {share} real images like those of its calibration would be called ai"
     return Text(f"{total:,} image{'' if total == 1 else 's'}: {', '.join(parts)}{budget}.", style="dim")
 

@@ -180,7 +180,7 @@ def _judge(detector: Detector, sources: Sequence[str | bytes], settings: ScanSet
         signal.setitimer(signal.ITIMER_REAL, settings.timeout)
         prepared.append(detector.reader.read(source, look=look))
     signal.setitimer(signal.ITIMER_REAL, settings.timeout)
-    return list(zip(detector.score(prepared), hashes, strict=True))
+    return list(zip(detector.score(prepared, [detector.policy] * len(prepared)), hashes, strict=True))
 
 
 def _answer(answers: Any, value: object) -> None:

