@@ -18,6 +18,7 @@ from pyrite.decision import Policy, Rate
 from pyrite.errors import RecipeError
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+InversePenalty = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Scale = Annotated[float, msgspec.Meta(ge=0.1, le=4)]
 Alpha = Annotated[float, msgspec.Meta(ge=0, le=10)]
@@ -50,6 +51,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Of `trainable = "lora"`: the rank of what is added to each dense matrix (Hu et al. 2021)."""
     views: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
     """Of `trainable = "probe"`: how many augmented views of each training image it learns from, besides the image."""
+    probe_c: Annotated[tuple[InversePenalty, ...], msgspec.Meta(min_length=1)] = (1e-4, 1e-3, 1e-2, 1e-1, 1, 10, 100)
+    """Of `trainable = "probe"`: the inverses of the penalty's strength, scikit-learn's C, of which the best by `monitor`
+    is taken. The validation images are of generators that it learns from: of others, a stronger penalty may find more."""
     height: Side = 32
     """Of a model input, in pixels."""
     width: Side = 32
@@ -255,6 +259,7 @@ _SETTINGS_OF = {
     "last_blocks": ("trainable", ("last",)),
     "lora_rank": ("trainable", ("lora",)),
     "views": ("trainable", ("probe",)),
+    "probe_c": ("trainable", ("probe",)),
     "balance_by": ("balance", ("sampling", "weights")),
 }
 """Which values of another setting a setting means something to."""

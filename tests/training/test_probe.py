@@ -66,6 +66,12 @@ def fitted(examples: Examples, recipe: Recipe, told: list[tuple[int, int]] | Non
     return predict(model, examples.pixels, examples.validation)
 
 
+def test_the_penalty_can_be_told(examples: Examples) -> None:
+    recipe = recipe_with("probe_c=[1e-3]")
+    [fit] = fit_probe(small_model(recipe), examples, HASHES, recipe, lambda *event: None)
+    assert (fit.c, fit.chosen) == (1e-3, True)
+
+
 def test_the_head_is_the_regression_and_the_backbone_stays(examples: Examples) -> None:
     recipe = recipe_with()
     model, untouched = small_model(recipe), small_model(recipe)

@@ -30,7 +30,6 @@ Progress = Callable[[int, int], None]
 
 _FORMAT = 1  # Part of the key: raise it when the same recipe comes to other features.
 _TOGETHER = 64  # images that go through the backbone at once
-_STRENGTHS = tuple(float(10.0**power) for power in range(-4, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def fit_probe(
 ) -> tuple[Fit, ...]:
     """Give the head of a model the weights of a logistic regression on what its backbone makes of the images.
 
-    Of several strengths of the penalty, the best by the recipe's `monitor` on the validation images is taken. Features
+    Of the recipe's strengths of the penalty, the best by its `monitor` on the validation images is taken. Features
     are brought to mean 0 and variance 1 first, which the head's weights take in.
 
     Args:
@@ -76,7 +75,7 @@ def fit_probe(
     views = 1 + recipe.views
     mean, deviation = train.mean(0, np.float64), np.maximum(train.std(0, dtype=np.float64), 1e-6)
     fits: list[tuple[Fit, Any, Any]] = []
-    for c in _STRENGTHS:
+    for c in recipe.probe_c:
         kernel, bias = _fit(
             ((train - mean) / deviation).astype(np.float32),
             np.tile(labels[examples.train], views),
