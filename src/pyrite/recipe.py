@@ -51,9 +51,18 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Of `trainable = "lora"`: the rank of what is added to each dense matrix (Hu et al. 2021)."""
     views: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
     """Of `trainable = "probe"`: how many augmented views of each training image it learns from, besides the image."""
-    probe_c: Annotated[tuple[InversePenalty, ...], msgspec.Meta(min_length=1)] = (1e-4, 1e-3, 1e-2, 1e-1, 1, 10, 100)
-    """Of `trainable = "probe"`: the inverses of the penalty's strength, scikit-learn's C, of which the best by `monitor`
-    is taken. The validation images are of generators that it learns from: of others, a stronger penalty may find more."""
+    probe_c: Annotated[tuple[InversePenalty, ...], msgspec.Meta(min_length=1)] = (
+        1e-4,
+        1e-3,
+        0.01,
+        0.1,
+        1.0,
+        10.0,
+        100.0,
+    )
+    """Of `trainable = "probe"`: the inverses of the penalty's strength, scikit-learn's C, of which the best by
+    `monitor` is taken. Validation images are of generators that it learns from: of others, a stronger penalty than
+    these prefer may find more."""
     height: Side = 32
     """Of a model input, in pixels."""
     width: Side = 32
