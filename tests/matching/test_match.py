@@ -355,6 +355,35 @@ def test_of_a_labelled_dataset_only_real_images_are_taken(decoder: str, tmp_path
         run(tmp_path / "photos", tmp_path / "third", decoder)
 
 
+def test_ai_images_can_be_cut_into_views_too(
+    photos: Path, decoder: str, tmp_path: Path, run_pyrite: Callable[..., tuple[int, str, str]]
+) -> None:
+    data = tmp_path / "data"
+    for number in range(3):
+        take_photograph(data / f"{number}.jpg", seed=number)
+    table = "path,label,generator\n0.jpg,real,\n1.jpg,ai,flux\n2.jpg,ai,\n"
+    (data / "manifest.csv").write_text(table)
+    command = ("match", data, "--decoder", decoder, "--side", SIDE, "--views", 2)
+    code, said, _ = run_pyrite(*command, "--out", tmp_path / "pairs", "--with-ai")
+    assert code == 0
+    assert "2 views of 1 photographs, each as it is and by tiny: 8 images" in " ".join(said.split())
+    assert "Beside them, 4 views of 2 AI images." in said
+    found = [(row["photo_path"], row["label"], row["generator"]) for row in rows_of(tmp_path / "pairs")]
+    pair = [("0.jpg", "real", ""), ("0.jpg", "ai", "tiny")]
+    assert found == [*pair, *pair, *[("1.jpg", "ai", "flux")] * 2, *[("2.jpg", "ai", "ai")] * 2]
+    opened = Dataset.open(tmp_path / "pairs")
+    assert opened.describe()[0] == "pairs: 8 images, 2 real and 6 AI."
+    # The photograph's views are those that there are without AI images.
+    run_pyrite(*command, "--out", tmp_path / "alone")
+    alone, both = (contents(tmp_path / out) for out in ("alone", "pairs"))
+    assert all(both[name] == content for name, content in alone.items() if name.startswith("images"))
+    (data / "manifest.csv").write_text("path,label\n0.jpg,real\n")
+    code, _, told = run_pyrite(*command, "--out", tmp_path / "none", "--with-ai")
+    assert (code, "has no AI images. Name them with --ai, or leave out --with-ai" in told) == (1, True)
+    code, _, told = run_pyrite("match", photos, *command[2:], "--out", tmp_path / "none", "--with-ai")
+    assert (code, "says which images are AI. Name them with --ai." in told) == (1, True)
+
+
 def test_what_belongs_together_is_passed_on(photos: Path, decoder: str, tmp_path: Path) -> None:
     by_name = Labelling(group_pattern=r"(\d)\.")
     run(photos, tmp_path / "pairs", decoder, labelling=by_name)

@@ -67,6 +67,13 @@ def match(
             help="Reconstruct each view with N of the decoders, drawn for it, not with all: more views in the time.",
         ),
     ] = None,
+    with_ai: Annotated[
+        bool,
+        typer.Option(
+            "--with-ai",
+            help="Of data with labels, cut its AI images into views as well, with histories of the same kind.",
+        ),
+    ] = False,
     *,
     labelling: "Labelling",
 ) -> None:
@@ -97,6 +104,7 @@ def match(
                 history=history.value,
                 seed=seed,
                 decoders_per_view=decoders_per_view,
+                with_ai=with_ai,
                 labelling=labelling,
                 progress=progress,
             )
@@ -108,6 +116,8 @@ def match(
         f"{info.groups:,} views of {info.photographs:,} photographs, each as it is and by {by}: "
         f"{info.images:,} images in {out}"
     )
+    if with_ai:
+        stdout.print(f"Beside them, {info.ai_groups:,} views of {info.ai_photographs:,} AI images.")
     stdout.print(f"PSNR: {', '.join(f'{name} {ratio:.1f} dB' for name, ratio in info.psnr.items())}")
     told = [
         f"{name} comes no closer to photographs than {ratio:.1f} dB. Does it take and give values in [0, 1]?"

@@ -232,6 +232,11 @@ class Dataset:
             groups=None if self.groups is None else tuple(self.groups[i] for i in indices),
         )
 
+    @property
+    def generators(self) -> tuple[str, ...]:
+        """What made each image, where a column says so; else empty."""
+        return next((values for column, values in self.slices.items() if column.lower() == "generator"), ())
+
     def describe(self) -> tuple[str, ...]:
         """Return what there is, by class, split and generator, and what was guessed: a sentence each."""
         told = [f"{self.name}: {len(self):,} images, {_by_class(self.labels)}."]
@@ -240,8 +245,9 @@ class Dataset:
             there = (split for split in ("train", "validation", "test", "none") if split in named)
             of_each = (f"{split} {_by_class(self.labels[named == split])}" for split in there)
             told.append(f"Splits: {'; '.join(of_each)}.")
-        generators = next((values for column, values in self.slices.items() if column.lower() == "generator"), ())
-        made = Counter(name or "not named" for name, label in zip(generators, self.labels, strict=False) if label == AI)
+        made = Counter(
+            name or "not named" for name, label in zip(self.generators, self.labels, strict=False) if label == AI
+        )
         if made:
             told.append(f"Generators: {listed(made)}.")
         if self.groups is not None:

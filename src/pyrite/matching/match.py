@@ -42,6 +42,7 @@ from pyrite.writing import PARTIAL, locked, whole_file
 
 _AT_ONCE = 64  # decoders
 _MAX_SIDE = 2048
+_UNNAMED = "ai"  # What made an AI image that nothing names the generator of.
 _NO_DIFFERENCE = "Each of its views is the same file as a reconstruction, as where it is of one colour."
 
 
@@ -63,6 +64,7 @@ def match(
     history: str = "light",
     seed: int = 0,
     decoders_per_view: int | None = None,
+    with_ai: bool = False,
     labelling: Labelling | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> MatchInfo:
@@ -81,6 +83,7 @@ def match(
         history: One of `HISTORIES`.
         seed: Another seed gives other views and histories.
         decoders_per_view: How many of the decoders reconstruct a view, drawn for it; all by default.
+        with_ai: Whether AI images of a source with labels are cut into views as well, with histories of the same kind.
         labelling: How the source says which of its images are real, where that is not as usual, and what belongs
             together.
         progress: Called with how many photographs were gone through, and how many there are.
@@ -97,7 +100,7 @@ def match(
     _check_together(opened, history)
     if Path(photos).resolve() in (out.resolve(), *out.resolve().parents):
         raise DatasetError(f"{out} lies among the photographs, and would become some of them. Choose another folder.")
-    source, ai_images = open_photographs(str(photos), labelling)
+    source, ai_images = open_photographs(str(photos), labelling, with_ai=with_ai)
     settings = MatchSettings(
         side=side,
         views=views,
@@ -109,6 +112,7 @@ def match(
             for one, said in zip(opened, decoders, strict=True)
         ),
         decoders_per_view=decoders_per_view,
+        with_ai=with_ai,
     )
     with _claimed(out, settings) as done, _told(out):
         info = MatchInfo(
@@ -139,12 +143,16 @@ def match(
             raise DatasetError(f"None of the {len(source):,} photographs of {source.name} can be used, such as {first}")
         # In an order that does not hang on which run did what.
         in_order = sorted(done.values(), key=lambda photo: (photo.path, photo.sha256))
+        photographs = [photo for photo in in_order if photo.generator is None]
+        others = [photo for photo in in_order if photo.generator is not None]
         write_table(out, in_order, settings)
         info = msgspec.structs.replace(
             info,
             finished=True,
-            photographs=len(in_order),
-            groups=sum(len(photo.views) for photo in in_order),
+            photographs=len(photographs),
+            groups=sum(len(photo.views) for photo in photographs),
+            ai_photographs=len(others),
+            ai_groups=sum(len(photo.views) for photo in others),
             images=sum(1 + len(view.decoders) for photo in in_order for view in photo.views),
             flat_views=sum(photo.flat_views for photo in in_order),
             psnr=_median_psnr(in_order, [one.name for one in opened]),
@@ -233,7 +241,7 @@ def _cut_views(
     """Yield for each photograph its views, or why there are none, or that it is done already."""
     seen: dict[str, str] = {}
     for index, path in enumerate(source.paths):
-        name = encodable(path)
+        name, is_ai = encodable(path), bool(source.labels[index])
         try:
             data = source.read(index)
         except OSError as error:
@@ -259,6 +267,7 @@ def _cut_views(
                 reason=f"Its {image.width:,} × {image.height:,} pixels are fewer than a view of {settings.side}.",
             )
             continue
+        generator = (source.generators[index] if source.generators else "") or _UNNAMED if is_ai else None
         drawn = draw_views(
             image.height,
             image.width,
@@ -267,7 +276,7 @@ def _cut_views(
             side=settings.side,
             multiple=multiple,
             chosen=HISTORIES[settings.history],
-            decoders=[one.name for one in settings.decoders],
+            decoders=[one.name for one in settings.decoders] if generator is None else [],
             per_view=settings.decoders_per_view,
             seed=settings.seed,
         )
@@ -278,6 +287,7 @@ def _cut_views(
             path=name,
             sha256=sha256,
             source=source.groups[index] if source.groups else "",
+            generator=generator,
             width=image.width,
             height=image.height,
             views=drawn,

@@ -11,7 +11,7 @@ from pyrite.datasets.vocabulary import AI, REAL, is_generator, label_of
 from pyrite.errors import DatasetError
 
 
-def open_photographs(source: str, labelling: Labelling | None = None) -> tuple[Dataset, int]:
+def open_photographs(source: str, labelling: Labelling | None = None, *, with_ai: bool = False) -> tuple[Dataset, int]:
     """Return the photographs of a source, and how many AI images were left out of it.
 
     A table, shards, or folders called `real` and the like say which images are real; only those are taken. In any other
@@ -20,9 +20,11 @@ def open_photographs(source: str, labelling: Labelling | None = None) -> tuple[D
     Args:
         source: What `Dataset.open` takes.
         labelling: Names of classes and columns, where they are not the usual ones.
+        with_ai: Whether to take AI images as well, with their label.
 
     Raises:
-        DatasetError: It cannot be read, or has no real images, or some folders look like those of AI images.
+        DatasetError: It cannot be read, or has no real images, or no AI images where these are wanted, or some folders
+            look like those of AI images.
         MissingExtraError: An optional dependency is needed.
     """
     try:
@@ -34,11 +36,16 @@ def open_photographs(source: str, labelling: Labelling | None = None) -> tuple[D
         everything = Dataset.open_real(source, group_column=column, group_pattern=pattern)
         if _says_classes(everything.paths):
             raise  # What is wrong with a table or with folders of both classes: no heap of photographs has these.
+        if with_ai:
+            raise DatasetError(f"Nothing in {everything.name} says which images are AI. Name them with --ai.") from None
         return _pictures(everything), 0
     real = np.flatnonzero(labelled.labels == REAL)
     if not len(real):
         raise DatasetError(f"{labelled.name} has no real images. Name them with --real, or give a folder of those.")
-    return labelled.select(real), len(labelled) - len(real)
+    ai_images = len(labelled) - len(real)
+    if with_ai and not ai_images:
+        raise DatasetError(f"{labelled.name} has no AI images. Name them with --ai, or leave out --with-ai.")
+    return (labelled, 0) if with_ai else (labelled.select(real), ai_images)
 
 
 def _says_classes(paths: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ from pyrite.writing import whole_file
 MATCH, PHOTOS, TABLE, IMAGES = "match.json", "photos.jsonl", "manifest.csv", "images"
 """What lies in the folder of a dataset of matched fakes."""
 TOO_SMALL, COPY, FLAT = "too_small", "copy", "flat"
-_REAL = "real"
+_REAL, _AI = "real", "ai"
 
 
 class DecoderInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,6 +41,8 @@ class MatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     decoders: tuple[DecoderInfo, ...]
     decoders_per_view: int | None = None
     """How many of them reconstruct a view, drawn for it; `None` for all."""
+    with_ai: bool = False
+    """Whether AI images of the source were cut into views as well, which nothing reconstructs."""
 
 
 class UnusedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,13 +83,17 @@ class MatchInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How close each decoder comes, in decibels: the median over photographs."""
     ai_images: int = 0
     """How many images of the source were left out for being AI."""
+    ai_photographs: int = 0
+    """Of how many AI images there are views."""
+    ai_groups: int = 0
+    """How many views of these there are."""
     other_files: tuple[str, ...] = ()
     """Sentences on what else the source had and was not taken for photographs, with counts."""
     left_out: tuple[UnusedPhoto, ...] = ()
 
 
 class MatchedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A line of `photos.jsonl`: a photograph that all was made of."""
+    """A line of `photos.jsonl`: a photograph that all was made of, or an AI image that was cut into views."""
 
     path: str
     """Where it lay in its source."""
@@ -95,6 +101,8 @@ class MatchedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Of its file, in hexadecimal."""
     source: str
     """What it belongs to; empty where nothing said so."""
+    generator: str | None = None
+    """What made it, of an AI image; `None` of a photograph."""
     width: int
     height: int
     views: tuple[PhotoView, ...]
@@ -113,8 +121,9 @@ class MatchedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return f"{self.name}-{number}"
 
     def image(self, number: int, generator: str | None) -> str:
-        """Return the path of an image of a view: the real one, or a generator's."""
-        return f"{IMAGES}/{self.name}/{number}-{generator or _REAL}{self.views[number].history.suffix}"
+        """Return the path of an image of a view: the one that was cut out, or a generator's."""
+        cut_out = _REAL if self.generator is None else _AI
+        return f"{IMAGES}/{self.name}/{number}-{generator or cut_out}{self.views[number].history.suffix}"
 
 
 def read_match(folder: Path) -> MatchInfo | None:
@@ -200,6 +209,7 @@ def _rows(photo: MatchedPhoto, settings: MatchSettings) -> Iterator[dict[str, ob
             "history": settings.history,
             "seed": settings.seed,
         }
-        yield {"path": photo.image(number, None), "label": "real", "generator": "", **shared}
+        label = _REAL if photo.generator is None else _AI
+        yield {"path": photo.image(number, None), "label": label, "generator": photo.generator or "", **shared}
         for decoder in view.decoders:
             yield {"path": photo.image(number, decoder), "label": "ai", "generator": decoder, **shared}

@@ -36,9 +36,6 @@ from pyrite.training.tracking import Tell, check_trackers, tracked
 from pyrite.writing import PARTIAL, locked, whole_file
 
 _PROVENANCE = "provenance.json"
-_GENERATOR = "generator"
-"""The column of a dataset that says what made an AI image."""
-
 
 Watch = Callable[[Stage | Step | State], None]
 
@@ -294,12 +291,8 @@ def _scope(preprocess: Preprocess, sides: NDArray[np.int32], name: str) -> Scope
 
 def _generators(dataset: Dataset, train: NDArray[np.intp]) -> tuple[str, ...]:
     """Return what made the AI images of the training split, where the data has a column that says so."""
-    column = _generator_column(dataset)
+    column = dataset.generators
     return tuple(sorted({column[i].strip() for i in train if dataset.labels[i] == 1} - {""})) if column else ()
-
-
-def _generator_column(dataset: Dataset) -> tuple[str, ...]:
-    return next((values for name, values in dataset.slices.items() if name.lower() == _GENERATOR), ())
 
 
 def _groups(dataset: Dataset, recipe: Recipe) -> NDArray[np.intp]:
@@ -310,10 +303,10 @@ def _groups(dataset: Dataset, recipe: Recipe) -> NDArray[np.intp]:
     """
     if recipe.balance_by == "class":
         return dataset.labels.astype(np.intp)
-    column = _generator_column(dataset)
+    column = dataset.generators
     if not column:
         raise RecipeError(
-            f"balance_by = 'generator' needs data with a column {_GENERATOR!r}, which {dataset.name} has not. "
+            f"balance_by = 'generator' needs data with a column 'generator', which {dataset.name} has not. "
             "Use --set balance_by=class."
         )
     names = [value.strip() if label else "" for value, label in zip(column, dataset.labels, strict=True)]
