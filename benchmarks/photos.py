@@ -1,0 +1,125 @@
+"""The bundle `photos`: the sets that it is made from, and what of it ships with Pyrite.
+
+    python benchmarks/photos.py sets photos.zip --out sets
+    python benchmarks/photos.py ship calibrated --card card.md --out src/pyrite/bundles/photos
+
+The zip has a manifest.csv with `file`, `source`, `label`, `generator` and `use`: images of `train` train, real ones of
+`calib` (other cameras) calibrate, each also as it comes back from a save and from a smaller copy, and those with AI
+images of `valai` (other generators) test. results/photos/README.md has the commands between the two.
+"""
+
+import argparse
+import csv
+import io
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from pyrite.bundle import DEFAULT, load_bundle, save_bundle
+from pyrite.golden import golden_images, record_golden
+
+_SMALL = 17  # Images of a source that is too small to be a group, at most; they are one together.
+_QUALITY, _SCALE, _LEAST = 75, 0.7, 224
+_GOLDEN = 256  # pixels a side
+_COLUMNS = ("path", "label", "generator", "source", "group", "saved")
+
+
+def main() -> None:
+    """Make the sets, or the folder that ships."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    sets = verbs.add_parser("sets")
+    sets.add_argument("photos", type=Path)
+    sets.add_argument("--out", type=Path, required=True)
+    ship = verbs.add_parser("ship")
+    ship.add_argument("bundle", type=Path)
+    ship.add_argument("--card", type=Path, required=True)
+    ship.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    if arguments.verb == "sets":
+        make_sets(arguments.photos, arguments.out)
+    else:
+        ship_bundle(arguments.bundle, arguments.card, arguments.out)
+
+
+def make_sets(photos: Path, out: Path) -> None:
+    """Write `train`, `calib`, `test` and `test-saved`, each a folder with a manifest.csv."""
+    with zipfile.ZipFile(photos) as archive:
+        rows = list(csv.DictReader(io.TextIOWrapper(archive.open("manifest.csv"), "utf-8")))
+        names = {Path(name).name: name for name in archive.namelist()}
+        for row in rows:
+            row["content"] = names[Path(row["file"]).name]
+        calib = [row for row in rows if (row["use"], row["label"]) == ("calib", "REAL")]
+        tested = [*calib, *(row for row in rows if row["use"] == "valai")]
+        write_set(out / "train", archive, [(row, "as it is") for row in rows if row["use"] == "train"])
+        write_set(out / "calib", archive, [(row, saved) for row in calib for saved in ("as it is", "saved", "smaller")])
+        write_set(out / "test", archive, [(row, "as it is") for row in tested])
+        write_set(out / "test-saved", archive, [(row, "smaller") for row in tested])
+
+
+def write_set(out: Path, archive: zipfile.ZipFile, chosen: list[tuple[dict[str, str], str]]) -> None:
+    """Write images and their table; one that would become too small is left out, and counted."""
+    out.mkdir(parents=True)
+    sizes: dict[str, int] = {}
+    for row, _ in chosen:
+        sizes[row["source"]] = sizes.get(row["source"], 0) + 1
+    written, left_out = list[dict[str, str]](), 0
+    for row, saved in chosen:
+        content = archive.read(row["content"])
+        name = Path(row["content"]).name
+        if saved != "as it is":
+            content, name = save_again(content, smaller=saved == "smaller"), f"{saved}-{Path(name).stem}.jpg"
+        if not content:
+            left_out += 1
+            continue
+        path = out / row["source"] / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        group = row["source"] if sizes[row["source"]] > 3 * _SMALL else "others"
+        named = {key: row[key] for key in ("label", "generator", "source")}
+        written.append({"path": f"{row['source']}/{name}", **named, "group": group, "saved": saved})
+    with (out / "manifest.csv").open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, _COLUMNS)
+        table.writeheader()
+        table.writerows(written)
+    print(f"{out}: {len(written):,} images; {left_out:,} would have become smaller than {_LEAST} pixels")
+
+
+def save_again(content: bytes, *, smaller: bool) -> bytes:
+    """Return an image as a service hands it on: a JPEG, perhaps of fewer pixels; empty where these are too few."""
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    if smaller:
+        width, height = (round(_SCALE * side) for side in image.size)
+        if min(width, height) < _LEAST:
+            return b""
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=_QUALITY)
+    return stream.getvalue()
+
+
+def ship_bundle(bundle: Path, card: Path, out: Path) -> None:
+    """Write a bundle without its model, with the golden images of the one that comes with Pyrite, and a card."""
+    loaded = load_bundle(bundle)
+    with tempfile.TemporaryDirectory() as folder:
+        golden = record_golden(loaded, golden_images(load_bundle(DEFAULT), _GOLDEN))
+        files = {**dict(contents(loaded.path)), "golden.json": golden, "card.md": card.read_bytes()}
+        whole = save_bundle(Path(folder) / "whole", loaded.info, files)
+        assert whole.path
+        shutil.copytree(whole.path, out, ignore=shutil.ignore_patterns("model.onnx"))
+    for path in sorted(out.iterdir()):
+        print(f"{path.stat().st_size:>9,}  {path.name}")
+
+
+def contents(folder: Path | None) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of each file of a bundle but bundle.json."""
+    assert folder
+    yield from ((path.name, path.read_bytes()) for path in folder.iterdir() if path.name != "bundle.json")
+
+
+if __name__ == "__main__":
+    main()
