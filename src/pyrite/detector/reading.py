@@ -20,9 +20,16 @@ _ROOM = 2_000_000_000  # bytes of address space beside that: what libraries rese
 _readers: list[Reader] = []  # One, in such a process; none elsewhere.
 
 
-def begin(reader: Reader) -> None:
-    """Make this process one that reads: quiet, bounded, and gone with the one that started it."""
+def begin(reader: Reader, niceness: int = 0) -> None:
+    """Make this process one that reads: quiet, bounded, and gone with the one that started it.
+
+    Args:
+        reader: What it reads by.
+        niceness: How far it stands back, 0 to 19, for others that want the same CPU.
+    """
     _readers.append(reader)
+    if niceness and sys.platform != "win32":
+        os.nice(niceness)
     # Ctrl-C goes to all processes of a terminal, and the server still has to finish what it accepted.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Decoders in C write what they think of a file.
@@ -39,16 +46,29 @@ def begin(reader: Reader) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def decode(files: Sequence[tuple[bytes | Path, str | None]]) -> list[Prepared | Unreadable]:
-    """Decode files one after the other until they have taken their share of time."""
+def decode(files: Sequence[tuple[bytes | Path, str | None]], cpu_seconds: float = 0.0) -> list[Prepared | Unreadable]:
+    """Decode files one after the other until they have taken their share of time.
+
+    Args:
+        files: The images, each with what to call it in the result.
+        cpu_seconds: After which the system ends this process, if it is not done; 0 for never. What others have it wait
+            for does not count.
+    """
     reader, until = this_reader(), time.monotonic() + _SHARE
     found: list[Prepared | Unreadable] = []
+    _end_after(cpu_seconds)
     for source, path in files:
         # Not the name of the file that an upload was put into.
         found.append(replace(reader.read(source, path=path or ""), path=path))
         if time.monotonic() > until:
             break
+    _end_after(0.0)
     return found
+
+
+def _end_after(cpu_seconds: float) -> None:
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)  # Nobody handles its signal, so it ends the process.
 
 
 def this_reader() -> Reader:
