@@ -34,7 +34,7 @@ class _Limit:
         return f"{self.amount:,} {self.unit} per {window}"
 
 
-class Rates:
+class RateLimits:
     """What each client has asked for in the window of each limit that is set; the first thing counted begins one."""
 
     def __init__(self, settings: ServerSettings) -> None:

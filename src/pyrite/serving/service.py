@@ -24,7 +24,7 @@ from pyrite.serving.decoders import Decoders, Lost, Pool, weigh
 from pyrite.serving.explaining import Asked, Explained, explain, trace
 from pyrite.serving.fair import SHARE, Asker, Turns
 from pyrite.serving.metrics import Metrics
-from pyrite.serving.rates import Rates
+from pyrite.serving.rates import RateLimits
 from pyrite.serving.refusal import Refusal, busy
 from pyrite.serving.scoring import Scorer
 from pyrite.serving.settings import ServerSettings
@@ -124,7 +124,7 @@ class Service:
         self.receiving: set[Coming] = set()
         self.uploads = Places(settings.uploads, "uploads_full", "uploads", make_room=partial(give_way, self.receiving))
         self.explanations = Places(settings.explanations, "explanations_full", "explanations")
-        self.rates = Rates(settings)
+        self.rates = RateLimits(settings)
         self.metrics = Metrics(lambda: self.places.taken)
         self._work: list[asyncio.Task[None]] = []
         self.folder = Path()
