@@ -256,6 +256,7 @@ def attack(arguments: argparse.Namespace) -> dict[str, Any]:
     with ours(arguments):
         others()
         quiet = others()
+        assert set(quiet["statuses"]) == {200}, quiet
         threads = [threading.Thread(target=keep_asking, daemon=True) for _ in range(8)]
         for thread in threads:
             thread.start()

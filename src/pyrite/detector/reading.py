@@ -8,10 +8,12 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from pyrite.detector.reader import Prepared, Reader, Unreadable
+from pyrite.image import use_one_thread
 
 _SHARE = 0.05  # seconds after which it hands back the rest of a group
 _PER_PIXEL = 20  # bytes of memory: the hungriest decoder takes 4 times 3.
@@ -28,8 +30,10 @@ def begin(reader: Reader, niceness: int = 0) -> None:
         niceness: How far it stands back, 0 to 19, for others that want the same CPU.
     """
     _readers.append(reader)
-    if niceness and sys.platform != "win32":
-        os.nice(niceness)
+    # There are as many such processes as are to be at work.
+    use_one_thread()
+    if niceness:
+        _stand_back(niceness)
     # Ctrl-C goes to all processes of a terminal, and the server still has to finish what it accepted.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Decoders in C write what they think of a file.
@@ -44,6 +48,16 @@ def begin(reader: Reader, niceness: int = 0) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + _ROOM + _PER_PIXEL * reader.limits.max_pixels + reader.limits.max_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def _stand_back(niceness: int) -> None:
+    if sys.platform != "win32":
+        os.nice(niceness)
+    if sys.platform == "linux":
+        # Where Linux shares CPUs out among sessions, niceness counts within one alone: so this becomes one of its own.
+        with suppress(OSError):
+            os.setsid()
+            Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 def decode(files: Sequence[tuple[bytes | Path, str | None]], cpu_seconds: float = 0.0) -> list[Prepared | Unreadable]:
