@@ -51,8 +51,8 @@ _IMAGE = {"type": "string", "format": "binary", "description": "The bytes of an 
 
 
 SAMPLES = {
-    "detect": "curl -F files=@a.jpg -F client_id=post-4711 -F files=@b.png -F client_id=post-4712 "
-    "http://127.0.0.1:8000/v1/detect",
+    "detect": "curl -F files=@a.jpg -F client_id=post-4711 \\\n"
+    "     -F files=@b.png -F client_id=post-4712 http://127.0.0.1:8000/v1/detect",
     "explain": "curl -F files=@a.jpg http://127.0.0.1:8000/v1/explain -o why.png",
     "history": "curl -F files=@a.jpg http://127.0.0.1:8000/v1/history",
 }
