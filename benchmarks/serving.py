@@ -1,14 +1,18 @@
-"""Serving, side by side with a plain FastAPI handler around the same `Detector`; at a steady load; and overloaded.
+"""Serving, side by side with a plain FastAPI handler around the same `Detector`; steadily, overloaded, and attacked.
 
     python benchmarks/serving.py cifake.zip --out results/benchmarks/serving.json
 
-Needs `wrk`, which asks over loopback and so takes its share of the same CPUs. `--part` measures one part alone and
-keeps the rest of --out.
+All but the attack need `wrk`, which asks over loopback and so takes its share of the same CPUs. `--part` measures one
+part alone and keeps the rest of --out.
 """
 
 import argparse
+import http.client
+import io
+import itertools
 import json
 import os
+import random
 import re
 import signal
 import statistics
@@ -18,12 +22,14 @@ import tempfile
 import threading
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+from PIL import Image
 
 from pyrite.bundle import DEFAULT, load_bundle
 from training import machine
@@ -112,8 +118,6 @@ def unpack(archive: Path, folder: Path, count: int) -> int:
 @contextmanager
 def serving(code: str, port: int, *arguments: str) -> Iterator[int]:
     """Start a server, wait until it answers, and give its process id."""
-    import http.client
-
     with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL) as process:
         try:
             for _ in range(300):
@@ -219,6 +223,71 @@ def overload(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"capacity_per_second": capacity, "goodput_share": told["good_per_second"] / capacity, **told}
 
 
+def attack(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Time small images of one client while another keeps asking for 12 AVIFs of 49 megapixels and 1.4 kB each.
+
+    Each has an address of this machine's own, as Linux has them: 127.0.0.0/8.
+    """
+    stream = io.BytesIO()
+    Image.new("RGB", (7000, 7000), "grey").save(stream, "AVIF", speed=10)
+    part = b'--a-boundary\r\nContent-Disposition: form-data; name="files"; filename="a.avif"\r\n\r\n'
+    bomb = (part + stream.getvalue() + b"\r\n") * 12 + b"--a-boundary--\r\n"
+    forms = [(arguments.folder / f"{i}.form").read_bytes() for i in range(1, arguments.images + 1)]
+    answers: Counter[int] = Counter()
+    ended = threading.Event()
+
+    def keep_asking() -> None:
+        while not ended.is_set():
+            status, _ = post("127.0.0.2", bomb)
+            answers[status] += 1
+            ended.wait(0.0 if status == 200 else 0.1)
+
+    def others() -> dict[str, Any]:
+        until, seen = time.monotonic() + arguments.seconds, list[tuple[int, float]]()
+        for form in itertools.cycle(forms):
+            seen.append(post("127.0.0.3", form))
+            time.sleep(0.02 * random.random())
+            if time.monotonic() > until:
+                break
+        cuts = statistics.quantiles([1000 * seconds for _, seconds in seen], n=100)
+        statuses = Counter(status for status, _ in seen)
+        return {"requests": len(seen), "statuses": statuses, "p50_ms": cuts[49], "p99_ms": cuts[98]}
+
+    with ours(arguments):
+        others()
+        quiet = others()
+        assert set(quiet["statuses"]) == {200}, quiet
+        threads = [threading.Thread(target=keep_asking, daemon=True) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        time.sleep(3)
+        attacked = others()
+        ended.set()
+    return {
+        "bytes_of_an_attack": len(bomb),
+        "quiet": quiet,
+        "attacked": attacked,
+        "p99_ratio": attacked["p99_ms"] / quiet["p99_ms"],
+        "attacker": answers,
+    }
+
+
+def post(address: str, body: bytes) -> tuple[int, float]:
+    """Ask from an address, and return the status and how many seconds it took; 0 where the connection broke."""
+    began = time.perf_counter()
+    headers = {"Content-Type": "multipart/form-data; boundary=a-boundary"}
+    connection = http.client.HTTPConnection("127.0.0.1", 8701, timeout=120, source_address=(address, 0))
+    try:
+        connection.request("POST", "/v1/detect", body, headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, time.perf_counter() - began
+    except (OSError, http.client.HTTPException):
+        return 0, time.perf_counter() - began
+    finally:
+        connection.close()
+
+
 @contextmanager
 def watching(pid: int) -> Iterator[list[float]]:
     """Note the memory of a process and of those that it started, in megabytes, every second."""
@@ -247,7 +316,7 @@ def memory(pid: int) -> float:
     return total / 1e6
 
 
-PARTS = {"throughput": throughput, "steady": steady, "overload": overload}
+PARTS = {"throughput": throughput, "steady": steady, "overload": overload, "attack": attack}
 
 if __name__ == "__main__":
     main()

@@ -11,8 +11,8 @@ from pyrite.bundle import BundleInfo, Preprocess
 from pyrite.detector import Reader, View
 from pyrite.image import Box
 
-SLOW, DEADLY, LONG = "red", "blue", "lime"
-"""Colours of images that never come to an end, that end the process, and that take a second."""
+SLOW, DEADLY, LONG, BUSY = "red", "blue", "lime", "yellow"
+"""Colours of images that never come to an end, that end the process, that take a second, and that compute for ever."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Hostile:
             os._exit(1)
         if colour == (0, 255, 0):
             time.sleep(1)
+        while colour == (255, 255, 0):
+            pass
         return self.preprocess.apply(pixels, box)
 
 

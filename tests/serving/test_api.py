@@ -224,10 +224,25 @@ def test_the_page_is_what_lies_there(client: TestClient) -> None:
 
 def test_the_reference_makes_no_request_and_tells_every_path(client: TestClient) -> None:
     page = client.get("/docs").text
-    assert re.findall(r"(?:src|href)=\"([^\"]*)\"", page) == ["openapi.json"]
-    assert "<script" not in page
+    # Links that a reader may follow, and nothing that a browser fetches by itself.
+    assert re.findall(r"(?:src|href)=\"([^\"]*)\"", page) == ["./", "openapi.json"]
+    assert not re.findall(r"<(?:script|link|img|iframe)|url\(|@import", page)
     for path in client.get("/openapi.json").json()["paths"]:
         assert f" {path}</code>" in page
+
+
+def test_the_reference_looks_like_the_page_and_shows_how_to_ask_and_what_comes(client: TestClient) -> None:
+    page = client.get("/docs").text
+    assert (STATIC / "page.css").read_text("utf-8").strip() in page
+    body = page.partition("<body>")[2]
+    assert "`" not in body
+    assert "<code>client_id</code> for their ids" in body
+    for example in ("curl -F files=@a.jpg", "post-4711", "too_large"):
+        assert example in body
+    for table in re.findall(r"<th>Status</th>.*?</table>", body, re.DOTALL):
+        statuses = re.findall(r"<code>(\d{3})</code>", table)
+        assert statuses == sorted(statuses)
+        assert statuses[0] == "200"
 
 
 def test_the_document_is_complete(client: TestClient) -> None:
@@ -248,7 +263,8 @@ def test_the_document_is_complete(client: TestClient) -> None:
                 assert response["description"], (path, status)
                 assert status == "200" or response["content"]["application/json"]["example"]["error"]["code"]
     expected = {200, 400, 401, 403, 408, 413, 415, 421, 422, 429, 431, 500, 503, 504}
-    assert {str(status) for status in expected} == set(document["paths"]["/v1/detect"]["post"]["responses"])
+    assert [str(status) for status in sorted(expected)] == list(document["paths"]["/v1/detect"]["post"]["responses"])
+    assert '"items":false' not in client.get("/openapi.json").text
 
 
 def test_examples_are_what_the_schemas_say_and_every_header_is_told(client: TestClient) -> None:
@@ -257,7 +273,8 @@ def test_examples_are_what_the_schemas_say_and_every_header_is_told(client: Test
     for path, operations in document["paths"].items():
         for operation in operations.values():
             for status, response in operation["responses"].items():
-                headers = {"X-Request-ID"} | {"401": {"WWW-Authenticate"}, "429": {"Retry-After"}}.get(status, set())
+                more = {"401": {"WWW-Authenticate"}, "429": {"Retry-After", "RateLimit", "RateLimit-Policy"}}
+                headers = {"X-Request-ID"} | more.get(status, set())
                 assert headers <= set(response["headers"]), (path, status)
                 for kind, content in response["content"].items():
                     if kind == "application/json":

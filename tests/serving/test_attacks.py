@@ -150,7 +150,7 @@ def test_slow_bodies_and_headers_end_while_others_are_served(serve: Serve) -> No
 
 def test_the_slowest_bodies_give_way_when_there_is_no_more_room(serve: Serve) -> None:
     slow = HEAD + b"Content-Type: image/png\r\nContent-Length: 1000\r\n\r\nx"
-    with serve(uploads=4, upload_seconds=600.0) as server, ExitStack() as stack:
+    with serve(uploads=6, upload_seconds=600.0) as server, ExitStack() as stack:
         hanging = [stack.enter_context(server.connect()) for _ in range(4)]
         for one in hanging:
             one.sendall(slow)
@@ -201,8 +201,8 @@ def test_who_takes_nothing_of_an_answer_is_cut_off(serve: Serve) -> None:
 
 
 def test_a_full_queue_answers_at_once(serve: Serve, hostile: None) -> None:
-    with serve(queue=3, max_files=3, decode_seconds=4.0) as server, ThreadPoolExecutor(3) as pool:
-        bad = picture(SLOW) + bytes(100_000)
+    with serve(queue=4, max_files=3, decode_seconds=4.0) as server, ThreadPoolExecutor(3) as pool:
+        bad = picture(SLOW) + bytes(300_000)
         waiting = [pool.submit(server.ask, "POST", "/v1/detect", bad, PNG) for _ in range(3)]
         assert eventually(lambda: server.metric("pyrite_queue_images") == 3)
         answer = server.ask("POST", "/v1/detect", picture(), PNG)
@@ -228,22 +228,22 @@ def test_a_full_queue_answers_at_once(serve: Serve, hostile: None) -> None:
 @pytest.mark.parametrize("path", ["/v1/explain", "/v1/history"])
 def test_an_image_that_takes_long_to_decode_holds_up_no_explanation(serve: Serve, hostile: None, path: str) -> None:
     with serve(decode_seconds=1.0) as server:
-        answer = server.ask("POST", path, picture(SLOW) + bytes(100_000), PNG)
+        answer = server.ask("POST", path, picture(SLOW) + bytes(300_000), PNG)
         assert (answer.status, answer.code) == (422, "timed_out")
 
 
 def test_a_request_that_takes_too_long_is_told_so(serve: Serve, hostile: None) -> None:
     with serve(request_seconds=1.0) as server:
-        answer = server.ask("POST", "/v1/detect", picture(SLOW) + bytes(100_000), PNG)
+        answer = server.ask("POST", "/v1/detect", picture(SLOW) + bytes(300_000), PNG)
         assert (answer.status, answer.code) == (504, "timed_out")
         assert server.metric("pyrite_queue_images") == 0
         # As soon as another process has begun.
-        assert eventually(lambda: server.ask("POST", "/v1/detect", picture() + bytes(100_000), PNG).status == 200)
+        assert eventually(lambda: server.ask("POST", "/v1/detect", picture() + bytes(300_000), PNG).status == 200)
 
 
 def test_who_hangs_up_frees_the_place(serve: Serve, hostile: None) -> None:
-    with serve(queue=2, max_files=2, decode_seconds=600.0, request_seconds=600.0) as server:
-        bad = picture(SLOW) + bytes(100_000)
+    with serve(queue=3, max_files=2, decode_seconds=600.0, request_seconds=600.0) as server:
+        bad = picture(SLOW) + bytes(300_000)
         head = HEAD.decode() + f"Content-Type: image/png\r\nContent-Length: {len(bad)}\r\n\r\n"
         gone = [server.connect() for _ in range(2)]
         for one in gone:
@@ -252,7 +252,7 @@ def test_who_hangs_up_frees_the_place(serve: Serve, hostile: None) -> None:
         for one in gone:
             one.close()
         assert eventually(lambda: server.metric("pyrite_queue_images") == 0)
-        assert server.ask("POST", "/v1/detect", picture() + bytes(100_000), PNG).status == 200
+        assert server.ask("POST", "/v1/detect", picture() + bytes(300_000), PNG).status == 200
         assert server.metric('pyrite_requests_total{method="POST",route="/v1/detect",status="499"}') == 2
         assert "pyrite_rejections_total{" not in server.ask("GET", "/metrics").body.decode()
 
@@ -329,7 +329,7 @@ def test_what_a_killed_server_left_is_gone_with_the_next(tmp_path: Path, monkeyp
 
 
 def test_a_server_that_is_stopped_with_all_its_processes_finishes_what_it_accepted(saved: str) -> None:
-    content = form(part(picture()), part(picture() + bytes(100_000)))
+    content = form(part(picture()), part(picture() + bytes(300_000)))
     with command_line(saved) as (server, process), server.connect() as raw:
         begin(raw, len(content))
         raw.sendall(content[:50])

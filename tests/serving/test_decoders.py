@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -16,10 +17,40 @@ from pyrite.bundle import Bundle
 from pyrite.decision import Policy
 from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import BundleError
+from pyrite.image import read_header
 from pyrite.results import Failure
-from pyrite.serving.decoders import SMALL, Decoders
+from pyrite.serving.decoders import Decoders, weigh
+from pyrite.serving.fair import Asker
 from pyrite.serving.scoring import Scorer
+from pyrite.serving.uploads import HEAD
 from waiting import eventually, finish_all
+
+HEAVY = HEAD
+"""Bytes after an image that make a file heavy."""
+
+
+@asynccontextmanager
+async def decoding(
+    bundle: Bundle, *, seconds: float = 600, killed: Callable[[], None] = lambda: None
+) -> AsyncIterator["Ask"]:
+    """Give what decodes an image for a client."""
+    decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=seconds, killed=killed)
+    await decoders.warm()
+    task = asyncio.create_task(decoders.work())
+
+    def ask(source: bytes, client: str = "someone", path: str | None = None) -> "asyncio.Task[Prepared | Unreadable]":
+        header = read_header(source) if len(source) <= HEAD else None
+        return asyncio.create_task(decoders.decode(source, path, Asker(client), weigh(header, len(source))))
+
+    try:
+        yield ask
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        decoders.close()
+
+
+Ask = Callable[..., "asyncio.Task[Prepared | Unreadable]"]
 
 
 def decode(
@@ -33,16 +64,8 @@ def decode(
         lost += 1
 
     async def work() -> list[Prepared | Unreadable]:
-        decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=seconds, killed=count)
-        await decoders.warm()
-        task = asyncio.create_task(decoders.work())
-        try:
-            jobs = [decoders.submit(source, f"{i}.png") for i, source in enumerate(sources)]
-            return await finish_all(job.found for job in jobs)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            decoders.close()
+        async with decoding(bundle, seconds=seconds, killed=count) as ask:
+            return await finish_all(ask(source, path=f"{i}.png") for i, source in enumerate(sources))
 
     return asyncio.run(work()), lost
 
@@ -65,7 +88,7 @@ def test_files_are_decoded_in_their_order_as_the_detector_does(bundle: Bundle) -
 
 
 @pytest.mark.parametrize(("colour", "code"), [(SLOW, "timed_out"), (DEADLY, "crashed")])
-@pytest.mark.parametrize("padding", [0, SMALL])
+@pytest.mark.parametrize("padding", [0, HEAVY])
 def test_a_bad_image_fails_alone(bundle: Bundle, colour: str, code: str, padding: int) -> None:
     sources = [picture("white"), picture(colour) + bytes(padding), picture("black"), picture("grey")]
     found, lost = decode(bundle, sources)
@@ -77,63 +100,42 @@ def test_a_bad_image_fails_alone(bundle: Bundle, colour: str, code: str, padding
 
 def test_slow_images_do_not_keep_small_ones_waiting(bundle: Bundle) -> None:
     async def work() -> bool:
-        decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=600, killed=lambda: None)
-        await decoders.warm()
-        task = asyncio.create_task(decoders.work())
-        try:
-            slow = [decoders.submit(picture(SLOW) + bytes(SMALL), None) for _ in range(3)]
+        async with decoding(bundle) as ask:
+            slow = [ask(picture(SLOW) + bytes(HEAVY)) for _ in range(3)]
             await asyncio.sleep(0.1)
-            await finish_all(decoders.submit(picture(), None).found for _ in range(50))
-            return any(job.found.done() for job in slow)
-        finally:
+            await finish_all(ask(picture()) for _ in range(50))
+            done = any(job.done() for job in slow)
             for job in slow:
                 job.cancel()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            decoders.close()
+            return done
 
     assert not asyncio.run(work())
 
 
 def test_a_job_that_nobody_waits_for_gives_its_process_back(bundle: Bundle) -> None:
     async def work() -> Prepared | Unreadable:
-        decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=600, killed=lambda: None)
-        await decoders.warm()
-        task = asyncio.create_task(decoders.work())
-        try:
-            slow = decoders.submit(picture(SLOW) + bytes(SMALL), None)
+        async with decoding(bundle) as ask:
+            slow = ask(picture(SLOW) + bytes(HEAVY))
             await asyncio.sleep(0.3)
             slow.cancel()
-            [found] = await finish_all([decoders.submit(picture() + bytes(SMALL), None).found])
+            [found] = await finish_all([ask(picture() + bytes(HEAVY))])
             return found
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            decoders.close()
 
     assert isinstance(asyncio.run(work()), Prepared)
 
 
 @pytest.mark.parametrize(("how", "colour"), [(signal.SIGKILL, "white"), (signal.SIGTERM, LONG)])
-@pytest.mark.parametrize("padding", [0, SMALL])
+@pytest.mark.parametrize("padding", [0, HEAVY])
 def test_processes_that_somebody_else_ends_are_replaced(bundle: Bundle, how: int, colour: str, padding: int) -> None:
     async def work() -> list[Prepared | Unreadable]:
-        decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=30, killed=lambda: None)
-        await decoders.warm()
-        task = asyncio.create_task(decoders.work())
-        try:
-            began = decoders.submit(picture(colour) + bytes(padding), None)
-            await (asyncio.sleep(0.3) if colour == LONG else finish_all([began.found]))
+        async with decoding(bundle, seconds=30) as ask:
+            began = ask(picture(colour) + bytes(padding))
+            await (asyncio.sleep(0.3) if colour == LONG else finish_all([began]))
             for process in multiprocessing.active_children():
                 assert process.pid
                 os.kill(process.pid, how)
             await asyncio.sleep(0.5)
-            jobs = [began, *(decoders.submit(picture() + bytes(padding), None) for _ in range(3))]
-            return await finish_all(job.found for job in jobs)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            decoders.close()
+            return await finish_all([began, *(ask(picture() + bytes(padding)) for _ in range(3))])
 
     assert [isinstance(one, Prepared) for one in asyncio.run(work())] == [True] * 4
 
@@ -143,13 +145,13 @@ import asyncio, multiprocessing, sys
 from asking import picture
 from hostile import SLOW, hostile_reader
 from pyrite.bundle import load_bundle
-from pyrite.serving.decoders import SMALL, Decoders
+from pyrite.serving.decoders import Decoders
+from pyrite.serving.fair import Asker
 
 async def work():
     decoders = Decoders(hostile_reader(load_bundle(sys.argv[1]).info), workers=1, seconds=600, killed=lambda: None)
     await decoders.warm()
-    decoders.submit(picture(SLOW) + bytes(SMALL), None)
-    work = asyncio.create_task(decoders.work())
+    slow = asyncio.create_task(decoders.decode(picture(SLOW), None, Asker("someone"), float("inf")))
     await asyncio.sleep(1)
     print(*(process.pid for process in multiprocessing.active_children()), flush=True)
     await asyncio.sleep(600)
@@ -168,7 +170,7 @@ def test_a_server_that_is_killed_leaves_no_process_behind(bundle: Bundle, tmp_pa
         try:
             assert process.stdout
             decoders = [Path("/proc", pid) for pid in process.stdout.readline().split()]
-            assert len(decoders) == 2
+            assert len(decoders) == 4
             assert all(one.exists() for one in decoders)
         finally:
             process.kill()
@@ -181,7 +183,7 @@ def score(detector: Detector, found: Sequence[Prepared | Unreadable]) -> tuple[l
 
     async def work() -> list[object]:
         scorer = Scorer(detector, size=4, seen=sizes.append)
-        results = [scorer.submit(one, detector.policy) for one in found]
+        results = [scorer.submit(one, detector.policy, Asker("someone")) for one in found]
         task = asyncio.create_task(scorer.work())
         try:
             return await finish_all(results, errors=True)

@@ -8,10 +8,12 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from pyrite.detector.reader import Prepared, Reader, Unreadable
+from pyrite.image import use_one_thread
 
 _SHARE = 0.05  # seconds after which it hands back the rest of a group
 _PER_PIXEL = 20  # bytes of memory: the hungriest decoder takes 4 times 3.
@@ -20,9 +22,18 @@ _ROOM = 2_000_000_000  # bytes of address space beside that: what libraries rese
 _readers: list[Reader] = []  # One, in such a process; none elsewhere.
 
 
-def begin(reader: Reader) -> None:
-    """Make this process one that reads: quiet, bounded, and gone with the one that started it."""
+def begin(reader: Reader, niceness: int = 0) -> None:
+    """Make this process one that reads: quiet, bounded, and gone with the one that started it.
+
+    Args:
+        reader: What it reads by.
+        niceness: How far it stands back, 0 to 19, for others that want the same CPU.
+    """
     _readers.append(reader)
+    # There are as many such processes as are to be at work.
+    use_one_thread()
+    if niceness:
+        _stand_back(niceness)
     # Ctrl-C goes to all processes of a terminal, and the server still has to finish what it accepted.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Decoders in C write what they think of a file.
@@ -39,16 +50,39 @@ def begin(reader: Reader) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def decode(files: Sequence[tuple[bytes | Path, str | None]]) -> list[Prepared | Unreadable]:
-    """Decode files one after the other until they have taken their share of time."""
+def _stand_back(niceness: int) -> None:
+    if sys.platform != "win32":
+        os.nice(niceness)
+    if sys.platform == "linux":
+        # Where Linux shares CPUs out among sessions, niceness counts within one alone: so this becomes one of its own.
+        with suppress(OSError):
+            os.setsid()
+            Path("/proc/self/autogroup").write_text(str(niceness))
+
+
+def decode(files: Sequence[tuple[bytes | Path, str | None]], cpu_seconds: float = 0.0) -> list[Prepared | Unreadable]:
+    """Decode files one after the other until they have taken their share of time.
+
+    Args:
+        files: The images, each with what to call it in the result.
+        cpu_seconds: After which the system ends this process, if it is not done; 0 for never. What others have it wait
+            for does not count.
+    """
     reader, until = this_reader(), time.monotonic() + _SHARE
     found: list[Prepared | Unreadable] = []
+    _end_after(cpu_seconds)
     for source, path in files:
         # Not the name of the file that an upload was put into.
         found.append(replace(reader.read(source, path=path or ""), path=path))
         if time.monotonic() > until:
             break
+    _end_after(0.0)
     return found
+
+
+def _end_after(cpu_seconds: float) -> None:
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)  # Nobody handles its signal, so it ends the process.
 
 
 def this_reader() -> Reader:

@@ -75,7 +75,7 @@ def recognise(file: File) -> str:
     head = file.read(_HEAD)
     if not head:
         raise ImageError("empty", "The file is empty.")
-    name = _sniff(head)
+    name = sniff(head)
     if name is None:
         sentence = f"This is not an image in a format that is read here ({', '.join(FORMATS)})."
         if head.startswith(_JXL):
@@ -97,7 +97,8 @@ def read_jxl(source: object, limits: Limits) -> bytes:
         return file.read_all() if file.read(_HEAD).startswith(_JXL) else b""
 
 
-def _sniff(head: bytes) -> str | None:
+def sniff(head: bytes) -> str | None:
+    """Return which of `FORMATS` a file is that begins so; `None` for none."""
     for name, starts in _STARTS.items():
         if head.startswith(starts):
             return name

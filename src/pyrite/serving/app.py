@@ -14,10 +14,21 @@ import msgspec
 from pyrite.decision import Policy
 from pyrite.errors import PyriteError, require
 from pyrite.serving.middleware import GONE, Frame, Gate
-from pyrite.serving.openapi import DESCRIPTION, answer, errors, give_examples, images, picture, security, text
+from pyrite.serving.openapi import (
+    DESCRIPTION,
+    answer,
+    errors,
+    example_error,
+    give_examples,
+    images,
+    picture,
+    security,
+    text,
+)
+from pyrite.serving.rates import LEFT, POLICY
 from pyrite.serving.reference import reference_page
 from pyrite.serving.refusal import JSON, Refusal, code_of, error_body
-from pyrite.serving.schemas import Bounds, Budget, BundleCard, Card, components
+from pyrite.serving.schemas import Bounds, Budget, BundleCard, Card, components, with_ids
 from pyrite.serving.service import Service
 from pyrite.serving.settings import ServerSettings
 from pyrite.serving.uploads import UploadBounds, receive
@@ -67,7 +78,7 @@ def create_app(settings: ServerSettings) -> Frame:
             allow_origins=settings.origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
-            expose_headers=[EXPLANATION_HEADER, "X-Request-ID", "Retry-After"],
+            expose_headers=[EXPLANATION_HEADER, POLICY, LEFT, "X-Request-ID", "Retry-After"],
         )
     return Frame(app, service)
 
@@ -81,6 +92,7 @@ def _routes(service: Service) -> "ASGIApp":
 
     settings, detector = service.settings, service.detector
     bounds = UploadBounds(settings.max_bytes, settings.max_request_bytes, settings.max_files, settings.upload_seconds)
+    one = replace(bounds, max_files=1)
     card, limits = _card(service), _limits(service)
 
     @asynccontextmanager
@@ -116,18 +128,20 @@ def _routes(service: Service) -> "ASGIApp":
         summary="Judge images",
         operation_id="detect",
         responses={**answer("What was found.", "Detections"), **errors(*_BODY_ERRORS)},
-        openapi_extra=images(settings.max_files, smallest),
+        openapi_extra=images("detect", settings.max_files, smallest=smallest, client_ids=True),
     )
     async def detect(request: Request) -> Response:
         """Judge one image or many: parts of a form that are named `files`, or one image as the body.
 
+        With a part named `client_id` for each file, in the same order, each detection has the id of its file.
         A file that cannot be read is a detection with its `error`, and fails nothing else.
         """
         policy = _policy(service, request)
-        async with receive(request, bounds, service.folder, service.receiving) as uploads:
-            detections = await _while_connected(request, service.detect(uploads, policy))
+        async with receive(request, replace(bounds, client_ids=True), service.folder, service.receiving) as uploads:
+            detections = await _while_connected(request, service.detect(uploads, policy, request.state.asker))
+            named = with_ids(detections, [upload.client_id for upload in uploads])
         content = {
-            "detections": detections,
+            "detections": named,
             "model": detector.model,
             "max_fpr": policy.max_fpr,
             "request_id": request.state.request_id,
@@ -139,7 +153,7 @@ def _routes(service: Service) -> "ASGIApp":
         summary="Explain the score of one image",
         operation_id="explain",
         responses={**picture(EXPLANATION_HEADER), **errors(*_BODY_ERRORS)},
-        openapi_extra=images(1, smallest),
+        openapi_extra=images("explain", 1, smallest=smallest),
     )
     async def explain(request: Request) -> Response:
         """Draw what moved the score of an image, with how far that can be trusted.
@@ -147,9 +161,9 @@ def _routes(service: Service) -> "ASGIApp":
         The answer is a picture, or with `Accept: application/json` all figures and the picture within.
         """
         policy = _policy(service, request)
-        service.explanations.check()
-        async with receive(request, replace(bounds, max_files=1), service.folder, service.receiving) as [upload]:
-            found = await _while_connected(request, service.explain(upload, policy))
+        service.explanations.check(request.state.asker.client)
+        async with receive(request, one, service.folder, service.receiving) as [upload]:
+            found = await _while_connected(request, service.explain(upload, policy, request.state.asker))
         figures = msgspec.json.decode(found.figures)
         if JSON in request.headers.get("accept", ""):
             figures["picture"] = base64.b64encode(found.picture).decode()
@@ -163,7 +177,7 @@ def _routes(service: Service) -> "ASGIApp":
         summary="Show what was done to one image",
         operation_id="history",
         responses={**answer("What its file and pixels tell.", "HistoryResponse"), **errors(*_BODY_ERRORS)},
-        openapi_extra=images(1),
+        openapi_extra=images("history", 1),
     )
     async def history(request: Request) -> Response:
         """Tell what the file and pixels of an image show of earlier saves and edits, whether or not a bundle judges it.
@@ -173,9 +187,9 @@ def _routes(service: Service) -> "ASGIApp":
         """
         if request.query_params:
             raise Refusal(422, "invalid_request", "The query must be empty: there is no error budget here.")
-        service.explanations.check()
-        async with receive(request, replace(bounds, max_files=1), service.folder, service.receiving) as [upload]:
-            found = msgspec.json.decode(await _while_connected(request, service.trace(upload)))
+        service.explanations.check(request.state.asker.client)
+        async with receive(request, one, service.folder, service.receiving) as [upload]:
+            found = msgspec.json.decode(await _while_connected(request, service.trace(upload, request.state.asker)))
         found["request_id"] = request.state.request_id
         return Response(msgspec.json.encode(found), media_type=JSON)
 
@@ -255,7 +269,7 @@ def _routes(service: Service) -> "ASGIApp":
             for operation in operations.values() if path.startswith("/v1/") or path == "/metrics" else ():
                 operation["security"] = [{name: []} for name in security()]
     document = msgspec.json.encode(whole)
-    page, page_policy = reference_page(whole)
+    page, page_policy = reference_page(whole, example_error("too_large"))
     if STATIC.is_dir():
         app.mount("/static", GZipMiddleware(StaticFiles(directory=STATIC)))
     # Without the layers that FastAPI puts around its routes: `Frame` does what is needed of them in less time.

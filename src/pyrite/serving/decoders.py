@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,125 +12,177 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pyrite.detector import Prepared, Reader, Unreadable, crashed, timed_out
 from pyrite.detector.reading import begin, decode
+from pyrite.image import Header
 from pyrite.results import Failure
+from pyrite.serving.fair import SHARE, Asker, FairQueue, Turns
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
 
-SMALL = 64_000
-"""Bytes of a file that is decoded together with others, at most."""
+_NANOSECONDS = {"JPEG": 8.0, "PNG": 25.0, "WEBP": 65.0, "BMP": 12.0}
+"""What reading a pixel takes at most, about, on one CPU of 2023: of noise. Of the other formats, what their first
+bytes say of their size need not be that of what is decoded."""
+_SCAN = 2.0  # nanoseconds for a pixel in each further scan of a JPEG
+_BYTE = 10.0  # nanoseconds for one of the file
 
-_GROUP = 16  # Small files that go to a process at once, at most: the way there costs more than decoding them.
-_PATIENCE = 0.5  # seconds that small files may take before they are tried one by one, and then among the large ones
+LIGHT = 30e6
+"""Nanoseconds that reading a file takes, about, that goes to the fast lane: 32 pixels a side take 0.2 million."""
+
+_GROUP = 16  # Light files that go to a process at once, at most: the way there costs more than decoding them.
+_CPU_SECONDS = 0.4  # that light files may take before they are called heavy, however much else the machine has to do
+_PATIENCE = 4.0  # seconds likewise
+_SUSPICION = 600.0  # seconds in which all files are called heavy of a client of which one was not what it looked like
+_NICE = 5  # which leaves the fast lane and the server three quarters of a CPU that the slow lane wants as well
 
 Found = Prepared | Unreadable
 _Result = TypeVar("_Result")
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """One image on its way."""
+def weigh(header: Header | None, size: int) -> float:
+    """Return about how many nanoseconds reading a file takes at most; infinite where it cannot be told.
 
+    Args:
+        header: What the file says of itself.
+        size: Of the file, in bytes.
+    """
+    if header is None or header.format not in _NANOSECONDS:
+        return float("inf")
+    each = _NANOSECONDS[header.format] + _SCAN * (header.passes - 1)
+    return header.pixels * each + size * _BYTE
+
+
+@dataclass(slots=True, eq=False)
+class _Light:
+    """A light file on its way."""
+
+    asker: Asker
+    weight: float
     source: bytes | Path
     path: str | None
-    found: asyncio.Future[Found]
+    found: asyncio.Future[Found | None]
+    """`None` for a file that is not as light as it looks."""
 
-    def cancel(self) -> None:
-        """Give it up, and its bytes at once."""
-        self.found.cancel()
-        self.source = b""
+    @property
+    def gone(self) -> bool:
+        return self.found.done()
 
 
 class Decoders:
-    """Processes for small files, which decode them in groups, and others for large and slow ones."""
+    """A fast lane for light files, which are decoded in groups, and a slow one for all others.
+
+    What a file weighs is told by its first bytes, which may lie: one that takes too long in the fast lane goes to the
+    slow one, and from then on so do all files of its client. Processes of the slow lane get less of a CPU than others
+    that want it too. In both lanes clients take turns, and each lane has a process more than it works with, so that
+    one is ready when another was killed.
+    """
 
     def __init__(self, reader: Reader, *, workers: int, seconds: float, killed: Callable[[], None]) -> None:
         """Start them.
 
         Args:
             reader: What each decodes by.
-            workers: Processes of each kind.
+            workers: Processes at work in each lane.
             seconds: What one image may take.
             killed: Called when a process did not survive an image.
         """
         self._seconds, self._killed = seconds, killed
         self._workers = workers
-        self._pools = [Pool(workers, reader) for _ in range(2)]
-        self._small: asyncio.Queue[Job] = asyncio.Queue()
-        self._large: asyncio.Queue[Job] = asyncio.Queue()
+        self._fast, self._slow = Pool(workers + 1, reader), Pool(workers + 1, reader, niceness=_NICE)
+        self._light: FairQueue[_Light] = FairQueue()
+        self._heavy = Turns(workers, most=max(1, workers * SHARE // (SHARE + 1)))
+        self._suspects: dict[str, float] = {}
+        """Clients, and until when they are."""
 
     async def warm(self) -> None:
-        """Wait until every kind has a process that is ready."""
-        await asyncio.gather(*(pool.run(decode, [], seconds=60) for pool in self._pools))
+        """Wait until each lane has a process that is ready."""
+        await asyncio.gather(*(pool.run(decode, [], seconds=60) for pool in (self._fast, self._slow)))
 
-    def submit(self, source: bytes | Path, path: str | None) -> Job:
-        """Take an image in; what comes of it is the job's `found`."""
-        job = Job(source, path, asyncio.get_running_loop().create_future())
-        small = isinstance(source, bytes) and len(source) <= SMALL
-        (self._small if small else self._large).put_nowait(job)
-        return job
+    async def decode(self, source: bytes | Path, path: str | None, asker: Asker, weight: float) -> Found:
+        """Decode an image. Whoever is cancelled in this has the process killed that is at it alone.
+
+        Args:
+            source: The image.
+            path: What to call it in the result.
+            asker: Who waits for it.
+            weight: What `weigh` says of it.
+        """
+        if weight <= LIGHT and not self._is_suspect(asker):
+            light = _Light(asker, weight, source, path, asyncio.get_running_loop().create_future())
+            self._light.put(light)
+            try:
+                found = await light.found
+            finally:
+                light.source = b""
+            if found is not None:
+                return found
+        try:
+            async with self._heavy.take(asker):
+                [found] = await self._slow.run(decode, [(source, path)], seconds=self._seconds)
+        except Lost as lost:
+            self._killed()
+            return Unreadable(path, lost.failure(self._seconds))
+        return found
 
     async def work(self) -> None:
-        """Go on until cancelled."""
-        async with asyncio.TaskGroup() as lanes:
+        """Go on with the fast lane until cancelled."""
+        async with asyncio.TaskGroup() as lane:
             for _ in range(self._workers):
-                lanes.create_task(self._decode_small())
-                lanes.create_task(self._decode_large())
+                lane.create_task(self._decode_light())
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
-        for pool in self._pools:
+        for pool in (self._fast, self._slow):
             pool.close()
 
-    async def _decode_small(self) -> None:
-        rest: list[Job] = []
+    async def _decode_light(self) -> None:
+        rest: list[_Light] = []
         while True:
-            group = rest or [await self._small.get()]
-            while len(group) < _GROUP and not self._small.empty():
-                group.append(self._small.get_nowait())
-            group = [job for job in group if not job.found.done()]
-            rest = group[await self._decode(group) :] if group else []
+            group = rest or [await self._light.get()]
+            while len(group) < _GROUP and sum(one.weight for one in group) < LIGHT and (one := self._light.pop()):
+                group.append(one)
+            group = self._without_suspects(group)
+            rest = group[await self._decode_group(group) :] if group else []
 
-    async def _decode(self, group: Sequence[Job]) -> int:
+    async def _decode_group(self, group: Sequence[_Light]) -> int:
         """Decode as many of these as the process comes to, and tell how many."""
         try:
-            found = await self._pools[0].run(decode, [(job.source, job.path) for job in group], seconds=_PATIENCE)
+            files = [(one.source, one.path) for one in group]
+            found = await self._fast.run(decode, files, _CPU_SECONDS, seconds=_PATIENCE)
         except Lost:
             self._killed()
-            if len(group) == 1:
-                self._large.put_nowait(group[0])
-            else:
-                for job in group:
-                    await self._decode([job])
+            await self._sort_out(group)
             return len(group)
         except Exception as error:
-            for job in group:
-                _fail(job, error)
+            for one in group:
+                if not one.gone:
+                    one.found.set_exception(error)
             return len(group)
-        for job, one in zip(group, found, strict=False):
-            _finish(job, one)
+        for one, result in zip(group, found, strict=False):
+            _settle(one, result)
         return len(found)
 
-    async def _decode_large(self) -> None:
-        while True:
-            job = await self._large.get()
-            if job.found.done():
-                continue
-            decoding = asyncio.create_task(self._pools[1].run(decode, [(job.source, job.path)], seconds=self._seconds))
-            # Whoever waited has gone: the process is killed, and another begins.
-            job.found.add_done_callback(partial(_end, decoding))
-            await asyncio.wait([decoding])
-            if decoding.cancelled():
-                continue
-            try:
-                [found] = decoding.result()
-            except Lost as lost:
-                self._killed()
-                found = Unreadable(job.path, lost.failure(self._seconds))
-            except Exception as error:
-                _fail(job, error)
-                continue
-            _finish(job, found)
+    async def _sort_out(self, group: Sequence[_Light]) -> None:
+        """Find out whose file of a group was not as light as it looked, and have all of that client decoded slowly.
+
+        Files of others are decoded alone now, so that each client costs them one more process at most.
+        """
+        if len({one.asker.client for one in group}) == 1:
+            now = time.monotonic()
+            self._suspects = {client: until for client, until in self._suspects.items() if until > now}
+            self._suspects[group[0].asker.client] = now + _SUSPICION
+        for one in group:
+            for alone in self._without_suspects([one]):
+                await self._decode_group([alone])
+
+    def _without_suspects(self, group: Sequence[_Light]) -> list[_Light]:
+        """Return those that are still waited for here, and send those of suspects to the slow lane."""
+        for one in group:
+            if self._is_suspect(one.asker):
+                _settle(one, None)
+        return [one for one in group if not one.gone]
+
+    def _is_suspect(self, asker: Asker) -> bool:
+        return self._suspects.get(asker.client, 0.0) > time.monotonic()
 
 
 class Lost(Exception):  # noqa: N818 - told by what came of it
@@ -148,9 +201,9 @@ class Lost(Exception):  # noqa: N818 - told by what came of it
 class Pool:
     """Processes that have a reader, each of which can be killed; what they write to stderr is dropped."""
 
-    def __init__(self, workers: int, reader: Reader) -> None:
-        """Take how many there are to be; they begin with the first call."""
-        self._make = partial(_make, workers, reader)
+    def __init__(self, workers: int, reader: Reader, *, niceness: int = 0) -> None:
+        """Take how many there are to be, and how far they stand back; they begin with the first call."""
+        self._make = partial(_make, workers, reader, niceness)
         self._pool = self._make()
 
     async def run(self, function: Callable[..., _Result], *arguments: object, seconds: float) -> _Result:
@@ -186,12 +239,12 @@ class Pool:
         _end_pool(self._pool)
 
 
-def _make(workers: int, reader: Reader) -> "ProcessPool":
+def _make(workers: int, reader: Reader, niceness: int) -> "ProcessPool":
     from pebble import ProcessPool
 
     # Not forked: this process has threads.
     context = multiprocessing.get_context("spawn")
-    return ProcessPool(max_workers=workers, initializer=begin, initargs=[reader], context=context)
+    return ProcessPool(max_workers=workers, initializer=begin, initargs=[reader, niceness], context=context)
 
 
 def _end_pool(pool: "ProcessPool") -> None:
@@ -199,15 +252,6 @@ def _end_pool(pool: "ProcessPool") -> None:
     pool.join()
 
 
-def _end(decoding: asyncio.Task[list[Found]], _: asyncio.Future[Found]) -> None:
-    decoding.cancel()
-
-
-def _finish(job: Job, found: Found) -> None:
-    if not job.found.done():
-        job.found.set_result(found)
-
-
-def _fail(job: Job, error: Exception) -> None:
-    if not job.found.done():
-        job.found.set_exception(error)
+def _settle(one: _Light, found: Found | None) -> None:
+    if not one.found.done():
+        one.found.set_result(found)

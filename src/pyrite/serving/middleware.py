@@ -7,18 +7,18 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
-from pyrite.errors import SettingsError
+from pyrite.serving.fair import Asker
 from pyrite.serving.keys import known_key, presented_key
 from pyrite.serving.refusal import JSON, Refusal, error_body
 from pyrite.serving.service import Service
 from pyrite.serving.settings import ServerSettings, is_loopback
 
 if TYPE_CHECKING:
-    from limits import RateLimitItem
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/docs")
@@ -38,8 +38,8 @@ _HEADERS = {
     b"permissions-policy": b"camera=(self), geolocation=(), microphone=()",
 }
 _OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
-_ROUTES = (*OPEN, "/v1/detect", "/v1/explain", "/v1/model", "/v1/limits", "/metrics")
-_UPLOADING = ("/v1/detect", "/v1/explain")
+_ROUTES = (*OPEN, "/v1/detect", "/v1/explain", "/v1/history", "/v1/model", "/v1/limits", "/metrics")
+_UPLOADING = ("/v1/detect", "/v1/explain", "/v1/history")
 _METHODS = ("GET", "POST", "HEAD", "OPTIONS")
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Random for each server and a number for each request: asking for random bytes each time takes as long as parsing one.
@@ -58,7 +58,7 @@ class Frame:
         self._app, self._service, self._metrics = app, service, service.metrics
 
     def turn_away(
-        self, method: bytes, path: bytes, headers: Sequence[tuple[bytes, bytes]], requests: int
+        self, method: bytes, path: bytes, headers: Sequence[tuple[bytes, bytes]], address: str | None, requests: int
     ) -> bytes | None:
         """Return the whole answer to images that there is no room for; `None` to what may come in.
 
@@ -68,15 +68,19 @@ class Frame:
             method: Of the request.
             path: Of it.
             headers: Of it, with their names in lower case.
+            address: Where it comes from.
             requests: How many are in already.
         """
         # Pages of other origins could not read it.
-        if method != b"POST" or path != b"/v1/detect" or self._service.settings.origins:
+        settings = self._service.settings
+        if method != b"POST" or path != b"/v1/detect" or settings.origins:
             return None
-        lacking = self._service.lacking(requests)
+        # Behind a proxy, only what comes in is told apart.
+        client = None if settings.trusted_proxies else _client(headers, address, settings)
+        lacking = self._service.lacking(client, requests)
         if lacking is None:
             return None
-        refusal = lacking.refusal
+        refusal = lacking.refusal(client)
         self._metrics.rejection(refusal.code)
         self._metrics.request(path.decode(), method.decode(), refusal.status, 0.0)
         return whole_answer(refusal, headers)
@@ -129,29 +133,38 @@ class Gate:
     """Who may come in: by key, by rate, and while there is room."""
 
     def __init__(self, app: "ASGIApp", service: Service) -> None:
-        """Take the application inside, and whose settings decide.
-
-        Raises:
-            SettingsError: The rate limit cannot be understood.
-        """
+        """Take the application inside, and whose settings decide."""
         self._app, self._service = app, service
-        self._rate = _Rate(service.settings) if service.settings.rate_limit else None
         settings = service.settings
         self._hosts = frozenset(settings.hosts or ((*_OWN_NAMES, settings.host) if is_loopback(settings.host) else ()))
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Let one request in, or answer it here."""
-        with ExitStack() as held:
-            if scope["type"] == "http":
-                try:
-                    self._check(scope)
-                    if scope["method"] == "POST" and scope["path"] in _UPLOADING:
-                        held.enter_context(self._service.uploads.take())
-                except Refusal as refusal:
-                    self._service.metrics.rejection(refusal.code)
-                    await refuse(refusal, scope["state"]["request_id"], send)
-                    return
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        with ExitStack() as held:
+            try:
+                self._check(scope)
+                if scope["method"] == "POST" and scope["path"] in _UPLOADING:
+                    held.enter_context(self._service.uploads.take(scope["state"]["asker"].client))
+            except Refusal as refusal:
+                self._service.metrics.rejection(refusal.code)
+                await refuse(refusal, scope["state"]["request_id"], self._telling(scope, send))
+                return
+            await self._app(scope, receive, self._telling(scope, send))
+
+    def _telling(self, scope: "Scope", send: "Send") -> "Send":
+        """Return what sends an answer with what is left of the rate limits, where they count."""
+        asker = scope["state"].get("asker")
+
+        async def tell(message: "Message") -> None:
+            if message["type"] == "http.response.start":
+                told = self._service.rates.headers(asker.client)
+                message = {**message, "headers": [*message.get("headers", ()), *told]}
+            await send(message)
+
+        return send if asker is None or not scope["path"].startswith("/v1/") else tell
 
     def _check(self, scope: "Scope") -> None:
         path, settings = scope["path"], self._service.settings
@@ -166,17 +179,15 @@ class Gate:
         if scope["method"] == "POST" and not _is_own(headers, host, settings.origins):
             sentence = "Pages of other origins may not ask this server, which its setting origins can change."
             raise Refusal(403, "cross_origin", sentence)
-        who = scope["client"][0] if scope.get("client") else "unknown"
-        if settings.api_keys:
-            key = known_key(presented_key(scope["headers"]) or "", settings.api_keys)
-            if key is None:
-                sentence = "This needs an API key, as Authorization: Bearer KEY or X-API-Key: KEY."
-                raise Refusal(401, "unauthorized", sentence, {"WWW-Authenticate": "Bearer"})
-            who = key
-        if self._rate and path.startswith("/v1/"):
-            self._rate.check(_network(who))
+        client = _client(scope["headers"], scope["client"][0] if scope.get("client") else None, settings)
+        if client is None:
+            sentence = "This needs an API key, as Authorization: Bearer KEY or X-API-Key: KEY."
+            raise Refusal(401, "unauthorized", sentence, {"WWW-Authenticate": "Bearer"})
+        scope["state"]["asker"] = Asker(client)
+        if path.startswith("/v1/"):
+            self._service.rates.count(client, requests=1)
         if path == "/v1/detect":
-            self._service.places.check()
+            self._service.places.check(client)
 
 
 def _is_own(headers: Mapping[bytes, bytes], host: str, origins: Sequence[str]) -> bool:
@@ -191,28 +202,16 @@ def _is_own(headers: Mapping[bytes, bytes], host: str, origins: Sequence[str]) -
     return site in (b"same-origin", b"none") if site else not origin or origin.partition("://")[2] == host
 
 
-class _Rate:
-    def __init__(self, settings: ServerSettings) -> None:
-        from limits import parse
-        from limits.storage import MemoryStorage
-        from limits.strategies import FixedWindowRateLimiter
-
-        try:
-            self._limit: RateLimitItem = parse(settings.rate_limit or "")
-        except ValueError:
-            sentence = f"The setting rate_limit is not valid: {settings.rate_limit!r} is not like 600/minute."
-            raise SettingsError(sentence) from None
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
-
-    def check(self, who: str) -> None:
-        if not self._limiter.hit(self._limit, who):
-            left = self._limiter.get_window_stats(self._limit, who).reset_time - time.time()
-            sentence = f"More than {self._limit} requests came from here. Try again later."
-            raise Refusal(429, "too_many_requests", sentence, {"Retry-After": str(max(1, round(left + 0.5)))})
+def _client(headers: Sequence[tuple[bytes, bytes]], address: str | None, settings: ServerSettings) -> str | None:
+    """Return whose request it is: the key's, or the address's where there are no keys; `None` without a known key."""
+    if settings.api_keys:
+        return known_key(presented_key(headers) or "", settings.api_keys)
+    return "unknown" if address is None else _network(address)
 
 
+@lru_cache(maxsize=1000)
 def _network(who: str) -> str:
-    """Return a key as it is, and an address of IPv6 as its network: whoever has one has all of them."""
+    """Return an address of IPv6 as its network: whoever has one has all of them."""
     try:
         address = ip_address(who)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pyrite.serving.rates import LEFT, POLICY
 from pyrite.serving.refusal import JSON
 
 DESCRIPTION = """Judge images: `ai`, `real` or `uncertain`, each with its evidence.
@@ -19,7 +20,7 @@ _ERRORS = {
     415: ("unsupported_media_type", "The body is neither a form nor an image, or is packed."),
     421: ("misdirected_request", "The name in the header Host is none that this server answers for."),
     422: ("invalid_request", "The request is not valid: its query, its form, or, to explain, its image."),
-    429: ("too_many_requests", "More requests than the rate limit allows; Retry-After says when to come again."),
+    429: ("too_many_requests", "More than a rate limit allows; Retry-After says when to come again."),
     431: ("headers_too_large", "The request's headers are too long."),
     500: ("internal_server_error", "Something failed on the server."),
     503: ("queue_full", "There is no room now, or the server is not ready; Retry-After says when to come again."),
@@ -33,23 +34,48 @@ _REQUEST_ID = {
 }
 _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 _SCHEME = {"WWW-Authenticate": {"description": "How to send a key.", "schema": {"type": "string"}}}
-_MORE_HEADERS = {401: _SCHEME, 429: _RETRY, 503: _RETRY}
+_RATES = {
+    POLICY: {
+        "description": "Where there are rate limits, each: `q` of what its name says in `w` seconds.",
+        "schema": {"type": "string"},
+        "example": '"requests";q=600;w=60, "megapixels";q=10000;w=3600',
+    },
+    LEFT: {
+        "description": "Where there are rate limits, what is left of each: `r`, for `t` seconds.",
+        "schema": {"type": "string"},
+        "example": '"requests";r=598;t=42, "megapixels";r=9951;t=3102',
+    },
+}
+_MORE_HEADERS = {401: _SCHEME, 429: _RETRY | _RATES, 503: _RETRY}
 _IMAGE = {"type": "string", "format": "binary", "description": "The bytes of an image, in any format that is read."}
+
+
+SAMPLES = {
+    "detect": "curl -F files=@a.jpg -F client_id=post-4711 \\\n"
+    "     -F files=@b.png -F client_id=post-4712 http://127.0.0.1:8000/v1/detect",
+    "explain": "curl -F files=@a.jpg http://127.0.0.1:8000/v1/explain -o why.png",
+    "history": "curl -F files=@a.jpg http://127.0.0.1:8000/v1/history",
+}
+"""Commands that ask, by the operation's name."""
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the descriptions of these errors, for FastAPI's `responses`."""
-    return {status: _error(status) for status in statuses}
+    return {status: _error(status) for status in sorted(statuses)}
 
 
 def _error(status: int) -> dict[str, Any]:
     code, description = _ERRORS[status]
-    example = {"error": {"code": code, "message": "One sentence for a person.", "request_id": "5f1c0e3a9b7d2468"}}
     return {
         "description": description,
         "headers": {**_REQUEST_ID, **_MORE_HEADERS.get(status, {})},
-        "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}, "example": example}},
+        "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}, "example": example_error(code)}},
     }
+
+
+def example_error(code: str) -> dict[str, Any]:
+    """Return an error with a code as the server sends it."""
+    return {"error": {"code": code, "message": "One sentence for a person.", "request_id": "5f1c0e3a9b7d2468"}}
 
 
 def answer(description: str, name: str) -> dict[int | str, dict[str, Any]]:
@@ -60,7 +86,7 @@ def answer(description: str, name: str) -> dict[int | str, dict[str, Any]]:
         name: Of its schema.
     """
     content = {JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
-    return {200: {"description": description, "headers": _REQUEST_ID, "content": content}}
+    return {200: {"description": description, "headers": _REQUEST_ID | _RATES, "content": content}}
 
 
 def text(description: str) -> dict[int | str, dict[str, Any]]:
@@ -80,7 +106,9 @@ def picture(header: str) -> dict[int | str, dict[str, Any]]:
         "image/png": {"schema": _IMAGE},
         JSON: {"schema": {"$ref": "#/components/schemas/ExplanationResponse"}},
     }
-    return {200: {"description": "The picture.", "headers": {**_REQUEST_ID, header: told}, "content": content}}
+    return {
+        200: {"description": "The picture.", "headers": {**_REQUEST_ID, **_RATES, header: told}, "content": content}
+    }
 
 
 def give_examples(document: dict[str, Any]) -> None:
@@ -100,27 +128,38 @@ def security() -> dict[str, Any]:
     }
 
 
-def images(max_files: int, smallest: float | None = None) -> dict[str, Any]:
+def images(name: str, max_files: int, *, smallest: float | None = None, client_ids: bool = False) -> dict[str, Any]:
     """Return the description of a request with images, for FastAPI's `openapi_extra`.
 
     Args:
+        name: Of the operation.
         max_files: Of one request.
         smallest: Error budget that can be asked for; by default, none can.
+        client_ids: Whether each file may have an id.
     """
-    files = {"type": "array", "items": _IMAGE, "minItems": 1, "maxItems": max_files}
-    form = {"type": "object", "properties": {"files": files}, "required": ["files"], "additionalProperties": False}
+    properties = {"files": {"type": "array", "items": _IMAGE, "minItems": 1, "maxItems": max_files}}
+    if client_ids:
+        properties["client_id"] = {
+            "type": "array",
+            "items": {"type": "string", "maxLength": 250},
+            "maxItems": max_files,
+            "description": "What the client calls the files: one for each, in their order, or none at all.",
+        }
+    form = {"type": "object", "properties": properties, "required": ["files"], "additionalProperties": False}
     raw = {"schema": _IMAGE}
     content = {"multipart/form-data": {"schema": form}, "image/*": raw, "application/octet-stream": raw}
-    body = {"required": True, "content": content, "description": "A form with parts named `files`, or one image."}
+    parts = "parts named `files`, and `client_id` for their ids" if client_ids else "one part named `files`"
+    body = {"required": True, "content": content, "description": f"A form with {parts}; or one image."}
+    whole = {"requestBody": body, "x-codeSamples": [{"lang": "Shell", "label": "curl", "source": SAMPLES[name]}]}
     if smallest is None:
-        return {"requestBody": body}
+        return whole
     budget = {
         "name": "max_fpr",
         "in": "query",
         "description": "Error budget: the share of real images that may be called ai. The server's own without it.",
         "schema": {"type": "number", "minimum": smallest, "exclusiveMaximum": 1},
     }
-    return {"parameters": [budget], "requestBody": body}
+    return {"parameters": [budget], **whole}
 
 
 _DETECTION = {
@@ -228,7 +267,7 @@ EXAMPLES: dict[str, Any] = {
         "request_id": "5f1c0e3a9b7d2468",
     },
     "Detections": {
-        "detections": [_DETECTION],
+        "detections": [{**_DETECTION, "client_id": "post-4711"}],
         "model": {"name": "default", "version": "1"},
         "max_fpr": 0.05,
         "request_id": "5f1c0e3a9b7d2468",

@@ -1,5 +1,7 @@
 """What every answer looks like: the types that answers are made of, and what each of their fields means."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import msgspec
@@ -12,10 +14,17 @@ from pyrite.explanation.faithfulness import Faithfulness
 from pyrite.results import Detection, Evidence, Model, Verdict
 
 
+@dataclass(frozen=True, slots=True)
+class FileDetection(Detection):
+    """Everything Pyrite says about one file, with the id that its client gave it."""
+
+    client_id: str = ""
+
+
 class Detections(msgspec.Struct, kw_only=True):
     """What `detect` found, image by image, in the order of the files."""
 
-    detections: list[Detection]
+    detections: list[FileDetection]
     model: Model
     max_fpr: float
     request_id: str
@@ -137,6 +146,26 @@ class Error(msgspec.Struct, kw_only=True):
     error: ErrorContent
 
 
+_DETECTION = {
+    "path": "The file's name as it was sent; null where none was.",
+    "sha256": "Of the file's bytes, in hexadecimal.",
+    "format": "As found in the file: JPEG, PNG, WEBP and so on.",
+    "width": "In pixels, upright.",
+    "height": "In pixels, upright.",
+    "frames": "How many the file has; one of them is judged.",
+    "verdict": "`ai`, `real` or `uncertain`.",
+    "probability": "Of AI, calibrated, 0 to 1; null where it decides nothing, or several bundles judged.",
+    "logit": "The model's raw score, also where it decides nothing; above 0 leans to AI. Null of several bundles.",
+    "reason": "What decided the verdict.",
+    "explanation": "The same in one sentence.",
+    "p_real": "The share of real calibration images that look at least this much like AI; null of none.",
+    "p_ai": "The share of AI calibration images that look at least this much like real; null of none.",
+    "max_fpr": "The error budget of this verdict.",
+    "evidence": "Everything that was found, the conclusion of each model last.",
+    "model": "Which bundle judged.",
+    "error": "Why the file could not be judged; null where it was.",
+}
+
 DESCRIPTIONS = {
     "Detections": {
         "detections": "One for each file, in their order; a file that cannot be read is one too, with its `error`.",
@@ -144,24 +173,10 @@ DESCRIPTIONS = {
         "max_fpr": "The error budget of these verdicts.",
         "request_id": "Also in the header X-Request-ID, and in the server's log where something failed.",
     },
-    "Detection": {
-        "path": "The file's name as it was sent; null where none was.",
-        "sha256": "Of the file's bytes, in hexadecimal.",
-        "format": "As found in the file: JPEG, PNG, WEBP and so on.",
-        "width": "In pixels, upright.",
-        "height": "In pixels, upright.",
-        "frames": "How many the file has; one of them is judged.",
-        "verdict": "`ai`, `real` or `uncertain`.",
-        "probability": "Of AI, calibrated, 0 to 1; null where it decides nothing, or several bundles judged.",
-        "logit": "The model's raw score, also where it decides nothing; above 0 leans to AI. Null of several bundles.",
-        "reason": "What decided the verdict.",
-        "explanation": "The same in one sentence.",
-        "p_real": "The share of real calibration images that look at least this much like AI; null of none.",
-        "p_ai": "The share of AI calibration images that look at least this much like real; null of none.",
-        "max_fpr": "The error budget of this verdict.",
-        "evidence": "Everything that was found, the conclusion of each model last.",
-        "model": "Which bundle judged.",
-        "error": "Why the file could not be judged; null where it was.",
+    "Detection": _DETECTION,
+    "FileDetection": {
+        **_DETECTION,
+        "client_id": "What the client called the file in its form; left out where it called it nothing.",
     },
     "Evidence": {
         "kind": "`pixels`, `credentials`, `generator`, `camera` and so on.",
@@ -305,15 +320,43 @@ DESCRIPTIONS = {
 }  # fmt: skip
 
 
+_FIELDS = [one.name for one in fields(Detection)]
+
+
 def components() -> dict[str, Any]:
     """Return the schemas of all that the server sends, by their names."""
     kinds = [Detections, ExplanationResponse, HistoryResponse, Card, Bounds, Health, Error]
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
-    for name, fields in DESCRIPTIONS.items():
-        for key, text in fields.items():
+    for name, texts in DESCRIPTIONS.items():
+        for key, text in texts.items():
             schemas[name]["properties"][key]["description"] = text
-    for schema in schemas.values():
+    for name, schema in schemas.items():
+        schemas[name] = _without_tuples(schema)
         # What is always sent is required, whether or not the type has a default for it.
         if "properties" in schema:
-            schema["required"] = list(schema["properties"])
+            schemas[name]["required"] = [key for key in schema["properties"] if key != "client_id"]
+    del schemas["FileDetection"]["properties"]["client_id"]["default"]
     return schemas
+
+
+def with_ids(detections: Sequence[Detection], ids: Sequence[str | None]) -> list[Detection]:
+    """Return detections with the ids of their files, where these have any."""
+    return [
+        one if name is None else FileDetection(**{key: getattr(one, key) for key in _FIELDS}, client_id=name)
+        for one, name in zip(detections, ids, strict=True)
+    ]
+
+
+def _without_tuples(schema: Any) -> Any:
+    """Return a schema with plain arrays where there were tuples, which not every generator of clients knows.
+
+    All tuples here are of one type, and keep their length.
+    """
+    if isinstance(schema, list):
+        return [_without_tuples(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {key: _without_tuples(value) for key, value in schema.items() if key != "prefixItems"}
+    if "prefixItems" in schema:
+        [plain["items"]] = {str(part): part for part in schema["prefixItems"]}.values()
+    return plain

@@ -9,17 +9,24 @@ from pyrite.decision import Policy
 from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import PyriteError
 from pyrite.results import Detection
+from pyrite.serving.fair import Asker, FairQueue
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
+class _Decoded:
+    asker: Asker
     found: Prepared | Unreadable
     policy: Policy
     result: asyncio.Future[Detection]
+    weight: float = 1.0
+
+    @property
+    def gone(self) -> bool:
+        return self.result.done()
 
 
 class Scorer:
-    """One thread for the model. An image waits for one batch at most before its own, and never for more to come."""
+    """One thread for the model. An image never waits for more to come, and those of all clients take turns."""
 
     def __init__(self, detector: Detector, *, size: int, seen: Callable[[int], None]) -> None:
         """Take what scores.
@@ -30,31 +37,29 @@ class Scorer:
             seen: Called with the size of each batch.
         """
         self._detector, self._size, self._seen = detector, size, seen
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._queue: FairQueue[_Decoded] = FairQueue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pyrite-score")
 
-    def submit(self, found: Prepared | Unreadable, policy: Policy) -> asyncio.Future[Detection]:
+    def submit(self, found: Prepared | Unreadable, policy: Policy, asker: Asker) -> asyncio.Future[Detection]:
         """Take a decoded image in; cancelling what is returned gives it up."""
         result: asyncio.Future[Detection] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(_Waiting(found, policy, result))
+        self._queue.put(_Decoded(asker, found, policy, result))
         return result
 
     async def work(self) -> None:
         """Go on until cancelled."""
         while True:
             batch = [await self._queue.get()]
-            while len(batch) < self._size and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            batch = [item for item in batch if not item.result.done()]
-            if batch:
-                self._seen(len(batch))
-                await self._score(batch)
+            while len(batch) < self._size and (item := self._queue.pop()):
+                batch.append(item)
+            self._seen(len(batch))
+            await self._score(batch)
 
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown()
 
-    async def _score(self, batch: Sequence[_Waiting]) -> None:
+    async def _score(self, batch: Sequence[_Decoded]) -> None:
         found, policies = [item.found for item in batch], [item.policy for item in batch]
         loop = asyncio.get_running_loop()
         try:
@@ -75,7 +80,7 @@ class Scorer:
             _settle(item, detection)
 
 
-def _settle(item: _Waiting, what: Detection | Exception) -> None:
+def _settle(item: _Decoded, what: Detection | Exception) -> None:
     if item.result.done():
         return
     if isinstance(what, Exception):

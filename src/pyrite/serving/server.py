@@ -7,7 +7,7 @@ import logging
 import math
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -87,9 +87,7 @@ def _listen(settings: ServerSettings) -> socket.socket:
         ) from error
 
 
-def bounded_protocol(
-    settings: ServerSettings, turn_away: Callable[[bytes, bytes, Sequence[tuple[bytes, bytes]], int], bytes | None]
-) -> type[asyncio.Protocol]:
+def bounded_protocol(settings: ServerSettings, turn_away: Callable[..., bytes | None]) -> type[asyncio.Protocol]:
     """Return uvicorn's protocol with bounds on connections, on headers, and on how long one may stay without asking.
 
     Args:
@@ -125,7 +123,8 @@ def bounded_protocol(
             answer = None
             # One that has others before it, or after which the connection ends, takes the usual way.
             if self._is_idle() and self.parser.should_keep_alive() and not self.expect_100_continue:
-                answer = turn_away(self.parser.get_method(), self.url.partition(b"?")[0], self.headers, len(self.tasks))
+                path, address = self.url.partition(b"?")[0], self.client[0] if self.client else None
+                answer = turn_away(self.parser.get_method(), path, self.headers, address, len(self.tasks))
             self._turned_away = answer is not None
             if answer is None:
                 super().on_headers_complete()

@@ -42,7 +42,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     max_request_bytes: Count = 250_000_000
     connections: Count = 1000
     uploads: Count = 128
-    queue: Count = 256
+    queue: Count = 400
     explanations: Count = 8
     batch: Count = 32
     decoders: Count | None = None
@@ -55,6 +55,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     shutdown_seconds: Seconds = 60.0
     api_keys: tuple[KeyHash, ...] = ()
     rate_limit: str | None = None
+    image_rate_limit: str | None = None
+    megapixel_rate_limit: str | None = None
     hosts: tuple[Host, ...] = ()
     origins: tuple[Origin, ...] = ()
     trusted_proxies: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from pyrite.serving.refusal import Refusal, busy
 
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
 MEMORY = 1_000_000
 """Bytes of a request's files that are kept in memory, about; what comes after these goes to disk."""
 
-_FIELD = b"files"
+HEAD = 256_000
+"""Bytes of a file that tell what it is."""
+
+_FILES, _CLIENT_ID = b"files", b"client_id"
+_MAX_CLIENT_ID = 1000  # bytes
+_EXTENDED = re.compile(rb";\s*filename\*\s*=\s*utf-8'[^';]*'([^;\s]*)", re.IGNORECASE)
 _SLOW = 10_000  # bytes a second, under which a body gives way to others when there is no more room
 _GRACE = 1.0  # seconds before a body is called slow
 _numbers = itertools.count()
@@ -41,6 +48,8 @@ class UploadBounds:
     max_files: int
     seconds: float
     """For the whole body to come."""
+    client_ids: bool = False
+    """Whether a form may have an id for each file."""
 
 
 @dataclass(slots=True)
@@ -48,6 +57,8 @@ class Upload:
     """One file as it came; no more of it is kept than tells that it is too large."""
 
     name: str | None
+    client_id: str | None = None
+    """What the client calls it, where it says."""
     content: bytearray = field(default_factory=bytearray)
     """What is not on disk yet."""
     path: Path | None = None
@@ -58,6 +69,13 @@ class Upload:
     def source(self) -> bytes | Path:
         """Where its bytes are."""
         return self.path or bytes(self.content)
+
+    def head(self) -> bytes:
+        """Return its first bytes."""
+        if self.path is None:
+            return bytes(self.content[:HEAD])
+        with self.path.open("rb") as stream:
+            return stream.read(HEAD)
 
 
 @contextmanager
@@ -92,15 +110,16 @@ def _held(folder: Path) -> Iterator[None]:
 class Coming:
     """A body on its way."""
 
+    client: str
     timeout: asyncio.Timeout
     began: float
     size: int = 0
     gave_way: bool = False
 
 
-def give_way(coming: set[Coming]) -> bool:
-    """End the slowest body for one that finds no room, and say whether there was any."""
-    slowest = find_slowest(coming)
+def give_way(coming: set[Coming], client: str | None) -> bool:
+    """End the slowest body, of a client or of anybody, for one that finds no room, and say whether there was any."""
+    slowest = find_slowest({one for one in coming if client in (None, one.client)})
     if slowest is None:
         return False
     slowest.gave_way = True
@@ -141,7 +160,7 @@ async def receive(
     try:
         try:
             async with asyncio.timeout(bounds.seconds) as timeout:
-                this = Coming(timeout, asyncio.get_running_loop().time())
+                this = Coming(request.state.asker.client, timeout, asyncio.get_running_loop().time())
                 coming.add(this)
                 if kind == "multipart/form-data":
                     await _receive_form(request, store, this)
@@ -163,6 +182,7 @@ async def receive(
             coming.discard(this)
         if not store.files:
             raise Refusal(422, "no_files", "The form has no file.")
+        store.assign_ids()
         yield store.files
     finally:
         store.close()
@@ -174,6 +194,8 @@ class _Store:
     def __init__(self, bounds: UploadBounds, folder: Path) -> None:
         self.files: list[Upload] = []
         self.bounds, self._folder = bounds, folder
+        self._ids: list[bytearray] = []
+        self._in_id = False
         self._held = 0  # bytes in memory
         self._touched: list[Upload] = []  # since the last `settle`
 
@@ -181,8 +203,33 @@ class _Store:
         if len(self.files) == self.bounds.max_files:
             raise Refusal(413, "too_many_files", f"A request may bring {self.bounds.max_files:,} files at most.")
         self.files.append(Upload(name))
+        self._in_id = False
+
+    def begin_id(self) -> None:
+        if len(self._ids) == self.bounds.max_files:
+            raise Refusal(413, "too_many_files", f"A request may bring {self.bounds.max_files:,} client_id at most.")
+        self._ids.append(bytearray())
+        self._in_id = True
+
+    def assign_ids(self) -> None:
+        """Give each file its id, once all have come."""
+        if self._ids and len(self._ids) != len(self.files):
+            counts = f"{len(self._ids):,} client_id and {len(self.files):,} files"
+            sentence = f"The form has {counts}. Send one client_id for each file, in the same order, or none."
+            raise Refusal(422, "invalid_request", sentence)
+        for file, text in zip(self.files, self._ids, strict=False):
+            try:
+                file.client_id = text.decode()
+            except UnicodeDecodeError:
+                raise Refusal(422, "invalid_request", "A client_id must be text in UTF-8.") from None
 
     def add(self, data: bytes) -> None:
+        if self._in_id:
+            self._ids[-1].extend(data)
+            if len(self._ids[-1]) > _MAX_CLIENT_ID:
+                sentence = f"A client_id may have {_MAX_CLIENT_ID:,} bytes at most."
+                raise Refusal(422, "invalid_request", sentence)
+            return
         file = self.files[-1]
         # One byte too many tells of all the others.
         kept = data[: self.bounds.max_bytes + 1 - file.size]
@@ -243,11 +290,14 @@ async def _receive_form(request: "Request", store: _Store, this: Coming) -> None
 
     def headers_finished() -> None:
         _, options = parse_options_header(disposition)
-        # The file's name is only ever told, and never opened.
-        file = options.get(b"filename")
-        if options.get(b"name") != _FIELD or file is None:
-            raise Refusal(422, "unknown_field", "The form has a part that is not a file named files.")
-        store.begin(file.decode("utf-8", "backslashreplace"))
+        field, file = options.get(b"name", b""), options.get(b"filename", _extended_name(disposition))
+        if field == _FILES and file is not None:
+            # The file's name is only ever told, and never opened.
+            store.begin(file.decode("utf-8", "backslashreplace"))
+        elif field == _CLIENT_ID and file is None and store.bounds.client_ids:
+            store.begin_id()
+        else:
+            raise Refusal(422, "unknown_field", _what_is_wrong(field, file, store.bounds.client_ids))
 
     def end() -> None:
         nonlocal complete
@@ -273,6 +323,23 @@ async def _receive_form(request: "Request", store: _Store, this: Coming) -> None
         complete = False
     if not complete:
         raise Refusal(400, "malformed_body", "The form is not what multipart/form-data looks like, or was cut short.")
+
+
+def _extended_name(disposition: bytes) -> bytes | None:
+    """Return the file name of a part that has it as `filename*` alone, which RFC 7578 forbids and some send."""
+    found = _EXTENDED.search(disposition)
+    return unquote_to_bytes(found[1]) if found else None
+
+
+def _what_is_wrong(field: bytes, file: bytes | None, client_ids: bool) -> str:
+    """Return what to say of a part that no form here may have."""
+    name = field.decode("utf-8", "backslashreplace")[:100]
+    if field == _FILES:
+        return "A part named files has no filename in its Content-Disposition, so it is no file."
+    if field == _CLIENT_ID and client_ids and file is not None:
+        return "A part named client_id has a filename. Send the id as text, without one."
+    allowed = "files, and client_id for their ids" if client_ids else "files"
+    return f"The form has a part named {name!r}. Its parts are to be named {allowed}."
 
 
 async def _body(request: "Request", most: int, this: Coming) -> AsyncIterator[bytes]:
