@@ -1,7 +1,7 @@
 """Decoding in processes that can be killed, so that one bad image neither slows nor fails its neighbours."""
 
 import asyncio
-import multiprocessing
+import pickle
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pyrite.detector import Prepared, Reader, Unreadable, crashed, timed_out
 from pyrite.detector.reading import begin, decode
 from pyrite.results import Failure
+from pyrite.sandbox import AnswersContext, begin_confined
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -43,18 +44,27 @@ class Job:
 class Decoders:
     """Processes for small files, which decode them in groups, and others for large and slow ones."""
 
-    def __init__(self, reader: Reader, *, workers: int, seconds: float, killed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        *,
+        workers: int,
+        seconds: float,
+        killed: Callable[[], None],
+        readable: Sequence[Path] = (),
+    ) -> None:
         """Start them.
 
         Args:
             reader: What each decodes by.
+            readable: Folders with images that are given as paths; nothing else is there for them to be read.
             workers: Processes of each kind.
             seconds: What one image may take.
             killed: Called when a process did not survive an image.
         """
         self._seconds, self._killed = seconds, killed
         self._workers = workers
-        self._pools = [Pool(workers, reader) for _ in range(2)]
+        self._pools = [Pool(workers, reader, readable) for _ in range(2)]
         self._small: asyncio.Queue[Job] = asyncio.Queue()
         self._large: asyncio.Queue[Job] = asyncio.Queue()
 
@@ -146,11 +156,14 @@ class Lost(Exception):  # noqa: N818 - told by what came of it
 
 
 class Pool:
-    """Processes that have a reader, each of which can be killed; what they write to stderr is dropped."""
+    """Processes that have a reader, each of which can be killed; what they write to stderr is dropped.
 
-    def __init__(self, workers: int, reader: Reader) -> None:
-        """Take how many there are to be; they begin with the first call."""
-        self._make = partial(_make, workers, reader)
+    They are confined, and nothing but plain values is taken from them: see `pyrite.sandbox`.
+    """
+
+    def __init__(self, workers: int, reader: Reader, readable: Sequence[Path] = (), *, confined: bool = True) -> None:
+        """Take how many there are to be, and which folders they may read; they begin with the first call."""
+        self._make = partial(_make, workers, reader, readable, confined)
         self._pool = self._make()
 
     async def run(self, function: Callable[..., _Result], *arguments: object, seconds: float) -> _Result:
@@ -186,12 +199,13 @@ class Pool:
         _end_pool(self._pool)
 
 
-def _make(workers: int, reader: Reader) -> "ProcessPool":
+def _make(workers: int, reader: Reader, readable: Sequence[Path], confined: bool) -> "ProcessPool":
     from pebble import ProcessPool
 
+    initializer: Callable[..., None] = begin_confined if confined else begin
+    arguments = [pickle.dumps((begin, reader)), tuple(readable)] if confined else [reader]
     # Not forked: this process has threads.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPool(max_workers=workers, initializer=begin, initargs=[reader], context=context)
+    return ProcessPool(max_workers=workers, initializer=initializer, initargs=arguments, context=AnswersContext())
 
 
 def _end_pool(pool: "ProcessPool") -> None:

@@ -118,10 +118,19 @@ class Service:
         settings = self.settings
         reader = self.detector.reader
         workers = settings.decoders or math.ceil(available_cpus() / 2)
-        self._decoders = Decoders(reader, workers=workers, seconds=settings.decode_seconds, killed=self.metrics.killed)
         self._scorer = Scorer(self.detector, size=settings.batch, seen=self.metrics.batch)
-        self._explainer = Pool(1, reader)
         with upload_folder() as self.folder:
+            self._decoders = Decoders(
+                reader,
+                workers=workers,
+                seconds=settings.decode_seconds,
+                killed=self.metrics.killed,
+                readable=[self.folder],
+            )
+            bundles = [Path(bundle.path) for bundle in self.detector.bundles if bundle.path]
+            # The drivers of accelerators use what the sandbox has not.
+            confined = self.detector.device == "cpu"
+            self._explainer = Pool(1, reader, [self.folder, *bundles], confined=confined)
             work = [asyncio.create_task(self._decoders.work()), asyncio.create_task(self._scorer.work())]
             try:
                 await self._decoders.warm()
