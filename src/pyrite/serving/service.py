@@ -14,7 +14,6 @@ from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import PyriteError, SettingsError
 from pyrite.evidence import Trust, load_trust
 from pyrite.golden import check_device
-from pyrite.image import Limits
 from pyrite.rendering.text import outcome
 from pyrite.results import Detection
 from pyrite.runtime import available_cpus
@@ -23,7 +22,7 @@ from pyrite.serving.explaining import Asked, Explained, explain, trace
 from pyrite.serving.metrics import Metrics
 from pyrite.serving.refusal import Refusal, busy
 from pyrite.serving.scoring import Scorer
-from pyrite.serving.settings import ServerSettings
+from pyrite.serving.settings import ServerSettings, limits_of
 from pyrite.serving.uploads import Coming, Upload, find_slowest, give_way, upload_folder
 
 _Result = TypeVar("_Result")
@@ -80,7 +79,7 @@ class Service:
             PyriteError: The bundle, the error budget or the trust anchors cannot be used.
         """
         self.settings = settings
-        self.limits = Limits(settings.max_bytes, settings.max_pixels)
+        self.limits = limits_of(settings)
         self.detector = Detector(
             settings.bundle,
             bundles=settings.bundles,
