@@ -82,6 +82,23 @@ def test_an_answer_holds_plain_values_alone() -> None:
         load_answer(attacks.packed_trap())
 
 
+def test_enumerations_are_values_as_every_python_pickles_them() -> None:
+    import pickle
+
+    from pyrite.results import Verdict
+
+    def by_attribute(kind: str, name: str) -> bytes:
+        module, _, place = kind.rpartition(".")
+        return f"cbuiltins\ngetattr\n(c{module}\n{place}\nV{name}\ntR.".encode()
+
+    assert load_answer(pickle.dumps(Verdict.AI)) is Verdict.AI
+    assert load_answer(by_attribute("pyrite.results.Verdict", "AI")) is Verdict.AI
+    with pytest.raises(pickle.UnpicklingError, match="attributes"):
+        load_answer(by_attribute("pyrite.results.Detection", "__init__"))
+    with pytest.raises(pickle.UnpicklingError):
+        load_answer(by_attribute("pyrite.results.Verdict", "__class__"))
+
+
 def test_a_file_in_the_current_folder_is_not_taken_for_a_module(tmp_path: Path) -> None:
     for name in ("numpy", "pickle", "ctypes", "pyrite"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(9)")

@@ -8,6 +8,7 @@ import builtins
 import io
 import pickle
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 _VALUES: Mapping[str, tuple[str, ...]] = {
@@ -41,6 +42,8 @@ _VALUES: Mapping[str, tuple[str, ...]] = {
 
 class _Answers(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("builtins", "getattr"):
+            return _member
         kind = getattr(builtins, name, None) if module == "builtins" else None
         if isinstance(kind, type) and issubclass(kind, Exception):
             return kind
@@ -49,10 +52,22 @@ class _Answers(pickle.Unpickler):
         return super().find_class(module, name)
 
 
+def _member(kind: object, name: str) -> Enum:
+    """Return a member of an enumeration, which Python up to 3.11.3 pickles as an attribute of its class."""
+    if not (isinstance(kind, type) and issubclass(kind, Enum)):
+        raise pickle.UnpicklingError("An answer must not take attributes of anything but an enumeration.")
+    return kind[name]
+
+
 def load_answer(data: bytes) -> Any:
     """Return what a process answered.
 
     Raises:
         pickle.UnpicklingError: It holds something that no honest answer does.
     """
-    return _Answers(io.BytesIO(data)).load()
+    try:
+        return _Answers(io.BytesIO(data)).load()
+    except pickle.UnpicklingError:
+        raise
+    except Exception as error:  # What is no pickle raises nearly anything.
+        raise pickle.UnpicklingError(f"An answer cannot be read: {error!r}") from error
