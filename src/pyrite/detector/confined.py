@@ -102,8 +102,13 @@ class ConfinedReader:
             process = self._fresh.pop()
         except IndexError:
             process = Process()
-        process.call(begin, reader, seconds=_START)
+        process.call(_begin, reader, seconds=_START)
         return process
+
+
+def _begin(reader: Reader) -> None:
+    # A process of the sandbox ends by itself, and outlives the thread that happened to start it.
+    begin(reader, bound=False)
 
 
 def _read(source: Source) -> Prepared | Unreadable:

@@ -20,8 +20,13 @@ _ROOM = 2_000_000_000  # bytes of address space beside that: what libraries rese
 _readers: list[Reader] = []  # One, in such a process; none elsewhere.
 
 
-def begin(reader: Reader) -> None:
-    """Make this process one that reads: quiet, bounded, and gone with the one that started it."""
+def begin(reader: Reader, *, bound: bool = True) -> None:
+    """Make this process one that reads: quiet, bounded, and gone with the one that started it.
+
+    Args:
+        reader: What it reads by.
+        bound: Whether the kernel ends it with the thread that started it; without that, something else must.
+    """
     _readers.append(reader)
     # Ctrl-C goes to all processes of a terminal, and the server still has to finish what it accepted.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -33,7 +38,8 @@ def begin(reader: Reader) -> None:
         import resource
 
         # Not even a server that was killed leaves a process behind: 1 is PR_SET_PDEATHSIG.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if bound:
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + _ROOM + _PER_PIXEL * reader.limits.max_pixels + reader.limits.max_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
