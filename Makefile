@@ -5,13 +5,15 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo test test-torch check format docs lock clean
+.PHONY: help install demo test test-torch check audit fuzz format docs lock clean
 
 help:
 	@echo "make demo     verdicts; then toy dataset → training → evaluation → verdicts, in ./demo"
 	@echo "make test     the whole test suite"
 	@echo "make test-torch  what needs PyTorch, in .venv-torch, which it makes: 8 GB"
 	@echo "make check    lint, formatting and types, as CI has them"
+	@echo "make audit    known vulnerabilities of the versions in requirements.lock; needs a network"
+	@echo "make fuzz     look for files that break a reader, for SECONDS=600; in .venv-fuzz, which it makes"
 	@echo "make format   mend what can be mended of these"
 	@echo "make docs     write docs/cli.md and docs/evidence.md anew from the code"
 	@echo "make lock     write requirements.lock anew from pyproject.toml, with the newest versions"
@@ -73,6 +75,24 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/licences.py
+
+# In an environment of its own. Where the service that knows vulnerabilities cannot be reached, that is said, and is no failure.
+AUDIT := .venv-audit/bin
+audit:
+	@test -x $(AUDIT)/pip-audit || { $(PYTHON) -m venv .venv-audit && $(AUDIT)/python -m pip --disable-pip-version-check --quiet install pip-audit; }
+	@$(PYTHON) scripts/audit.py $(AUDIT)/pip-audit
+
+FUZZ := .venv-fuzz/bin/python
+SECONDS ?= 600
+TARGETS ?=
+fuzz: .venv-fuzz/.installed
+	$(FUZZ) fuzz/run.py --seconds $(SECONDS) $(TARGETS)
+
+.venv-fuzz/.installed: pyproject.toml
+	@$(PYTHON) -m venv .venv-fuzz
+	@$(FUZZ) -m pip --disable-pip-version-check --quiet install --constraint requirements.lock --editable '.[credentials,heif,serve]' pytest 'atheris>=3'
+	@touch $@
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
@@ -90,4 +110,4 @@ lock:
 			--no-annotate --no-header --no-emit-index-url --no-emit-package tensorflow-text --output-file requirements.lock pyproject.toml >/dev/null
 
 clean:
-	rm -rf .venv .venv-torch demo dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-torch .venv-audit .venv-fuzz fuzz/corpus demo dist .mypy_cache .pytest_cache .ruff_cache

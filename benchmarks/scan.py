@@ -211,7 +211,7 @@ class Watch:
 def decodes(process: psutil.Process) -> bool:
     """Say whether a process is one that decodes for a worker, which started it."""
     try:
-        return process.cmdline()[-1:] == ["pyrite.scanning.isolated"]
+        return "pyrite.sandbox" in process.cmdline()
     except psutil.Error:
         return False
 

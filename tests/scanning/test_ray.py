@@ -15,7 +15,7 @@ from pyrite.bundle import Bundle
 from pyrite.scanning import ScanSettings, scan
 from waiting import eventually
 
-DECODER = "pyrite.scanning.isolated"
+DECODER = ["pyrite.sandbox", "--confined"]
 SHARDS = ("--shard-size", "2", "--batch-size", "2")
 
 
@@ -75,7 +75,7 @@ def command(process: psutil.Process) -> list[str]:
 def judges(process: psutil.Process) -> bool:
     """Say whether it is a worker, or what decodes for one."""
     said = command(process)
-    return said[-1:] == [DECODER] or any("_RayWorker" in word for word in said)
+    return said[-2:] == DECODER or any("_RayWorker" in word for word in said)
 
 
 def lives(process: psutil.Process) -> bool:
@@ -92,7 +92,7 @@ def parts_of(out: Path) -> list[Path]:
 def kill_a_worker(process: "subprocess.Popen[str]") -> bool:
     """Kill one outright that judges, if there is one: it has a process that decodes below it."""
     for child in psutil.Process(process.pid).children(recursive=True):
-        if command(child)[-1:] == [DECODER]:
+        if command(child)[-2:] == DECODER:
             os.kill(child.ppid(), signal.SIGKILL)
             return True
     assert process.poll() is None

@@ -1,8 +1,11 @@
 """A preprocess whose images harm whoever decodes them; a module of its own, so that other processes can import it."""
 
 import os
+import socket
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,8 @@ from pyrite.image import Box
 
 SLOW, DEADLY, LONG, BUSY = "red", "blue", "lime", "yellow"
 """Colours of images that never come to an end, that end the process, that take a second, and that compute for ever."""
+CALLER, WRITER, READER = "magenta", "cyan", "olive"
+"""Colours of images that take over the decoder: to open a socket, to write a file, and to read one."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,12 @@ class Hostile:
             time.sleep(1)
         while colour == (255, 255, 0):
             pass
+        if colour == (255, 0, 255):
+            socket.socket().close()
+        if colour == (0, 255, 255):
+            tempfile.TemporaryFile().close()
+        if colour == (128, 128, 0):
+            Path("/etc/passwd").read_bytes()
         return self.preprocess.apply(pixels, box)
 
 

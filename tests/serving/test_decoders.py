@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from asking import picture
-from hostile import DEADLY, LONG, SLOW, hostile_reader
+from hostile import CALLER, DEADLY, LONG, READER, SLOW, WRITER, hostile_reader
 
 from pyrite.bundle import Bundle
 from pyrite.decision import Policy
@@ -19,6 +19,7 @@ from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import BundleError
 from pyrite.image import read_header
 from pyrite.results import Failure
+from pyrite.sandbox import missing
 from pyrite.serving.decoders import Decoders, weigh
 from pyrite.serving.fair import Asker
 from pyrite.serving.scoring import Scorer
@@ -85,6 +86,13 @@ def test_files_are_decoded_in_their_order_as_the_detector_does(bundle: Bundle) -
             assert (mine == theirs).all()
         else:
             assert one == other
+
+
+@pytest.mark.skipif(bool(missing()), reason=" ".join(missing()) or "everything is there")
+@pytest.mark.parametrize("colour", [CALLER, WRITER, READER])
+def test_a_decoder_that_opens_a_socket_or_a_file_fails(bundle: Bundle, colour: str) -> None:
+    with pytest.raises(OSError, match=r"denied|No usable temporary"):
+        decode(bundle, [picture(colour)])
 
 
 @pytest.mark.parametrize(("colour", "code"), [(SLOW, "timed_out"), (DEADLY, "crashed")])

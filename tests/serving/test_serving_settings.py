@@ -1,13 +1,17 @@
 import hashlib
+import io
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from pyrite.errors import MissingExtraError, SettingsError
+from pyrite.errors import ImageError, MissingExtraError, SettingsError
+from pyrite.image import open_image
 from pyrite.serving import ServerSettings, create_app, is_open, load_settings, make_key, serve
+from pyrite.serving.settings import limits_of
 
 
 def test_without_anything_there_are_defaults() -> None:
@@ -138,3 +142,30 @@ def test_the_command_line_refuses_what_is_not_valid_and_makes_keys() -> None:
     assert "Did you mean 'port'?" in wrong.stderr
     made = run("--new-key").stdout.split()
     assert hashlib.sha256(made[made.index("asks:") + 1].encode()).hexdigest() == made[-1]
+
+
+def test_the_strict_profile_takes_few_formats_and_one_frame() -> None:
+    strict = limits_of(load_settings(changes=["profile=strict", "max_pixels=4000"], environment={}))
+    assert (strict.max_pixels, strict.formats, strict.max_frames) == (4000, ("JPEG", "PNG", "WEBP"), 1)
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    codes = []
+    for name, options in (
+        ("PNG", {}),
+        ("GIF", {}),
+        ("AVIF", {}),
+        ("WEBP", {"save_all": True, "append_images": frames}),
+    ):
+        stream = io.BytesIO()
+        frames[0].save(stream, name, **options)
+        try:
+            open_image(stream.getvalue(), strict)
+            codes.append("")
+        except ImageError as error:
+            codes.append(error.code)
+    assert codes == ["", "unsupported_format", "unsupported_format", "too_many_frames"]
+
+
+@pytest.mark.parametrize("change", ["max_pixels=50000001", "decode_seconds=11"])
+def test_the_strict_profile_cannot_be_loosened(change: str) -> None:
+    with pytest.raises(SettingsError, match="in the strict profile"):
+        load_settings(changes=["profile=strict", change], environment={})

@@ -240,6 +240,8 @@ def _read_zip(path: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             entries = {}
             for entry in archive.infolist():
+                if not entry.filename:
+                    raise BundleError(f"{path} has a file without a name.")
                 if entry.is_dir():
                     continue
                 place = PurePosixPath(entry.filename)

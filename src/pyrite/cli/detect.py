@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +32,7 @@ from pyrite.cli.shared import (
 from pyrite.results import Detection, Reason
 
 if TYPE_CHECKING:
-    from pyrite.detector import Detector
+    from pyrite.detector import ConfinedReader, Detector
 
 
 class FailOn(StrEnum):
@@ -75,7 +76,7 @@ def detect(
     Example: `pyrite detect photo.jpg -v`
     """
     from pyrite.bundle import DEFAULT, default_bundles
-    from pyrite.detector import Detector
+    from pyrite.detector import ConfinedReader, Detector
     from pyrite.evidence import missing_readers
     from pyrite.golden import check_device
     from pyrite.image import Limits
@@ -90,42 +91,44 @@ def detect(
     if len(chosen) > 1:
         raise typer.BadParameter("Choose one of --json, --jsonl and --csv.")
     limits = Limits(max_bytes, max_pixels)
-    detector = Detector(
-        bundles=bundles or default_bundles(),
-        max_fpr=max_fpr,
-        allow_real=allow_real,
-        evidence=evidence,
-        trust=read_trust(trust, trust_anchors),
-        limits=limits,
-        device=device.value,
-    )
-    check_device(detector)
-    tell_lines(detector.warnings)
-    for reader in missing_readers() if evidence else ():
-        stderr.print(reader, style="dim")
-    every = find_files(_with_lists(paths), recursive=recursive)
-    # Only a page has to know whether there are several: without one, none waits for the next.
-    first = list(itertools.islice(every, 2 if html else 0))
-    files = itertools.chain(first, every)
     counts: Counter[str] = Counter()
     budgets: set[float] = set()
     outside = 0
-    with _page(html, detector, single=len(first) == 1) as add:
+    # Its process starts while the models are loaded.
+    with ConfinedReader() as confined:
+        detector = Detector(
+            bundles=bundles or default_bundles(),
+            max_fpr=max_fpr,
+            allow_real=allow_real,
+            evidence=evidence,
+            trust=read_trust(trust, trust_anchors),
+            limits=limits,
+            device=device.value,
+        )
+        check_device(detector)
+        tell_lines(detector.warnings)
+        for reader in missing_readers() if evidence else ():
+            stderr.print(reader, style="dim")
+        every = find_files(_with_lists(paths), recursive=recursive)
+        # Only a page has to know whether there are several: without one, none waits for the next.
+        first = list(itertools.islice(every, 2 if html else 0))
+        files = itertools.chain(first, every)
+        with _page(html, detector, confined, single=len(first) == 1) as add:
 
-        def detections() -> Iterator[Detection]:
-            nonlocal outside
-            for detection in detector.detect_many(files):
-                counts[outcome(detection)] += 1
-                budgets.update(() if detection.error else (detection.max_fpr,))
-                outside += detection.reason is Reason.OUT_OF_SCOPE and not is_foreign(detection)
-                add(detection)
-                yield detection
+            def detections() -> Iterator[Detection]:
+                nonlocal outside
+                for detection in detector.detect_many(files, read=partial(confined.read, detector.reader)):
+                    counts[outcome(detection)] += 1
+                    budgets.update(() if detection.error else (detection.max_fpr,))
+                    outside += detection.reason is Reason.OUT_OF_SCOPE and not is_foreign(detection)
+                    add(detection)
+                    yield detection
 
-        if chosen:
-            chosen[0](detections(), sys.stdout)
-        else:
-            write_text(detections(), stdout, verbose=verbose)
-            stderr.print(summary_line(counts, budgets))
+            if chosen:
+                chosen[0](detections(), sys.stdout)
+            else:
+                write_text(detections(), stdout, verbose=verbose)
+                stderr.print(summary_line(counts, budgets))
     if outside:
         alone = not bundles and default_bundles() == (DEFAULT,)
         more = "For photographs: pyrite bundle import photos" if alone else "Others: pyrite bundle catalogue"
@@ -149,9 +152,12 @@ def _with_lists(paths: list[str]) -> Iterator[str]:
 
 
 @contextmanager
-def _page(path: Path | None, detector: "Detector", *, single: bool) -> Iterator[Callable[[Detection], None]]:
+def _page(
+    path: Path | None, detector: "Detector", confined: "ConfinedReader", *, single: bool
+) -> Iterator[Callable[[Detection], None]]:
     """Give the function that adds a detection to the page at `path`, if there shall be one: of one image, a report."""
     reader = detector.reader
+    draw = partial(confined.draw, reader)
     if path is None:
         yield lambda detection: None
     elif single:
@@ -160,10 +166,10 @@ def _page(path: Path | None, detector: "Detector", *, single: bool) -> Iterator[
 
         trust = reader.trust or Trust.default()
         yield lambda found: write_case(
-            path, found, detector.bundles, trust, limits=reader.limits, evidence=reader.evidence
+            path, found, detector.bundles, trust, limits=reader.limits, evidence=reader.evidence, draw=draw
         )
     else:
         from pyrite.rendering.html import html_page
 
-        with html_page(path, reader.limits, evidence=reader.evidence) as add:
+        with html_page(path, reader.limits, evidence=reader.evidence, draw=draw) as add:
             yield add

@@ -29,6 +29,7 @@ def serve(
 
     Example: `pyrite serve --port 8080 --set max_files=20`
     """
+    from pyrite.sandbox import missing
     from pyrite.serving import is_open, load_settings, make_key
     from pyrite.serving import serve as run
 
@@ -42,5 +43,7 @@ def serve(
     )
     if is_open(chosen):
         stderr.print("Anyone who reaches this address can use it. Set api_keys, or put it behind a proxy.", style="dim")
+    for lack in missing():
+        stderr.print(lack, style="dim")
     open_panel(chosen.bundles or ([chosen.bundle] if chosen.bundle else ()))
     run(chosen, ready=lambda url: stdout.print(f"Serving at {url}"))

@@ -1,7 +1,7 @@
 """The detector: bundles with their models loaded, ready to judge images."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -136,7 +136,13 @@ class Detector:
         """
         return self.score([self.reader.read(source, path=path)])[0]
 
-    def detect_many(self, sources: Iterable[Source], *, batch_size: int = 64) -> Iterator[Detection]:
+    def detect_many(
+        self,
+        sources: Iterable[Source],
+        *,
+        batch_size: int = 64,
+        read: Callable[[Source], Prepared | Unreadable] | None = None,
+    ) -> Iterator[Detection]:
         """Judge images as a stream: one detection each, in the order of `sources`.
 
         About two batches of sources are read ahead, so memory does not grow with their number. The
@@ -146,6 +152,8 @@ class Detector:
         Args:
             sources: Read as needed, in a thread of its own; a source must not change before its detection is out.
             batch_size: Images that are scored at a time, at most.
+            read: What reads each, from several threads; by default the `reader`, in this process. Files of strangers
+                should be read by a `ConfinedReader`.
 
         Raises:
             PyriteError: `sources` is one image, or `batch_size` is less than 1.
@@ -154,7 +162,7 @@ class Detector:
             raise PyriteError("detect_many takes a collection of images. Use detect for one.")
         if batch_size < 1:
             raise PyriteError(f"batch_size must be at least 1, not {batch_size}.")
-        return stream(iter(sources), self.reader.read, self.score, batch_size)
+        return stream(iter(sources), read or self.reader.read, self.score, batch_size)
 
     def logits(self, inputs: NDArray[np.uint8], bundle: int = 0) -> NDArray[np.float32]:
         """Return a model's raw scores (n,) of model inputs (n, height, width, 3), as its geometry gives them.

@@ -104,7 +104,7 @@ class Reader:
 
     def _read_undecoded(self, source: Source, path: str | None, failure: Failure) -> Unreadable:
         """Return what the file says where its format is none that is decoded here."""
-        if failure.code != "unsupported_format":
+        if failure.code != "unsupported_format" or self.limits.formats is not None:
             return Unreadable(path, failure)
         try:
             data = read_jxl(source, self.limits)

@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,18 +21,16 @@ _ROOM = 2_000_000_000  # bytes of address space beside that: what libraries rese
 _readers: list[Reader] = []  # One, in such a process; none elsewhere.
 
 
-def begin(reader: Reader, niceness: int = 0) -> None:
+def begin(reader: Reader, *, bound: bool = True) -> None:
     """Make this process one that reads: quiet, bounded, and gone with the one that started it.
 
     Args:
         reader: What it reads by.
-        niceness: How far it stands back, 0 to 19, for others that want the same CPU.
+        bound: Whether the kernel ends it with the thread that started it; without that, something else must.
     """
     _readers.append(reader)
     # There are as many such processes as are to be at work.
     use_one_thread()
-    if niceness:
-        _stand_back(niceness)
     # Ctrl-C goes to all processes of a terminal, and the server still has to finish what it accepted.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Decoders in C write what they think of a file.
@@ -44,20 +41,11 @@ def begin(reader: Reader, niceness: int = 0) -> None:
         import resource
 
         # Not even a server that was killed leaves a process behind: 1 is PR_SET_PDEATHSIG.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if bound:
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + _ROOM + _PER_PIXEL * reader.limits.max_pixels + reader.limits.max_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-def _stand_back(niceness: int) -> None:
-    if sys.platform != "win32":
-        os.nice(niceness)
-    if sys.platform == "linux":
-        # Where Linux shares CPUs out among sessions, niceness counts within one alone: so this becomes one of its own.
-        with suppress(OSError):
-            os.setsid()
-            Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 def decode(files: Sequence[tuple[bytes | Path, str | None]], cpu_seconds: float = 0.0) -> list[Prepared | Unreadable]:

@@ -65,7 +65,7 @@ _MAX_SCANS = 200  # of a JPEG; the usual progressive one has 10.
 _MAX_PROFILES = 16  # of a PNG, which may have one; the letters may turn up by chance too.
 
 
-def recognise(file: File) -> str:
+def recognise(file: File, limits: Limits = Limits()) -> str:
     """Return which of `FORMATS` this is.
 
     Raises:
@@ -80,6 +80,9 @@ def recognise(file: File) -> str:
         sentence = f"This is not an image in a format that is read here ({', '.join(FORMATS)})."
         if head.startswith(_JXL):
             sentence = "The pixels of JPEG XL are not decoded here. Convert the image to PNG to have them judged."
+        raise ImageError("unsupported_format", sentence)
+    if limits.formats is not None and name not in limits.formats:
+        sentence = f"This is an image in {name}; here, only {', '.join(limits.formats)} are read."
         raise ImageError("unsupported_format", sentence)
     _check_structure(name, file)
     return name

@@ -59,7 +59,7 @@ def open_image(
 
     Raises:
         ImageError: `not_found`, `not_a_file`, `unreadable`, `empty`, `too_many_bytes`, `too_many_pixels`,
-            `unsupported_format`, `corrupt`, `out_of_memory`, `bad_array` or `bad_source`.
+            `too_many_frames`, `unsupported_format`, `corrupt`, `out_of_memory`, `bad_array` or `bad_source`.
     """
     short = _shortest(at_least)
     if isinstance(source, np.ndarray):
@@ -70,6 +70,9 @@ def open_image(
             return finish(decode_pillow(source, limits, short), source.format)
         with open_file(source, limits) as file:
             image = _decode(file, limits, short)
+            if limits.max_frames is not None and image.frames > limits.max_frames:
+                sentence = f"The file has {image.frames:,} frames; the limit is {limits.max_frames:,}."
+                raise ImageError("too_many_frames", sentence)
             # Only now are a decoder's buffers gone, and there is room for the bytes of a large file.
             data = file.read_all()
         return replace(image, data=data, sha256=hashlib.sha256(data).hexdigest())
@@ -93,7 +96,7 @@ def _from_array(pixels: NDArray[np.uint8], limits: Limits, short: Shortest) -> I
 
 
 def _decode(file: File, limits: Limits, short: Shortest) -> Image:
-    name = recognise(file)
+    name = recognise(file, limits)
     if name == "HEIF":
         canvas, frames, frame = decode_heif(file.read_all(), limits, short)
         return replace(finish(canvas, name), frames=frames, frame=frame)

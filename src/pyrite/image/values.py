@@ -15,6 +15,10 @@ class Limits:
 
     max_bytes: int = 100_000_000
     max_pixels: int = 150_000_000
+    formats: tuple[str, ...] | None = None
+    """Of `FORMATS`, those that are read; `None` for all."""
+    max_frames: int | None = None
+    """How many frames, pages or images a file may have; any number without it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from pyrite.bundle import Bundle
 from pyrite.errors import PyriteError
 from pyrite.evidence import NO_PROVENANCE, Trust, missing_readers
 from pyrite.image import Limits
-from pyrite.image.thumbnail import thumbnail_url
-from pyrite.rendering.html import details, shown
+from pyrite.rendering.html import Draw, details, picture, shown
 from pyrite.rendering.powers import powers
 from pyrite.rendering.text import budget_line, outcome
 from pyrite.rendering.unjudged import next_steps
@@ -80,6 +79,7 @@ def write_case(
     *,
     limits: Limits = Limits(),
     evidence: bool = True,
+    draw: Draw | None = None,
 ) -> None:
     """Write the report of one image; it holds its picture and makes no request.
 
@@ -90,6 +90,7 @@ def write_case(
         trust: Whose signatures counted as verified.
         limits: What opening the image for its picture may cost.
         evidence: Whether what the file says of itself was read.
+        draw: As in `html_page`.
 
     Raises:
         PyriteError: The report cannot be written.
@@ -103,7 +104,7 @@ def write_case(
         bytes=_count_bytes(source),
         outcome=outcome(found),
         line=budget_line(found.verdict, found.probability),
-        picture=thumbnail_url(source, limits, SIDE) if source and not found.error else None,
+        picture=picture(found, SIDE, limits, draw),
         timeline=timeline(found.evidence),
         items=[(item, _extent(item), powers(item), details(item.data)) for item in shown(found)],
         nothing=_nothing(evidence) if not provenance and not found.error else "",

@@ -11,16 +11,21 @@ import msgspec
 
 from pyrite.errors import PyriteError
 from pyrite.image import Limits
-from pyrite.image.thumbnail import thumbnail_url
+from pyrite.image.thumbnail import SIDE, thumbnail_url
 from pyrite.rendering.text import budget_line, outcome
 from pyrite.rendering.unjudged import is_unjudged, looked_at, next_steps
 from pyrite.results import Detection, Evidence, Reason
 from pyrite.templates import page_environment, template_source
 from pyrite.writing import whole_file
 
+Draw = Callable[[str, int], str | None]
+"""Returns an image as a picture in a data URL, given its path and the pixels that a side may have."""
+
 
 @contextmanager
-def html_page(path: Path, limits: Limits = Limits(), *, evidence: bool = True) -> Iterator[Callable[[Detection], None]]:
+def html_page(
+    path: Path, limits: Limits = Limits(), *, evidence: bool = True, draw: Draw | None = None
+) -> Iterator[Callable[[Detection], None]]:
     """Give the function that adds a detection to a new page at `path`.
 
     The page appears when the block ends, however it ends: what was judged before an interruption is
@@ -30,6 +35,7 @@ def html_page(path: Path, limits: Limits = Limits(), *, evidence: bool = True) -
         path: of the page; one that is there is replaced.
         limits: what opening an image for its picture may cost.
         evidence: whether what the files say of themselves was read.
+        draw: what opens an image for its picture; by default, this process.
 
     Raises:
         PyriteError: the page cannot be written.
@@ -59,7 +65,7 @@ def html_page(path: Path, limits: Limits = Limits(), *, evidence: bool = True) -
                         found=detection,
                         outcome=outcome(detection),
                         line=budget_line(detection.verdict, detection.probability),
-                        thumbnail=_picture(detection, limits),
+                        thumbnail=picture(detection, SIDE, limits, draw),
                         shown=[(item, details(item.data)) for item in shown(detection)],
                         looked=looked_at(detection, evidence=evidence) if is_unjudged(detection) else {},
                         steps=next_steps(detection) if detection.reason is Reason.OUT_OF_SCOPE else (),
@@ -84,8 +90,18 @@ def _writing(path: Path) -> Iterator[None]:
         raise PyriteError(f"The page {path} cannot be written: {error.strerror or error}.") from error
 
 
-def _picture(detection: Detection, limits: Limits) -> str | None:
-    return None if detection.path is None or detection.error else thumbnail_url(detection.path, limits)
+def picture(detection: Detection, side: int, limits: Limits, draw: Draw | None) -> str | None:
+    """Return an image as a picture in a data URL; nothing where it was not read, or is gone.
+
+    Args:
+        detection: Of the image.
+        side: Pixels of the picture, a side at most.
+        limits: What opening the image may cost.
+        draw: As in `html_page`.
+    """
+    if detection.path is None or detection.error:
+        return None
+    return draw(detection.path, side) if draw else thumbnail_url(detection.path, limits, side)
 
 
 def shown(detection: Detection) -> list[Evidence]:

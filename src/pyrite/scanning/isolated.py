@@ -1,29 +1,25 @@
-"""Judging in a process of its own, which may hang, crash or run out of memory: that costs an image and no more.
+"""Judging in a sandbox, where files may hang, crash or take over a decoder: that costs images and no more.
 
-The process is this module, run as a program. It reads batches of sources from standard input and writes detections to
-standard output, and the kernel ends it where an image takes too long, even in a decoder that never returns.
+The kernel ends the process where an image takes too long, even in a decoder that never returns.
 """
 
 import contextlib
-import os
-import pickle
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pyrite.bundle import JointCalibration, Panel
 from pyrite.detector import Detector, crashed, timed_out
 from pyrite.errors import ScanError
 from pyrite.image import Image
 from pyrite.results import Detection, Failure
+from pyrite.sandbox import Ended, Process, confine
 from pyrite.scanning.near_duplicates import perceptual_hash
 from pyrite.scanning.shipping import Parcel, receive
 from pyrite.scanning.task import ScanSettings
 
-_START = 300  # seconds to load a bundle
+_START = 300.0  # seconds to load a bundle
+_SPARE = 30.0  # seconds beside those of each image, before a batch's process is killed from outside
 _ATTEMPTS = 2  # at an image by itself: the first may have been ended for what others did
 
 
@@ -47,7 +43,7 @@ class IsolatedDetector:
     ) -> None:
         """Remember what to start; that is done with the first batch."""
         self._bundles, self._settings, self._calibration = tuple(bundles), settings, calibration
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     def judge(self, sources: Sequence[str | bytes]) -> list[Judged | Failure]:
         """Judge a batch; an image that ends the process by itself gives a failure.
@@ -73,8 +69,8 @@ class IsolatedDetector:
     def close(self) -> None:
         """End the process."""
         if self._process:
-            self._process.kill()
-            self._reap()
+            self._process.close()
+            self._process = None
 
     def _alone(self, source: str | bytes) -> Judged | Failure:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -87,87 +83,55 @@ class IsolatedDetector:
 
     def _ask(self, sources: Sequence[str | bytes]) -> list[Judged] | _Ended:
         process = self._process or self._start()
+        seconds = (len(sources) + 1) * self._settings.timeout + _SPARE
         try:
-            found: list[Judged] = self._exchange(process, list(sources))
-        except (OSError, EOFError, pickle.UnpicklingError):
-            code = self._reap()
-            if code == -signal.SIGALRM:
-                return _Ended(timed_out(self._settings.timeout), late=True)
-            return _Ended(crashed(signal.Signals(-code).name if code < 0 else f"code {code}"), late=False)
-        return found
+            return list(process.call(_judge, list(sources), seconds=seconds))
+        except Ended as ended:
+            self._process = None
+            return _Ended(timed_out(self._settings.timeout) if ended.late else crashed(ended.how), late=ended.late)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> Process:
         self._bundles = tuple(map(receive, self._bundles))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pyrite.scanning.isolated"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        # The drivers of accelerators use what the sandbox has not, until the model is loaded.
+        self._process = process = Process(confined=self._settings.device == "cpu")
         try:
-            ready = self._exchange(self._process, (self._bundles, self._settings, self._calibration))
-        except (OSError, EOFError, pickle.UnpicklingError):
-            raise ScanError(f"The process that decodes ended as it was started, with {self._reap()}.") from None
-        if isinstance(ready, Exception):
+            process.call(_begin, self._bundles, self._settings, self._calibration, seconds=_START)
+        except Ended as ended:
+            self._process = None
+            raise ScanError(f"The process that decodes ended as it was started, with {ended.how}.") from None
+        except Exception:
             self.close()
-            raise ready
-        return self._process
-
-    def _exchange(self, process: subprocess.Popen[bytes], request: object) -> Any:
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(pickle.dumps(request))
-        process.stdin.flush()
-        return pickle.load(process.stdout)
-
-    def _reap(self) -> int:
-        process, self._process = self._process, None
-        assert process
-        assert process.stdin
-        assert process.stdout
-        # What it was not sent any more cannot be flushed.
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        process.stdout.close()
-        return process.wait()
+            raise
+        return process
 
 
-def _serve() -> None:
-    requests = sys.stdin.buffer
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # What a decoder prints is no answer.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # It ends with whoever feeds it.
-    signal.alarm(_START)
-    bundles, settings, calibration = pickle.load(requests)
-    detector: Detector | Exception
-    try:
-        _limit_memory(settings.memory + sum(bundle.size for bundle in bundles))
-        detector = Detector(
-            Panel(tuple(bundle.open() for bundle in bundles), calibration),
-            max_fpr=settings.max_fpr,
-            allow_real=settings.allow_real,
-            evidence=settings.evidence,
-            trust=settings.trust,
-            limits=settings.limits,
-            device=settings.device,
-            threads=1,
-        )
-    except Exception as error:
-        detector = error
-    signal.alarm(0)
-    _answer(answers, detector if isinstance(detector, Exception) else None)
-    while isinstance(detector, Detector):
-        try:
-            sources = pickle.load(requests)
-        except EOFError:
-            return
-        found = _judge(detector, sources, settings)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        _answer(answers, found)
+_begun: list[tuple[Detector, ScanSettings]] = []  # One, in such a process; none elsewhere.
 
 
-def _judge(detector: Detector, sources: Sequence[str | bytes], settings: ScanSettings) -> list[Judged]:
-    """Judge a batch. What is scored together is left to no clock, so that its figures are the same each time."""
+def _begin(bundles: Sequence[Parcel], settings: ScanSettings, calibration: JointCalibration | None) -> None:
+    """Load what judges, in a process that has been started for it."""
+    _limit_memory(settings.memory + sum(bundle.size for bundle in bundles))
+    detector = Detector(
+        Panel(tuple(bundle.open() for bundle in bundles), calibration),
+        max_fpr=settings.max_fpr,
+        allow_real=settings.allow_real,
+        evidence=settings.evidence,
+        trust=settings.trust,
+        limits=settings.limits,
+        device=settings.device,
+        threads=1,
+    )
+    if settings.device != "cpu":
+        confine()
+    _begun.append((detector, settings))
+
+
+def _judge(sources: Sequence[str | bytes]) -> list[Judged]:
+    """Judge a batch, in such a process.
+
+    What is scored together is left to no clock, so that its figures are the same each time.
+    """
+    detector, settings = _begun[-1]
     hashes: list[int | None] = []
 
     def look(image: Image) -> None:
@@ -179,13 +143,8 @@ def _judge(detector: Detector, sources: Sequence[str | bytes], settings: ScanSet
         hashes.append(None)
         signal.setitimer(signal.ITIMER_REAL, settings.timeout)
         prepared.append(detector.reader.read(source, look=look))
-    signal.setitimer(signal.ITIMER_REAL, settings.timeout)
+    signal.setitimer(signal.ITIMER_REAL, settings.timeout)  # And the process itself ends that one.
     return list(zip(detector.score(prepared, [detector.policy] * len(prepared)), hashes, strict=True))
-
-
-def _answer(answers: Any, value: object) -> None:
-    pickle.dump(value, answers)
-    answers.flush()
 
 
 def _limit_memory(size: int) -> None:
@@ -193,7 +152,3 @@ def _limit_memory(size: int) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
-
-
-if __name__ == "__main__":
-    _serve()

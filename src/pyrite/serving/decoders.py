@@ -1,7 +1,7 @@
 """Decoding in processes that can be killed, so that one bad image neither slows nor fails its neighbours."""
 
 import asyncio
-import multiprocessing
+import pickle
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from pyrite.detector import Prepared, Reader, Unreadable, crashed, timed_out
 from pyrite.detector.reading import begin, decode
 from pyrite.image import Header
 from pyrite.results import Failure
+from pyrite.sandbox import AnswersContext, begin_confined
 from pyrite.serving.fair import SHARE, Asker, FairQueue, Turns
 
 if TYPE_CHECKING:
@@ -76,18 +77,28 @@ class Decoders:
     one is ready when another was killed.
     """
 
-    def __init__(self, reader: Reader, *, workers: int, seconds: float, killed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        *,
+        workers: int,
+        seconds: float,
+        killed: Callable[[], None],
+        readable: Sequence[Path] = (),
+    ) -> None:
         """Start them.
 
         Args:
             reader: What each decodes by.
+            readable: Folders with images that are given as paths; nothing else is there for them to be read.
             workers: Processes at work in each lane.
             seconds: What one image may take.
             killed: Called when a process did not survive an image.
         """
         self._seconds, self._killed = seconds, killed
         self._workers = workers
-        self._fast, self._slow = Pool(workers + 1, reader), Pool(workers + 1, reader, niceness=_NICE)
+        self._fast = Pool(workers + 1, reader, readable)
+        self._slow = Pool(workers + 1, reader, readable, niceness=_NICE)
         self._light: FairQueue[_Light] = FairQueue()
         self._heavy = Turns(workers, most=max(1, workers * SHARE // (SHARE + 1)))
         self._suspects: dict[str, float] = {}
@@ -199,11 +210,25 @@ class Lost(Exception):  # noqa: N818 - told by what came of it
 
 
 class Pool:
-    """Processes that have a reader, each of which can be killed; what they write to stderr is dropped."""
+    """Processes that have a reader, each of which can be killed; what they write to stderr is dropped.
 
-    def __init__(self, workers: int, reader: Reader, *, niceness: int = 0) -> None:
-        """Take how many there are to be, and how far they stand back; they begin with the first call."""
-        self._make = partial(_make, workers, reader, niceness)
+    They are confined, and nothing but plain values is taken from them: see `pyrite.sandbox`.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        reader: Reader,
+        readable: Sequence[Path] = (),
+        *,
+        niceness: int = 0,
+        confined: bool = True,
+    ) -> None:
+        """Take how many there are to be, which folders they may read, and how far they stand back.
+
+        They begin with the first call.
+        """
+        self._make = partial(_make, workers, reader, readable, niceness, confined)
         self._pool = self._make()
 
     async def run(self, function: Callable[..., _Result], *arguments: object, seconds: float) -> _Result:
@@ -239,12 +264,13 @@ class Pool:
         _end_pool(self._pool)
 
 
-def _make(workers: int, reader: Reader, niceness: int) -> "ProcessPool":
+def _make(workers: int, reader: Reader, readable: Sequence[Path], niceness: int, confined: bool) -> "ProcessPool":
     from pebble import ProcessPool
 
+    initializer: Callable[..., None] = begin_confined if confined else begin
+    arguments = [pickle.dumps((begin, reader)), tuple(readable), niceness] if confined else [reader]
     # Not forked: this process has threads.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPool(max_workers=workers, initializer=begin, initargs=[reader, niceness], context=context)
+    return ProcessPool(max_workers=workers, initializer=initializer, initargs=arguments, context=AnswersContext())
 
 
 def _end_pool(pool: "ProcessPool") -> None:

@@ -16,7 +16,7 @@ from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import PyriteError, SettingsError
 from pyrite.evidence import Trust, load_trust
 from pyrite.golden import check_device
-from pyrite.image import Header, Limits, read_header
+from pyrite.image import Header, read_header
 from pyrite.rendering.text import outcome
 from pyrite.results import Detection
 from pyrite.runtime import available_cpus
@@ -27,7 +27,7 @@ from pyrite.serving.metrics import Metrics
 from pyrite.serving.rates import RateLimits
 from pyrite.serving.refusal import Refusal, busy
 from pyrite.serving.scoring import Scorer
-from pyrite.serving.settings import ServerSettings
+from pyrite.serving.settings import ServerSettings, limits_of
 from pyrite.serving.uploads import HEAD, Coming, Upload, find_slowest, give_way, upload_folder
 
 _Result = TypeVar("_Result")
@@ -108,7 +108,7 @@ class Service:
             PyriteError: The bundle, the error budget or the trust anchors cannot be used.
         """
         self.settings = settings
-        self.limits = Limits(settings.max_bytes, settings.max_pixels)
+        self.limits = limits_of(settings)
         self.detector = Detector(
             settings.bundle,
             bundles=settings.bundles,
@@ -152,10 +152,20 @@ class Service:
         settings = self.settings
         reader = self.detector.reader
         workers = settings.decoders or math.ceil(available_cpus() / 2)
-        self._decoders = Decoders(reader, workers=workers, seconds=settings.decode_seconds, killed=self.metrics.killed)
         self._scorer = Scorer(self.detector, size=settings.batch, seen=self.metrics.batch)
-        self._explainer, self._explaining = Pool(1, reader), Turns(1)
+        self._explaining = Turns(1)
         with upload_folder() as self.folder:
+            self._decoders = Decoders(
+                reader,
+                workers=workers,
+                seconds=settings.decode_seconds,
+                killed=self.metrics.killed,
+                readable=[self.folder],
+            )
+            bundles = [Path(bundle.path) for bundle in self.detector.bundles if bundle.path]
+            # The drivers of accelerators use what the sandbox has not.
+            confined = self.detector.device == "cpu"
+            self._explainer = Pool(1, reader, [self.folder, *bundles], confined=confined)
             work = [asyncio.create_task(self._decoders.work()), asyncio.create_task(self._scorer.work())]
             try:
                 await self._decoders.warm()

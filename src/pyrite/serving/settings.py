@@ -5,6 +5,8 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, get_origin, get_type_hints
@@ -12,6 +14,7 @@ from typing import Annotated, Any, get_origin, get_type_hints
 import msgspec
 
 from pyrite.errors import SettingsError
+from pyrite.image import Limits
 from pyrite.runtime import AUTO
 
 PREFIX = "PYRITE_SERVE_"
@@ -25,9 +28,22 @@ Host = Annotated[str, msgspec.Meta(pattern=r"^([^:/\s]+|\[[0-9a-f:.]+\])$")]
 Origin = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/\s]+$")]
 
 
+class Profile(StrEnum):
+    """How much of what can be decoded is taken from strangers."""
+
+    STANDARD = "standard"
+    STRICT = "strict"
+
+
+STRICT = Limits(max_pixels=50_000_000, formats=("JPEG", "PNG", "WEBP"), max_frames=1)
+"""What the strict profile takes; its other bounds can be lowered."""
+_STRICT_SECONDS = 10.0  # for decoding one image
+
+
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything about a server that can be chosen; docs/serving.md says what each means."""
 
+    profile: Profile = Profile.STANDARD
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     bundle: str | None = None
@@ -64,6 +80,11 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     def __post_init__(self) -> None:
         if self.bundle is not None and self.bundles:
             raise ValueError("bundle is for one and bundles for several: set one of them")
+        if self.profile is Profile.STRICT:
+            if self.max_pixels > STRICT.max_pixels:
+                raise ValueError(f"max_pixels is at most {STRICT.max_pixels} in the strict profile")
+            if self.decode_seconds > _STRICT_SECONDS:
+                raise ValueError(f"decode_seconds is at most {_STRICT_SECONDS:g} in the strict profile")
         if self.queue < self.max_files:
             raise ValueError(f"queue must be at least max_files ({self.max_files}), or no such request could be taken")
         if self.max_request_bytes < self.max_bytes:
@@ -73,6 +94,13 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
                 ip_network(proxy)
             except ValueError as error:
                 raise ValueError(f"trusted_proxies must be addresses or networks: {error}") from None
+
+
+def limits_of(settings: ServerSettings) -> Limits:
+    """Return what one image may cost."""
+    if settings.profile is Profile.STRICT:
+        return replace(STRICT, max_bytes=settings.max_bytes, max_pixels=settings.max_pixels)
+    return Limits(settings.max_bytes, settings.max_pixels)
 
 
 def is_loopback(host: str) -> bool:
@@ -153,7 +181,7 @@ def _value(name: str, text: str) -> Any:
     kind = get_type_hints(ServerSettings)[name]
     if get_origin(kind) is tuple:
         return [part.strip() for part in text.split(",") if part.strip()]
-    if kind in (str, str | None):
+    if kind in (str, str | None, Profile):
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]

@@ -1,0 +1,115 @@
+"""Reading images in processes that can be killed and can do no harm."""
+
+from collections.abc import Callable
+from queue import Empty, LifoQueue
+from types import TracebackType
+from typing import Any, TypeVar
+
+from pyrite.detector.lost import crashed, timed_out
+from pyrite.detector.reader import Prepared, Reader, Unreadable
+from pyrite.detector.reading import begin, this_reader
+from pyrite.image import Source
+from pyrite.image.thumbnail import thumbnail_url
+from pyrite.sandbox import Ended, Process
+
+_START = 120.0  # seconds for a process to load what it reads by
+
+_Found = TypeVar("_Found")
+
+
+class ConfinedReader:
+    """Reads images as a `Reader` does, each in a process of a sandbox: as many as there are threads that ask at a time.
+
+    A process that an image ends or holds up costs that image alone. Safe to share between threads.
+    """
+
+    def __init__(self, *, seconds: float = 60.0) -> None:
+        """Start the first process, so that it is ready once the models are loaded.
+
+        Args:
+            seconds: What one image may take.
+        """
+        self._seconds = seconds
+        self._fresh = [Process()]  # Which no reader was given to yet.
+        self._idle: LifoQueue[Process] = LifoQueue()
+
+    def __enter__(self) -> "ConfinedReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def read(self, reader: Reader, source: Source) -> Prepared | Unreadable:
+        """Read an image.
+
+        Args:
+            reader: How; the same in each call.
+            source: A path or bytes; anything else is read in this process, where it is already.
+        """
+        if not isinstance(source, str | bytes) and not hasattr(source, "__fspath__"):
+            return reader.read(source)
+        name = None if isinstance(source, bytes) else str(source)
+        try:
+            found: Prepared | Unreadable = self._call(reader, _read, source)
+        except Ended as ended:
+            return Unreadable(name, timed_out(self._seconds) if ended.late else crashed(ended.how))
+        return found
+
+    def draw(self, reader: Reader, path: str, side: int) -> str | None:
+        """Return an image as a small picture in a data URL, or nothing where it cannot be had.
+
+        Args:
+            reader: As in `read`.
+            path: Of the image.
+            side: Pixels of the picture, a side at most.
+        """
+        try:
+            found: str | None = self._call(reader, thumbnail_url, path, reader.limits, side)
+        except Ended:
+            return None
+        return found
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._fresh:
+            process.close()
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except Empty:
+                return
+
+    def _call(self, reader: Reader, function: Callable[..., _Found], *arguments: object) -> Any:
+        process = self._take(reader)
+        try:
+            found = process.call(function, *arguments, seconds=self._seconds)
+        except Ended:
+            raise
+        except BaseException:
+            process.close()
+            raise
+        self._idle.put(process)
+        return found
+
+    def _take(self, reader: Reader) -> Process:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            pass
+        try:
+            process = self._fresh.pop()
+        except IndexError:
+            process = Process()
+        process.call(_begin, reader, seconds=_START)
+        return process
+
+
+def _begin(reader: Reader) -> None:
+    # A process of the sandbox ends by itself, and outlives the thread that happened to start it.
+    begin(reader, bound=False)
+
+
+def _read(source: Source) -> Prepared | Unreadable:
+    return this_reader().read(source)

@@ -1,0 +1,58 @@
+"""A sandbox for processes that `multiprocessing` starts."""
+
+import multiprocessing.context
+import os
+import pickle
+from collections.abc import Sequence
+from multiprocessing import reduction
+from multiprocessing.connection import Connection, reduce_connection  # type: ignore[attr-defined]
+from pathlib import Path
+from typing import Any
+
+from pyrite.sandbox.answers import load_answer
+from pyrite.sandbox.kernel import confine, stand_back
+
+
+class _PlainEnd(Connection):
+    """The reading end of a pipe, in the process that made it: what comes out of it is plain values alone."""
+
+    def recv(self) -> Any:
+        try:
+            return load_answer(self.recv_bytes())
+        except pickle.UnpicklingError as error:
+            # As where a process ends: what it was part of is given up.
+            raise OSError(str(error)) from error
+
+
+class AnswersContext(multiprocessing.context.SpawnContext):
+    """Starts processes as `spawn` does, and takes from them nothing but plain values."""
+
+    def Pipe(self, duplex: bool = True) -> Any:  # noqa: N802 - overridden
+        """Make a pipe; processes that get its ends use them as any."""
+        reader, writer = super().Pipe(duplex)
+        if duplex:
+            return reader, writer
+        with reader:
+            return _PlainEnd(os.dup(reader.fileno()), writable=False), writer
+
+
+# It is an end like any other wherever it is sent.
+reduction.register(_PlainEnd, reduce_connection)
+
+
+def begin_confined(begin: bytes, readable: Sequence[str | Path] | None, niceness: int = 0) -> None:
+    """Confine and silence this process, and only then load anything large: no thread is there before.
+
+    Args:
+        begin: A pickled function and its arguments, to be called then.
+        readable: As in `confine`.
+        niceness: How far it stands back, 0 to 19, for others that want the same CPU.
+    """
+    if niceness:
+        stand_back(niceness)  # What this writes to is out of reach later.
+    # Libraries say there what they miss of the system.
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    confine(readable)
+    function, *arguments = pickle.loads(begin)
+    function(*arguments)
