@@ -288,6 +288,8 @@ def describe(schema: dict[str, Any]) -> str:
             return describe(first)
         case {"type": "array", "prefixItems": items}:
             return f"{len(items)} {describe(items[0])}s"
+        case {"type": "array", "items": item}:
+            return f"{describe(item)}s"
         case {"type": kind}:
             return {"string": "text", "boolean": "true or false"}.get(str(kind), str(kind))
     raise AssertionError(schema)

@@ -21,6 +21,7 @@ from pyrite.bundle.manifest import (
     DataInfo,
     ModelOrigin,
     Quantization,
+    TeacherInfo,
     TrainingInfo,
     format_manifest,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Quantization",
     "Resize",
     "ShorterSide",
+    "TeacherInfo",
     "TrainingInfo",
     "calibrated_loss",
     "describe_members",
