@@ -64,6 +64,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     height: Side = 32
     """Of a model input, in pixels."""
     width: Side = 32
+    enlarge: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    """How many times as large, each way, the network makes its input first, for those that were trained on larger
+    images; all that changes training images comes before it."""
     geometry: Literal["resize", "shorter_side", "crops"] = "resize"
     """How an image becomes model inputs: see `bundle.preprocess`. Trained with `crops`, a network sees random ones."""
     filter: Filter = "bilinear"

@@ -45,7 +45,9 @@ def measure_cost(model: bytes) -> Cost | None:
         total = sum(_multiplications(node, shapes) for node in inferred.node)
     except KeyError:
         return None
-    return Cost(total, sum(map(math.prod, weights.values())))
+    # Whole numbers of 64 bits are shapes and places, and no weights.
+    kept = (value for value in graph.initializer if value.data_type != onnx.TensorProto.INT64)
+    return Cost(total, sum(math.prod(value.dims) for value in kept))
 
 
 def _multiplications(node: Any, shapes: dict[str, tuple[int, ...]]) -> int:

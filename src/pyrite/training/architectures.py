@@ -131,7 +131,7 @@ def build_model(recipe: Recipe, sizes: Sequence[int] = ()) -> Any:
     keras.utils.set_random_seed(recipe.seed)
     with _computing_in(recipe.precision):
         images = keras.Input((recipe.height, recipe.width, 3), dtype="uint8", name="images")
-        features = ARCHITECTURES[recipe.architecture](images, recipe)
+        features = ARCHITECTURES[recipe.architecture](*_enlarged(images, recipe))
         exact = "float64" if recipe.precision == "float64" else "float32"
         logits = keras.layers.Dense(1, name="logit", dtype=exact)(features)
         others = [keras.layers.Dense(n, name=f"target{i}", dtype=exact)(features) for i, n in enumerate(sizes)]
@@ -141,6 +141,14 @@ def build_model(recipe: Recipe, sizes: Sequence[int] = ()) -> Any:
         model = model if is_preset(recipe) else fuse(model)
         freeze(model, recipe)
         return model
+
+
+def _enlarged(images: Tensor, recipe: Recipe) -> tuple[Tensor, Recipe]:
+    """Return what the rest of a network sees of its input, and the recipe as for an input of that size."""
+    if (times := recipe.enlarge) == 1:
+        return images, recipe
+    larger = load_keras().layers.UpSampling2D(times, interpolation="bilinear", dtype="float32")(images)
+    return larger, msgspec.structs.replace(recipe, height=times * recipe.height, width=times * recipe.width)
 
 
 def without_targets(model: Any) -> Any:
