@@ -147,7 +147,9 @@ def _enlarged(images: Tensor, recipe: Recipe) -> tuple[Tensor, Recipe]:
     """Return what the rest of a network sees of its input, and the recipe as for an input of that size."""
     if (times := recipe.enlarge) == 1:
         return images, recipe
-    larger = load_keras().layers.UpSampling2D(times, interpolation="bilinear", dtype="float32")(images)
+    layers = load_keras().layers
+    pixels = layers.Rescaling(1.0, dtype="float32")(images)  # Whole numbers would be rounded to such again.
+    larger = layers.UpSampling2D(times, interpolation="bilinear", dtype="float32")(pixels)
     return larger, msgspec.structs.replace(recipe, height=times * recipe.height, width=times * recipe.width)
 
 

@@ -247,7 +247,7 @@ def _describe_teacher(teacher: Bundle) -> TeacherInfo:
 def _check_for_several(recipe: Recipe) -> None:
     """Refuse what one machine alone can train."""
     if recipe.teacher:
-        raise TrainingError("A network with teachers is trained on one machine. Unset TF_CONFIG, or teacher.")
+        raise TrainingError("A network with teachers is trained on one machine. Unset TF_CONFIG, or leave teacher out.")
     if is_preset(recipe) or recipe.trainable in ("lora", "probe"):
         what = {"lora": "LoRA", "probe": "A probe"}.get(recipe.trainable, "A preset of Keras Hub")
         raise TrainingError(f"{what} is trained on one machine. Unset TF_CONFIG, or choose another backbone.")
