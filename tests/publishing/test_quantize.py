@@ -213,7 +213,7 @@ def test_a_network_of_views_is_quantised_as_one_without(tmp_path: Path) -> None:
     mirrored = np.ascontiguousarray(IMAGES[:, :, ::-1])
     session = Session(plain)
     wanted = (session.logits(IMAGES) + session.logits(mirrored)) / 2
-    np.testing.assert_allclose(Session(viewed).logits(IMAGES), wanted, atol=0.05 * np.ptp(wanted))
+    np.testing.assert_allclose(Session(viewed).logits(IMAGES), wanted, atol=0.1 * np.ptp(wanted))
     kinds = [[node.op_type for node in onnx.load_model_from_string(each).graph.node] for each in (plain, viewed)]
     assert kinds[0].count("QuantizeLinear") == kinds[1].count("QuantizeLinear")
     costs = [measure_cost(each) for each in (plain, viewed)]
