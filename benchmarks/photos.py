@@ -5,8 +5,8 @@
     python benchmarks/photos.py ship calibrated --card card.md --out src/pyrite/bundles/photos
 
 The zip has a manifest.csv with `file`, `source`, `label`, `generator` and `use`: images of `train` train, real ones of
-`calib` (other cameras) calibrate, each also as it comes back from a save and from a smaller copy, and those with AI
-images of `valai` (other generators) test. results/photos/README.md has the commands between the two.
+`calib` (other cameras) calibrate, each also as a smaller copy that was saved again, and those with AI images of `valai`
+(other generators) test. results/photos/README.md has the commands between the two.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from pyrite.bundle import DEFAULT, load_bundle, save_bundle
 from pyrite.golden import golden_images, record_golden
 from training import machine
 
-_SMALL = 17  # Images of a source that is too small to be a group, at most; they are one together.
+_LARGE = 20  # Images of a source that is a group by itself, at least; those of the others are one together.
 _QUALITY, _SCALE, _LEAST = 75, 0.7, 224
 _BUDGETS = (0.05, 0.02, 0.01)
 _GOLDEN = 256  # pixels a side
@@ -69,7 +69,7 @@ def make_sets(photos: Path, out: Path) -> None:
         calib = [row for row in rows if (row["use"], row["label"]) == ("calib", "REAL")]
         tested = [*calib, *(row for row in rows if row["use"] == "valai")]
         write_set(out / "train", archive, [(row, "as it is") for row in rows if row["use"] == "train"])
-        write_set(out / "calib", archive, [(row, saved) for row in calib for saved in ("as it is", "saved", "smaller")])
+        write_set(out / "calib", archive, [(row, saved) for row in calib for saved in ("as it is", "smaller")])
         write_set(out / "test", archive, [(row, "as it is") for row in tested])
         write_set(out / "test-saved", archive, [(row, "smaller") for row in tested])
 
@@ -84,15 +84,15 @@ def write_set(out: Path, archive: zipfile.ZipFile, chosen: list[tuple[dict[str, 
     for row, saved in chosen:
         content = archive.read(row["content"])
         name = Path(row["content"]).name
-        if saved != "as it is":
-            content, name = save_again(content, smaller=saved == "smaller"), f"{saved}-{Path(name).stem}.jpg"
+        if saved == "smaller":
+            content, name = save_smaller(content), f"{saved}-{Path(name).stem}.jpg"
         if not content:
             left_out += 1
             continue
         path = out / row["source"] / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
-        group = row["source"] if sizes[row["source"]] > 3 * _SMALL else "others"
+        group = row["source"] if sizes[row["source"]] > _LARGE * len({kind for _, kind in chosen}) else "others"
         named = {key: row[key] for key in ("label", "generator", "source")}
         written.append({"path": f"{row['source']}/{name}", **named, "group": group, "saved": saved})
     with (out / "manifest.csv").open("w", encoding="utf-8", newline="") as stream:
@@ -102,16 +102,14 @@ def write_set(out: Path, archive: zipfile.ZipFile, chosen: list[tuple[dict[str, 
     print(f"{out}: {len(written):,} images; {left_out:,} would have become smaller than {_LEAST} pixels")
 
 
-def save_again(content: bytes, *, smaller: bool) -> bytes:
-    """Return an image as a service hands it on: a JPEG, perhaps of fewer pixels; empty where these are too few."""
+def save_smaller(content: bytes) -> bytes:
+    """Return an image as a service hands it on: a JPEG of fewer pixels; empty where these are too few."""
     image = Image.open(io.BytesIO(content)).convert("RGB")
-    if smaller:
-        width, height = (round(_SCALE * side) for side in image.size)
-        if min(width, height) < _LEAST:
-            return b""
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    width, height = (round(_SCALE * side) for side in image.size)
+    if min(width, height) < _LEAST:
+        return b""
     stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=_QUALITY)
+    image.resize((width, height), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=_QUALITY)
     return stream.getvalue()
 
 
