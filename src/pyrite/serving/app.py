@@ -13,6 +13,8 @@ import msgspec
 
 from pyrite.decision import Policy
 from pyrite.errors import PyriteError, require
+from pyrite.golden import golden_files
+from pyrite.serving.fair import Asker
 from pyrite.serving.middleware import GONE, Frame, Gate
 from pyrite.serving.openapi import (
     DESCRIPTION,
@@ -28,10 +30,10 @@ from pyrite.serving.openapi import (
 from pyrite.serving.rates import LEFT, POLICY
 from pyrite.serving.reference import reference_page
 from pyrite.serving.refusal import JSON, Refusal, code_of, error_body
-from pyrite.serving.schemas import Bounds, Budget, BundleCard, Card, components, with_ids
+from pyrite.serving.schemas import Bounds, Budget, BundleCard, Card, Example, Examples, components, with_ids
 from pyrite.serving.service import Service
 from pyrite.serving.settings import ServerSettings
-from pyrite.serving.uploads import UploadBounds, receive
+from pyrite.serving.uploads import Upload, UploadBounds, receive
 
 if TYPE_CHECKING:
     from fastapi import Request, Response
@@ -185,11 +187,25 @@ def _routes(service: Service) -> "ASGIApp":
         Maps of error levels, noise and JPEG ghosts, each with what it can show and cannot; the compression; and the
         thumbnail in the EXIF data. It is context, and changes no verdict.
         """
+        return await look_at(request, service.trace)
+
+    @app.post(
+        "/v1/thumbnail",
+        summary="Show one image small",
+        operation_id="thumbnail",
+        responses={**answer("A small picture.", "Thumbnail"), **errors(*_BODY_ERRORS)},
+        openapi_extra=images("thumbnail", 1),
+    )
+    async def thumbnail(request: Request) -> Response:
+        """Return an image small and upright, for programs that cannot read its format, such as browsers with HEIC."""
+        return await look_at(request, service.draw_small)
+
+    async def look_at(request: Request, work: Callable[[Upload, Asker], Coroutine[Any, Any, bytes]]) -> Response:
         if request.query_params:
             raise Refusal(422, "invalid_request", "The query must be empty: there is no error budget here.")
         service.explanations.check(request.state.asker.client)
         async with receive(request, one, service.folder, service.receiving) as [upload]:
-            found = msgspec.json.decode(await _while_connected(request, service.trace(upload, request.state.asker)))
+            found = msgspec.json.decode(await _while_connected(request, work(upload, request.state.asker)))
         found["request_id"] = request.state.request_id
         return Response(msgspec.json.encode(found), media_type=JSON)
 
@@ -202,6 +218,17 @@ def _routes(service: Service) -> "ASGIApp":
     async def show_model(_: Request) -> Response:
         """Tell which bundles judge here, with the calibration that decides for any error budget."""
         return Response(card, media_type=JSON)
+
+    @app.get(
+        "/v1/examples",
+        summary="Images to try",
+        operation_id="examples",
+        responses={**answer("The images.", "Examples"), **errors(*_ERRORS)},
+    )
+    async def show_examples(_: Request) -> Response:
+        """Return the golden images of the first bundle, which it was made for."""
+        found = [Example(name=name, picture=png) for name, png in golden_files(detector.bundles[0]).items()]
+        return Response(msgspec.json.encode(Examples(examples=found)), media_type=JSON)
 
     @app.get(
         "/v1/limits",

@@ -61,3 +61,12 @@ export function mark(outcome) {
   const [tag, attributes] = MARKS[outcome];
   return s("svg", { viewBox: "0 0 16 16", class: "mark", "aria-hidden": "true" }, s(tag, attributes));
 }
+
+/** Return a probability as a percentage. */
+export function percent(p) {
+  const value = 100 * p;
+  // Never 0% or 100%, which no estimate is.
+  if (value < 0.1) return "under 0.1%";
+  if (value > 99.9) return "over 99.9%";
+  return `${value.toFixed(1)}%`;
+}
