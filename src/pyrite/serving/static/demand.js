@@ -31,9 +31,12 @@ export function demand(card, what, { budget, patience, pictureOf }) {
   button.setAttribute("aria-disabled", "true"); // Unlike `disabled`, this keeps the focus.
   const began = Date.now();
   const bar = h("progress", { max: 1, "aria-label": doing });
-  const ticking = setInterval(() => say(button, `${doing} ${plural(Math.round((Date.now() - began) / 1000), "second")}`), 1000);
+  const timer = h("p", { role: "timer", class: "fine" }); // Which is no live region: nothing is read every second.
+  const tick = () => say(timer, plural(Math.round((Date.now() - began) / 1000), "second"));
+  const ticking = setInterval(tick, 1000);
+  tick();
   say(button, doing);
-  box.replaceChildren(bar);
+  box.replaceChildren(bar, timer);
   const onprogress = (sent) => (sent < 1 ? (bar.value = sent) : bar.removeAttribute("value"));
   const post = (path) => postFile(path, entry.file, { patience, onprogress, signal: entry.asking.signal });
   last = last.then(async () => {
