@@ -13,7 +13,7 @@ import msgspec
 
 from pyrite.decision import Policy
 from pyrite.errors import PyriteError, require
-from pyrite.golden import golden_files
+from pyrite.serving.cards import bounds_of, examples_of, model_card
 from pyrite.serving.fair import Asker
 from pyrite.serving.middleware import GONE, Frame, Gate
 from pyrite.serving.openapi import (
@@ -30,7 +30,7 @@ from pyrite.serving.openapi import (
 from pyrite.serving.rates import LEFT, POLICY
 from pyrite.serving.reference import reference_page
 from pyrite.serving.refusal import JSON, Refusal, code_of, error_body
-from pyrite.serving.schemas import Bounds, Budget, BundleCard, Card, Example, Examples, components, with_ids
+from pyrite.serving.schemas import components, with_ids
 from pyrite.serving.service import Service
 from pyrite.serving.settings import ServerSettings
 from pyrite.serving.uploads import Upload, UploadBounds, receive
@@ -95,7 +95,7 @@ def _routes(service: Service) -> "ASGIApp":
     settings, detector = service.settings, service.detector
     bounds = UploadBounds(settings.max_bytes, settings.max_request_bytes, settings.max_files, settings.upload_seconds)
     one = replace(bounds, max_files=1)
-    card, limits = _card(service), _limits(service)
+    card, limits = model_card(detector), bounds_of(settings, detector)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -193,7 +193,7 @@ def _routes(service: Service) -> "ASGIApp":
         "/v1/thumbnail",
         summary="Show one image small",
         operation_id="thumbnail",
-        responses={**answer("A small picture.", "Thumbnail"), **errors(*_BODY_ERRORS)},
+        responses={**answer("A small picture.", "SmallPicture"), **errors(*_BODY_ERRORS)},
         openapi_extra=images("thumbnail", 1),
     )
     async def thumbnail(request: Request) -> Response:
@@ -223,12 +223,11 @@ def _routes(service: Service) -> "ASGIApp":
         "/v1/examples",
         summary="Images to try",
         operation_id="examples",
-        responses={**answer("The images.", "Examples"), **errors(*_ERRORS)},
+        responses={**answer("The images.", "ExamplesResponse"), **errors(*_ERRORS)},
     )
     async def show_examples(_: Request) -> Response:
         """Return the golden images of the first bundle, which it was made for."""
-        found = [Example(name=name, picture=png) for name, png in golden_files(detector.bundles[0]).items()]
-        return Response(msgspec.json.encode(Examples(examples=found)), media_type=JSON)
+        return Response(examples_of(detector), media_type=JSON)
 
     @app.get(
         "/v1/limits",
@@ -371,50 +370,3 @@ async def _while_connected(request: "Request", work: Coroutine[Any, Any, _Result
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
-
-
-def _card(service: Service) -> bytes:
-    detector = service.detector
-    bundles = [
-        BundleCard(
-            name=bundle.info.name,
-            version=bundle.info.version,
-            licence=bundle.info.licence,
-            scope=bundle.info.scope,
-            training=bundle.info.training,
-            card=bundle.files.get("card.md", b"").decode("utf-8", "replace"),
-        )
-        for bundle in detector.bundles
-    ]
-    first = bundles[0]
-    return msgspec.json.encode(
-        Card(
-            name=detector.model.name,
-            version=detector.model.version,
-            licence=first.licence,
-            scope=first.scope,
-            policy=detector.policy,
-            calibration=detector.bundles[0].info.calibration,
-            training=first.training,
-            card=first.card,
-            device=detector.device,
-            bundles=bundles,
-        )
-    )
-
-
-def _limits(service: Service) -> bytes:
-    settings = service.settings
-    return msgspec.json.encode(
-        Bounds(
-            max_bytes=settings.max_bytes,
-            max_pixels=settings.max_pixels,
-            max_files=settings.max_files,
-            max_request_bytes=settings.max_request_bytes,
-            max_fpr=Budget(
-                smallest=service.detector.smallest_max_fpr,
-                default=service.detector.policy.max_fpr,
-            ),
-            timeout_seconds=settings.request_seconds,
-        )
-    )

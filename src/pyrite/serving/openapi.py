@@ -306,7 +306,7 @@ EXAMPLES: dict[str, Any] = {
         "max_fpr": {"smallest": 0.0005, "default": 0.05},
         "timeout_seconds": 60.0,
     },
-    "Thumbnail": {"picture": "data:image/jpeg;base64,/9j/4AA=", "request_id": "5f1c0e3a9b7d2468"},
-    "Examples": {"examples": [{"name": "0-real.png", "picture": "iVBORw0KGgo="}]},
+    "SmallPicture": {"picture": "data:image/jpeg;base64,/9j/4AA=", "request_id": "5f1c0e3a9b7d2468"},
+    "ExamplesResponse": {"examples": [{"name": "0-real.png", "picture": "iVBORw0KGgo="}]},
     "Health": {"status": "ok"},
 }
