@@ -1,6 +1,7 @@
 """The bundle `photos`: the sets that it is made from, and what of it ships with Pyrite.
 
     python benchmarks/photos.py sets photos.zip --out sets
+    python benchmarks/photos.py across calibrated --test test/scores.parquet --out across.json
     python benchmarks/photos.py ship calibrated --card card.md --out src/pyrite/bundles/photos
 
 The zip has a manifest.csv with `file`, `source`, `label`, `generator` and `use`: images of `train` train, real ones of
@@ -11,19 +12,25 @@ images of `valai` (other generators) test. results/photos/README.md has the comm
 import argparse
 import csv
 import io
+import json
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from PIL import Image
 
 from pyrite.bundle import DEFAULT, load_bundle, save_bundle
 from pyrite.golden import golden_images, record_golden
+from training import machine
 
 _SMALL = 17  # Images of a source that is too small to be a group, at most; they are one together.
 _QUALITY, _SCALE, _LEAST = 75, 0.7, 224
+_BUDGETS = (0.05, 0.02, 0.01)
 _GOLDEN = 256  # pixels a side
 _COLUMNS = ("path", "label", "generator", "source", "group", "saved")
 
@@ -35,6 +42,10 @@ def main() -> None:
     sets = verbs.add_parser("sets")
     sets.add_argument("photos", type=Path)
     sets.add_argument("--out", type=Path, required=True)
+    across = verbs.add_parser("across")
+    across.add_argument("bundle", type=Path)
+    across.add_argument("--test", type=Path, required=True)
+    across.add_argument("--out", type=Path, required=True)
     ship = verbs.add_parser("ship")
     ship.add_argument("bundle", type=Path)
     ship.add_argument("--card", type=Path, required=True)
@@ -42,6 +53,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.verb == "sets":
         make_sets(arguments.photos, arguments.out)
+    elif arguments.verb == "across":
+        measure_across(arguments.bundle, arguments.test, arguments.out)
     else:
         ship_bundle(arguments.bundle, arguments.card, arguments.out)
 
@@ -100,6 +113,36 @@ def save_again(content: bytes, *, smaller: bool) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=_QUALITY)
     return stream.getvalue()
+
+
+def measure_across(bundle: Path, test: Path, out: Path) -> None:
+    """Tell what a calibration keeps on groups that it has not seen, and what it then finds, by generator.
+
+    Each group's images are judged by the p-values of the others: those that calibrate are never those that are judged.
+    """
+    scores = {name: np.array(logits) for name, logits in load_bundle(bundle).info.calibration.real.items()}
+    groups = sorted(scores)
+    ai = [row for row in pq.read_table(test).to_pylist() if row["label"] == "ai"]
+    found: dict[str, object] = {"groups": {name: len(values) for name, values in scores.items()}}
+    for budget in _BUDGETS:
+        alarms = {
+            name: float(np.mean(p_real(scores[name], [scores[other] for other in groups if other != name]) <= budget))
+            for name in groups
+        }
+        p_values = p_real(np.array([row["logit"] for row in ai]), list(scores.values()))
+        shares = {
+            name: float(np.mean([p <= budget for p, row in zip(p_values, ai, strict=True) if row["generator"] == name]))
+            for name in sorted({row["generator"] for row in ai})
+        }
+        found[f"{budget:g}"] = {"false alarms of a group by the others": alarms, "found": shares}
+    out.write_text(json.dumps({"machine": machine(), **found}, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+def p_real(scores: NDArray[np.float64], calibration: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return conformal p-values (n,): the largest over the groups of real images (Vovk, Gammerman and Shafer 2005)."""
+    each = [(1 + (kept[None] >= scores[:, None]).sum(1)) / (1 + len(kept)) for kept in calibration]
+    return np.max(each, axis=0)
 
 
 def ship_bundle(bundle: Path, card: Path, out: Path) -> None:

@@ -289,7 +289,7 @@ def describe(schema: dict[str, Any]) -> str:
         case {"type": "array", "prefixItems": items}:
             return f"{len(items)} {describe(items[0])}s"
         case {"type": "array", "items": item}:
-            return f"one or more {describe(item)}s"
+            return f"{'one or more ' if schema.get('minItems') else ''}{describe(item)}s"
         case {"type": kind}:
             return {"string": "text", "boolean": "true or false"}.get(str(kind), str(kind))
     raise AssertionError(schema)

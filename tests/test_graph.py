@@ -4,9 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pyrite.bundle.views import VIEWS
 from pyrite.errors import ExportError
-from pyrite.graph import expose_features, split_at
+from pyrite.graph import average_views, expose_features, measure_cost, split_at
+from pyrite.keras_backend import export_onnx
+from pyrite.recipe import load_recipe
 from pyrite.runtime import FEATURES, Network, Session
+from pyrite.training.architectures import build_model
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), np.uint8)
 WEIGHTS = np.random.default_rng(1).normal(size=(48, 1)).astype(np.float32)
@@ -147,3 +151,49 @@ def test_a_model_is_divided_at_a_value() -> None:
 def test_a_model_that_cannot_be_divided_is_told(aside: bool, value: str) -> None:
     with pytest.raises(ExportError, match=f"{value}'"):
         split_at(autoencoder(aside=aside), value)
+
+
+@pytest.mark.parametrize("count", VIEWS)
+def test_a_network_of_views_gives_the_mean_of_what_it_gives_for_each(count: int) -> None:
+    plain, viewed = (Session(expose_features(average_views(network("Gemm"), n))) for n in (1, count))
+    views = [plain.score(np.ascontiguousarray(view.apply(IMAGES))) for view in VIEWS[count]]
+    logits, features = viewed.score(IMAGES)
+    np.testing.assert_allclose(logits, np.mean([found for found, _ in views], 0), atol=1e-5)
+    assert features is not None
+    np.testing.assert_allclose(features, np.mean([found for _, found in views], 0), atol=1e-6)
+    np.testing.assert_allclose(viewed.logits(IMAGES[2:3]), logits[2:3], atol=1e-6)
+    assert len({view.apply(IMAGES).tobytes() for view in VIEWS[count]}) == count
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_views_of_a_mirror_image_are_those_of_the_image(count: int) -> None:
+    """So that a mean over them is the same to the digit of rounding, which distillation relies on."""
+    seen, mirrored = (
+        {view.apply(images).tobytes() for view in VIEWS[count]} for images in (IMAGES, IMAGES[:, :, ::-1])
+    )
+    assert seen == mirrored
+
+
+def test_a_network_without_a_last_layer_has_no_views() -> None:
+    with pytest.raises(ExportError, match="does not end in a linear layer"):
+        average_views(network("a mean"), 2)
+
+
+@pytest.mark.parametrize("count", VIEWS)
+def test_the_cost_counts_convolutions_and_products_of_all_views(count: int) -> None:
+    model = export_onnx(build_model(load_recipe("tiny")))
+    convolutions = 16 * 16 * 27 * 8 + 8 * 8 * 72 * 16 + 4 * 4 * 144 * 16
+    cost = measure_cost(expose_features(average_views(model, count)))
+    assert cost is not None
+    assert cost.multiplications == count * convolutions + 16
+    assert cost.weights == pytest.approx(27 * 8 + 72 * 16 + 144 * 16 + 17 + 2 * 40, abs=50)  # And normalisation's.
+
+
+def test_a_cost_that_cannot_be_told_is_not_told() -> None:
+    import onnx
+
+    model = onnx.load_model_from_string(network("Gemm"))
+    model.graph.input[0].type.tensor_type.shape.dim[1].ClearField("dim_value")
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "any"
+    model.graph.node.insert(0, onnx.helper.make_node("Conv", ["image", "unknown"], ["unseen"]))
+    assert measure_cost(model.SerializeToString()) is None

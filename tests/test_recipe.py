@@ -13,10 +13,10 @@ PROBE = ("architecture=backbone", "backbone=ResNet50", "trainable=probe")
 
 
 def test_shipped_recipes_load() -> None:
-    photos = ("photos-finetune", "photos-probe", "photos-scratch")
-    assert shipped_recipes() == ("crops", "default", *photos, "resnet50", "tiny")
+    photos = ("photos", "photos-finetune", "photos-probe", "photos-scratch")
+    assert shipped_recipes() == ("crops", "default", *photos, "resnet50", "teacher", "tiny")
     architectures = [load_recipe(name).architecture for name in shipped_recipes()]
-    assert architectures == ["tiny", "compact", "backbone", "backbone", "compact", "resnet50", "tiny"]
+    assert architectures == ["tiny", "compact", *["backbone"] * 3, "compact", "resnet50", "compact", "tiny"]
 
 
 def test_resnet50_is_what_was_published() -> None:
@@ -44,6 +44,9 @@ def test_resnet50_is_what_was_published() -> None:
         ("weights=/data/run=3,best.weights.h5", "weights", "/data/run=3,best.weights.h5"),
         ("weights=C:\\keras\\new.h5", "weights", "C:\\keras\\new.h5"),
         ("limit=1_000", "limit", 1000),
+        ("teacher=runs/one", "teacher", ("runs/one",)),
+        ("teacher=one, two", "teacher", ("one", "two")),
+        ("targets=['object']", "targets", ("object",)),
         ("seed=4294967295", "seed", 2**32 - 1),
     ],
 )
@@ -89,7 +92,10 @@ def test_the_last_setting_wins() -> None:
         ("epochs=0", "recipe's epochs is not valid"),
         ("patience=0", "recipe's patience is not valid"),
         ("batch_size=0", "recipe's batch_size is not valid"),
-        ("optimizer=adam", "Use 'adamw' or 'sgd'."),
+        ("optimizer=adam", "Use 'adamw' or 'muon' or 'sgd'."),
+        ("export_views=3", "recipe's export_views is not valid: Invalid enum value 3. Use 1 or 2 or 6."),
+        ("teacher=", "recipe's teacher is not valid"),
+        ("channels=8,8,8", "recipe's channels is not valid: Expected `array` of length 4, got 3."),
         ("learning_rate=0", "recipe's learning_rate is not valid: Expected `float` > 0.0."),
         ("learning_rate=nan", "recipe's learning_rate is not valid"),
         ("learning_rate=inf", "learning_rate must be a finite number"),
@@ -190,7 +196,18 @@ def test_a_crops_recipe_dumps_to_the_same(tmp_path: Path) -> None:
         (["mixup=-1"], "recipe's mixup is not valid"),
         (["ema_momentum=1"], "recipe's ema_momentum is not valid"),
         (["monitor=auroc"], "Use 'val_auroc' or 'val_calibrated_loss'."),
-        (["schedule=linear"], "Use 'constant' or 'cosine'."),
+        (["schedule=step"], "Use 'constant' or 'cosine' or 'linear'."),
+        (["channels=8,8,8,8"], "channels means nothing to the architecture 'tiny'"),
+        (["stem=whitened"], "stem means nothing to the architecture 'tiny'"),
+        (["alternating_flip=true", "horizontal_flip=false"], "alternating_flip means nothing to the horizontal_flip"),
+        (
+            ["distillation_weight=0.9"],
+            "distillation_weight means nothing without teacher: leave it out, or set teacher.",
+        ),
+        (["targets_weight=0.9"], "targets_weight means nothing without targets: leave it out, or set targets."),
+        (["turn=0.5", "height=16"], "Only square model inputs can be turned"),
+        ([*PROBE, "teacher=a"], "teacher means nothing to a probe"),
+        ([*PROBE, "targets=object"], "targets means nothing to a probe"),
         ([*PROBE, "mixup=0.2"], "mixup means nothing to a probe"),
         ([*PROBE, "balance=sampling"], "A probe balances by weights: use balance = 'weights'."),
     ],
@@ -204,7 +221,7 @@ def test_settings_that_do_not_go_together_are_refused(settings: list[str], words
 def test_a_dump_holds_every_setting() -> None:
     recipe = load_recipe("crops", ["limit=5", "canvas=200"])
     missing = [name for name in Recipe.__struct_fields__ if name not in tomllib.loads(dump_recipe(recipe))]
-    assert missing == ["shorter_side"]  # TOML has nothing for what is not set.
+    assert missing == ["shorter_side", "split_seed"]  # TOML has nothing for what is not set.
 
 
 def test_the_hash_is_of_the_settings_alone(tmp_path: Path) -> None:

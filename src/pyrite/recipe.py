@@ -22,6 +22,8 @@ InversePenalty = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Scale = Annotated[float, msgspec.Meta(ge=0.1, le=4)]
 Alpha = Annotated[float, msgspec.Meta(ge=0, le=10)]
+Words = Annotated[str, msgspec.Meta(min_length=1)]
+Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -42,6 +44,15 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Of `backbone`: how features of places or tokens become those of an image."""
     scaling: Literal["unit", "weights"] = "unit"
     """Of `resnet50`: pixels from 0 to 1, as the published report had them, or as its weights were trained with."""
+    channels: tuple[Positive, Positive, Positive, Positive] = (16, 48, 96, 192)
+    """Of `compact`: of its first convolution, and of its three stages."""
+    blocks: Positive = 1
+    """Of `compact`: residual blocks in each stage."""
+    squeeze_excitation: bool = False
+    """Of `compact`: whether each residual block weighs its channels by the whole image (Hu et al. 2018)."""
+    stem: Literal["learnt", "whitened"] = "learnt"
+    """Of `compact`: its first convolution is learnt, or takes patches of 2×2 pixels apart into uncorrelated parts, as
+    those of the training images are, and stays so (Jordan 2024)."""
     trainable: Literal["all", "head", "last", "lora", "probe"] = "all"
     """Of `backbone`: what is trained besides the last layer, the head. `probe` fits that alone, to features that are
     computed once: see `training.probe`."""
@@ -66,6 +77,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     height: Side = 32
     """Of a model input, in pixels."""
     width: Side = 32
+    enlarge: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    """How many times as large, each way, the network makes its input first, for those that were trained on larger
+    images; all that changes training images comes before it."""
     geometry: Literal["resize", "shorter_side", "crops"] = "resize"
     """How an image becomes model inputs: see `bundle.preprocess`. Trained with `crops`, a network sees random ones."""
     filter: Filter = "bilinear"
@@ -88,20 +102,24 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Shares of train, validation and test; `official` uses the proportion of the first two."""
     limit: Positive | None = None
     """Use about this many images; all of them without it."""
-    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+    seed: Seed = 0
     """Of the split, the initial weights, the order of images, the augmentation and the dropout."""
+    split_seed: Seed | None = None
+    """Of the split and the limit alone, so that runs of several seeds share one; `seed` without it."""
     epochs: Positive = 10
     patience: Positive = 3
     """Epochs that are not better by `monitor` after which training stops early."""
     monitor: Literal["val_auroc", "val_calibrated_loss"] = "val_calibrated_loss"
     """What epochs are compared by: the area under the ROC of the validation images, or their loss after calibration."""
     batch_size: Positive = 128
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """`adamw`: Loshchilov and Hutter 2019. `sgd`: with Nesterov momentum 0.9."""
+    optimizer: Literal["adamw", "muon", "sgd"] = "adamw"
+    """`adamw`: Loshchilov and Hutter 2019. `muon`: Jordan et al. 2024, for kernels; AdamW for all else and the head.
+    `sgd`: with Nesterov momentum 0.9."""
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
     """At the schedule's peak: a linear warm-up to it, then the schedule."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """After the warm-up: half a cosine to zero (Loshchilov and Hutter 2017), or the peak throughout."""
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    """After the warm-up: the peak throughout, half a cosine to zero (Loshchilov and Hutter 2017), or a straight line to
+    zero, which with the warm-up makes one cycle (Smith and Topin 2018)."""
     warmup: Share = 0.1
     """The share of all steps that warm up."""
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -111,14 +129,38 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ema_momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     """Of the exponential moving average of the weights, which validation and the bundle take; 0 for the weights as they
     are (Polyak and Juditsky 1992)."""
+    teacher: tuple[Words, ...] = ()
+    """Bundles, or folders of runs, whose mean logit is learnt besides the labels (Hinton et al. 2015): see
+    `training.distillation`."""
+    distillation_weight: Share = 0.5
+    """Of `teacher`: the share of the loss that is the teachers'; the labels have the rest."""
+    distillation_temperature: Annotated[float, msgspec.Meta(gt=0, le=100)] = 2.0
+    """Of `teacher`: what both logits are divided by where they are compared."""
+    distillation_variants: Positive = 8
+    """Of `teacher`: as how many variants of each training image, changed at random, teachers and network see it, one
+    an epoch; as many as there are epochs for another in each."""
+    distillation_views: Literal[1, 2, 6] = 2
+    """Of `teacher`: how many views of each variant a teacher's logit is the mean of: see `bundle.views`."""
+    targets: tuple[Words, ...] = ()
+    """Columns of the data, such as CIFAKE's `object`, that training learns as well; the bundle has no trace of them."""
+    targets_weight: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.2
+    """Of `targets`: what each one's cross-entropy is multiplied by, beside the rest of the loss."""
     balance: Literal["none", "sampling", "weights"] = "none"
     """What makes up for groups of different sizes: nothing, as many images of each, or a weight in the loss."""
     balance_by: Literal["class", "generator"] = "class"
     """Whose images count as much as any other's: each class, or of AI images also each generator's."""
     horizontal_flip: bool = True
+    alternating_flip: bool = False
+    """Of `horizontal_flip`: each image is mirrored in every other epoch, instead of at random (Jordan 2024)."""
     vertical_flip: bool = True
+    turn: Share = 0.0
+    """The share of training images that are turned by 90, 180 or 270 degrees."""
     shift: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     """Training images are moved by up to so many pixels each way; what comes in is the image mirrored at its edge."""
+    grey: Share = 0.0
+    """The share of training images, of both classes alike, that lose their colour."""
+    border: Share = 0.0
+    """The same for a border of one colour, over the image or around it: see `datasets.augment`."""
     degrade: Share = 0.0
     """The share of training images, of both classes alike, that get a random history: see `datasets.degrade`."""
     augment_resize: Share = 0.0
@@ -136,6 +178,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The same for saving as JPEG."""
     augment_webp: Share = 0.0
     """The same for saving as WebP, with loss."""
+    erase: Share = 0.0
+    """The share of training images of which a random box is noise (Zhong et al. 2020), after all else."""
     mixup: Alpha = 0.0
     """α of the Beta distribution that two images of a batch are blended by (Zhang et al. 2018); 0 for none."""
     cutmix: Alpha = 0.0
@@ -143,6 +187,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     With both, each batch gets one of the two, by chance."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     """Of the computation in training. The network is exported in float32, and of bfloat16 weights are kept in it."""
+    export_views: Literal[1, 2, 6] = 1
+    """How many views of an input the bundle's network takes the mean of: see `bundle.views`."""
     max_fpr: Rate = Policy().max_fpr
     """The error budget that the bundle comes with: the share of real images that it may call AI."""
     max_fnr: Rate = Policy().max_fnr
@@ -166,6 +212,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def canvas_side(self) -> int | None:
         """The side in pixels of what is kept of each image for random crops; `None` where none are drawn."""
         return self.canvas or (4 * max(self.height, self.width) if self.geometry == "crops" else None)
+
+    @property
+    def seed_of_split(self) -> int:
+        """The seed that the data is divided with."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     @property
     def augmentation(self) -> dict[str, float]:
@@ -221,6 +272,7 @@ def make_recipe(table: Mapping[str, object]) -> Recipe:
     Raises:
         RecipeError: a key is unknown (the nearest is named) or missing, or a value is not valid.
     """
+    table = {key: _listed(value) if key in _LISTS else value for key, value in table.items()}
     for key in table:
         if key not in Recipe.__struct_fields__:
             near = difflib.get_close_matches(key, Recipe.__struct_fields__, n=1)
@@ -253,6 +305,12 @@ def dump_recipe(recipe: Recipe) -> str:
     return "".join(lines)
 
 
+def _listed(value: object) -> object:
+    """Return text as a list of what stands between its commas, so that a single one needs no brackets."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+_LISTS = ("targets", "teacher")
 _SETTINGS_OF = {
     "filter": ("geometry", ("resize", "shorter_side")),
     "shorter_side": ("geometry", ("shorter_side",)),
@@ -265,13 +323,20 @@ _SETTINGS_OF = {
     "pooling": ("architecture", ("backbone",)),
     "trainable": ("architecture", ("backbone",)),
     "scaling": ("architecture", ("resnet50",)),
+    "channels": ("architecture", ("compact",)),
+    "blocks": ("architecture", ("compact",)),
+    "squeeze_excitation": ("architecture", ("compact",)),
+    "stem": ("architecture", ("compact",)),
     "last_blocks": ("trainable", ("last",)),
     "lora_rank": ("trainable", ("lora",)),
     "views": ("trainable", ("probe",)),
     "probe_c": ("trainable", ("probe",)),
     "balance_by": ("balance", ("sampling", "weights")),
+    "alternating_flip": ("horizontal_flip", (True,)),
 }
 """Which values of another setting a setting means something to."""
+_NEEDED_BY = {"teacher": "distillation_", "targets": "targets_"}
+"""Settings without which those that begin so mean nothing."""
 
 
 def _check_together(recipe: Recipe) -> None:
@@ -288,6 +353,12 @@ def _check_together(recipe: Recipe) -> None:
                 f"{key} means nothing to the {other} {getattr(recipe, other)!r}: leave it out, or set {other} to "
                 f"{wanted}."
             )
+    for key, prefix in _NEEDED_BY.items():
+        for other, default in defaults.items():
+            if other.startswith(prefix) and getattr(recipe, other) != default and not getattr(recipe, key):
+                raise RecipeError(f"{other} means nothing without {key}: leave it out, or set {key}.")
+    if recipe.turn and recipe.height != recipe.width:
+        raise RecipeError("Only square model inputs can be turned: set turn to 0, or height and width to the same.")
     if recipe.architecture == "backbone" and not recipe.backbone:
         raise RecipeError(
             "The architecture 'backbone' needs a backbone: a function of keras.applications such as "
@@ -317,9 +388,9 @@ def _check_probe(recipe: Recipe) -> None:
     Raises:
         RecipeError: the recipe asks for it.
     """
-    for key in ("mixup", "cutmix", "label_smoothing", "ema_momentum"):
+    for key in ("mixup", "cutmix", "label_smoothing", "ema_momentum", "teacher", "targets", "alternating_flip"):
         if getattr(recipe, key):
-            raise RecipeError(f"{key} means nothing to a probe, which is no training by steps: set it to 0.")
+            raise RecipeError(f"{key} means nothing to a probe, which is no training by steps: leave it out.")
     if recipe.balance == "sampling":
         raise RecipeError("A probe balances by weights: use balance = 'weights'.")
 
@@ -330,7 +401,7 @@ def _explain(error: str) -> str:
     if not where:
         return f"The recipe is not valid: {what}."
     key = re.split(r"\W", where)[0]
-    choices = [repr(choice) for choice in get_args(get_type_hints(Recipe)[key]) if isinstance(choice, str)]
+    choices = [repr(choice) for choice in get_args(get_type_hints(Recipe)[key]) if isinstance(choice, str | int)]
     hint = f" Use {' or '.join(choices)}." if choices else ""
     return f"The recipe's {key} is not valid: {what}.{hint}"
 

@@ -9,14 +9,14 @@ from test_clip import tokens_of
 
 from clip_files import LAYERS, SIDE, WIDTH, make_weights, write_clip
 from pyrite.converting.clip import CLIP_MEAN, CLIP_STD
-from pyrite.converting.encoder import Head, compose, read_head, write_head
+from pyrite.converting.encoder import EncoderHead, compose, read_head, write_head
 from pyrite.errors import BundleError, ExportError
 from pyrite.runtime import Session
 
 
-def make_head(layers: int = 1, width: int = WIDTH) -> Head:
-    weights = np.random.default_rng(2).normal(size=width)
-    return Head(encoder="encoder.onnx", sha256="0" * 64, layers=layers, weights=tuple(weights.tolist()), bias=0.25)
+def make_head(layers: int = 1, width: int = WIDTH) -> EncoderHead:
+    weights = tuple(np.random.default_rng(2).normal(size=width).tolist())
+    return EncoderHead(encoder="encoder.onnx", sha256="0" * 64, layers=layers, weights=weights, bias=0.25)
 
 
 @pytest.mark.parametrize("quantised", [False, True])

@@ -221,7 +221,7 @@ def test_an_interrupt_while_waiting_comes_through(detector):
 
     with pytest.raises(KeyboardInterrupt):
         list(detector.detect_many((Slow() for _ in range(1000)), batch_size=4))
-    assert not workers()
+    assert eventually(lambda: not workers())
 
 
 def test_threads_can_share_a_detector(detector):

@@ -13,6 +13,7 @@ from pyrite.datasets import Dataset, content_hashes, make_toy, split
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, TrainingError
 from pyrite.golden import replay_golden
+from pyrite.graph import average_views, measure_cost
 from pyrite.keras_backend import export_onnx
 from pyrite.publishing import publish as publishing
 from pyrite.publishing import quantize
@@ -203,3 +204,19 @@ def test_the_card_tells_what_it_cost_and_how_it_fares_on_degraded_images(quantis
     # Every row of a table has as many cells as its head.
     for table in card.split("\n\n"):
         assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) <= 1, table
+
+
+def test_a_network_of_views_is_quantised_as_one_without(tmp_path: Path) -> None:
+    """Its convolutions take the bytes of the views as they are, and it costs as much more as there are views."""
+    model = export_onnx(build_model(load_recipe("default", ["precision=float32", "channels=8,16,16,16"])))
+    plain, viewed = (quantize_onnx(average_views(model, count), iter([IMAGES])) for count in (1, 2))
+    mirrored = np.ascontiguousarray(IMAGES[:, :, ::-1])
+    session = Session(plain)
+    wanted = (session.logits(IMAGES) + session.logits(mirrored)) / 2
+    np.testing.assert_allclose(Session(viewed).logits(IMAGES), wanted, atol=0.1 * np.ptp(wanted))
+    kinds = [[node.op_type for node in onnx.load_model_from_string(each).graph.node] for each in (plain, viewed)]
+    assert kinds[0].count("QuantizeLinear") == kinds[1].count("QuantizeLinear")
+    costs = [measure_cost(each) for each in (plain, viewed)]
+    assert costs[0] is not None
+    assert costs[1] is not None
+    assert costs[1].multiplications == pytest.approx(2 * costs[0].multiplications, rel=1e-4)

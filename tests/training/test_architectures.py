@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pyrite.errors import RecipeError
-from pyrite.keras_backend import load_keras
+from pyrite.keras_backend import export_onnx, load_keras
 from pyrite.recipe import load_recipe
+from pyrite.runtime import Session
 from pyrite.training import backbones
 from pyrite.training.architectures import build_model, in_float32
 from runs import NEEDS_BFLOAT16
@@ -145,3 +147,16 @@ def test_bfloat16_keeps_its_weights_and_its_logit_in_float32() -> None:
     assert not np.array_equal(coarse, exact)
     float_model = build_model(load_recipe("tiny"))
     assert in_float32(float_model, load_recipe("tiny")) is float_model
+
+
+def test_an_input_is_enlarged_inside_of_the_network() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    model = build_model(load_recipe("tiny", ["enlarge=3"]))
+    assert model.input_shape == (None, 32, 32, 3)
+    larger = build_model(load_recipe("tiny", ["height=96", "width=96"]))
+    resized = np.stack([np.asarray(Image.fromarray(i).resize((96, 96), Image.Resampling.BILINEAR)) for i in images])
+    seen = np.asarray(larger(resized))[:, 0]
+    np.testing.assert_allclose(
+        np.asarray(model(images))[:, 0], seen, atol=0.02 * np.abs(seen).max()
+    )  # Of whole pixels.
+    np.testing.assert_allclose(Session(export_onnx(model)).logits(images), np.asarray(model(images))[:, 0], atol=1e-4)

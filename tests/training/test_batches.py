@@ -322,3 +322,109 @@ def test_random_crops_of_several_scales_are_windows_made_smaller_or_larger() -> 
     tiny = Canvases(CANVASES, EXTENTS)  # No larger than a crop, some of them: what does not fit is not made smaller.
     for images, _ in train_batches(tiny, LABELS, INDICES, recipe, 0):
         assert images.shape == (8, 4, 6, 3)
+
+
+SQUARE = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8)
+NEW = ("turn", "grey", "border", "erase")
+
+
+def square(*settings: str, epoch: int = 0, place: Place = ALONE, first_step: int = 0) -> list[Batch]:
+    recipe = load_recipe("tiny", [*PLAIN, "height=16", "width=16", *settings])
+    return list(train_batches(SQUARE, LABELS, INDICES, recipe, epoch, first_step, place))
+
+
+def pairs_of(*settings: str, epochs: int = 10) -> list[tuple[np.ndarray, np.ndarray, int]]:
+    """Return images as they are changed and as they were, with their labels, of some epochs."""
+    return [
+        (image, original, int(label))
+        for epoch in range(epochs)
+        for (images, labels), (plain, _) in zip(square(*settings, epoch=epoch), square(epoch=epoch), strict=True)
+        for image, original, label in zip(images, plain, labels[:, 0], strict=True)
+    ]
+
+
+def test_turned_images_are_turned_by_each_quarter() -> None:
+    turns = []
+    for image, original, _ in pairs_of("turn=0.75"):
+        [quarters] = [k for k in range(4) if np.array_equal(image, np.rot90(original, k))]
+        turns.append(quarters)
+    assert np.bincount(turns) / len(turns) == pytest.approx([0.25] * 4, abs=0.08)
+
+
+def test_grey_images_have_the_luma_of_what_they_were() -> None:
+    found = pairs_of("grey=0.5")
+    grey = [(image, original) for image, original, _ in found if not np.array_equal(image, original)]
+    assert len(grey) / len(found) == pytest.approx(0.5, abs=0.1)
+    for image, original in grey:
+        luma = original @ np.array([0.299, 0.587, 0.114])
+        np.testing.assert_allclose(image, np.repeat(luma[..., None], 3, -1), atol=1)
+
+
+def test_a_border_is_over_an_image_or_around_it() -> None:
+    over, around = 0, 0
+    for image, original, _ in pairs_of("border=1"):
+        same = (image == original).all(-1)
+        if same[2:-2, 2:-2].all():  # An eighth of a side, at most.
+            over += 1
+            assert not same[0].any() or not same[:, 0].any()
+            colours = np.unique(image[~same].reshape(-1, 3), axis=0)
+            assert len(colours) == 1
+        else:
+            around += 1
+            assert {tuple(image[y, x]) for y in (0, -1) for x in (0, -1)} & {
+                tuple(colour) for colour in image.reshape(-1, 3)[[0, -1]]
+            }
+    assert over / (over + around) == pytest.approx(0.5, abs=0.12)
+
+
+def test_what_is_erased_is_a_box_of_noise() -> None:
+    areas = []
+    for image, original, _ in pairs_of("erase=1"):
+        rows, columns = np.nonzero((image != original).any(-1))
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        changed = (image != original)[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert changed.any(-1).mean() > 0.9
+        areas.append(height * width / 256)
+    assert 0 < min(areas) < 0.05
+    assert 0.15 < max(areas) <= 0.25
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_each_change_comes_to_its_share_of_either_class(name: str) -> None:
+    found = pairs_of(f"{name}=0.5", epochs=20)
+    shares = [np.mean([not np.array_equal(a, b) for a, b, label in found if label == kind]) for kind in (0, 1)]
+    assert shares == pytest.approx([0.5, 0.5], abs=0.1)
+
+
+def test_alternating_images_are_mirrored_in_every_other_epoch() -> None:
+    seen: dict[int, list[tuple[bool, int]]] = {}
+    for epoch in range(8):
+        for (images, _), (plain, _) in zip(
+            square("horizontal_flip=true", "alternating_flip=true", epoch=epoch), square(epoch=epoch), strict=True
+        ):
+            for image, original in zip(images, plain, strict=True):
+                mirrored = np.array_equal(image, original[:, ::-1])
+                assert mirrored or np.array_equal(image, original)
+                [index] = np.flatnonzero((original == SQUARE).all((1, 2, 3)))
+                seen.setdefault(int(index), []).append((mirrored, epoch % 2))
+    firsts = [{mirrored != odd for mirrored, odd in turns} for turns in seen.values()]
+    assert all(len(kinds) == 1 for kinds in firsts)
+    assert 5 < sum(True in kinds for kinds in firsts) < 25
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("horizontal_flip=true", "alternating_flip=true"),
+        ("turn=0.5", "grey=0.5", "border=0.5", "erase=0.5", "degrade=0.5"),
+        ("turn=0.5", "border=0.5", "erase=0.5", "augment_jpeg=0.5", "mixup=0.5"),
+    ],
+)
+def test_changes_are_the_same_after_a_resumption_and_on_several_machines(settings: tuple[str, ...]) -> None:
+    whole = square(*settings, epoch=3)
+    for later, wanted in zip(square(*settings, epoch=3, first_step=2), whole[2:], strict=True):
+        np.testing.assert_array_equal(later[0], wanted[0])
+    shares = [square(*settings, epoch=3, place=Place(rank, 3)) for rank in range(3)]
+    for step, (wanted, answers) in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([share[step][0] for share in shares]), wanted)
+        np.testing.assert_array_equal(np.concatenate([share[step][1] for share in shares]), answers)

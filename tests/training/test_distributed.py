@@ -338,6 +338,13 @@ def test_what_one_machine_alone_can_train_is_refused_at_once(
     assert str(caught.value) == f"{words} Unset TF_CONFIG, or choose another backbone."
 
 
+def test_a_network_with_teachers_is_refused_at_once(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", environments(2)[0]["TF_CONFIG"])
+    with pytest.raises(TrainingError, match="A network with teachers is trained on one machine"):
+        train(toy, load_recipe("tiny", ["teacher=any"]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_machines_train_as_one(alone: Result, bounds: dict[str, float], toy: Path, tmp_path: Path) -> None:
     pyrite = Path(sys.executable).with_name("pyrite")
     sets = [part for setting in SETTINGS.split() for part in ("--set", setting)]

@@ -184,6 +184,41 @@ def test_curves_that_cannot_be_written_keep_the_checkpoint(
     assert "The last checkpoint is kept: put that right, and go on with --resume." in str(caught.value)
 
 
+def test_a_run_that_is_stopped_and_moved_to_another_machine_is_as_unbroken(
+    unbroken: Run, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all that training may keep beside the weights: averages, momenta, teachers' answers, further targets."""
+    recipe = load_recipe(
+        "tiny",
+        [
+            "epochs=3", "batch_size=16", "optimizer=muon", "learning_rate=3e-3", "ema_momentum=0.9",
+            "weight_decay=0.01",
+            "schedule=linear", "teacher=wise", "distillation_variants=2", "targets=object", "alternating_flip=true",
+            "turn=0.3", "grey=0.2", "border=0.2", "erase=0.3", "degrade=0.5", "mixup=0.3", "balance=sampling",
+        ],
+    )  # fmt: skip
+
+    def machine(name: str) -> Path:
+        folder = tmp_path / name
+        monkeypatch.setenv("PYRITE_DATA", str(folder / "library"))
+        monkeypatch.setenv("PYRITE_CACHE", str(folder / "cache"))
+        shutil.copytree(unbroken.out / "bundle", folder / "library" / "bundles" / "wise")
+        shutil.copytree(toy, folder / "data" / "toy")
+        return folder
+
+    first = machine("first")
+    train(first / "data" / "toy", recipe, first / "whole")
+    with pytest.raises(Interrupted):
+        train(first / "data" / "toy", recipe, first / "run", watch=at(2, 3, interrupt))
+    second = machine("second")
+    shutil.move(first / "run", second / "elsewhere")
+    shutil.move(first, tmp_path / "gone")
+    train(second / "data" / "toy", recipe, second / "elsewhere", resume=True)
+    whole, moved = tmp_path / "gone" / "whole", second / "elsewhere"
+    assert without_times(read_rows(moved / "history.csv")) == without_times(read_rows(whole / "history.csv"))
+    np.testing.assert_array_equal(logits(moved), logits(whole))
+
+
 @pytest.fixture(scope="module")
 def stopped(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, int]:
     """The folder, the standard error and the exit code of `pyrite train` after Ctrl-C."""

@@ -26,6 +26,7 @@ from pyrite.bundle.manifest import (
     DataInfo,
     ModelOrigin,
     Quantization,
+    TeacherInfo,
     TrainingInfo,
     format_manifest,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "Quantization",
     "Resize",
     "ShorterSide",
+    "TeacherInfo",
     "TrainingInfo",
     "calibrated_loss",
     "default_bundles",

@@ -32,6 +32,15 @@ class DataInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     test: Count
 
 
+class TeacherInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A bundle that taught another."""
+
+    name: Text
+    version: Text
+    sha256: str
+    """Of all of it, in hexadecimal."""
+
+
 class TrainingInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a model was trained: enough to do it again."""
 
@@ -45,6 +54,8 @@ class TrainingInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     epochs: Count
     parity: float | None = None
     """The largest difference of a logit between the trained network and model.onnx, over validation images."""
+    teachers: tuple[TeacherInfo, ...] | msgspec.UnsetType = msgspec.UNSET
+    """What taught it besides the labels; left out without, so that bundles from before keep their hash."""
 
 
 class Quantization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -181,5 +192,7 @@ def suggest(name: str, known: tuple[str, ...]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-_STRUCTS = (BundleInfo, *GEOMETRIES, Scope, Calibration, Policy, TrainingInfo, DataInfo, Quantization, ModelOrigin)
+_STRUCTS = (
+    BundleInfo, *GEOMETRIES, Scope, Calibration, Policy, TrainingInfo, TeacherInfo, DataInfo, Quantization, ModelOrigin
+)  # fmt: skip
 _KEYS = tuple(key for struct in _STRUCTS for key in struct.__struct_fields__)

@@ -71,7 +71,9 @@ def import_(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A new folder. Default: kept by its name, for `--bundle NAME`.")
     ] = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="Of the bundle. Default: the model's.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Of the bundle. Default: the model's.")
+    ] = None,
     licence: Annotated[str | None, typer.Option(metavar="TEXT", help="Of the model.")] = None,
     sha256: Annotated[
         str | None, typer.Option(metavar="HEX", help="Of the file or wheel: any other is refused.")

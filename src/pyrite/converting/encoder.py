@@ -17,7 +17,7 @@ from pyrite.graph import Parts, Wrapping, add_features, wrap
 _SIDE = 224  # pixels, where an encoder does not say what it takes: what OpenAI's smaller ones do
 
 
-class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class EncoderHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`head.json`: a linear layer, and the encoder that it is for."""
 
     encoder: str
@@ -31,24 +31,24 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     bias: float
 
 
-def read_head(content: bytes) -> Head:
+def read_head(content: bytes) -> EncoderHead:
     """Read `head.json`.
 
     Raises:
         BundleError: It is damaged.
     """
     try:
-        return msgspec.json.decode(content, type=Head)
+        return msgspec.json.decode(content, type=EncoderHead)
     except msgspec.DecodeError as error:
         raise BundleError(f"head.json is damaged: {error}.") from error
 
 
-def write_head(head: Head) -> bytes:
+def write_head(head: EncoderHead) -> bytes:
     """Return the content of `head.json`."""
     return msgspec.json.encode(head)
 
 
-def compose(encoder: Path, head: Head) -> bytes:
+def compose(encoder: Path, head: EncoderHead) -> bytes:
     """Return the ONNX model of an encoder and a head: uint8 (N, height, width, 3) in, float32 logits (N, 1) out.
 
     Its second output is what the head sees; see `graph.add_features`.

@@ -23,6 +23,8 @@ _JPEG_QUALITY, _WEBP_QUALITY = (30, 100), (30, 100)
 _SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 _PHOTOSHOP = tuple(sorted(set(JpegPresets.presets) - {"keep"}))
 _PHOTOSHOP_SHARE = 0.2
+_WIDEST_BORDER = 8
+"""The part of a side that a border takes at most, at either end: an eighth."""
 
 
 def augmentation_at_random(shares: Mapping[str, float], rng: np.random.Generator) -> History:
@@ -34,6 +36,38 @@ def augmentation_at_random(shares: Mapping[str, float], rng: np.random.Generator
     """
     chosen = rng.random(len(CHAIN))
     return [draw(rng) for (name, draw), value in zip(CHAIN.items(), chosen, strict=True) if value < shares[name]]
+
+
+def remove_colour(pixels: Pixels) -> Pixels:
+    """Return the luma of ITU-R BT.601 in all three channels."""
+    return np.asarray(PillowImage.fromarray(pixels).convert("L").convert("RGB"))
+
+
+def border_at_random(shape: tuple[int, ...], rng: np.random.Generator) -> Step:
+    """Draw a border of one colour for an image of a shape, (height, width, 3).
+
+    Half of them are around the image, which is made smaller for that, as in a screenshot; half lie over it, on top and
+    bottom, left and right, or all four sides, as of a letterbox.
+    """
+    if rng.random() < 0.5:
+        return _screenshot(rng)
+    colour, sides = _colour_of_border(rng), int(rng.integers(3))
+    down, across = (int(rng.integers(1, max(1, side // _WIDEST_BORDER) + 1)) for side in shape[:2])
+    return partial(_cover, down=down if sides != 1 else 0, across=across if sides != 0 else 0, colour=colour)
+
+
+def erasure_at_random(shape: tuple[int, ...], rng: np.random.Generator) -> Step:
+    """Draw a box of noise in an image of a shape, (height, width, 3).
+
+    It takes 2 to 20% of it, and one side is up to three times as long as the other: random erasing (Zhong et al. 2020),
+    with smaller boxes.
+    """
+    height, width = shape[:2]
+    area, ratio = rng.uniform(0.02, 0.2), np.exp(rng.uniform(-np.log(3), np.log(3)))
+    down = min(height, max(1, round(height * np.sqrt(area * ratio))))
+    across = min(width, max(1, round(width * np.sqrt(area / ratio))))
+    top, left = int(rng.integers(height - down + 1)), int(rng.integers(width - across + 1))
+    return partial(_erase, top=top, left=left, box=rng.integers(0, 256, (down, across, 3), np.uint8))
 
 
 def _resize(rng: np.random.Generator) -> Step:
@@ -64,10 +98,14 @@ def _screenshot(rng: np.random.Generator) -> Step:
     """Shown on a screen: resized into 60 to 95% of each side, with a plain border of one colour around it."""
     share = float(rng.uniform(0.6, 0.95))
     top, left = (float(value) for value in rng.random(2))
-    # Most screens and pages are black, white or grey.
+    colour, kernel = _colour_of_border(rng), KERNELS[rng.integers(len(KERNELS))]
+    return partial(_frame, share=share, top=top, left=left, colour=colour, kernel=kernel)
+
+
+def _colour_of_border(rng: np.random.Generator) -> Pixels:
+    """Return a colour (3,): most screens and pages are black, white or grey."""
     colour = rng.integers(0, 256, 3) if rng.random() < 0.3 else np.repeat(rng.choice([0, 18, 32, 128, 245, 255]), 3)
-    kernel = KERNELS[rng.integers(len(KERNELS))]
-    return partial(_frame, share=share, top=top, left=left, colour=colour.astype(np.uint8), kernel=kernel)
+    return colour.astype(np.uint8)
 
 
 def _jpeg(rng: np.random.Generator) -> Step:
@@ -131,3 +169,17 @@ def _frame(
     shown = PillowImage.fromarray(pixels).resize((inner_width, inner_height), kernel)
     framed[y : y + inner_height, x : x + inner_width] = np.asarray(shown)
     return framed
+
+
+def _cover(pixels: Pixels, down: int, across: int, colour: Pixels) -> Pixels:
+    covered = pixels.copy()
+    height, width = pixels.shape[:2]
+    covered[:down] = covered[height - down :] = colour
+    covered[:, :across] = covered[:, width - across :] = colour
+    return covered
+
+
+def _erase(pixels: Pixels, top: int, left: int, box: Pixels) -> Pixels:
+    erased = pixels.copy()
+    erased[top : top + box.shape[0], left : left + box.shape[1]] = box
+    return erased

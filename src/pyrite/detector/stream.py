@@ -46,9 +46,9 @@ def stream(
             put(failed)
         put(None)
 
-    # A daemon, since it may wait for a line on standard input that never comes.
-    threading.Thread(target=feed, name="pyrite-feed", daemon=True).start()
-    try:
+    try:  # Ctrl-C may come as early as the first thread.
+        # A daemon, since it may wait for a line on standard input that never comes.
+        threading.Thread(target=feed, name="pyrite-feed", daemon=True).start()
         for batch in _gather(pending, batch_size):
             yield from score(batch)
     finally:

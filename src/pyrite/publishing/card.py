@@ -8,6 +8,7 @@ from pyrite.bundle import Bundle, BundleInfo, Novelty
 from pyrite.evaluation import Report
 from pyrite.evaluation.floor import FAMILIES
 from pyrite.evaluation.metrics import Metric
+from pyrite.graph import Cost
 from pyrite.publishing.novelty import LEAST
 
 _HEADLINE = (
@@ -22,7 +23,7 @@ _HEADLINE = (
 _NOTE = "## Calibrated anew"
 
 
-def write_card(info: BundleInfo, report: Report, novelty: Novelty | None) -> str:
+def write_card(info: BundleInfo, report: Report, novelty: Novelty | None, cost: Cost | None) -> str:
     """Return the Markdown of card.md; its figures leave copies out, if anything else is left."""
     return (
         _environment()
@@ -30,6 +31,7 @@ def write_card(info: BundleInfo, report: Report, novelty: Novelty | None) -> str
         .render(
             info=info,
             novelty=novelty,
+            cost=cost,
             needed=LEAST,
             preprocess=info.preprocess,
             geometry=info.preprocess.__struct_config__.tag,
@@ -121,6 +123,7 @@ def _environment() -> jinja2.Environment:
         count=lambda number: f"{number:,}",
         figure=lambda value: "–" if value is None else f"{value:.4f}",
         percent=_percent,
+        millions=lambda number: f"{number / 1e6:,.{2 if number < 1e7 else 1}f} million",
         cells=_cells,
     )
     return environment

@@ -102,6 +102,9 @@ def import_source(
     if not source.startswith("hf:") and not Path(source).is_dir():  # These may be bundles.
         require("import", "onnx")
     entry = find_entry(source) if re.fullmatch(r"[\w.-]+", source) and not Path(source).exists() else None
+    own = BUNDLES / entry.bundle if entry and entry.bundle else Path(source)
+    if lacks_encoder(own):
+        return _complete(own, out, name, declared, licence, progress)
     if entry:
         name = name or source
         licence = licence or entry.licence
@@ -109,9 +112,7 @@ def import_source(
         said = {key: value for key in Declared.__struct_fields__ if (value := getattr(declared, key)) is not None}
         declared = msgspec.structs.replace(entry.inputs, **said)
         assert entry.source
-        source = entry.source if entry.bundle is None else str(BUNDLES / entry.bundle)
-    if lacks_encoder(Path(source)):
-        return _complete(Path(source), out, name, declared, licence, progress)
+        source = entry.source
     with obtain(source, sha256=sha256, progress=progress) as found:
         name = name or _name_of(found)
         if found.is_bundle:

@@ -62,7 +62,7 @@ def prepare_dataset(
     """
     whole = data if isinstance(data, Dataset) else Dataset.open(data)
     whole = replace(whole, name=encodable(whole.name))
-    dataset = whole if recipe.limit is None else whole.sample(recipe.limit, recipe.seed)
+    dataset = whole if recipe.limit is None else whole.sample(recipe.limit, recipe.seed_of_split)
     preprocess = recipe.preprocess
     decoded = decode(
         dataset,
@@ -75,7 +75,7 @@ def prepare_dataset(
     if clusters:
         held_out = _left_out_tests(whole, dataset) if recipe.protocol == "official" and whole is not dataset else ()
         own = split(
-            dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed, held_out,
+            dataset, decoded.hashes, recipe.protocol, recipe.fractions, recipe.seed_of_split, held_out,
             clusters=clusters.numbers, least=_LEAST,
         )  # fmt: skip
     assert own

@@ -14,7 +14,7 @@ from pyrite.errors import DatasetError, ImageError, TrainingError
 from pyrite.evaluation import Chosen, Part, Report, measure
 from pyrite.explanation import measure_spectra
 from pyrite.golden import make_golden, settle_batching
-from pyrite.graph import expose_features
+from pyrite.graph import expose_features, measure_cost
 from pyrite.image import open_image
 from pyrite.image.thumbnail import SIDE, shrink
 from pyrite.publishing.calibrate import calibrate
@@ -34,6 +34,7 @@ def publish(
     history: Sequence[Mapping[str, float | None]] | None,
     *,
     unknown: Dataset | None = None,
+    cautions: Sequence[str] = (),
     watch: Callable[[Stage], None],
 ) -> Report:
     """Calibrate a model, measure it on the test split, and write `bundle/` and `report/` into a folder.
@@ -49,6 +50,7 @@ def publish(
         material: what it was trained on.
         history: of the training; see `evaluation.measure`.
         unknown: AI images by generators that the model does not know; see `evaluation.measure`.
+        cautions: what else speaks against taking its figures at face value.
         watch: called with every stage.
     """
     dataset, decoded, parts, seed = material.dataset, material.decoded, material.parts, material.recipe.seed
@@ -68,14 +70,17 @@ def publish(
             decoded.hashes,
             # Files that cannot be read are in no split; the report lists them all the same.
             np.union1d(parts.test, np.array(list(decoded.failures), np.intp)),
-            _describe(material),
+            _describe(material, cautions),
         ),
         history,
         robustness=material.recipe.is_augmented,
         unknown=unknown,
         watch=lambda stage, done, total: watch(Stage(f"{stage} (test split)", done, total)),
     )
-    files |= {"report.json": report.to_json(), "card.md": write_card(info, report, novelty).encode()}
+    files |= {
+        "report.json": report.to_json(),
+        "card.md": write_card(info, report, novelty, measure_cost(model)).encode(),
+    }
     watch(Stage("Writing the bundle and the report"))
     with written(out):
         report.write(out / "report")
@@ -83,11 +88,11 @@ def publish(
     return report
 
 
-def _describe(material: PreparedDataset) -> Part:
+def _describe(material: PreparedDataset, more: Sequence[str]) -> Part:
     """Return what the test split is, for a reader of its report."""
     parts, clusters = material.parts, material.clusters
     why = f"The {parts.protocol} test split, which training kept back."
-    cautions = []
+    cautions = list(more)
     if clusters is not None and clusters.searched:
         why += " No image of it has a copy or near copy in training."
     elif clusters is not None:

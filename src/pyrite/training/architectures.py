@@ -4,7 +4,7 @@ A new architecture is a function here, an entry in `ARCHITECTURES`, and a recipe
 """
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +16,12 @@ from pyrite.recipe import Recipe
 from pyrite.training.backbones import backbone, is_preset, load_application, scale_for_weights
 from pyrite.training.finetuning import freeze
 from pyrite.training.normalisation import fuse
+from pyrite.training.whitening import whitening
 
 Tensor = Any
+
+_SQUEEZE = 16
+"""How many channels squeeze-and-excitation makes one of."""
 
 
 def resnet50(images: Tensor, recipe: Recipe) -> Tensor:
@@ -38,7 +42,7 @@ def resnet50(images: Tensor, recipe: Recipe) -> Tensor:
 
 
 def compact(images: Tensor, recipe: Recipe) -> Tensor:
-    """Residual network (He et al. 2016) of 45 million multiplications at 32×32 and 1.1 million weights.
+    """Residual network (He et al. 2016), by default of 45 million multiplications at 32×32 and 1.1 million weights.
 
     What tells generated images lies in the finest detail, so the first convolutions see every pixel; since such layers
     are bound by memory and not by arithmetic, they have few channels.
@@ -46,23 +50,35 @@ def compact(images: Tensor, recipe: Recipe) -> Tensor:
     if min(recipe.height, recipe.width) < 2:
         raise RecipeError(f"compact takes images of at least 2×2 pixels, not {recipe.height}×{recipe.width}.")
     layers = load_keras().layers
+    first, *stages = recipe.channels
 
     def convolve(x: Tensor, filters: int, stride: int = 1) -> Tensor:
         x = layers.Conv2D(filters, 3, stride, "same", use_bias=False, kernel_initializer="he_normal")(x)
         return layers.BatchNormalization()(x)
 
-    def residual(x: Tensor, filters: int) -> Tensor:
-        y = layers.ReLU()(convolve(x, filters))
-        return layers.ReLU()(layers.Add()([x, convolve(y, filters)]))
+    def pool(x: Tensor) -> Tensor:
+        # Not GlobalAveragePooling2D, whose conversion leaves the last normalisation outside of its convolution.
+        return layers.AveragePooling2D(x.shape[1:3])(x)
 
-    x = layers.ReLU()(convolve(_unit(images), 16))
-    x = layers.MaxPooling2D()(layers.ReLU()(convolve(x, 48)))
-    x = residual(x, 48)
-    for filters in (96, 192):
+    def weigh_channels(x: Tensor, filters: int) -> Tensor:
+        weights = layers.Dense(max(1, filters // _SQUEEZE), activation="relu")(pool(x))
+        return layers.Multiply()([x, layers.Dense(filters, activation="sigmoid")(weights)])
+
+    def residuals(x: Tensor, filters: int) -> Tensor:
+        for _ in range(recipe.blocks):
+            y = convolve(layers.ReLU()(convolve(x, filters)), filters)
+            y = weigh_channels(y, filters) if recipe.squeeze_excitation else y
+            x = layers.ReLU()(layers.Add()([x, y]))
+        return x
+
+    x = _unit(images)
+    x = whitening(x) if recipe.stem == "whitened" else convolve(x, first)
+    x = layers.MaxPooling2D()(layers.ReLU()(convolve(layers.ReLU()(x), stages[0])))
+    x = residuals(x, stages[0])
+    for filters in stages[1:]:
         x = layers.ReLU()(convolve(x, filters, stride=2))
-        x = residual(x, filters)
-    # Not GlobalAveragePooling2D, whose conversion leaves the last normalisation outside of its convolution.
-    return layers.Flatten()(layers.AveragePooling2D(x.shape[1:3])(x))
+        x = residuals(x, filters)
+    return layers.Flatten()(pool(x))
 
 
 def tiny(images: Tensor, recipe: Recipe) -> Tensor:
@@ -91,11 +107,16 @@ ARCHITECTURES: dict[str, Callable[[Tensor, Recipe], Tensor]] = {
 _PRETRAINED = frozenset({"backbone", "resnet50"})
 
 
-def build_model(recipe: Recipe) -> Any:
+def build_model(recipe: Recipe, sizes: Sequence[int] = ()) -> Any:
     """Return the Keras model of a recipe: uint8 (n, height, width, 3) in, one logit (n, 1) out.
 
     The scaling and the cast lie inside. The sigmoid of the report's last unit is
     left to the loss, which is the same thing and exact for large logits.
+
+    Args:
+        recipe: Says which.
+        sizes: How many classes each further target has: after the logit, there is one for each class of each. They are
+            for training: see `without_targets`.
 
     Raises:
         RecipeError: there is no such architecture, or its weights cannot be had.
@@ -110,14 +131,31 @@ def build_model(recipe: Recipe) -> Any:
     keras.utils.set_random_seed(recipe.seed)
     with _computing_in(recipe.precision):
         images = keras.Input((recipe.height, recipe.width, 3), dtype="uint8", name="images")
-        features = ARCHITECTURES[recipe.architecture](images, recipe)
+        features = ARCHITECTURES[recipe.architecture](*_enlarged(images, recipe))
         exact = "float64" if recipe.precision == "float64" else "float32"
         logits = keras.layers.Dense(1, name="logit", dtype=exact)(features)
-        model = keras.Model(images, logits, name=recipe.architecture)
+        others = [keras.layers.Dense(n, name=f"target{i}", dtype=exact)(features) for i, n in enumerate(sizes)]
+        outputs = keras.layers.Concatenate(name="outputs", dtype=exact)([logits, *others]) if others else logits
+        model = keras.Model(images, outputs, name=recipe.architecture)
         # Not every layer of Keras Hub can be copied, and hardly one of its networks normalises by batches.
         model = model if is_preset(recipe) else fuse(model)
         freeze(model, recipe)
         return model
+
+
+def _enlarged(images: Tensor, recipe: Recipe) -> tuple[Tensor, Recipe]:
+    """Return what the rest of a network sees of its input, and the recipe as for an input of that size."""
+    if (times := recipe.enlarge) == 1:
+        return images, recipe
+    layers = load_keras().layers
+    pixels = layers.Rescaling(1.0, dtype="float32")(images)  # Whole numbers would be rounded to such again.
+    larger = layers.UpSampling2D(times, interpolation="bilinear", dtype="float32")(pixels)
+    return larger, msgspec.structs.replace(recipe, height=times * recipe.height, width=times * recipe.width)
+
+
+def without_targets(model: Any) -> Any:
+    """Return a model as it is without further targets; it shares its weights."""
+    return load_keras().Model(model.inputs, model.get_layer("logit").output, name=model.name)
 
 
 def in_float32(model: Any, recipe: Recipe) -> Any:

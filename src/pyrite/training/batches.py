@@ -1,22 +1,33 @@
 """Batches for training: shuffled, cropped, augmented, mixed, and the same for the same seed, epoch and step."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.datasets import Canvases, read_images
-from pyrite.datasets.augment import augmentation_at_random
+from pyrite.datasets.augment import (
+    augmentation_at_random,
+    border_at_random,
+    erasure_at_random,
+    remove_colour,
+)
 from pyrite.datasets.degrade import KERNELS, History, degrade, history_at_random
 from pyrite.recipe import Recipe
 from pyrite.runtime import available_cpus
 from pyrite.training.distributed import ALONE, Place
+from pyrite.training.lessons import NO_LESSONS, Lessons, answers_of
 
 Batch = (
     tuple[NDArray[np.uint8], NDArray[np.float32]] | tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
 )
-"""Images and labels, and weights where images do not weigh the same."""
+"""Images and what is to be answered, and weights where images do not weigh the same."""
+
+
+_ALTERNATING = 2**32 - 1
+"""In the place of an epoch: what a seed draws for all of them."""
 
 
 def steps_per_epoch(count: int, recipe: Recipe) -> int:
@@ -38,6 +49,7 @@ def train_batches(
     first_step: int = 0,
     place: Place = ALONE,
     groups: NDArray[np.intp] | None = None,
+    lessons: Lessons = NO_LESSONS,
 ) -> Iterator[Batch]:
     """Yield one epoch's batches, from `first_step` on.
 
@@ -54,9 +66,11 @@ def train_batches(
         first_step: from 0.
         place: whose share of every batch is made.
         groups: (n,), which images make a group that counts as much as the others of its class; the classes by default.
+        lessons: what there is to learn besides the labels.
 
     Yields:
-        Images (b, height, width, 3), 0 to 255, labels (b, 1), and of a recipe that balances by weights, those (b,).
+        Images (b, height, width, 3), 0 to 255, answers (b, k), of which the first is the label, and of a recipe that
+        balances by weights, those (b,).
     """
     groups = labels.astype(np.intp) if groups is None else groups
     order = epoch_order(labels, indices, recipe, epoch, groups)
@@ -69,8 +83,16 @@ def train_batches(
             rng = np.random.default_rng((recipe.seed, epoch, step))
             own = place.share(len(chosen))
             share = slice(0, len(chosen)) if mixes else own  # What is mixed in may be another machine's.
-            images = augmented_images(source, chosen, share, recipe, rng, pool)
-            targets = labels[chosen[share], None].astype(np.float32)
+            mirrored = None
+            if recipe.alternating_flip:
+                mirrored = _alternating(len(labels), recipe, epoch, lessons.variants)[chosen[share]]
+            if lessons.draws is not None:
+                variant = epoch % lessons.variants
+                images = variant_images(source, chosen[share], lessons.draws, variant, recipe, pool)
+                images = _changed_for_the_network_alone(images, len(chosen), share, recipe, rng, mirrored)
+            else:
+                images = augmented_images(source, chosen, share, recipe, rng, pool.map, mirrored)
+            targets = answers_of(labels, chosen[share], recipe, lessons, epoch)
             of_images = None if weights is None else weights[chosen[share]]
             if mixes:
                 images, partners, kept = _mix(images, recipe, rng)
@@ -129,9 +151,20 @@ def augmented_images(
     share: slice,
     recipe: Recipe,
     rng: np.random.Generator,
-    pool: ThreadPoolExecutor,
+    each: Callable[..., Iterator[NDArray[np.uint8]]],
+    mirrored: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
-    """Return the images (b, height, width, 3) of a share of those chosen, each changed at random as the recipe says."""
+    """Return the images (b, height, width, 3) of a share of those chosen, each changed at random as the recipe says.
+
+    Args:
+        source: See `train_batches`.
+        chosen: Which images a batch has.
+        share: Which of them are made.
+        recipe: How they are changed.
+        rng: Draws for all of a batch.
+        each: `map`, or that of a pool.
+        mirrored: (b,), which images of the share are mirrored, instead of at random.
+    """
     count = len(chosen)
     draw = rng.random((count, 2)) < 0.5
     if isinstance(source, Canvases):
@@ -139,12 +172,22 @@ def augmented_images(
     else:
         images = read_images(source, chosen[share])
     if recipe.horizontal_flip:
-        images[draw[share, 0]] = images[draw[share, 0], :, ::-1]
+        flipped = draw[share, 0] if mirrored is None else mirrored
+        images[flipped] = images[flipped, :, ::-1]
     if recipe.vertical_flip:
         images[draw[share, 1]] = images[draw[share, 1], ::-1]
     if recipe.shift:
         start = rng.integers(0, 2 * recipe.shift + 1, (count, 2))
         images = _shift(images, start[share], recipe.shift)
+    if recipe.turn:
+        turned, quarters = rng.random(count) < recipe.turn, rng.integers(1, 4, count)
+        for i in np.flatnonzero(turned[share]):
+            images[i] = np.rot90(images[i], quarters[share][i])
+    if recipe.grey:
+        for i in np.flatnonzero((rng.random(count) < recipe.grey)[share]):
+            images[i] = remove_colour(images[i])
+    if recipe.border:
+        _change_some(images, count, share, recipe.border, border_at_random, rng)
     if recipe.degrade:
         for i in np.flatnonzero(rng.random(count) < recipe.degrade):
             history = history_at_random(images.shape[1:], rng)  # Also of others' images, since it draws.
@@ -152,8 +195,84 @@ def augmented_images(
                 images[i - share.start] = degrade(images[i - share.start], history)
     if any(recipe.augmentation.values()):
         histories: Sequence[History] = [augmentation_at_random(recipe.augmentation, rng) for _ in range(count)]
-        images = np.stack(list(pool.map(degrade, images, histories[share])))
+        images = np.stack(list(each(degrade, images, histories[share])))
+    if recipe.erase:
+        _change_some(images, count, share, recipe.erase, erasure_at_random, rng)
     return images
+
+
+def variant_images(
+    source: NDArray[np.uint8] | Canvases,
+    chosen: NDArray[np.intp],
+    draws: NDArray[np.uint64],
+    variant: int,
+    recipe: Recipe,
+    pool: ThreadPoolExecutor,
+) -> NDArray[np.uint8]:
+    """Return one variant (b, height, width, 3) of each of some images, as teachers see it.
+
+    It is the same whenever it is made, in whatever batch and by whatever seed of the run. Neither mirrored nor erased:
+    the one changes nothing for a teacher that is asked for both views, the other is for the network alone.
+
+    Args:
+        source: See `train_batches`.
+        chosen: (b,), which images.
+        draws: (n,), what an image's variants are drawn with.
+        variant: Which one, from 0.
+        recipe: How images are changed.
+        pool: Makes them.
+    """
+    shared = msgspec.structs.replace(recipe, horizontal_flip=False, alternating_flip=False, erase=0.0)
+
+    def make(index: int) -> NDArray[np.uint8]:
+        rng = np.random.default_rng((int(draws[index]), variant))
+        image: NDArray[np.uint8] = augmented_images(source, np.array([index]), slice(0, 1), shared, rng, map)[0]
+        return image
+
+    images: NDArray[np.uint8] = np.stack(list(pool.map(make, chosen.tolist())))
+    return images
+
+
+def _changed_for_the_network_alone(
+    images: NDArray[np.uint8],
+    count: int,
+    share: slice,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    mirrored: NDArray[np.bool_] | None,
+) -> NDArray[np.uint8]:
+    if recipe.horizontal_flip:
+        flipped = (rng.random(count) < 0.5)[share] if mirrored is None else mirrored
+        images[flipped] = images[flipped, :, ::-1]
+    if recipe.erase:
+        _change_some(images, count, share, recipe.erase, erasure_at_random, rng)
+    return images
+
+
+def _alternating(count: int, recipe: Recipe, epoch: int, variants: int) -> NDArray[np.bool_]:
+    """Return which of so many images are mirrored in an epoch: half of them, and in the next the others.
+
+    Where an even number of variants takes turns, each of them would be seen one way alone, but for a pause after each
+    round.
+    """
+    first = np.random.default_rng((recipe.seed, _ALTERNATING)).random(count) < 0.5
+    pauses = epoch // variants if variants and variants % 2 == 0 else 0
+    return np.asarray(first != bool((epoch + pauses) % 2))
+
+
+def _change_some(
+    images: NDArray[np.uint8],
+    count: int,
+    share: slice,
+    rate: float,
+    draw: Callable[[tuple[int, ...], np.random.Generator], Callable[[NDArray[np.uint8]], NDArray[np.uint8]]],
+    rng: np.random.Generator,
+) -> None:
+    """Change as many of a batch's images as the rate says, by what is drawn for each; a share of them is there."""
+    for i in np.flatnonzero(rng.random(count) < rate):
+        change = draw(images.shape[1:], rng)  # Also of others' images, since it draws.
+        if share.start <= i < share.stop:
+            images[i - share.start] = change(images[i - share.start])
 
 
 def _crop(

@@ -38,6 +38,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     data_sha256: str
     """Of the content that the run began with."""
+    teachers: tuple[str, ...] = ()
+    """The SHA-256 of each teacher's bundle."""
     epoch: int = 0
     """Epochs that are complete."""
     step: int = 0

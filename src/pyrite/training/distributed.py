@@ -23,6 +23,7 @@ from pyrite.keras_backend import load_keras
 from pyrite.recipe import Recipe
 from pyrite.training.backend import copy_model
 from pyrite.training.checkpoint import State
+from pyrite.training.lessons import example_losses
 
 TrainStep = Callable[..., tuple[float, float]]
 """Images and labels in, and weights of the images where they have some: see `batches.Batch`. The batch's mean loss and
@@ -218,22 +219,26 @@ class Team:
 
         return copy_model(model, copy)
 
-    def train_step(self, model: Any, recipe: Recipe, batch: int) -> TrainStep:
+    def train_step(self, model: Any, recipe: Recipe, batch: int, sizes: Sequence[int] = ()) -> TrainStep:
         """Return what `train_on_batch` does, for this machine's share of each batch of so many images.
 
-        `model` is one that `prepare` made, and compiled. The step raises `TrainingError` where a machine is lost.
+        `model` is one that `prepare` made, and compiled, with targets of so many classes. The step raises
+        `TrainingError` where a machine is lost.
         """
         import tensorflow as tf
 
-        crossentropy = load_keras().losses.binary_crossentropy
+        crossentropy, compute = load_keras().losses.binary_crossentropy, example_losses(recipe, sizes)
         weights = [variable.value for variable in model.trainable_variables]
 
-        def share(images: Any, labels: Any, *of_images: Any) -> Any:
+        def share(images: Any, answers: Any, *of_images: Any) -> Any:
             with tf.GradientTape() as tape:
-                logits = model(images, training=True)
-                losses = crossentropy(labels, logits, from_logits=True, label_smoothing=recipe.label_smoothing)
-                loss = tf.reduce_sum(losses) / batch
-                weighted = tf.reduce_sum(losses * tf.cast(of_images[0], losses.dtype)) / batch if of_images else loss
+                outputs = model(images, training=True)
+                losses = compute(answers, outputs)
+                weighted = losses * tf.cast(of_images[0], losses.dtype) if of_images else losses
+                weighted = tf.reduce_sum(weighted) / batch
+            labels, logits = answers[:, :1], outputs[:, :1]
+            told = crossentropy(labels, logits, from_logits=True, label_smoothing=recipe.label_smoothing)
+            loss = tf.reduce_sum(told) / batch
             right = tf.reduce_sum(tf.cast((logits > 0) == (labels > 0.5), loss.dtype)) / batch
             own = [loss, right, *tape.gradient(weighted, weights)]
             return tf.distribute.get_replica_context().all_reduce("SUM", own)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.bundle import HEAD
-from pyrite.converting.encoder import Head, compose, write_head
+from pyrite.converting.encoder import EncoderHead, compose, write_head
 from pyrite.datasets import in_chunks
 from pyrite.errors import ExportError, RecipeError
 from pyrite.keras_backend import export_onnx
@@ -55,11 +55,12 @@ def export(model: Any, recipe: Recipe) -> dict[str, bytes]:
         PyriteError: The encoder cannot be fetched again.
     """
     layer = re.fullmatch(r"encoder_block_(\d+)", recipe.backbone_layer or "")
-    if not (layer and is_encoder_file(recipe) and recipe.trainable == "probe" and recipe.pooling == "token"):
+    composed = recipe.trainable == "probe" and recipe.pooling == "token" and recipe.export_views == 1
+    if not (layer and composed and is_encoder_file(recipe)):
         return {"model.onnx": export_onnx(model)}
     kernel, bias = (np.asarray(value) for value in model.get_layer("logit").get_weights())
     with obtain(recipe.backbone) as found:
-        head = Head(
+        head = EncoderHead(
             encoder=found.source,
             sha256=sha256_of(found.model),
             layers=int(layer[1]) + 1,

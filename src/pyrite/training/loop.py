@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,9 @@ from pyrite.recipe import Recipe
 from pyrite.training.batches import batch_size, steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, State, load_checkpoint, save_checkpoint
 from pyrite.training.distributed import ALONE, Place, Team, TrainStep
+from pyrite.training.lessons import NO_LESSONS, Lessons, example_losses
 from pyrite.training.normalisation import measure_statistics
+from pyrite.training.optimizers import make_optimizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Examples:
     """What training takes random crops from, instead of `pixels`."""
     groups: NDArray[np.intp] | None = None
     """(n,), whose images count as much as those of any other group in its class; see `batches.train_batches`."""
+    lessons: Lessons = NO_LESSONS
+    """What there is to learn besides the labels."""
 
 
 def fit(
@@ -88,13 +92,15 @@ def fit(
     """
     place = team.place if team else ALONE
     steps, batch = steps_per_epoch(len(examples.train), recipe), batch_size(len(examples.train), recipe)
-    compile_model(model, recipe, steps)
+    compile_model(model, recipe, steps, examples.lessons.sizes)
     state = start
     best: list[NDArray[np.float32]] = []
     if place.is_chief and checkpoint.exists():
         state, groups = load_checkpoint(checkpoint)
         if state.data_sha256 != start.data_sha256:
             raise TrainingError("The data is not what it was when this run began; start again in a new folder.")
+        if state.teachers != start.teachers:
+            raise TrainingError("The teachers are not those that this run began with; start again in a new folder.")
         best = groups.get("best", [])
         try:
             _assign(model.variables, groups["model"])
@@ -116,7 +122,8 @@ def fit(
         groups = {"model": model.variables, "optimizer": model.optimizer.variables, "best": best}
         save_checkpoint(checkpoint, state, {k: [np.asarray(v) for v in vs] for k, vs in groups.items()})
 
-    train_step = team.train_step(model, recipe, batch) if team else _train_alone(model)
+    sizes = examples.lessons.sizes
+    train_step = team.train_step(model, recipe, batch, sizes) if team else _train_alone(model)
     with _stop_requests() as asked:
 
         def stop_requested() -> bool:
@@ -158,45 +165,56 @@ def predict(
     return team.joined(logits, len(indices)) if team else logits
 
 
-def compile_model(model: Any, recipe: Recipe, steps: int) -> None:
-    """Give the model its optimiser, schedule and loss, for epochs of so many `steps`."""
+def compile_model(model: Any, recipe: Recipe, steps: int, sizes: Sequence[int] = ()) -> None:
+    """Give the model its optimiser, schedule and loss, for epochs of so many `steps`, and targets of so many classes.
+
+    What is told of training is the cross-entropy of the labels and the accuracy, whatever else is learnt.
+    """
     keras = load_keras()
-    total = steps * recipe.epochs
-    warmup = round(total * recipe.warmup)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else recipe.learning_rate,
-        max(1, total - warmup),
-        alpha=1.0 if recipe.schedule == "constant" else 0.0,  # What is left of the peak at the end.
-        warmup_target=recipe.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    average = {"use_ema": True, "ema_momentum": recipe.ema_momentum} if recipe.ema_momentum else {}
-    if recipe.optimizer == "adamw":
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, **average)
-    else:
-        optimizer = keras.optimizers.SGD(
-            schedule, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay or None, **average
-        )
-    if recipe.weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer = make_optimizer(recipe, steps * recipe.epochs)
     optimizer.build(model.trainable_variables)
-    of_logits = {"from_logits": True, "label_smoothing": recipe.label_smoothing, "dtype": model.outputs[0].dtype}
+    dtype = model.outputs[0].dtype
+    of_logits = {"from_logits": True, "label_smoothing": recipe.label_smoothing, "dtype": dtype}
+    loss, crossentropy = keras.losses.BinaryCrossentropy(**of_logits), keras.metrics.BinaryCrossentropy
+    if recipe.teacher or sizes:
+        loss = _loss_of_lessons(example_losses(recipe, sizes), dtype)
+        crossentropy = _of_labels(crossentropy)
     model.compile(
         optimizer,
-        keras.losses.BinaryCrossentropy(**of_logits),
+        loss,
         metrics=[
             # The loss once more: Keras adds up what it minimises in float32, whatever that was computed in.
-            keras.metrics.BinaryCrossentropy("crossentropy", **of_logits),
+            crossentropy("crossentropy", **of_logits),
             keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
-            if not (recipe.mixup or recipe.cutmix)
-            else keras.metrics.MeanMetricWrapper(_right_of_mixed, "accuracy"),
+            if not (recipe.mixup or recipe.cutmix or recipe.teacher or sizes)
+            else keras.metrics.MeanMetricWrapper(_right, "accuracy"),
         ],
     )
 
 
-def _right_of_mixed(labels: Any, logits: Any) -> Any:
+def _loss_of_lessons(compute: Callable[[Any, Any], Any], dtype: str) -> Any:
+    """Return a loss of Keras's that computes each image's so."""
+
+    class Loss(load_keras().losses.Loss):  # type: ignore[misc]
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return compute(y_true, y_pred)
+
+    return Loss(dtype=dtype)
+
+
+def _of_labels(metric: Any) -> Any:
+    """Return a metric of Keras's that sees only labels and logits."""
+
+    class OfLabels(metric):  # type: ignore[misc]
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            return super().update_state(y_true[:, :1], y_pred[:, :1], sample_weight)
+
+    return OfLabels
+
+
+def _right(answers: Any, outputs: Any) -> Any:
     """Return where a logit is on the side of the class that an image has more of."""
-    return load_keras().ops.cast((logits > 0) == (labels > 0.5), "float32")
+    return load_keras().ops.cast((outputs[:, :1] > 0) == (answers[:, :1] > 0.5), "float32")
 
 
 @contextmanager
@@ -240,7 +258,15 @@ def _train_epoch(
     first, pace_from = state.step, time.perf_counter()
     source = examples.pixels if examples.canvases is None else examples.canvases
     batches = train_batches(
-        source, examples.labels, examples.train, recipe, state.epoch, state.step, place, examples.groups
+        source,
+        examples.labels,
+        examples.train,
+        recipe,
+        state.epoch,
+        state.step,
+        place,
+        examples.groups,
+        examples.lessons,
     )
     batch = batch_size(len(examples.train), recipe)
     for of_batch in prefetch(batches):

@@ -160,14 +160,18 @@ def _batches(examples: Examples, recipe: Recipe, done: int) -> Iterator[tuple[in
                         yield start, read_images(examples.pixels, chosen)
                     else:
                         rng = np.random.default_rng((recipe.seed, view, first))
-                        yield start, augmented_images(source, chosen, slice(0, len(chosen)), recipe, rng, pool)
+                        yield start, augmented_images(source, chosen, slice(0, len(chosen)), recipe, rng, pool.map)
                 start += len(chosen)
 
 
 def _key(model: Any, examples: Examples, hashes: Sequence[str], recipe: Recipe) -> str:
     """Return a hash of all that features hang on: files, geometry, backbone and its weights, and how views are made."""
     digest = hashlib.sha256(repr((_FORMAT, load_keras().backend.backend(), recipe.precision, recipe.pooling)).encode())
-    views = (recipe.seed, recipe.horizontal_flip, recipe.vertical_flip, recipe.shift, recipe.degrade, recipe.scales)
+    views: tuple[object, ...] = (
+        recipe.seed, recipe.horizontal_flip, recipe.vertical_flip, recipe.shift, recipe.degrade, recipe.scales
+    )  # fmt: skip
+    if any(later := (recipe.turn, recipe.grey, recipe.border, recipe.erase)):
+        views += later
     digest.update(repr((recipe.preprocess, recipe.views and (views, recipe.augmentation, recipe.canvas_side))).encode())
     for indices in (examples.validation, examples.train):
         digest.update("\n".join(["", *(hashes[i] for i in indices)]).encode())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,29 +11,43 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import VALIDATED, BundleInfo, Calibration, Crops, DataInfo, Preprocess, TrainingInfo
+from pyrite.bundle import (
+    VALIDATED,
+    Bundle,
+    BundleInfo,
+    Calibration,
+    Crops,
+    DataInfo,
+    Preprocess,
+    TeacherInfo,
+    TrainingInfo,
+)
 from pyrite.datasets import Dataset, remember
 from pyrite.decision import Policy, Scope
 from pyrite.errors import RecipeError, TrainingError, require
 from pyrite.evaluation import Report
+from pyrite.graph import average_views
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.publishing.preparation import PreparedDataset, Stage, prepare_dataset
 from pyrite.publishing.publish import publish, written
 from pyrite.recipe import Recipe, dump_recipe, load_recipe
 from pyrite.runtime import Session
 from pyrite.sources import encodable
-from pyrite.training.architectures import build_model, in_float32
+from pyrite.training.architectures import build_model, in_float32, without_targets
 from pyrite.training.backbones import is_preset
 from pyrite.training.backend import check_precision
 from pyrite.training.batches import batch_size
 from pyrite.training.checkpoint import State
 from pyrite.training.curves import write_history, write_tensorboard
+from pyrite.training.distillation import ask_teachers, check_teachers, draws_of, load_teachers
 from pyrite.training.distributed import Team, read_place
 from pyrite.training.export import check_parity, check_size, export
 from pyrite.training.finetuning import freeze
+from pyrite.training.lessons import Lessons, classes_of, read_targets
 from pyrite.training.loop import Examples, Step, compile_model, fit
 from pyrite.training.probe import fit_probe, write_fits
 from pyrite.training.tracking import Tell, check_trackers, tracked
+from pyrite.training.whitening import set_whitening
 from pyrite.writing import PARTIAL, locked, whole_file
 
 _PROVENANCE = "provenance.json"
@@ -96,9 +111,11 @@ def train(
         watch(Stage("Waiting for the other machines"))
         team = Team(place)
     watch(Stage("Building the network"))
-    model = build_model(recipe)
+    teachers = load_teachers(recipe)
+    model = build_model(recipe, [len(classes_of(data, column)) for column in recipe.targets])
     check_size(model)
     material = prepare_dataset(data, recipe, watch)
+    cautions = check_teachers(teachers, material)
 
     def observe(event: Step | State, tell: Tell) -> None:
         if isinstance(event, State):
@@ -112,14 +129,27 @@ def train(
 
     dataset, decoded, parts = material.dataset, material.decoded, material.parts
     groups = _groups(dataset, recipe)
-    examples = Examples(decoded.pixels, dataset.labels, parts.train, parts.validation, decoded.canvases, groups)
-    start = State(data_sha256=material.sha256)
+    lessons = Lessons(targets=read_targets(dataset, recipe, data))
+    examples = Examples(
+        decoded.pixels, dataset.labels, parts.train, parts.validation, decoded.canvases, groups, lessons
+    )
+    start = State(data_sha256=material.sha256, teachers=tuple(teacher.sha256 for teacher in teachers))
+    set_whitening(model, decoded.pixels, parts.train, recipe.seed)
     if team:
         model = _join(team, model, recipe, material, groups)
     if not place.is_chief:
         fit(model, examples, recipe, start, out / "checkpoint.npz", watch, team)
         return None
     with _claimed(out, recipe, resume) as provenance:
+        if teachers:
+            logits = ask_teachers(
+                teachers,
+                examples,
+                decoded.hashes,
+                recipe,
+                lambda done, total: watch(Stage("Asking the teachers", done, total)),
+            )
+            examples = replace(examples, lessons=replace(lessons, logits=logits, draws=draws_of(decoded.hashes)))
         with tracked(log, model, recipe, out) as tell:
             if recipe.trainable == "probe":
                 state = start
@@ -128,11 +158,12 @@ def train(
                 state = fit(
                     model, examples, recipe, start, out / "checkpoint.npz", lambda event: observe(event, tell), team
                 )
-        model = in_float32(model, recipe)
+        model = in_float32(without_targets(model) if recipe.targets else model, recipe)
 
         watch(Stage("Exporting"))
         exported = export(model, recipe)
         parity = check_parity(model, Session(exported["model.onnx"]), decoded.pixels, parts.validation)
+        exported["model.onnx"] = average_views(exported["model.onnx"], recipe.export_views)
         sides = decoded.sides[np.concatenate([parts.train, parts.validation])]
         scope = _scope(material.preprocess, sides, dataset.name)
         info = BundleInfo(
@@ -163,12 +194,16 @@ def train(
                 packages=provenance.packages,
                 epochs=state.epoch,
                 parity=parity,
+                teachers=tuple(map(_describe_teacher, teachers)) or msgspec.UNSET,
             ),
         )
         files = {
             **exported,
             "recipe.toml": dump_recipe(recipe).encode(),
-            "trained_on.bin": remember([decoded.hashes[i] for i in (*parts.train, *parts.validation)]),
+            "trained_on.bin": remember(
+                [decoded.hashes[i] for i in (*parts.train, *parts.validation)],
+                b"".join(teacher.files.get("trained_on.bin", b"") for teacher in teachers),
+            ),
             VALIDATED: remember([decoded.hashes[i] for i in parts.validation]),
         }
         return publish(
@@ -177,6 +212,7 @@ def train(
             files,
             material,
             [msgspec.to_builtins(row) for row in state.history] or None,
+            cautions=cautions,
             watch=watch,
         )
 
@@ -200,8 +236,14 @@ def _fit_probe(
         )
 
 
+def _describe_teacher(teacher: Bundle) -> TeacherInfo:
+    return TeacherInfo(name=teacher.info.name, version=teacher.info.version, sha256=teacher.sha256)
+
+
 def _check_for_several(recipe: Recipe) -> None:
     """Refuse what one machine alone can train."""
+    if recipe.teacher:
+        raise TrainingError("A network with teachers is trained on one machine. Unset TF_CONFIG, or leave teacher out.")
     if is_preset(recipe) or recipe.trainable in ("lora", "probe"):
         what = {"lora": "LoRA", "probe": "A probe"}.get(recipe.trainable, "A preset of Keras Hub")
         raise TrainingError(f"{what} is trained on one machine. Unset TF_CONFIG, or choose another backbone.")

@@ -17,6 +17,8 @@ CUT = 1e-6
 """What probabilities are cut off at, on either side, before they become logits."""
 _OLDEST, _CONVERTED = 8, 12  # opsets: before it, Min and Max take no shapes that differ
 _IMAGE, _LOGIT = "image", "logit"  # of the input and output of a bundle's model
+VIEWED = "views"
+"""The views of images, where a network has some: what the rest of it sees."""
 LARGE = 1_500_000_000
 """Bytes of a model beyond which its weights lie beside its graph: one file of ONNX holds 2 GiB at most."""
 
@@ -46,14 +48,15 @@ def feed_bytes(model: Any) -> Any:
     for node in graph.node:
         for name in node.input:
             users.setdefault(name, []).append(node)
-    name, chain = graph.input[0].name, []
+    image = VIEWED if any(VIEWED in node.output for node in graph.node) else graph.input[0].name
+    name, chain = image, []
     for kind in ("Cast", "Mul", "Transpose", "QuantizeLinear", "DequantizeLinear"):
         if [node.op_type for node in users.get(name, ())] != [kind]:
             return model  # Of another network, which computes the same without this.
         chain += users[name]
         name = chain[-1].output[0]
     cast, multiply, transpose, quantise, dequantise = chain
-    transpose.input[0] = graph.input[0].name
+    transpose.input[0] = image
     dequantise.input[0] = transpose.output[0]
     for value in graph.initializer:
         if value.name == dequantise.input[1]:
@@ -98,7 +101,7 @@ def add_features(model: Any) -> bool:
     graph = model.graph
     if any(output.name == FEATURES for output in graph.output) or model.ByteSize() > LARGE:
         return False
-    found = _last_product(graph)
+    found = last_product(graph)
     if found is None:
         return False
     seen, count = found
@@ -111,7 +114,7 @@ def add_features(model: Any) -> bool:
     return True
 
 
-def _last_product(graph: Any) -> tuple[str, int] | None:
+def last_product(graph: Any) -> tuple[str, int] | None:
     """Return what the matrix product behind the first output takes, and how many values of an image that is."""
     makers = {name: node for node in graph.node for name in node.output}
     weights = {value.name: value for value in graph.initializer}
