@@ -302,6 +302,7 @@ def test_an_image_that_nothing_judges_says_what_was_looked_at_and_what_one_can_d
     )
     expect(there.locator(".steps li")).to_have_count(3)
     expect(there.locator(".steps")).to_contain_text("reverse image search")
+    expect(there.locator(".steps code")).to_have_text("pyrite bundle catalogue")
     expect(there.locator(".ledger")).not_to_contain_text("Can show")
     # Neither is there a number that decides nothing, nor a map of what moved it.
     assert "%" not in there.inner_text()

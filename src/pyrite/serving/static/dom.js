@@ -27,6 +27,11 @@ export function terms(rows, kind) {
   return h("dl", { class: kind }, rows.map(([name, told]) => h("div", {}, h("dt", {}, name), h("dd", {}, told))));
 }
 
+/** Return a sentence with what stands between backticks as code. */
+export function withCode(text) {
+  return text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
+}
+
 /** Show or hide; says which. */
 export function show(element, visible) {
   element.hidden = !visible;
