@@ -220,15 +220,23 @@ def write_golden(bundle: Bundle, folder: Path) -> tuple[Path, ...]:
     Raises:
         BundleError: The bundle's golden.json is not valid, or the folder is there or cannot be written.
     """
-    vectors = _read(bundle)
-    paths = tuple(folder / f"{i}-{vector.verdict}.png" for i, vector in enumerate(vectors))
+    files = golden_files(bundle)
     try:
         folder.mkdir(parents=True)
-        for path, vector in zip(paths, vectors, strict=True):
-            path.write_bytes(vector.png)
+        for name, png in files.items():
+            (folder / name).write_bytes(png)
     except OSError as error:
         raise BundleError(f"{folder} cannot be written: {error.strerror}.") from error
-    return paths
+    return tuple(folder / name for name in files)
+
+
+def golden_files(bundle: Bundle) -> dict[str, bytes]:
+    """Return a bundle's golden images as PNG, each by a name of its number and verdict.
+
+    Raises:
+        BundleError: The bundle's golden.json is not valid.
+    """
+    return {f"{i}-{vector.verdict}.png": vector.png for i, vector in enumerate(_read(bundle))}
 
 
 def _read(bundle: Bundle) -> tuple[_Vector, ...]:

@@ -89,6 +89,29 @@ def test_the_bundle_tells_enough_to_decide_again(client: TestClient, bundle: Bun
     assert found["card"] == "# Card\n"
 
 
+def test_a_small_picture_is_upright_and_of_any_readable_format(client: TestClient) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Turned a quarter to the right.
+    stream = io.BytesIO()
+    Image.new("RGB", (1200, 600), "red").save(stream, "TIFF", exif=exif)
+    found = client.post("/v1/thumbnail", files=[("files", ("a.tif", stream.getvalue()))]).json()
+    kind, _, data = found["picture"].partition(";base64,")
+    assert kind == "data:image/jpeg"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as small:
+        assert small.size == (160, 320)
+    refused = client.post("/v1/thumbnail", content=b"no image", headers=PNG)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "unsupported_format")
+    assert client.post("/v1/thumbnail?max_fpr=0.1", content=picture(), headers=PNG).status_code == 422
+
+
+def test_examples_are_judged_as_their_names_say(client: TestClient) -> None:
+    examples = client.get("/v1/examples").json()["examples"]
+    assert len(examples) >= 8
+    files = [("files", (one["name"], base64.b64decode(one["picture"]))) for one in examples]
+    found = client.post("/v1/detect", files=files).json()["detections"]
+    assert [f"{i}-{one['verdict']}.png" for i, one in enumerate(found)] == [one["path"] for one in found]
+
+
 def test_limits_are_told_and_the_smallest_budget_is_one(client: TestClient) -> None:
     found = client.get("/v1/limits").json()
     assert found["max_fpr"] == {"smallest": 0.01, "default": 0.05}
@@ -248,7 +271,8 @@ def test_the_reference_looks_like_the_page_and_shows_how_to_ask_and_what_comes(c
 def test_the_document_is_complete(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        "/v1/detect", "/v1/explain", "/v1/history", "/v1/model", "/v1/limits", "/healthz", "/readyz", "/metrics",
+        "/v1/detect", "/v1/explain", "/v1/history", "/v1/thumbnail", "/v1/examples", "/v1/model", "/v1/limits",
+        "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
     for name, schema in document["components"]["schemas"].items():
         assert schema.get("description"), name

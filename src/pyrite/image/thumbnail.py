@@ -31,9 +31,14 @@ def thumbnail_url(source: Source, limits: Limits, side: int = SIDE) -> str | Non
     """
     try:
         # Images are opened at no less than 8 times what is asked for.
-        image = shrink(open_image(source, limits, at_least=(side // 4, side // 4)).pixels, side)
+        return picture_url(open_image(source, limits, at_least=(side // 4, side // 4)).pixels, side)
     except ImageError:
         return None
+
+
+def picture_url(pixels: NDArray[np.uint8], side: int = SIDE) -> str:
+    """Return an image (height, width, 3), 0 to 255, as a data URL; larger ones are brought down to `side`."""
+    image = shrink(pixels, side)
     kind = "PNG" if max(image.size) <= _CRISP else "JPEG"
     return f"data:image/{kind.lower()};base64,{base64.b64encode(_encode(image, kind)).decode()}"
 

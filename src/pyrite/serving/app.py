@@ -13,6 +13,8 @@ import msgspec
 
 from pyrite.decision import Policy
 from pyrite.errors import PyriteError, require
+from pyrite.serving.cards import bounds_of, examples_of, model_card
+from pyrite.serving.fair import Asker
 from pyrite.serving.middleware import GONE, Frame, Gate
 from pyrite.serving.openapi import (
     DESCRIPTION,
@@ -28,10 +30,10 @@ from pyrite.serving.openapi import (
 from pyrite.serving.rates import LEFT, POLICY
 from pyrite.serving.reference import reference_page
 from pyrite.serving.refusal import JSON, Refusal, code_of, error_body
-from pyrite.serving.schemas import Bounds, Budget, BundleCard, Card, components, with_ids
+from pyrite.serving.schemas import components, with_ids
 from pyrite.serving.service import Service
 from pyrite.serving.settings import ServerSettings
-from pyrite.serving.uploads import UploadBounds, receive
+from pyrite.serving.uploads import Upload, UploadBounds, receive
 
 if TYPE_CHECKING:
     from fastapi import Request, Response
@@ -93,7 +95,7 @@ def _routes(service: Service) -> "ASGIApp":
     settings, detector = service.settings, service.detector
     bounds = UploadBounds(settings.max_bytes, settings.max_request_bytes, settings.max_files, settings.upload_seconds)
     one = replace(bounds, max_files=1)
-    card, limits = _card(service), _limits(service)
+    card, limits = model_card(detector), bounds_of(settings, detector)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -185,11 +187,25 @@ def _routes(service: Service) -> "ASGIApp":
         Maps of error levels, noise and JPEG ghosts, each with what it can show and cannot; the compression; and the
         thumbnail in the EXIF data. It is context, and changes no verdict.
         """
+        return await look_at(request, service.trace)
+
+    @app.post(
+        "/v1/thumbnail",
+        summary="Show one image small",
+        operation_id="thumbnail",
+        responses={**answer("A small picture.", "SmallPicture"), **errors(*_BODY_ERRORS)},
+        openapi_extra=images("thumbnail", 1),
+    )
+    async def thumbnail(request: Request) -> Response:
+        """Return an image small and upright, for programs that cannot read its format, such as browsers with HEIC."""
+        return await look_at(request, service.draw_small)
+
+    async def look_at(request: Request, work: Callable[[Upload, Asker], Coroutine[Any, Any, bytes]]) -> Response:
         if request.query_params:
             raise Refusal(422, "invalid_request", "The query must be empty: there is no error budget here.")
         service.explanations.check(request.state.asker.client)
         async with receive(request, one, service.folder, service.receiving) as [upload]:
-            found = msgspec.json.decode(await _while_connected(request, service.trace(upload, request.state.asker)))
+            found = msgspec.json.decode(await _while_connected(request, work(upload, request.state.asker)))
         found["request_id"] = request.state.request_id
         return Response(msgspec.json.encode(found), media_type=JSON)
 
@@ -202,6 +218,16 @@ def _routes(service: Service) -> "ASGIApp":
     async def show_model(_: Request) -> Response:
         """Tell which bundles judge here, with the calibration that decides for any error budget."""
         return Response(card, media_type=JSON)
+
+    @app.get(
+        "/v1/examples",
+        summary="Images to try",
+        operation_id="examples",
+        responses={**answer("The images.", "ExamplesResponse"), **errors(*_ERRORS)},
+    )
+    async def show_examples(_: Request) -> Response:
+        """Return the golden images of the first bundle, which it was made for."""
+        return Response(examples_of(detector), media_type=JSON)
 
     @app.get(
         "/v1/limits",
@@ -344,50 +370,3 @@ async def _while_connected(request: "Request", work: Coroutine[Any, Any, _Result
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
-
-
-def _card(service: Service) -> bytes:
-    detector = service.detector
-    bundles = [
-        BundleCard(
-            name=bundle.info.name,
-            version=bundle.info.version,
-            licence=bundle.info.licence,
-            scope=bundle.info.scope,
-            training=bundle.info.training,
-            card=bundle.files.get("card.md", b"").decode("utf-8", "replace"),
-        )
-        for bundle in detector.bundles
-    ]
-    first = bundles[0]
-    return msgspec.json.encode(
-        Card(
-            name=detector.model.name,
-            version=detector.model.version,
-            licence=first.licence,
-            scope=first.scope,
-            policy=detector.policy,
-            calibration=detector.bundles[0].info.calibration,
-            training=first.training,
-            card=first.card,
-            device=detector.device,
-            bundles=bundles,
-        )
-    )
-
-
-def _limits(service: Service) -> bytes:
-    settings = service.settings
-    return msgspec.json.encode(
-        Bounds(
-            max_bytes=settings.max_bytes,
-            max_pixels=settings.max_pixels,
-            max_files=settings.max_files,
-            max_request_bytes=settings.max_request_bytes,
-            max_fpr=Budget(
-                smallest=service.detector.smallest_max_fpr,
-                default=service.detector.policy.max_fpr,
-            ),
-            timeout_seconds=settings.request_seconds,
-        )
-    )

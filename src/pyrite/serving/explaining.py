@@ -17,7 +17,10 @@ from pyrite.explanation.history import trace_history
 from pyrite.explanation.maps import pack_history
 from pyrite.explanation.picture import draw
 from pyrite.image import open_image
+from pyrite.image.thumbnail import picture_url
 from pyrite.results import Failure
+
+_SMALL = 320  # pixels a side of a small picture, at most; as the page makes its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,20 @@ def trace(source: bytes | Path, path: str | None) -> bytes | Unreadable:
     except ImageError as error:
         return Unreadable(path, Failure(error.code, str(error)))
     return msgspec.json.encode(pack_history(trace_history(image)))
+
+
+def draw_small(source: bytes | Path, path: str | None) -> bytes | Unreadable:
+    """Return an image as a small picture, a data URL in JSON; in a process of a `Pool`.
+
+    Args:
+        source: The image.
+        path: What to call it.
+    """
+    try:
+        image = open_image(source, this_reader().limits, at_least=(_SMALL // 4, _SMALL // 4))
+    except ImageError as error:
+        return Unreadable(path, Failure(error.code, str(error)))
+    return msgspec.json.encode({"picture": picture_url(image.pixels, _SMALL)})
 
 
 @cache

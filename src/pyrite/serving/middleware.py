@@ -38,8 +38,8 @@ _HEADERS = {
     b"permissions-policy": b"camera=(self), geolocation=(), microphone=()",
 }
 _OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
-_ROUTES = (*OPEN, "/v1/detect", "/v1/explain", "/v1/history", "/v1/model", "/v1/limits", "/metrics")
-_UPLOADING = ("/v1/detect", "/v1/explain", "/v1/history")
+_UPLOADING = ("/v1/detect", "/v1/explain", "/v1/history", "/v1/thumbnail")
+_ROUTES = (*OPEN, *_UPLOADING, "/v1/examples", "/v1/model", "/v1/limits", "/metrics")
 _METHODS = ("GET", "POST", "HEAD", "OPTIONS")
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Random for each server and a number for each request: asking for random bytes each time takes as long as parsing one.

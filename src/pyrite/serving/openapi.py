@@ -55,6 +55,7 @@ SAMPLES = {
     "     -F files=@b.png -F client_id=post-4712 http://127.0.0.1:8000/v1/detect",
     "explain": "curl -F files=@a.jpg http://127.0.0.1:8000/v1/explain -o why.png",
     "history": "curl -F files=@a.jpg http://127.0.0.1:8000/v1/history",
+    "thumbnail": "curl -F files=@a.heic http://127.0.0.1:8000/v1/thumbnail",
 }
 """Commands that ask, by the operation's name."""
 
@@ -305,5 +306,7 @@ EXAMPLES: dict[str, Any] = {
         "max_fpr": {"smallest": 0.0005, "default": 0.05},
         "timeout_seconds": 60.0,
     },
+    "SmallPicture": {"picture": "data:image/jpeg;base64,/9j/4AA=", "request_id": "5f1c0e3a9b7d2468"},
+    "ExamplesResponse": {"examples": [{"name": "0-real.png", "picture": "iVBORw0KGgo="}]},
     "Health": {"status": "ok"},
 }

@@ -126,6 +126,26 @@ class HistoryResponse(msgspec.Struct, kw_only=True):
     request_id: str
 
 
+class SmallPicture(msgspec.Struct, kw_only=True):
+    """An image, small."""
+
+    picture: str
+    request_id: str
+
+
+class ExampleImage(msgspec.Struct, kw_only=True):
+    """An image to try."""
+
+    name: str
+    picture: bytes
+
+
+class ExamplesResponse(msgspec.Struct, kw_only=True):
+    """Images to try."""
+
+    examples: list[ExampleImage]
+
+
 class Health(msgspec.Struct, kw_only=True):
     """Whether the server lives, or is ready."""
 
@@ -310,6 +330,15 @@ DESCRIPTIONS = {
         "mean": "Of the natural logarithm of the power, in each of 16 bands.",
         "deviation": "Its standard deviation, in each band.",
     },
+    "SmallPicture": {
+        "picture": "Upright, up to 320 pixels a side: JPEG, or PNG of the smallest, in a data URL.",
+        "request_id": "Also in the header X-Request-ID.",
+    },
+    "ExampleImage": {
+        "name": "Its number, and the verdict that it got where the bundle was made.",
+        "picture": "PNG, in base64.",
+    },
+    "ExamplesResponse": {"examples": "Between 8 and 16."},
     "Health": {"status": "`ok`, or `ready`."},
     "Error": {"error": "What went wrong."},
     "ErrorContent": {
@@ -325,7 +354,17 @@ _FIELDS = [one.name for one in fields(Detection)]
 
 def components() -> dict[str, Any]:
     """Return the schemas of all that the server sends, by their names."""
-    kinds = [Detections, ExplanationResponse, HistoryResponse, Card, Bounds, Health, Error]
+    kinds = [
+        Detections,
+        ExplanationResponse,
+        HistoryResponse,
+        SmallPicture,
+        Card,
+        ExamplesResponse,
+        Bounds,
+        Health,
+        Error,
+    ]
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     for name, texts in DESCRIPTIONS.items():
         for key, text in texts.items():

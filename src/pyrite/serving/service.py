@@ -21,7 +21,7 @@ from pyrite.rendering.text import outcome
 from pyrite.results import Detection
 from pyrite.runtime import available_cpus
 from pyrite.serving.decoders import Decoders, Lost, Pool, weigh
-from pyrite.serving.explaining import Asked, Explained, explain, trace
+from pyrite.serving.explaining import Asked, Explained, draw_small, explain, trace
 from pyrite.serving.fair import SHARE, Asker, Turns
 from pyrite.serving.metrics import Metrics
 from pyrite.serving.rates import RateLimits
@@ -223,6 +223,14 @@ class Service:
             Refusal: The image cannot be read, there is no room for it now, or it takes too long.
         """
         return await self._in_explainer(upload, asker, trace, upload.source, upload.name)
+
+    async def draw_small(self, upload: Upload, asker: Asker) -> bytes:
+        """Return one image as a small picture, as JSON.
+
+        Raises:
+            Refusal: As `trace` does.
+        """
+        return await self._in_explainer(upload, asker, draw_small, upload.source, upload.name)
 
     async def _in_explainer(
         self, upload: Upload, asker: Asker, function: Callable[..., _Result | Unreadable], *arguments: object

@@ -69,6 +69,16 @@ CALIBRATIONS = {
 }
 
 
+def test_counts_of_a_thousand_sum_to_it(page: "Page") -> None:
+    rng = random.Random(0)
+    cases = [[1 / 3, 1 / 3, 1 / 3], [0.0096, 0.0466, 0.9438], [0.0, 0.0, 1.0], [0.0004, 0.9992, 0.0004]]
+    cases += [[a, (1 - a) * b, (1 - a) * (1 - b)] for a, b in ((rng.random(), rng.random()) for _ in range(200))]
+    found = run(page, "budget", "return cases.map(own.inThousand)", cases=cases)
+    for shares, counts in zip(cases, found, strict=True):
+        assert sum(counts) == 1000
+        assert all(abs(count - 1000 * share) < 1 for share, count in zip(shares, counts, strict=True))
+
+
 def pooled(groups: dict[str, tuple[float, ...]]) -> list[float]:
     return [logit for group in groups.values() for logit in group]
 

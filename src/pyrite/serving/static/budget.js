@@ -40,6 +40,15 @@ export function sharesOf(logits, model, max_fpr) {
   return shares;
 }
 
+/** Return shares of a whole as counts that sum to 1,000: the largest remainders are rounded up. */
+export function inThousand(shares) {
+  const counts = shares.map((share) => Math.floor(1000 * share + 1e-9));
+  const left = 1000 - counts.reduce((sum, count) => sum + count, 0);
+  const order = shares.map((share, i) => [1000 * share - counts[i], i]).sort(([a], [b]) => b - a);
+  for (const [, i] of order.slice(0, left)) counts[i]++;
+  return counts;
+}
+
 /** Return the budget from which on a larger one finds no more: all scores that it adds are more like real images. */
 export function largestUseful({ calibration, policy }) {
   const found = (logit) => decide(pReal(calibration, logit), pAi(calibration, logit), { ...policy, max_fpr: 1 })[0] === "ai";

@@ -1,14 +1,14 @@
 // One image: what it looks like, what was decided, and why.
 import { drawChart, hasChart } from "./chart.js";
 import { budgetLine, isScored } from "./decision.js";
-import { h, mark, say, show, terms, visible } from "./dom.js";
+import { h, mark, percent, say, show, terms, visible } from "./dom.js";
 import { drawLedger, generatorsOf } from "./ledger.js";
 import { drawUnjudged, isUnjudged } from "./unjudged.js";
 
 export const OUTCOMES = { ai: "AI", uncertain: "Uncertain", real: "Real", error: "Unreadable" };
 const STATES = { waiting: "Waiting", sending: "Sending", judging: "Judging" };
 // The file's own fault: the same bytes would be refused again.
-const LASTING = new Set(["empty", "corrupt", "unsupported_format", "too_many_bytes", "too_many_pixels"]);
+const LASTING = new Set(["empty", "corrupt", "unsupported_format", "too_many_bytes", "too_many_pixels", "http_413"]);
 
 /** What is made on demand. */
 export const DEMANDS = {
@@ -19,14 +19,6 @@ export const DEMANDS = {
 let count = 0;
 
 export const outcomeOf = (found) => (found.error ? "error" : found.verdict);
-
-export function percent(p) {
-  const value = 100 * p;
-  // Never 0% or 100%, which no estimate is.
-  if (value < 0.1) return "under 0.1%";
-  if (value > 99.9) return "over 99.9%";
-  return `${value.toFixed(1)}%`;
-}
 
 /** Return a verdict with its mark, and the probability where there is one that does not contradict it. */
 function drawVerdict(found) {

@@ -27,6 +27,11 @@ export function terms(rows, kind) {
   return h("dl", { class: kind }, rows.map(([name, told]) => h("div", {}, h("dt", {}, name), h("dd", {}, told))));
 }
 
+/** Return a sentence with what stands between backticks as code. */
+export function withCode(text) {
+  return text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
+}
+
 /** Show or hide; says which. */
 export function show(element, visible) {
   element.hidden = !visible;
@@ -60,4 +65,13 @@ const MARKS = {
 export function mark(outcome) {
   const [tag, attributes] = MARKS[outcome];
   return s("svg", { viewBox: "0 0 16 16", class: "mark", "aria-hidden": "true" }, s(tag, attributes));
+}
+
+/** Return a probability as a percentage. */
+export function percent(p) {
+  const value = 100 * p;
+  // Never 0% or 100%, which no estimate is.
+  if (value < 0.1) return "under 0.1%";
+  if (value > 99.9) return "over 99.9%";
+  return `${value.toFixed(1)}%`;
 }

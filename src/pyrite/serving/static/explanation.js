@@ -1,5 +1,5 @@
 // The map of what moved the score, drawn over the picture; and how far to trust it.
-import { h, s } from "./dom.js";
+import { h, percent, s } from "./dom.js";
 
 const LONGEST = 448; // pixels
 const STRONGEST = 0.8; // How far the colour of the largest value covers the picture.
@@ -10,36 +10,48 @@ const REAL = [0, 114, 178];
 
 /** Return what `POST v1/explain` answered as elements, over the thumbnail where there is one. */
 export async function drawExplanation(found, thumbnail) {
-  const { faithfulness: figures, leans, moved } = found;
+  const { faithfulness: figures, leans, better_than_random } = found;
   const count = figures.random_deletion.length;
   const scores = figures.random_deletion.map((value, i) => figures.random_insertion[i] - value);
   const towards = leans === "ai" ? "AI" : "real";
   const own = figures.insertion - figures.deletion;
   const asGood = scores.filter((score) => score >= own).length;
-  const conclusion = found.better_than_random
-    ? `The map does better than each of ${count} random orders, so it is shown.`
-    : `Of ${count} random orders, ${asGood} do as well.`;
   return [
-    found.better_than_random ? await drawMap(found, thumbnail) : h("p", { class: "nomap" }, "No map is shown: it is no better than random."),
-    h("p", { class: "conclusion" }, conclusion),
-    drawScores(own, scores),
-    fine(`Deletion: ${figure(figures.deletion)} log-odds of ${towards}, ${among(figures.random_deletion)} (lower is better).`),
-    fine(`Insertion: ${figure(figures.insertion)} log-odds of ${towards}, ${among(figures.random_insertion)} (higher is better).`),
-    found.better_than_random &&
-      fine(
-        "Orange parts raise the score for AI, compared with the same part blurred; blue parts lower it. The map tells where " +
-          "this model's score comes from. It does not tell which parts were generated or edited, and it proves nothing.",
-      ),
+    better_than_random ? await drawMap(found, thumbnail) : h("p", { class: "nomap" }, "No map is shown: it is no better than random."),
+    h("p", { class: "conclusion" }, better_than_random ? conclude(found, towards) : "Hiding random parts changes the score as much as hiding those that a map would mark."),
+    better_than_random &&
+      h("p", { class: "fine" }, "Orange parts raise the score for AI; blue parts lower it. The map shows what this model looked at. It does not show what was generated or edited, and proves nothing."),
+    h(
+      "details",
+      {},
+      h("summary", {}, "How this was tested"),
+      fine("Parts of the image are blurred step by step, those that the map marks first, and the image is scored each time; then the same in random order."),
+      fine(better_than_random ? `The map does better than each of ${count} random orders.` : `Of ${count} random orders, ${asGood} do as well.`),
+      drawScores(own, scores),
+      fine(`Deletion (parts hidden): ${figure(figures.deletion)} log-odds of ${towards}, ${among(figures.random_deletion)} (lower is better).`),
+      fine(`Insertion (parts brought back): ${figure(figures.insertion)} log-odds of ${towards}, ${among(figures.random_insertion)} (higher is better).`),
+    ),
   ];
 }
 
+/** Say how much the score falls when the marked parts are hidden, in chances of the class that it leans to. */
+function conclude({ faithfulness: { deletion, random_deletion }, detection: { probability } }, towards) {
+  const chance = (logOdds) => percent(1 / (1 + Math.exp(-logOdds)));
+  const whole = probability == null ? "" : ` from ${percent(towards === "AI" ? probability : 1 - probability)}`;
+  return (
+    `When the marked parts are hidden step by step, the score for ${towards} falls${whole} to ${chance(deletion)} on average; ` +
+    `when random parts are hidden, to ${chance(mean(random_deletion))}.`
+  );
+}
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const fine = (text) => h("p", { class: "fine" }, text);
 const figure = (value) => value.toFixed(2);
 
 function among(values) {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
-  return `${figure(mean)} ± ${figure(Math.sqrt(variance))} in random order`;
+  const middle = mean(values);
+  const variance = mean(values.map((value) => (value - middle) ** 2));
+  return `${figure(middle)} ± ${figure(Math.sqrt(variance))} in random order`;
 }
 
 /** Draw insertion less deletion, of the map and of random orders. */

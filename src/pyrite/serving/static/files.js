@@ -1,6 +1,9 @@
 // Where images come from: dropped, pasted, picked or photographed.
 
 const MOST = 10_000; // files of one drop; more is a job for `pyrite detect -r`
+const LINK = /^(https?|data|blob):/i;
+const NO_LINKS =
+  "That is a link. The server fetches nothing from other sites, so that nobody can use it to reach them. Save the picture, then choose the file here.";
 
 /** Call `take(files)` with `[{file, name}]` whenever there are any, and `refuse(sentence)` for anything else. */
 export function listen({ zone, pickers, take, refuse }) {
@@ -17,7 +20,11 @@ export function listen({ zone, pickers, take, refuse }) {
   }
   addEventListener("paste", (event) => {
     const files = [...event.clipboardData.files];
-    if (!files.length) return;
+    if (!files.length) {
+      const text = event.clipboardData.getData("text").trim();
+      if (!event.target.closest("input") && LINK.test(text)) refuse(NO_LINKS);
+      return;
+    }
     event.preventDefault();
     give(files.map((file) => ({ file, name: file.name })));
   });
@@ -37,9 +44,10 @@ export function listen({ zone, pickers, take, refuse }) {
   addEventListener("drop", async (event) => {
     event.preventDefault();
     mark(0);
+    const link = event.dataTransfer.getData("text/uri-list"); // It is gone after the first wait.
     const found = await dropped(event.dataTransfer);
     give(found);
-    if (!found.length) refuse("There was no file in that. Save the picture first, then drop it here.");
+    if (!found.length) refuse(LINK.test(link) ? NO_LINKS : "There was no file in that. Save the picture first, then drop it here.");
   });
 }
 

@@ -5,18 +5,20 @@ const GROUPS = {
   verified: {
     title: "Verified",
     means: "A signature, checked against a trust list. It decides the verdict alone.",
-    none: "Nothing. Few images have a signature that this server's trust list vouches for, so that says nothing.",
   },
   asserted: {
     title: "Asserted",
     means: "Anyone could have written it. It can make an image AI, and never real.",
-    none: "Nothing. Such notes are easily removed, so that says nothing.",
   },
   inferred: {
     title: "Inferred",
     means: "Concluded from the pixels. It decides where nothing above does.",
-    none: "Nothing.",
   },
+};
+
+const SOUGHT = {
+  verified: "a signature that this server's trust list vouches for",
+  asserted: "a note in the file of what made it",
 };
 
 const NAMES = {
@@ -69,18 +71,31 @@ function powers(item) {
   ];
 }
 
-/** Return the groups, each with its evidence, as elements. */
+/** Return the groups that have evidence, and what is said of the others, as elements. */
 export function drawLedger(evidence) {
-  return Object.entries(GROUPS).map(([strength, group]) => {
-    const items = evidence.filter((item) => item.strength === strength);
-    return h(
-      "section",
-      { class: `group ${strength}${items.length ? "" : " empty"}` },
-      h("h4", {}, h("span", { class: "seal", "aria-hidden": "true" }), group.title),
-      h("p", { class: "means" }, items.length ? group.means : group.none),
-      items.length > 0 && h("ul", {}, items.map(drawItem)),
-    );
-  });
+  const groups = Object.entries(GROUPS).map(([strength, group]) => [strength, group, evidence.filter((item) => item.strength === strength)]);
+  const missing = groups.filter(([, , items]) => !items.length).map(([strength]) => strength);
+  return [
+    ...groups.filter(([, , items]) => items.length).map(([strength, group, items]) => drawGroup(strength, group, items)),
+    missing.length > 0 && h("p", { class: "missing fine" }, drawMissing(missing)),
+  ].filter(Boolean);
+}
+
+function drawGroup(strength, { title, means }, items) {
+  return h(
+    "section",
+    { class: `group ${strength}` },
+    h("h4", {}, h("span", { class: "seal", "aria-hidden": "true" }), title),
+    h("p", { class: "means" }, means),
+    h("ul", {}, items.map(drawItem)),
+  );
+}
+
+/** Say in one place what was not found, and that this proves nothing. */
+function drawMissing(missing) {
+  const found = missing.filter((strength) => strength !== "inferred").map((strength) => SOUGHT[strength]);
+  if (!found.length) return "The pixels were not judged.";
+  return `Not found: ${found.join(", and ")}. That proves nothing: most files never had any, or have lost it.`;
 }
 
 function drawItem(item) {

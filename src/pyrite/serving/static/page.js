@@ -1,25 +1,24 @@
 // The page: it holds the images and what was said of them, and puts the parts together.
 import { drawModel } from "./about.js";
-import { asPercent, budgets, describeBudget, largestUseful, pooled, sharesOf } from "./budget.js";
-import { Card, DEMANDS, outcomeOf, OUTCOMES } from "./card.js";
+import { asPercent, budgets, describeBudget, inThousand, largestUseful, pooled, sharesOf } from "./budget.js";
+import { Card } from "./card.js";
 import { borderOfAi, drawChart, hasChart } from "./chart.js";
 import { decideAgain, isScored } from "./decision.js";
-import { h, mark, plural, say, show, visible } from "./dom.js";
-import { drawExplanation } from "./explanation.js";
+import { demand } from "./demand.js";
+import { mark, plural, say, show, visible } from "./dom.js";
+import { offerExports } from "./export.js";
 import { listen } from "./files.js";
-import { toCsv, toJson } from "./formats.js";
-import { drawHistory } from "./history.js";
+import { askFor, notify, notifyUntil } from "./notice.js";
 import { Queue } from "./queue.js";
-import { makeReport } from "./report.js";
-import { getJson, hasKey, postFile, setKey } from "./server.js";
-import { makeThumbnail } from "./thumbnail.js";
+import { judgesPhotographs, sizesOf, toFiles } from "./scope.js";
+import { getJson, hasKey, setKey } from "./server.js";
+import { announce, arrange, countOutcomes, onFilter, summarize } from "./summary.js";
+import { askForThumbnail, makeThumbnail } from "./thumbnail.js";
 
 const $ = (id) => document.getElementById(id);
-const tools = $("tools").elements;
 const pick = document.querySelector("[data-for=pick]");
 const cards = []; // In the order added.
 const cardOf = new WeakMap(); // By its element.
-const shown = new Set(Object.keys(OUTCOMES));
 let model = null;
 let limits = null;
 let rates = [];
@@ -33,6 +32,7 @@ const queue = new Queue({
   changed(entry) {
     if (entry.detection && !entry.view) entry.view = decideAgain(entry.detection, entry.model ?? model, budget);
     entry.card.update();
+    if (entry.view) entry.tellJudged();
     if (entry.view && cards.length === 1 && !entry.view.error) entry.card.toggle(true);
     refresh();
   },
@@ -43,7 +43,7 @@ const queue = new Queue({
     return model;
   },
   status(state, error) {
-    trouble = { state, ...error };
+    trouble = { state, code: error?.code, until: Date.now() + 1000 * (error?.wait ?? 0) };
     if (state === "key") askForKey();
     else tellTrouble();
   },
@@ -74,54 +74,32 @@ async function load() {
 
 /** Say why nothing is sent, and how much waits for that. */
 function tellTrouble() {
-  const { state, code, wait } = trouble;
+  const { state, code, until } = trouble;
   const left = `${plural(queue.unfinished, "image")} ${queue.unfinished === 1 ? "waits" : "wait"}`;
   if (state === "well") notify();
   else if (state === "busy") {
     const why = code === "too_many_requests" ? "The server takes no more requests from here for now." : "The server is busy.";
-    notify("busy", `${why} ${left}, and this goes on in ${plural(wait, "second")}.`);
+    notifyUntil("busy", `${why} ${left}, and this continues in`, until);
   } else if (state === "lost") {
-    notify("lost", `The server does not answer. What was judged is kept, and ${left}. This goes on by itself when it is back.`);
+    notify("lost", `The server does not answer. What was judged is kept, and ${left}. This continues by itself when it is back.`);
   }
 }
 
-function notify(kind = "", ...content) {
-  const notice = $("notice");
-  const said = `${kind}${content.join()}`;
-  notice.className = `notice ${kind}`;
-  if (notice.dataset.said === said) return;
-  notice.dataset.said = said;
-  notice.replaceChildren(...(kind ? [h("p", {}, content)] : []));
-}
-
 function askForKey() {
-  const asked = hasKey() ? "The server does not take this key. Another:" : "This server asks for a key.";
-  const input = h("input", { type: "password", id: "key", autocomplete: "off", required: true });
-  const form = h(
-    "form",
-    {
-      onsubmit(event) {
-        event.preventDefault();
-        setKey(input.value);
-        load();
-      },
-    },
-    h("label", { for: "key" }, asked),
-    input,
-    h("button", { type: "submit", class: "primary" }, "Go on"),
-  );
-  notify();
-  notify("key", form);
-  input.focus();
+  askFor(hasKey() ? "The server does not take this key. Another:" : "This server asks for a key.", (value) => {
+    setKey(value);
+    load();
+  });
 }
 
 function describeServer() {
-  const sides = new Set(model.bundles.map(({ scope }) => sizesOf(scope)));
-  say(
-    $("scope"),
-    `Made for images of ${[...sides].join(", or of ")} pixels a side. Of others, only what their files say is judged. ` +
-      `Up to ${(Math.floor(limits.max_bytes / 1e5) / 10).toLocaleString("en")} MB each.`,
-  );
+  const photographs = judgesPhotographs(model);
+  show($("banner"), !photographs);
+  show($("camera"), photographs);
+  const sizes = sizesOf(model);
+  say($("banner-scope"), `This server judges the pixels of images of ${sizes} pixels a side. Of a photograph, it reads only what the file says.`);
+  const most = `Up to ${(Math.floor(limits.max_bytes / 1e5) / 10).toLocaleString("en")} MB each.`;
+  say($("scope"), photographs ? `Made for images of ${sizes} pixels a side. Of others, only what their files say is judged. ${most}` : most);
   say($("about-button"), `Model: ${visible(model.name)} ${visible(model.version)}`);
   show($("about-button"), true);
   rates = budgets(limits.max_fpr);
@@ -133,12 +111,6 @@ function describeServer() {
   show($("board"), true);
   show($("budget"), limits.max_fpr.smallest < 1); // Else no real images have calibrated it, and there is none to keep.
   setBudget();
-}
-
-function sizesOf({ min_side, max_side }) {
-  const [least, most] = [min_side, max_side].map((side) => side?.toLocaleString("en"));
-  if (!most) return `${least} or more`;
-  return least === most ? least : `${least} to ${most}`;
 }
 
 // ---- The error budget
@@ -161,8 +133,8 @@ function setBudget() {
 function describeTradeoff() {
   [model.calibration.real, model.calibration.ai].map(pooled).forEach((logits, i) => {
     const row = $("shares").rows[i + 1];
-    const shares = Object.values(sharesOf(logits, model, budget));
-    if (show(row, logits.length)) shares.forEach((share, j) => say(row.cells[j + 1], Math.round(1000 * share).toLocaleString("en")));
+    const counts = inThousand(Object.values(sharesOf(logits, model, budget)));
+    if (show(row, logits.length)) counts.forEach((count, j) => say(row.cells[j + 1], count.toLocaleString("en")));
   });
   const border = borderOfAi(model, budget);
   const useful = largestUseful(model);
@@ -182,10 +154,15 @@ function drawBudgetChart() {
 
 // ---- The images
 
+const narrow = matchMedia("(max-width: 64rem)");
+
 function take(files) {
+  // The first verdict has the first screen.
+  if (!cards.length && narrow.matches) for (const part of document.querySelectorAll("aside details")) part.open = false;
   const added = files.map(({ file, name }) => {
     const entry = { file, name, order: ordered++, state: "waiting", sent: 0 };
-    const card = new Card(entry, { remove, retry, demand });
+    const card = new Card(entry, { remove, retry, demand: makeOnDemand });
+    expectVerdict(entry);
     entry.card = card;
     cards.push(card);
     cardOf.set(card.element, card);
@@ -196,6 +173,17 @@ function take(files) {
   document.body.classList.add("filled");
   queue.add(added);
   refresh();
+}
+
+/** Let `entry.judged` wait for the entry's verdict. */
+function expectVerdict(entry) {
+  entry.judged = new Promise((tell) => {
+    entry.tellJudged = tell;
+  });
+}
+
+function makeOnDemand(card, what) {
+  demand(card, what, { budget, patience: limits.timeout_seconds + 60, pictureOf });
 }
 
 // Only cards in the window, or one window away from it, need their pictures.
@@ -210,11 +198,19 @@ const near = new IntersectionObserver(
 /** Return the picture of an entry, made when it is first asked for. */
 function pictureOf(entry) {
   near.unobserve(entry.card.element);
-  return (entry.picture ??= makeThumbnail(entry).then((thumbnail) => {
+  return (entry.picture ??= makePicture(entry).then((thumbnail) => {
     if (entry.removed) forget(thumbnail);
     else entry.card.setThumbnail(thumbnail);
     return thumbnail;
   }));
+}
+
+/** Return a picture made here; or by the server, of a format that the browser cannot show and the server has read. */
+async function makePicture(entry) {
+  const own = await makeThumbnail(entry);
+  if (own || entry.removed) return own;
+  await entry.judged;
+  return askForThumbnail(entry, limits.timeout_seconds + 60);
 }
 
 function remove(card) {
@@ -241,6 +237,11 @@ function forget(thumbnail) {
 function retry(card) {
   const { entry } = card;
   Object.assign(entry, { state: "waiting", sent: 0, cuts: 0, detection: null, view: null });
+  if (!entry.thumbnail) {
+    expectVerdict(entry);
+    entry.picture = null;
+    near.observe(card.element);
+  }
   card.update();
   card.focus();
   queue.add([entry]);
@@ -257,76 +258,7 @@ $("clear").addEventListener("click", () => {
   refresh();
 });
 
-let demanded = Promise.resolve(); // One after the other: each costs the server hundreds of scores, or as much.
-
-const MAKERS = {
-  async map(entry, post) {
-    const found = await post(`v1/explain?max_fpr=${budget}`);
-    const save = () => download(fromBase64(found.picture), `${baseName(entry.name)}-explained.png`);
-    const parts = (await drawExplanation(found, await pictureOf(entry))).filter(Boolean);
-    return [parts, found.picture && h("button", { type: "button", class: "quiet", onclick: save }, "Save as a picture, with the spectrum")];
-  },
-  async history(entry, post) {
-    const found = await post("v1/history");
-    return [drawHistory(found, found.thumbnail.picture && (await pictureOf(entry))?.url)];
-  },
-};
-
-function demand(card, what) {
-  const { entry } = card;
-  const { button, box } = card.demanded[what];
-  const { name, doing, title, none } = DEMANDS[what];
-  if (button.getAttribute("aria-disabled")) return;
-  entry.asking ??= new AbortController();
-  button.setAttribute("aria-disabled", "true"); // Unlike `disabled`, this keeps the focus.
-  say(button, doing);
-  const post = (path) => postFile(path, entry.file, { patience: limits.timeout_seconds + 60, signal: entry.asking.signal });
-  demanded = demanded.then(async () => {
-    if (entry.removed) return;
-    try {
-      const [parts, more] = await MAKERS[what](entry, post);
-      entry.demanded = { ...entry.demanded, [what]: [h("h4", {}, title), ...parts] };
-      box.replaceChildren(...entry.demanded[what], more || "");
-      if (document.activeElement === button) box.focus();
-      button.hidden = true;
-    } catch (error) {
-      if (error.kind !== "ended") box.replaceChildren(h("p", { class: "failed" }, `${none}: ${error.message}`));
-      button.removeAttribute("aria-disabled");
-      say(button, `Try again to ${name[0].toLowerCase()}${name.slice(1)}`);
-    }
-  });
-}
-
-const baseName = (name) => name.split("/").at(-1).replace(/\.[^.]*$/, "") || "image";
-const fromBase64 = (text) => new Blob([Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0))], { type: "image/png" });
-
 // ---- Summary, filter and order
-
-const toggles = Object.fromEntries(
-  Object.entries(OUTCOMES).map(([outcome, name]) => {
-    const number = h("b", {}, "0");
-    const button = h(
-      "button",
-      {
-        type: "button",
-        class: `outcome ${outcome}`,
-        "aria-pressed": "true",
-        onclick() {
-          if (!shown.delete(outcome)) shown.add(outcome);
-          button.setAttribute("aria-pressed", String(shown.has(outcome)));
-          refresh();
-        },
-      },
-      mark(outcome),
-      h("span", {}, name),
-      number,
-    );
-    $("outcomes").append(button);
-    const part = h("span", { class: outcome });
-    $("stack").append(part);
-    return [outcome, { number, button, part }];
-  }),
-);
 
 let planned = false;
 
@@ -337,76 +269,13 @@ function refresh() {
   setTimeout(() => {
     planned = false;
     if (!model) return;
-    const counts = countOutcomes();
-    summarize(counts);
-    arrange();
+    const counts = countOutcomes(cards);
+    summarize(counts, cards.length);
+    arrange(cards);
     drawBudgetChart();
-    announce(counts);
+    announce(counts, cards.length, queue.unfinished);
     if (trouble.state !== "well") tellTrouble();
   }, queue.unfinished ? 200 : 0);
-}
-
-function countOutcomes() {
-  const counts = { ai: 0, uncertain: 0, real: 0, error: 0 };
-  for (const { entry } of cards) if (entry.view) counts[outcomeOf(entry.view)]++;
-  return counts;
-}
-
-function summarize(counts) {
-  const judged = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  const total = cards.length;
-  show($("summary"), total > 0);
-  show($("tools"), total > 0);
-  show($("export"), judged > 0);
-  show($("guide"), total === 0);
-  say($("tally"), judged < total ? `${judged.toLocaleString("en")} of ${plural(total, "image")} judged` : plural(total, "image"));
-  if (show($("progress"), judged < total)) $("progress").value = judged / total;
-  $("stack").style.paddingRight = `${100 - (100 * judged) / (total || 1)}%`; // What it is all of, too.
-  for (const [outcome, { number, button, part }] of Object.entries(toggles)) {
-    say(number, counts[outcome].toLocaleString("en"));
-    part.style.flexGrow = counts[outcome];
-    show(part, counts[outcome] > 0);
-    show(button, outcome !== "error" || counts.error > 0);
-  }
-}
-
-const byProbability = (sign) => (a, b) => {
-  const [p, q] = [a, b].map(({ entry }) => entry.view?.probability ?? null);
-  // Images without a probability come last, whichever way the others are sorted.
-  return (p === null) - (q === null) || sign * (p - q);
-};
-const ORDERS = {
-  added: () => 0,
-  likely: byProbability(-1),
-  unlikely: byProbability(1),
-  name: (a, b) => a.entry.name.localeCompare(b.entry.name, "en", { numeric: true }),
-};
-
-function arrange() {
-  const list = $("cards");
-  const words = tools.find.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let visibleCards = 0;
-  for (const { entry, element } of cards) {
-    const fits = !entry.view || shown.has(outcomeOf(entry.view));
-    visibleCards += show(element, fits && words.every((word) => textOf(entry).includes(word)));
-  }
-  show($("none"), cards.length > 0 && visibleCards === 0);
-  const without = cards.filter(({ entry, element }) => entry.view?.probability === null && !element.hidden).length;
-  show($("unsorted"), without > 0 && tools.sort.value.endsWith("likely"));
-  say($("unsorted"), `Last, because without a probability: ${plural(without, "image")}.`);
-  const focused = document.activeElement;
-  let place = list.firstElementChild;
-  for (const { element } of cards.toSorted(ORDERS[tools.sort.value])) {
-    if (element === place) place = place.nextElementSibling;
-    else list.insertBefore(element, place);
-  }
-  if (focused !== document.activeElement) focused.focus({ preventScroll: true });
-  say($("export-note"), `Export ${plural(chosen().length, "image")}, as shown:`);
-}
-
-function textOf({ name, view }) {
-  const said = view ? [view.explanation, ...view.evidence.flatMap(({ kind, detail, data }) => [kind, detail, kind === "pixels" ? data.bundle : JSON.stringify(data)])] : [];
-  return [name, ...said].join("\n").toLowerCase();
 }
 
 /** Return the judged entries that the filter shows, in the order shown. */
@@ -415,63 +284,15 @@ function chosen() {
   return order.map((element) => cardOf.get(element).entry).filter((entry) => entry.view);
 }
 
-let news = "";
-let speaking = null;
-
-/** Tell a screen reader: while a batch is judged every ten seconds, and otherwise once things are quiet. */
-function announce(counts) {
-  const told = ["ai", "uncertain", "real", "error"]
-    .filter((outcome) => counts[outcome] || outcome !== "error")
-    .map((outcome) => `${counts[outcome]} ${OUTCOMES[outcome]}`);
-  const left = queue.unfinished ? `, ${queue.unfinished} to go` : "";
-  const text = cards.length ? `${told.join(", ")}${left}.` : "";
-  if (text === news) return;
-  news = text;
-  if (!queue.unfinished) {
-    clearTimeout(speaking);
-    speaking = null;
-  }
-  speaking ??= setTimeout(() => {
-    speaking = null;
-    say($("live"), news);
-  }, queue.unfinished ? 10_000 : 1000);
-}
-
-// ---- Export
-
-function download(content, name, type) {
-  const url = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
-  h("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
-}
-
-const EXPORTS = {
-  json: (entries) => [toJson(entries.map(({ view }) => view)), "application/json"],
-  csv: (entries) => [toCsv(entries.map(({ view }) => view)), "text/csv"],
-  async html(entries, progress) {
-    let drawn = 0;
-    await Promise.all(entries.map((entry) => pictureOf(entry).then(() => progress(++drawn / entries.length))));
-    const made = new Date().toISOString().slice(0, 16).replace("T", " ");
-    const kept = limits.max_fpr.smallest < 1 ? ` ${describeBudget(budget)}, if they are like those that calibrated the model.` : "";
-    const lines = [
-      `Judged by ${visible(model.name)} ${visible(model.version)}.${kept}`,
-      `A verdict is an estimate with an error rate, not a proof. Made ${made} UTC.`,
-    ];
-    return [await makeReport(entries, plural(entries.length, "image"), lines), "text/html"];
-  },
-};
-
-for (const button of document.querySelectorAll("[data-export]")) {
-  const name = button.textContent;
-  button.addEventListener("click", async () => {
-    if (button.getAttribute("aria-disabled")) return;
-    button.setAttribute("aria-disabled", "true");
-    const kind = button.dataset.export;
-    const [content, type] = await EXPORTS[kind](chosen(), (done) => say(button, `${name} ${Math.floor(100 * done)}%`));
-    download(content, `pyrite-${new Date().toISOString().slice(0, 10)}.${kind}`, type);
-    say(button, name);
-    button.removeAttribute("aria-disabled");
-  });
+/** Return the title and the sentences of a report. */
+function headOf(entries) {
+  const made = new Date().toISOString().slice(0, 16).replace("T", " ");
+  const kept = limits.max_fpr.smallest < 1 ? ` ${describeBudget(budget)}, if they are like those that calibrated the model.` : "";
+  const lines = [
+    `Judged by ${visible(model.name)} ${visible(model.version)}.${kept}`,
+    `A verdict is an estimate with an error rate, not a proof. Made ${made} UTC.`,
+  ];
+  return [plural(entries.length, "image"), lines];
 }
 
 // ---- The model's card
@@ -503,7 +324,14 @@ $("slider").addEventListener("input", () => {
     setBudget();
   });
 });
-$("tools").addEventListener("submit", (event) => event.preventDefault());
-$("tools").addEventListener("input", refresh);
+$("samples").addEventListener("click", async () => {
+  try {
+    take(toFiles(await getJson("v1/examples")));
+  } catch (error) {
+    notify("lost", error.message);
+  }
+});
+onFilter(refresh);
+offerExports({ chosen, pictureOf, head: headOf });
 addEventListener("beforeunload", (event) => queue.unfinished && event.preventDefault());
 load();

@@ -103,7 +103,7 @@ export class Queue {
       const well = await isReady();
       entry.cuts = (entry.cuts ?? 0) + (well ? 1 : 0);
       if (entry.cuts >= CUTS) {
-        this.#give(entry, "cut_off", "The file could not be sent: each time, the connection was cut off on the way.");
+        this.#give(entry, "cut_off", "The file could not be sent: each time, the connection was cut off on the way. A proxy may not take files of this size.");
       } else {
         this.#putBack(entry);
         if (!well) this.#hold(error);

@@ -105,6 +105,10 @@ function understand(status, body, retryAfter) {
   const said = typeof content?.error?.message === "string" ? content.error : null;
   const code = said?.code ?? `http_${status}`;
   if (status === 401) throw new RequestError("key", code, said?.message ?? "The server asks for a key.");
+  if (status === 413 && !said) {
+    const why = "A proxy in front of the server does not take a file of this size. Its operator can raise the limit (in nginx, client_max_body_size).";
+    throw new RequestError("refused", code, why);
+  }
   if (status === 502) throw new RequestError("lost", code, SILENT);
   if (status === 429 || status === 503) {
     const wait = Math.min(60, Math.max(1, Number(retryAfter) || 2));

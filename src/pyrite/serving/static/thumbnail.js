@@ -1,6 +1,8 @@
-// Small pictures of the files, made here: nothing is asked of the server for them.
+// Small pictures of the files. They are made here, and only of formats that the browser cannot show by the server.
+import { postFile } from "./server.js";
 
 const TOO_LARGE = 64_000_000; // bytes that a browser should not be made to decode for a small picture
+const TINY = 64; // As in the worker.
 const PARALLEL = 2; // One is decoded while the other is encoded.
 
 // It encodes at once. The page would wait for idle time, of which it has none while it is used: a second a picture.
@@ -31,6 +33,29 @@ export function makeThumbnail(entry) {
     waiting.push({ entry, give });
     pump();
   });
+}
+
+// What every browser shows: where one of these has no picture, the file is the reason.
+const SHOWN = new Set(["JPEG", "PNG", "GIF", "WEBP", "BMP"]);
+let last = Promise.resolve();
+
+/** Return the server's picture of a judged entry, or `null` where it has none to give; `patience` as `postFile` has it. */
+export function askForThumbnail(entry, patience) {
+  const { format, error } = entry.view;
+  if (error || !format || SHOWN.has(format)) return Promise.resolve(null);
+  last = last.then(async () => {
+    if (entry.removed) return null;
+    try {
+      const { picture } = await postFile("v1/thumbnail", entry.file, { patience, signal: entry.stop.signal });
+      const [, type, data] = picture.match(/^data:(.*);base64,(.*)$/s);
+      const blob = new Blob([Uint8Array.from(atob(data), (sign) => sign.charCodeAt(0))], { type });
+      const { width, height } = await createImageBitmap(blob);
+      return { blob, url: URL.createObjectURL(blob), width, height, tiny: Math.max(width, height) <= TINY };
+    } catch {
+      return null;
+    }
+  });
+  return last;
 }
 
 function pump() {

@@ -1,5 +1,5 @@
 // Of an image that no bundle here judges, as unjudged.py has it.
-import { h, terms } from "./dom.js";
+import { h, terms, withCode } from "./dom.js";
 
 const NEXT_SIZE =
   "Use a bundle for images of this size: the one that comes with Pyrite knows only images of 32 pixels a side. " +
@@ -41,7 +41,7 @@ export function lookedAt(found) {
 
 export function drawUnjudged(found) {
   const part = (title, content) => h("section", {}, h("h4", {}, title), content);
-  const steps = h("ul", { class: "steps" }, nextSteps(found).map((step) => h("li", {}, step)));
+  const steps = h("ul", { class: "steps" }, nextSteps(found).map((step) => h("li", {}, withCode(step))));
   return [
     part("What was looked at", terms(Object.entries(lookedAt(found)))),
     found.reason === "out_of_scope" && part("What you can do next", steps),
