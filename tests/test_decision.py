@@ -116,6 +116,11 @@ def test_a_scope_that_holds_nothing_is_refused(sides):
         msgspec.json.decode(f'{{{sides}, "description": ""}}', type=Scope)
 
 
+def test_what_only_a_large_budget_allows_is_a_hint() -> None:
+    hint = explain(Verdict.AI, Reason.PIXELS, 0.04, None)
+    assert hint == "The pixels lean to AI: at most 40 in 1,000 real images score as high."
+
+
 SCOPE = Scope(min_side=32, max_side=32, description="Images of 32 pixels a side.")
 CLAIM = Evidence("generator", Strength.ASSERTED, Verdict.AI, "The file says that ComfyUI made it.")
 SIGNED = Evidence("credentials", Strength.VERIFIED, Verdict.REAL, "A camera signed it.")

@@ -116,6 +116,10 @@ def is_scored(reason: Reason) -> bool:
     return reason in (Reason.PIXELS, Reason.BORDERLINE, Reason.UNPROVEN)
 
 
+_HINT = 0.01
+"""The p-value above which an `ai` by the pixels is worded as a hint: a large error budget allows it."""
+
+
 def explain(
     verdict: Verdict,
     reason: Reason,
@@ -138,7 +142,8 @@ def explain(
     """
     match reason:
         case Reason.PIXELS if verdict is Verdict.AI and p_real is not None:
-            return f"The pixels look AI-generated: {_share(p_real)} real images score as high."
+            looks = "look AI-generated" if p_real <= _HINT else "lean to AI"
+            return f"The pixels {looks}: {_share(p_real)} real images score as high."
         case Reason.PIXELS if p_ai is not None:
             return _tell_no_trace(p_ai, knows)
         case Reason.UNPROVEN if p_ai is not None:

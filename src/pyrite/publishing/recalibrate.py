@@ -7,7 +7,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from pyrite.bundle import NOVELTY, VALIDATED, Bundle, Panel, fit_calibration, load_bundle, save_bundle, write_novelty
+from pyrite.bundle import (
+    HEAD,
+    NOVELTY,
+    VALIDATED,
+    Bundle,
+    Panel,
+    fit_calibration,
+    load_bundle,
+    save_bundle,
+    write_novelty,
+)
 from pyrite.datasets import Dataset, remember
 from pyrite.errors import BundleError, EvaluationError, require
 from pyrite.evaluation.opinions import Scored, kept_beside, score_images
@@ -17,7 +27,7 @@ from pyrite.publishing.novelty import calibrate_novelty
 from pyrite.publishing.preparation import Stage
 from pyrite.sources import encodable
 
-_KEPT = ("model.onnx", "model.onnx.data", "recipe.toml", "spectra.json", VALIDATED)
+_KEPT = ("model.onnx", "model.onnx.data", "recipe.toml", "spectra.json", VALIDATED, HEAD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
-from pyrite.bundle import VALIDATED, Bundle, BundleInfo, load_bundle
+from pyrite.bundle import HEAD, VALIDATED, Bundle, BundleInfo, load_bundle
 from pyrite.datasets import Dataset
 from pyrite.errors import RecipeError, TrainingError, require
 from pyrite.evaluation import Report
@@ -14,7 +14,7 @@ from pyrite.publishing.publish import publish, written
 from pyrite.recipe import make_recipe
 from pyrite.writing import whole_folder
 
-_KEPT = ("recipe.toml", "trained_on.bin", VALIDATED)
+_KEPT = ("recipe.toml", "trained_on.bin", VALIDATED, HEAD)
 
 
 def renew(

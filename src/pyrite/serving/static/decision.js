@@ -47,9 +47,14 @@ export function decide(p_real, p_ai, policy) {
   return policy.real_needs_provenance ? ["uncertain", "unproven"] : ["real", "pixels"];
 }
 
+const HINT = 0.01; // The p-value above which an `ai` by the pixels is worded as a hint.
+
 /** Return the sentence that tells why, where `isScored`. */
 export function explain(verdict, reason, p_real, p_ai, knows) {
-  if (verdict === "ai") return `The pixels look AI-generated: ${share(p_real)} real images score as high.`;
+  if (verdict === "ai") {
+    const looks = p_real <= HINT ? "look AI-generated" : "lean to AI";
+    return `The pixels ${looks}: ${share(p_real)} real images score as high.`;
+  }
   if (reason === "pixels") return tellNoTrace(p_ai, knows);
   if (reason === "unproven") return `${tellNoTrace(p_ai, knows)} Other generators leave other traces, so that makes no image real.`;
   return p_ai === null
