@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ from training import machine
 _LARGE = 20  # Images of a source that is a group by itself, at least; those of the others are one together.
 _QUALITY, _SCALE, _LEAST = 75, 0.7, 224
 _BUDGETS = (0.05,)  # The smallest group can keep no less than 4%.
+_SCOPE = "Photographs at their own resolution, 224 or more pixels a side."
 _GOLDEN = 256  # pixels a side
 _COLUMNS = ("path", "label", "generator", "source", "group", "saved")
 
@@ -169,10 +171,12 @@ def p_real(scores: NDArray[np.float64], calibration: list[NDArray[np.float64]]) 
 def ship_bundle(bundle: Path, card: Path, out: Path) -> None:
     """Write a bundle without its model, with the golden images of the one that comes with Pyrite, and a card."""
     loaded = load_bundle(bundle)
+    scope = msgspec.structs.replace(loaded.info.scope, description=_SCOPE)
+    info = msgspec.structs.replace(loaded.info, scope=scope)
     with tempfile.TemporaryDirectory() as folder:
         golden = record_golden(loaded, golden_images(load_bundle(DEFAULT), _GOLDEN))
         files = {**dict(contents(loaded.path)), "golden.json": golden, "card.md": card.read_bytes()}
-        whole = save_bundle(Path(folder) / "whole", loaded.info, files)
+        whole = save_bundle(Path(folder) / "whole", info, files)
         assert whole.path
         shutil.copytree(whole.path, out, ignore=shutil.ignore_patterns("model.onnx"))
     for path in sorted(out.iterdir()):

@@ -304,7 +304,7 @@ def test_weights_beside_the_graph_stay_there_where_they_are_large(
     onnx.save_model(model, tmp_path / "apart" / "model.onnx", save_as_external_data=True, location="weights")
     found = import_source(str(tmp_path / "apart"), tmp_path / "taken in", DECLARED)
     assert (sorted(found.bundle.info.files), found.parity) == (sorted(expected.bundle.info.files), expected.parity)
-    monkeypatch.setattr("pyrite.graph.LARGE", 10)
+    monkeypatch.setattr("pyrite.graph.surgery.LARGE", 10)
     found = import_source(str(tmp_path / "apart"), tmp_path / "large", DECLARED)
     assert "model.onnx.data" in found.bundle.info.files
     assert replay_golden(load_bundle(tmp_path / "large")).passed

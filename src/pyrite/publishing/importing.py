@@ -257,7 +257,10 @@ def _complete(
         bundle=save_bundle(out, bundle.info, bundle.files),
         source=head.encoder,
         revision=None,
-        parity=checked.max_difference,
+        read={
+            "encoder": head.encoder,
+            "golden images": f"{checked.vectors}, a logit differs by at most {checked.max_difference:.2g}",
+        },
     )
 
 
