@@ -12,7 +12,7 @@ from asking import HERE, Server
 
 from pyrite.bundle import Bundle
 from pyrite.serving import ServerSettings, create_app
-from pyrite.serving.server import bounded_protocol
+from pyrite.serving.process import configure
 from waiting import eventually
 
 if TYPE_CHECKING:
@@ -51,10 +51,7 @@ def serve(extra: None, saved: str) -> Serve:
         chosen = ServerSettings(bundle=saved, **settings)
         listener = socket.create_server(("127.0.0.1", 0))
         app = create_app(chosen)
-        config = uvicorn.Config(
-            app, http=bounded_protocol(chosen, app.turn_away), ws="none", log_config=None, access_log=False
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(configure(chosen, app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -286,7 +286,7 @@ def test_nothing_of_an_upload_is_left_when_the_disk_is_full(serve: Serve, monkey
     with serve() as server:
         answer = server.ask("POST", "/v1/detect", picture() + bytes(3_000_000), PNG)
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "no_space", "1")
-        assert not list(folders.glob(f"pyrite-uploads-{os.getpid()}-*/*"))
+        assert not list(folders.glob(f"pyrite-uploads-{os.getpid()}-*/upload-*"))
         assert server.ask("POST", "/v1/detect", picture(), PNG).status == 200
 
 
@@ -308,7 +308,7 @@ def test_an_upload_that_is_too_slow_for_its_disk_leaves_nothing(serve: Serve, mo
         finally:
             answered.set()
         assert eventually(written.is_set)
-        assert eventually(lambda: not list(Path(tempfile.gettempdir()).glob(f"pyrite-uploads-{os.getpid()}-*/*")))
+        assert eventually(lambda: not list(Path(tempfile.gettempdir()).glob(f"pyrite-uploads-{os.getpid()}-*/upload-*")))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no folder is held there")

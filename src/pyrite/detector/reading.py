@@ -4,6 +4,7 @@ It stands apart from whoever started it, so that such a process begins after a f
 """
 
 import os
+import pickle
 import signal
 import sys
 import time
@@ -37,6 +38,15 @@ def begin(reader: Reader) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + _ROOM + _PER_PIXEL * reader.limits.max_pixels + reader.limits.max_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def begin_from(file: Path) -> None:
+    """Do as `begin` does, with a reader that whoever started this process has pickled.
+
+    Args:
+        file: In a folder that nobody else may write to.
+    """
+    begin(pickle.loads(file.read_bytes()))
 
 
 def decode(files: Sequence[tuple[bytes | Path, str | None]]) -> list[Prepared | Unreadable]:

@@ -1,17 +1,22 @@
 """Decoding in processes that can be killed, so that one bad image neither slows nor fails its neighbours."""
 
 import asyncio
+import logging
 import multiprocessing
+import pickle
 import signal
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pyrite.detector import Prepared, Reader, Unreadable, crashed, timed_out
-from pyrite.detector.reading import begin, decode
+from pyrite.detector.reading import begin_from, decode
 from pyrite.results import Failure
+from pyrite.serving.uploads import upload_folder
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -24,6 +29,7 @@ _PATIENCE = 0.5  # seconds that small files may take before they are tried one b
 
 Found = Prepared | Unreadable
 _Result = TypeVar("_Result")
+_log = logging.getLogger("pyrite.serving")
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +65,7 @@ class Decoders:
         self._large: asyncio.Queue[Job] = asyncio.Queue()
 
     async def warm(self) -> None:
-        """Wait until every kind has a process that is ready."""
+        """Begin the processes, and wait until every kind has one that is ready."""
         await asyncio.gather(*(pool.run(decode, [], seconds=60) for pool in self._pools))
 
     def submit(self, source: bytes | Path, path: str | None) -> Job:
@@ -150,8 +156,14 @@ class Pool:
 
     def __init__(self, workers: int, reader: Reader) -> None:
         """Take how many there are to be; they begin with the first call."""
-        self._make = partial(_make, workers, reader)
+        self._stack = ExitStack()
+        # Larger than what a pipe holds, in which it would keep whoever begins a process waiting until that reads it.
+        file = self._stack.enter_context(upload_folder()) / "reader"
+        file.write_bytes(pickle.dumps(reader))
+        self._make = partial(_make, workers, file)
         self._pool = self._make()
+        self._begun: ProcessPool | None = None
+        self._beginning = threading.Lock()
 
     async def run(self, function: Callable[..., _Result], *arguments: object, seconds: float) -> _Result:
         """Call a function in a process, which is killed when it takes longer or nobody waits any more.
@@ -163,12 +175,17 @@ class Pool:
 
         for _ in range(2):
             pool = self._pool
+            if pool is not self._begun:
+                # Aside: others are answered meanwhile.
+                await asyncio.to_thread(self._begin, pool)
             try:
                 return await asyncio.wrap_future(pool.schedule(function, args=arguments, timeout=seconds))
             except TimeoutError:
+                _tell_killed("timed_out", seconds=seconds)
                 raise Lost(slow=True) from None
             except ProcessExpired as error:
                 # A service manager that stops the server may tell all its processes at once. Another finishes this.
+                _tell_killed("crashed", exit_code=error.exitcode)
                 if abs(error.exitcode) != signal.SIGTERM:
                     raise Lost(slow=False) from None
             except Exception:
@@ -183,15 +200,26 @@ class Pool:
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
-        _end_pool(self._pool)
+        with self._beginning:
+            _end_pool(self._pool)
+        self._stack.close()
+
+    def _begin(self, pool: "ProcessPool") -> None:
+        with self._beginning:
+            if pool.active:
+                self._begun = pool
 
 
-def _make(workers: int, reader: Reader) -> "ProcessPool":
+def _tell_killed(reason: str, **fields: object) -> None:
+    _log.warning("a decoder was killed", extra={"fields": {"reason": reason, **fields}})
+
+
+def _make(workers: int, reader: Path) -> "ProcessPool":
     from pebble import ProcessPool
 
     # Not forked: this process has threads.
     context = multiprocessing.get_context("spawn")
-    return ProcessPool(max_workers=workers, initializer=begin, initargs=[reader], context=context)
+    return ProcessPool(max_workers=workers, initializer=begin_from, initargs=[reader], context=context)
 
 
 def _end_pool(pool: "ProcessPool") -> None:

@@ -1,5 +1,6 @@
 """What goes around every request: its id, the headers of the answer, the count of it, and who may ask how often."""
 
+import asyncio
 import itertools
 import logging
 import re
@@ -13,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pyrite.errors import SettingsError
 from pyrite.serving.keys import known_key, presented_key
-from pyrite.serving.refusal import JSON, Refusal, error_body
+from pyrite.serving.logs import log_request
+from pyrite.serving.rates import RemoteRates
+from pyrite.serving.record import Record
+from pyrite.serving.refusal import JSON, Refusal, busy, error_body
 from pyrite.serving.service import Service
 from pyrite.serving.settings import ServerSettings, is_loopback
 
@@ -38,8 +42,8 @@ _HEADERS = {
     b"permissions-policy": b"camera=(self), geolocation=(), microphone=()",
 }
 _OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
-_ROUTES = (*OPEN, "/v1/detect", "/v1/explain", "/v1/model", "/v1/limits", "/metrics")
-_UPLOADING = ("/v1/detect", "/v1/explain")
+_ROUTES = (*OPEN, "/v1/detect", "/v1/explain", "/v1/history", "/v1/model", "/v1/limits", "/metrics")
+_UPLOADING = ("/v1/detect", "/v1/explain", "/v1/history")
 _METHODS = ("GET", "POST", "HEAD", "OPTIONS")
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Random for each server and a number for each request: asking for random bytes each time takes as long as parsing one.
@@ -58,7 +62,12 @@ class Frame:
         self._app, self._service, self._metrics = app, service, service.metrics
 
     def turn_away(
-        self, method: bytes, path: bytes, headers: Sequence[tuple[bytes, bytes]], requests: int
+        self,
+        method: bytes,
+        path: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        requests: int,
+        client: tuple[str, int] | None,
     ) -> bytes | None:
         """Return the whole answer to images that there is no room for; `None` to what may come in.
 
@@ -69,6 +78,7 @@ class Frame:
             path: Of it.
             headers: Of it, with their names in lower case.
             requests: How many are in already.
+            client: Who asks.
         """
         # Pages of other origins could not read it.
         if method != b"POST" or path != b"/v1/detect" or self._service.settings.origins:
@@ -76,25 +86,50 @@ class Frame:
         lacking = self._service.lacking(requests)
         if lacking is None:
             return None
-        refusal = lacking.refusal
+        # Who asks behind a proxy is read from the headers only of what comes in.
+        asked_by = None if self._service.settings.trusted_proxies else client
+        return self._refuse_whole(lacking.refusal, _request_id(headers), "POST", "/v1/detect", asked_by)
+
+    def refuse_unparsed(self, refusal: Refusal, client: tuple[str, int] | None) -> bytes:
+        """Return the whole answer to what is no request as this server understands it.
+
+        Args:
+            refusal: What to say of it.
+            client: Who sent it.
+        """
+        return self._refuse_whole(refusal, _request_id(()), None, None, client)
+
+    def _refuse_whole(
+        self, refusal: Refusal, request_id: str, method: str | None, path: str | None, client: tuple[str, int] | None
+    ) -> bytes:
+        record = Record(request_id, code=refusal.code)
+        head, body = _whole_answer(refusal, request_id)
+        record.bytes_out = len(body)
         self._metrics.rejection(refusal.code)
-        self._metrics.request(path.decode(), method.decode(), refusal.status, 0.0)
-        return whole_answer(refusal, headers)
+        self._conclude(record, method, path, refusal.status, client)
+        return head + body
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
-        request_id = _request_id(scope["headers"])
-        scope.setdefault("state", {})["request_id"] = request_id
+        record = Record(_request_id(scope["headers"]))
+        request_id = record.request_id
+        scope.setdefault("state", {}).update(request_id=request_id, record=record)
         scope["app"] = self  # Without which routes answer what they do not have in plain text, instead of raising it.
         status = 0
 
+        async def counted() -> "Message":
+            message = await receive()
+            record.bytes_in += len(message.get("body", b""))
+            return message
+
         async def framed(message: "Message") -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.body":
+                record.bytes_out += len(message.get("body", b""))
+            elif message["type"] == "http.response.start":
                 status = message["status"]
                 headers = list(message.get("headers", ()))
                 has = {name for name, _ in headers}
@@ -103,26 +138,49 @@ class Frame:
                     # The page's parts may be kept, if they are asked for whether they changed.
                     static = scope["path"].startswith("/static/")
                     headers.append((b"cache-control", b"no-cache" if static else b"no-store"))
+                if self._service.draining:
+                    # The next request of this client is for a server that stays.
+                    headers.append((b"connection", b"close"))
                 message = {**message, "headers": [*headers, (b"x-request-id", request_id.encode())]}
             await send(message)
 
+        task = asyncio.current_task()
+        assert task is not None
+        self._service.requests.add(task)
         try:
             # Whatever can be got has a head, and the server sends no more than that of an answer to HEAD.
-            await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, framed)
+            await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, counted, framed)
         except Refusal as refusal:
-            self._metrics.rejection(refusal.code)
+            self._service.note(refusal.code, record)
             await refuse(refusal, request_id, framed)
+        except asyncio.CancelledError:
+            # By a server that ends: of a client that hangs up, only the work is cancelled.
+            task.uncancel()
+            if not status:
+                stopped = busy("not_ready", "The server was stopped before this was answered.")
+                self._service.note(stopped.code, record)
+                await refuse(stopped, request_id, framed)
         except Exception:
-            _log.exception("Request %s failed", request_id)
+            _log.exception("request failed", extra={"fields": {"request_id": request_id}})
             if not status:
                 failure = Refusal(500, "internal_server_error", "Something failed here. It is in the server's log.")
-                self._metrics.rejection(failure.code)
+                self._service.note(failure.code, record)
                 await refuse(failure, request_id, framed)
         finally:
-            path = scope["path"]
-            route = path if path in _ROUTES else "/static" if path.startswith("/static/") else "other"
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.request(route, method, status or GONE, time.perf_counter() - began)
+            self._service.requests.discard(task)
+            self._conclude(record, scope["method"], scope["path"], status or GONE, scope.get("client"))
+
+    def _conclude(
+        self, record: Record, method: str | None, path: str | None, status: int, client: tuple[str, int] | None
+    ) -> None:
+        seconds = time.perf_counter() - record.began
+        route = path if path in _ROUTES else "/static" if (path or "").startswith("/static/") else "other"
+        self._metrics.request(str(route), str(method) if method in _METHODS else "other", status, seconds)
+        for stage, spent in record.stages.items():
+            self._metrics.stage(stage, spent)
+        log_request(
+            record, method=method, path=path, status=status, seconds=seconds, client=client[0] if client else None
+        )
 
 
 class Gate:
@@ -135,7 +193,7 @@ class Gate:
             SettingsError: The rate limit cannot be understood.
         """
         self._app, self._service = app, service
-        self._rate = _Rate(service.settings) if service.settings.rate_limit else None
+        self._rate = _Rate(service.settings, service.rates) if service.settings.rate_limit else None
         settings = service.settings
         self._hosts = frozenset(settings.hosts or ((*_OWN_NAMES, settings.host) if is_loopback(settings.host) else ()))
 
@@ -148,7 +206,7 @@ class Gate:
                     if scope["method"] == "POST" and scope["path"] in _UPLOADING:
                         held.enter_context(self._service.uploads.take())
                 except Refusal as refusal:
-                    self._service.metrics.rejection(refusal.code)
+                    self._service.note(refusal.code, scope["state"]["record"])
                     await refuse(refusal, scope["state"]["request_id"], send)
                     return
             await self._app(scope, receive, send)
@@ -159,7 +217,9 @@ class Gate:
             return
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").lower()
-        if self._hosts and host and re.sub(r":\d*$", "", host) not in self._hosts:
+        # Whoever scrapes pods asks by their addresses.
+        named = self._hosts and not (path == "/metrics" and settings.hosts)
+        if named and host and re.sub(r":\d*$", "", host) not in self._hosts:
             # Else any page could have its own name lead here, and read what it gets.
             sentence = f"This server does not answer for {host!r}, which its setting hosts can change."
             raise Refusal(421, "misdirected_request", sentence)
@@ -167,12 +227,12 @@ class Gate:
             sentence = "Pages of other origins may not ask this server, which its setting origins can change."
             raise Refusal(403, "cross_origin", sentence)
         who = scope["client"][0] if scope.get("client") else "unknown"
-        if settings.api_keys:
-            key = known_key(presented_key(scope["headers"]) or "", settings.api_keys)
+        if self._service.keys:
+            key = known_key(presented_key(scope["headers"]) or "", self._service.keys)
             if key is None:
                 sentence = "This needs an API key, as Authorization: Bearer KEY or X-API-Key: KEY."
                 raise Refusal(401, "unauthorized", sentence, {"WWW-Authenticate": "Bearer"})
-            who = key
+            who, scope["state"]["record"].key = key.sha256, key.name
         if self._rate and path.startswith("/v1/"):
             self._rate.check(_network(who))
         if path == "/v1/detect":
@@ -192,7 +252,7 @@ def _is_own(headers: Mapping[bytes, bytes], host: str, origins: Sequence[str]) -
 
 
 class _Rate:
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, shared: RemoteRates | None) -> None:
         from limits import parse
         from limits.storage import MemoryStorage
         from limits.strategies import FixedWindowRateLimiter
@@ -202,7 +262,7 @@ class _Rate:
         except ValueError:
             sentence = f"The setting rate_limit is not valid: {settings.rate_limit!r} is not like 600/minute."
             raise SettingsError(sentence) from None
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._limiter = FixedWindowRateLimiter(shared.storage() if shared else MemoryStorage())
 
     def check(self, who: str) -> None:
         if not self._limiter.hit(self._limit, who):
@@ -227,13 +287,12 @@ async def refuse(refusal: Refusal, request_id: str, send: "Send") -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def whole_answer(refusal: Refusal, headers: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
-    """Return the answer to a request with these headers, or to what is no request, byte by byte."""
-    request_id = _request_id(headers)
+def _whole_answer(refusal: Refusal, request_id: str) -> tuple[bytes, bytes]:
+    """Return the head and the body of an answer, byte by byte."""
     head, body = _told(refusal, request_id)
     head |= {**_HEADERS, b"cache-control": b"no-store", b"x-request-id": request_id.encode()}
     lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}".encode()]
-    return b"\r\n".join([*lines, *(name + b": " + value for name, value in head.items()), b"", body])
+    return b"\r\n".join([*lines, *(name + b": " + value for name, value in head.items()), b"", b""]), body
 
 
 def _told(refusal: Refusal, request_id: str) -> tuple[dict[bytes, bytes], bytes]:

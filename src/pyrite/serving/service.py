@@ -1,14 +1,17 @@
 """What a server does with images: places for them, decoding, scoring and explaining, each within its bounds."""
 
 import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from pyrite.bundle import Panel
 from pyrite.decision import Policy
 from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import PyriteError, SettingsError
@@ -20,26 +23,45 @@ from pyrite.results import Detection
 from pyrite.runtime import available_cpus
 from pyrite.serving.decoders import Decoders, Lost, Pool
 from pyrite.serving.explaining import Asked, Explained, explain, trace
+from pyrite.serving.keys import read_keys
 from pyrite.serving.metrics import Metrics
+from pyrite.serving.rates import RemoteRates
+from pyrite.serving.record import Record
 from pyrite.serving.refusal import Refusal, busy
 from pyrite.serving.scoring import Scorer
-from pyrite.serving.settings import ServerSettings
+from pyrite.serving.settings import ServerSettings, reload_keys
+from pyrite.serving.tally import WHAT, Tallies, Tally
 from pyrite.serving.uploads import Coming, Upload, find_slowest, give_way, upload_folder
 
 _Result = TypeVar("_Result")
+Reload = Callable[[], ServerSettings] | None
+_log = logging.getLogger("pyrite.serving")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the workers of one server share."""
+
+    tallies: Tallies
+    rates: RemoteRates | None
+    """Counts for the rate limit, if there is one."""
+    folder: Path
+    """Where they leave their counters for Prometheus."""
 
 
 class Places:
     """Room for so many; who finds none is told at once instead of waiting."""
 
-    def __init__(self, number: int, code: str, what: str, *, make_room: Callable[[], bool] = lambda: False) -> None:
-        """Take how many there are, what to answer when they are taken, and what may get one back in a moment."""
-        self.taken, self._number, self._make_room = 0, number, make_room
+    def __init__(
+        self, number: int, code: str, what: str, tally: Tally, *, make_room: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Take how many there are for all workers, what to answer when they are taken, and what may get one back."""
+        self._tally, self._number, self._make_room = tally, number, make_room
         self._code, self._sentence = code, f"The server has no room for more {what} now. Try again in a second."
 
     def full(self, coming: int = 0) -> bool:
         """Say whether all are taken, or will be in a moment by so many, with those that have one already."""
-        return max(self.taken, coming) >= self._number
+        return self._tally.all + max(0, coming - self._tally.mine) >= self._number
 
     @property
     def refusal(self) -> Refusal:
@@ -52,7 +74,7 @@ class Places:
         Raises:
             Refusal: 503, with when to come again.
         """
-        if self.taken + wanted > self._number and not self._make_room():
+        if self._tally.all + wanted > self._number and not self._make_room():
             raise self.refusal
 
     @contextmanager
@@ -63,18 +85,31 @@ class Places:
             Refusal: As `check` does.
         """
         self.check(wanted)
-        self.taken += wanted
+        self._tally.mine += wanted
         try:
             yield
         finally:
-            self.taken -= wanted
+            self._tally.mine -= wanted
 
 
 class Service:
     """A detector with everything around it that a server needs; made outside of the event loop, used within."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        panel: Panel | None = None,
+        shared: Shared | None = None,
+        reload: Reload = None,
+    ) -> None:
         """Load the bundle.
+
+        Args:
+            settings: How to serve.
+            panel: What judges, if it is loaded already.
+            shared: What this worker shares with others, if there are any.
+            reload: Reads the settings again, for their keys.
 
         Raises:
             PyriteError: The bundle, the error budget or the trust anchors cannot be used.
@@ -82,21 +117,41 @@ class Service:
         self.settings = settings
         self.limits = Limits(settings.max_bytes, settings.max_pixels)
         self.detector = Detector(
-            settings.bundle,
-            bundles=settings.bundles,
+            panel or settings.bundle,
+            bundles=() if panel else settings.bundles,
             max_fpr=settings.max_fpr,
             allow_real=settings.allow_real,
             trust=_load_trust(settings),
             limits=self.limits,
-            threads=settings.threads,
+            threads=settings.threads or max(1, available_cpus() // settings.workers),
             device=settings.device,
         )
         check_device(self.detector)
-        self.places = Places(settings.queue, "queue_full", "images")
+        tallies = shared.tallies.claim() if shared else {what: Tally() for what in WHAT}
+        self.places = Places(settings.queue, "queue_full", "images", tallies["images"])
         self.receiving: set[Coming] = set()
-        self.uploads = Places(settings.uploads, "uploads_full", "uploads", make_room=lambda: give_way(self.receiving))
-        self.explanations = Places(settings.explanations, "explanations_full", "explanations")
-        self.metrics = Metrics(lambda: self.places.taken)
+        self.uploads = Places(
+            settings.uploads,
+            "uploads_full",
+            "uploads",
+            tallies["uploads"],
+            make_room=lambda: give_way(self.receiving),
+        )
+        self.explanations = Places(settings.explanations, "explanations_full", "explanations", tallies["explanations"])
+        self.metrics = Metrics(
+            {what: lambda tally=tally: tally.all for what, tally in tallies.items()},  # type: ignore[misc]
+            self.detector.bundles,
+            self.detector.device,
+            shared.folder if shared else None,
+        )
+        self.keys = read_keys(settings.api_keys)
+        """Who may ask; anyone without any."""
+        self.requests: set[asyncio.Task[Any]] = set()
+        """That are being answered."""
+        self.draining = False
+        """Whether it was told to stop."""
+        self.rates = shared.rates if shared else None
+        self._reload, self._warm = reload, False
         self._work: list[asyncio.Task[None]] = []
         self.folder = Path()
         """For uploads that are not kept in memory."""
@@ -110,41 +165,85 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether images can be taken: it runs, and nothing that it needs has failed."""
-        return bool(self._work) and not any(task.done() for task in self._work)
+        return self._warm and bool(self._work) and not self.draining and not any(task.done() for task in self._work)
+
+    def note(self, code: str, record: Record) -> None:
+        """Note the code of the error that a request is answered with."""
+        record.code = code
+        self.metrics.rejection(code)
+
+    def drain(self) -> None:
+        """Say that it is about to stop, and go on meanwhile."""
+        self.draining = True
+        _log.info("stopping", extra={"fields": {"drain_seconds": self.settings.drain_seconds}})
+
+    def abandon(self) -> None:
+        """Give up every request that is not answered yet."""
+        _log.warning("stopped before all was answered", extra={"fields": {"requests": len(self.requests)}})
+        for request in self.requests:
+            request.cancel()
+
+    def reload_keys(self) -> None:
+        """Read the keys again, and go on with those that there were where that fails."""
+        try:
+            self.settings = reload_keys(self.settings, self._reload)
+        except SettingsError as error:
+            _log.error("the keys were not read again", extra={"fields": {"error": str(error)}})
+            return
+        self.keys = read_keys(self.settings.api_keys)
+        _log.info("keys were read again", extra={"fields": {"keys": len(self.keys)}})
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start the processes, and end them afterwards."""
+        """Start the processes, which takes a while longer than it takes to get in here, and end them afterwards."""
         settings = self.settings
         reader = self.detector.reader
         workers = settings.decoders or math.ceil(available_cpus() / 2)
-        self._decoders = Decoders(reader, workers=workers, seconds=settings.decode_seconds, killed=self.metrics.killed)
+        self._decoders = Decoders(
+            reader,
+            workers=math.ceil(workers / settings.workers),
+            seconds=settings.decode_seconds,
+            killed=self.metrics.killed,
+        )
         self._scorer = Scorer(self.detector, size=settings.batch, seen=self.metrics.batch)
         self._explainer = Pool(1, reader)
         with upload_folder() as self.folder:
-            work = [asyncio.create_task(self._decoders.work()), asyncio.create_task(self._scorer.work())]
+            self._work = [asyncio.create_task(self._decoders.work()), asyncio.create_task(self._scorer.work())]
+            starting = asyncio.create_task(self._start())
             try:
-                await self._decoders.warm()
-                self._work = work
                 yield
             finally:
-                self._work = []
-                for task in work:
+                work, self._work = self._work, []
+                for task in (starting, *work):
                     task.cancel()
-                await asyncio.gather(*work, return_exceptions=True)
+                await asyncio.gather(starting, *work, return_exceptions=True)
                 self._decoders.close()
                 self._explainer.close()
                 self._scorer.close()
 
-    async def detect(self, uploads: Sequence[Upload], policy: Policy) -> list[Detection]:
+    async def _start(self) -> None:
+        try:
+            await self._decoders.warm()
+        except Exception:
+            _log.exception("no decoder starts, so the server does not get ready")
+            return
+        self._warm = True
+        _log.info("ready")
+
+    async def detect(self, uploads: Sequence[Upload], policy: Policy, record: Record) -> list[Detection]:
         """Judge images, in their order.
+
+        Args:
+            uploads: The images.
+            policy: What decides.
+            record: Notes how long they are decoded and scored, with what each waits for that.
 
         Raises:
             Refusal: There is no room for so many now, or they take too long.
             PyriteError: The model fails.
         """
         with self.places.take(len(uploads)):
-            work = [asyncio.ensure_future(self._detect(upload, policy)) for upload in uploads]
+            work = [asyncio.ensure_future(self._detect(upload, policy, record)) for upload in uploads]
             try:
                 async with asyncio.timeout(self.settings.request_seconds):
                     return await asyncio.gather(*work)
@@ -155,7 +254,7 @@ class Service:
                 for task in work:
                     task.cancel()
 
-    async def explain(self, upload: Upload, policy: Policy) -> Explained:
+    async def explain(self, upload: Upload, policy: Policy, record: Record) -> Explained:
         """Explain the score of one image.
 
         Raises:
@@ -166,27 +265,30 @@ class Service:
         joint = self.detector.panel.calibration
         calibration = None if joint is None else msgspec.json.encode(joint, order="sorted")
         asked = Asked(bundles, calibration, self.detector.device, upload.source, upload.name, policy)
-        return await self._in_explainer(upload, explain, asked)
+        return await self._in_explainer(upload, record, explain, asked)
 
-    async def trace(self, upload: Upload) -> bytes:
+    async def trace(self, upload: Upload, record: Record) -> bytes:
         """Return the history of one image, as JSON.
 
         Raises:
             Refusal: The image cannot be read, there is no room for it now, or it takes too long.
         """
-        return await self._in_explainer(upload, trace, upload.source, upload.name)
+        return await self._in_explainer(upload, record, trace, upload.source, upload.name)
 
     async def _in_explainer(
-        self, upload: Upload, function: Callable[..., _Result | Unreadable], *arguments: object
+        self, upload: Upload, record: Record, function: Callable[..., _Result | Unreadable], *arguments: object
     ) -> _Result:
         """Call a function in the process for explanations, which no image may hold that takes long to decode."""
         with self.explanations.take():
             found: Prepared | _Result | Unreadable
             try:
                 async with asyncio.timeout(self.settings.request_seconds):
-                    found = await self._decode(upload)
+                    with record.timing("decode"):
+                        found = await self._decode(upload)
                     if not isinstance(found, Unreadable):
-                        found = await self._explainer.run(function, *arguments, seconds=self.settings.request_seconds)
+                        seconds = self.settings.request_seconds
+                        with record.timing("explain"):
+                            found = await self._explainer.run(function, *arguments, seconds=seconds)
             except (TimeoutError, Lost) as error:
                 if isinstance(error, Lost):
                     self.metrics.killed()
@@ -206,8 +308,11 @@ class Service:
         finally:
             job.cancel()
 
-    async def _detect(self, upload: Upload, policy: Policy) -> Detection:
-        detection = await self._scorer.submit(await self._decode(upload), policy)
+    async def _detect(self, upload: Upload, policy: Policy, record: Record) -> Detection:
+        with record.timing("decode"):
+            found = await self._decode(upload)
+        with record.timing("score"):
+            detection = await self._scorer.submit(found, policy)
         self.metrics.image(outcome(detection))
         return detection
 
