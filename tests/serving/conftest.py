@@ -5,13 +5,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from asking import HERE, Server
+from hostile import hostile_reader
 
 from pyrite.bundle import Bundle
+from pyrite.detector import Reader
 from pyrite.serving import ServerSettings, create_app
+from pyrite.serving.decoders import Decoders
 from pyrite.serving.process import configure
 from waiting import eventually
 
@@ -39,6 +43,16 @@ def client(extra: None, saved: str) -> Iterator["TestClient"]:
 
     with TestClient(create_app(ServerSettings(bundle=saved)), base_url=HERE, raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def hostile(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let red images never come to an end, and blue ones end their process."""
+
+    def decoders(reader: Reader, **more: Any) -> Decoders:
+        return Decoders(replace(reader, views=hostile_reader(bundle.info).views), **more)
+
+    monkeypatch.setattr("pyrite.serving.service.Decoders", decoders)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ _requests = logging.getLogger("pyrite.requests")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `time`, `level`, `logger`, `message`, `pid`, its fields, and the `traceback` of an error."""
+    """One JSON object a line: with `time`, `level`, `logger`, `message`, `pid`, its fields, and any `traceback`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""

@@ -23,6 +23,7 @@ from pyrite.results import Detection
 from pyrite.runtime import available_cpus
 from pyrite.serving.decoders import Decoders, Lost, Pool
 from pyrite.serving.explaining import Asked, Explained, explain, trace
+from pyrite.serving.holdings import WHAT, Held, Holdings
 from pyrite.serving.keys import read_keys
 from pyrite.serving.metrics import Metrics
 from pyrite.serving.rates import RemoteRates
@@ -30,7 +31,6 @@ from pyrite.serving.record import Record
 from pyrite.serving.refusal import Refusal, busy
 from pyrite.serving.scoring import Scorer
 from pyrite.serving.settings import ServerSettings, reload_keys
-from pyrite.serving.tally import WHAT, Tallies, Tally
 from pyrite.serving.uploads import Coming, Upload, find_slowest, give_way, upload_folder
 
 _Result = TypeVar("_Result")
@@ -42,7 +42,7 @@ _log = logging.getLogger("pyrite.serving")
 class Shared:
     """What the workers of one server share."""
 
-    tallies: Tallies
+    holdings: Holdings
     rates: RemoteRates | None
     """Counts for the rate limit, if there is one."""
     folder: Path
@@ -53,15 +53,15 @@ class Places:
     """Room for so many; who finds none is told at once instead of waiting."""
 
     def __init__(
-        self, number: int, code: str, what: str, tally: Tally, *, make_room: Callable[[], bool] = lambda: False
+        self, number: int, code: str, what: str, held: Held, *, make_room: Callable[[], bool] = lambda: False
     ) -> None:
         """Take how many there are for all workers, what to answer when they are taken, and what may get one back."""
-        self._tally, self._number, self._make_room = tally, number, make_room
+        self._held, self._number, self._make_room = held, number, make_room
         self._code, self._sentence = code, f"The server has no room for more {what} now. Try again in a second."
 
     def full(self, coming: int = 0) -> bool:
         """Say whether all are taken, or will be in a moment by so many, with those that have one already."""
-        return self._tally.all + max(0, coming - self._tally.mine) >= self._number
+        return self._held.all + max(0, coming - self._held.mine) >= self._number
 
     @property
     def refusal(self) -> Refusal:
@@ -74,7 +74,7 @@ class Places:
         Raises:
             Refusal: 503, with when to come again.
         """
-        if self._tally.all + wanted > self._number and not self._make_room():
+        if self._held.all + wanted > self._number and not self._make_room():
             raise self.refusal
 
     @contextmanager
@@ -85,11 +85,11 @@ class Places:
             Refusal: As `check` does.
         """
         self.check(wanted)
-        self._tally.mine += wanted
+        self._held.mine += wanted
         try:
             yield
         finally:
-            self._tally.mine -= wanted
+            self._held.mine -= wanted
 
 
 class Service:
@@ -127,19 +127,19 @@ class Service:
             device=settings.device,
         )
         check_device(self.detector)
-        tallies = shared.tallies.claim() if shared else {what: Tally() for what in WHAT}
-        self.places = Places(settings.queue, "queue_full", "images", tallies["images"])
+        holdings = shared.holdings.claim() if shared else {what: Held() for what in WHAT}
+        self.places = Places(settings.queue, "queue_full", "images", holdings["images"])
         self.receiving: set[Coming] = set()
         self.uploads = Places(
             settings.uploads,
             "uploads_full",
             "uploads",
-            tallies["uploads"],
+            holdings["uploads"],
             make_room=lambda: give_way(self.receiving),
         )
-        self.explanations = Places(settings.explanations, "explanations_full", "explanations", tallies["explanations"])
+        self.explanations = Places(settings.explanations, "explanations_full", "explanations", holdings["explanations"])
         self.metrics = Metrics(
-            {what: lambda tally=tally: tally.all for what, tally in tallies.items()},  # type: ignore[misc]
+            {what: lambda held=held: held.all for what, held in holdings.items()},  # type: ignore[misc]
             self.detector.bundles,
             self.detector.device,
             shared.folder if shared else None,

@@ -13,13 +13,13 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from pyrite.errors import PyriteError, SettingsError
+from pyrite.serving.holdings import Holdings
 from pyrite.serving.logs import set_up_logging
 from pyrite.serving.middleware import Frame
 from pyrite.serving.process import begin, configure
 from pyrite.serving.rates import keep_rates
 from pyrite.serving.service import Reload, Shared
 from pyrite.serving.settings import ServerSettings, reload_keys
-from pyrite.serving.tally import Tallies
 from pyrite.serving.uploads import upload_folder
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def supervise(settings: ServerSettings, listener: socket.socket, ready: Callable
                 super().keep_subprocess_alive()
             for old, new in zip(before, self.processes, strict=True):
                 if old is not new:
+                    shared.holdings.release(old.pid)
                     fields = {"pid": old.pid, "exit_code": old.exitcode, "new_pid": new.pid}
                     _log.warning("a worker ended, and another takes its place", extra={"fields": fields})
 
@@ -91,7 +92,7 @@ def supervise(settings: ServerSettings, listener: socket.socket, ready: Callable
     with upload_folder() as folder:
         # Read by the client library of Prometheus as soon as a worker imports it.
         os.environ[_COUNTERS] = str(folder)
-        shared = Shared(Tallies(settings.workers), keep_rates() if settings.rate_limit else None, folder)
+        shared = Shared(Holdings(settings.workers), keep_rates() if settings.rate_limit else None, folder)
         config = configure(
             settings,
             partial(_begin_worker, settings, shared, reload),

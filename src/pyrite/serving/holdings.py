@@ -8,7 +8,7 @@ WHAT = ("uploads", "images", "explanations")
 """What is held, within the settings `uploads`, `queue` and `explanations`."""
 
 
-class Tally:
+class Held:
     """How many of something this worker holds, and all workers together."""
 
     def __init__(self, cells: MutableSequence[int] | None = None, own: int = 0) -> None:
@@ -32,8 +32,8 @@ class Tally:
         return sum(self._cells)
 
 
-class Tallies:
-    """The tallies of a server of several workers; made by the process that starts them, and handed to each."""
+class Holdings:
+    """The holdings of a server of several workers; made by the process that starts them, and handed to each."""
 
     def __init__(self, workers: int) -> None:
         """Take how many workers there are."""
@@ -42,8 +42,17 @@ class Tallies:
         self._pids = context.RawArray("q", workers)
         self._cells = {what: context.RawArray("q", workers) for what in WHAT}
 
-    def claim(self) -> dict[str, Tally]:
-        """Return the tallies for this process, in the place of a worker that has ended.
+    def release(self, pid: int | None) -> None:
+        """Take a worker that has ended for gone, with all that it held."""
+        with self._lock:
+            for own, other in enumerate(self._pids):
+                if other == pid:
+                    self._pids[own] = 0
+                    for cells in self._cells.values():
+                        cells[own] = 0
+
+    def claim(self) -> dict[str, Held]:
+        """Return the holdings for this process, in the place of a worker that has ended.
 
         Raises:
             RuntimeError: All workers live.
@@ -57,4 +66,4 @@ class Tallies:
             self._pids[own] = os.getpid()
             for cells in self._cells.values():
                 cells[own] = 0
-        return {what: Tally(cells, own) for what, cells in self._cells.items()}
+        return {what: Held(cells, own) for what, cells in self._cells.items()}
