@@ -114,7 +114,8 @@ def serving(code: str, port: int, *arguments: str) -> Iterator[int]:
     """Start a server, wait until it answers, and give its process id."""
     import http.client
 
-    with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL) as process:
+    nowhere = subprocess.DEVNULL
+    with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=nowhere, stderr=nowhere) as process:
         try:
             for _ in range(300):
                 try:
@@ -132,9 +133,10 @@ def serving(code: str, port: int, *arguments: str) -> Iterator[int]:
 
 
 @contextmanager
-def ours(arguments: argparse.Namespace) -> Iterator[int]:
+def ours(arguments: argparse.Namespace, port: int = 8701, workers: int = 1) -> Iterator[int]:
     """Start Pyrite's server."""
-    with serving(OURS, 8701, "serve", "--port", "8701", "--bundle", str(arguments.bundle)) as pid:
+    more = ("--port", str(port), "--bundle", str(arguments.bundle), "--set", f"workers={workers}")
+    with serving(OURS, port, "serve", *more) as pid:
         yield pid
 
 
@@ -219,6 +221,23 @@ def overload(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"capacity_per_second": capacity, "goodput_share": told["good_per_second"] / capacity, **told}
 
 
+def workers(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Compare two workers with one, with 32 clients, in turns."""
+    with ours(arguments, 8703, 1), ours(arguments, 8704, 2):
+        for port in (8703, 8704):
+            ask(arguments, port, 3, CLIENTS)
+        rounds = [
+            [ask(arguments, port, arguments.seconds, CLIENTS) for port in (8703, 8704)] for _ in range(arguments.rounds)
+        ]
+    return {
+        "one_worker_per_second": statistics.median(a["good_per_second"] for a, _ in rounds),
+        "two_workers_per_second": statistics.median(b["good_per_second"] for _, b in rounds),
+        "ratio": statistics.median(b["good_per_second"] / a["good_per_second"] for a, b in rounds),
+        "cpus": len(os.sched_getaffinity(0)),
+        "rounds": rounds,
+    }
+
+
 @contextmanager
 def watching(pid: int) -> Iterator[list[float]]:
     """Note the memory of a process and of those that it started, in megabytes, every second."""
@@ -247,7 +266,7 @@ def memory(pid: int) -> float:
     return total / 1e6
 
 
-PARTS = {"throughput": throughput, "steady": steady, "overload": overload}
+PARTS = {"throughput": throughput, "steady": steady, "overload": overload, "workers": workers}
 
 if __name__ == "__main__":
     main()

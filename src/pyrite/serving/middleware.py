@@ -19,7 +19,7 @@ from pyrite.serving.rates import RemoteRates
 from pyrite.serving.record import Record
 from pyrite.serving.refusal import JSON, Refusal, busy, error_body
 from pyrite.serving.service import Service
-from pyrite.serving.settings import ServerSettings, is_loopback
+from pyrite.serving.settings import ServerSettings, is_loopback, socket_path
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -195,7 +195,9 @@ class Gate:
         self._app, self._service = app, service
         self._rate = _Rate(service.settings, service.rates) if service.settings.rate_limit else None
         settings = service.settings
-        self._hosts = frozenset(settings.hosts or ((*_OWN_NAMES, settings.host) if is_loopback(settings.host) else ()))
+        # No page can lead to a socket file.
+        local = is_loopback(settings.host) and not socket_path(settings.host)
+        self._hosts = frozenset(settings.hosts or ((*_OWN_NAMES, settings.host) if local else ()))
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Let one request in, or answer it here."""

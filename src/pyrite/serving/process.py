@@ -25,8 +25,9 @@ _FILES = 1000  # open at a time beside connections, at most
 def run(
     settings: ServerSettings,
     listener: socket.socket,
-    ready: Callable[[], None],
     *,
+    ready: Callable[[], None],
+    ended: Callable[[], None],
     panel: Panel | None,
     reload: Reload,
 ) -> None:
@@ -36,6 +37,7 @@ def run(
         settings: How.
         listener: A socket that is bound and at which nobody listens yet.
         ready: Called when somebody does.
+        ended: Called when nobody does any more; a signal may end the process right after that.
         panel: What judges, if it is loaded already.
         reload: Reads the settings again.
     """
@@ -45,6 +47,10 @@ def run(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             ready()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().shutdown(sockets)
+            ended()
 
     app = begin(settings, panel=panel, reload=reload)
     with suppress(KeyboardInterrupt):  # Which is how a server ends, after it has finished.

@@ -38,15 +38,15 @@ def serve(
     """
     require("serve", "uvicorn")
     set_up_logging(settings.log_format, settings.log_level)
-    with _bound(settings) as listener:
+    with _bound(settings) as (listener, leave):
         tell = partial(ready, _url(settings, listener))
         if settings.workers == 1:
-            run(settings, listener, tell, panel=panel, reload=reload)
+            run(settings, listener, ready=tell, ended=leave, panel=panel, reload=reload)
         else:
             # Each worker loads them for itself. What cannot be loaded is told here.
             if panel is None:
                 Panel.open(settings.bundles or (settings.bundle or DEFAULT,))
-            supervise(settings, listener, tell, reload=reload)
+            supervise(settings, listener, ready=tell, reload=reload)
 
 
 def is_open(settings: ServerSettings) -> bool:
@@ -55,8 +55,11 @@ def is_open(settings: ServerSettings) -> bool:
 
 
 @contextmanager
-def _bound(settings: ServerSettings) -> Iterator[socket.socket]:
-    """Give a socket that has the address, and at which nobody listens yet: until then, connections are refused."""
+def _bound(settings: ServerSettings) -> Iterator[tuple[socket.socket, Callable[[], None]]]:
+    """Give a socket that has the address, and what leaves it again.
+
+    Nobody listens at it yet: until then, connections are refused.
+    """
     path = socket_path(settings.host)
     try:
         listener = _bind(settings) if path is None else _bind_file(path)
@@ -65,12 +68,12 @@ def _bound(settings: ServerSettings) -> Iterator[socket.socket]:
         raise SettingsError(
             f"The address {place} cannot be had: {getattr(error, 'strerror', None) or error}."
         ) from error
+    leave: Callable[[], None] = partial(_leave, path, path.stat().st_ino) if path else lambda: None
     with listener:
         try:
-            yield listener
+            yield listener, leave
         finally:
-            if path:
-                path.unlink(missing_ok=True)
+            leave()
 
 
 def _bind(settings: ServerSettings) -> socket.socket:
@@ -102,6 +105,13 @@ def _bind_file(path: Path) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _leave(path: Path, inode: int) -> None:
+    """Remove a socket's file, unless another server has its own there by now."""
+    with suppress(FileNotFoundError):
+        if path.stat().st_ino == inode:
+            path.unlink()
 
 
 def _url(settings: ServerSettings, listener: socket.socket) -> str:

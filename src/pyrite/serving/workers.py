@@ -32,7 +32,7 @@ _COUNTERS = "PROMETHEUS_MULTIPROC_DIR"
 _log = logging.getLogger("pyrite.serving")
 
 
-def supervise(settings: ServerSettings, listener: socket.socket, ready: Callable[[], None], *, reload: Reload) -> None:
+def supervise(settings: ServerSettings, listener: socket.socket, *, ready: Callable[[], None], reload: Reload) -> None:
     """Start workers, put others in the place of those that end, and stop all of them when told to stop.
 
     Args:
