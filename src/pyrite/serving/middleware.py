@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from pyrite.errors import SettingsError
 from pyrite.serving.keys import known_key, presented_key
 from pyrite.serving.logs import log_request
-from pyrite.serving.rates import RemoteRates
 from pyrite.serving.record import Record
 from pyrite.serving.refusal import JSON, Refusal, busy, error_body
 from pyrite.serving.service import Service
 from pyrite.serving.settings import ServerSettings, is_loopback, socket_path
+from pyrite.serving.shared_rates import RemoteRates
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -66,8 +66,8 @@ class Frame:
         method: bytes,
         path: bytes,
         headers: Sequence[tuple[bytes, bytes]],
+        address: str | None,
         requests: int,
-        client: tuple[str, int] | None,
     ) -> bytes | None:
         """Return the whole answer to images that there is no room for; `None` to what may come in.
 
@@ -77,8 +77,8 @@ class Frame:
             method: Of the request.
             path: Of it.
             headers: Of it, with their names in lower case.
+            address: Where it comes from.
             requests: How many are in already.
-            client: Who asks.
         """
         # Pages of other origins could not read it.
         if method != b"POST" or path != b"/v1/detect" or self._service.settings.origins:
@@ -87,26 +87,26 @@ class Frame:
         if lacking is None:
             return None
         # Who asks behind a proxy is read from the headers only of what comes in.
-        asked_by = None if self._service.settings.trusted_proxies else client
+        asked_by = None if self._service.settings.trusted_proxies else address
         return self._refuse_whole(lacking.refusal, _request_id(headers), "POST", "/v1/detect", asked_by)
 
-    def refuse_unparsed(self, refusal: Refusal, client: tuple[str, int] | None) -> bytes:
+    def refuse_unparsed(self, refusal: Refusal, address: str | None) -> bytes:
         """Return the whole answer to what is no request as this server understands it.
 
         Args:
             refusal: What to say of it.
-            client: Who sent it.
+            address: Where it comes from.
         """
-        return self._refuse_whole(refusal, _request_id(()), None, None, client)
+        return self._refuse_whole(refusal, _request_id(()), None, None, address)
 
     def _refuse_whole(
-        self, refusal: Refusal, request_id: str, method: str | None, path: str | None, client: tuple[str, int] | None
+        self, refusal: Refusal, request_id: str, method: str | None, path: str | None, address: str | None
     ) -> bytes:
         record = Record(request_id, code=refusal.code)
         head, body = _whole_answer(refusal, request_id)
         record.bytes_out = len(body)
         self._metrics.rejection(refusal.code)
-        self._conclude(record, method, path, refusal.status, client)
+        self._conclude(record, method, path, refusal.status, address)
         return head + body
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -168,19 +168,16 @@ class Frame:
                 await refuse(failure, request_id, framed)
         finally:
             self._service.requests.discard(task)
-            self._conclude(record, scope["method"], scope["path"], status or GONE, scope.get("client"))
+            client = scope.get("client")
+            self._conclude(record, scope["method"], scope["path"], status or GONE, client[0] if client else None)
 
-    def _conclude(
-        self, record: Record, method: str | None, path: str | None, status: int, client: tuple[str, int] | None
-    ) -> None:
+    def _conclude(self, record: Record, method: str | None, path: str | None, status: int, client: str | None) -> None:
         seconds = time.perf_counter() - record.began
         route = path if path in _ROUTES else "/static" if (path or "").startswith("/static/") else "other"
         self._metrics.request(str(route), str(method) if method in _METHODS else "other", status, seconds)
         for stage, spent in record.stages.items():
             self._metrics.stage(stage, spent)
-        log_request(
-            record, method=method, path=path, status=status, seconds=seconds, client=client[0] if client else None
-        )
+        log_request(record, method=method, path=path, status=status, seconds=seconds, client=client)
 
 
 class Gate:
@@ -193,7 +190,11 @@ class Gate:
             SettingsError: The rate limit cannot be understood.
         """
         self._app, self._service = app, service
-        self._rate = _Rate(service.settings, service.rates) if service.settings.rate_limit else None
+        self._rate = (
+            _Rate(service.settings, service.shared.rates if service.shared else None)
+            if service.settings.rate_limit
+            else None
+        )
         settings = service.settings
         # No page can lead to a socket file.
         local = is_loopback(settings.host) and not socket_path(settings.host)

@@ -39,6 +39,7 @@ def _bounded_protocol(settings: ServerSettings) -> Callable[..., asyncio.Protoco
             super().connection_made(transport)
             if socket_path(settings.host):
                 self.client = (UNIX, 0)
+            self._address = self.client[0] if self.client else None
             # Around it there may be what reads a proxy's headers.
             self._frame: Frame = self.app if isinstance(self.app, Frame) else self.app.app
             self._asked = next(order)
@@ -63,7 +64,7 @@ def _bounded_protocol(settings: ServerSettings) -> Callable[..., asyncio.Protoco
             # One that has others before it, or after which the connection ends, takes the usual way.
             if self._is_idle() and self.parser.should_keep_alive() and not self.expect_100_continue:
                 method, path = self.parser.get_method(), self.url.partition(b"?")[0]
-                answer = self._frame.turn_away(method, path, self.headers, len(self.tasks), self.client)
+                answer = self._frame.turn_away(method, path, self.headers, self._address, len(self.tasks))
             self._turned_away = answer is not None
             if answer is None:
                 super().on_headers_complete()
@@ -84,7 +85,9 @@ def _bounded_protocol(settings: ServerSettings) -> Callable[..., asyncio.Protoco
             self._refuse(400, "bad_request", "This is not HTTP as this server understands it.")
 
         def _refuse(self, status: int, code: str, sentence: str) -> None:
-            answer = self._frame.refuse_unparsed(Refusal(status, code, sentence, {"Connection": "close"}), self.client)
+            answer = self._frame.refuse_unparsed(
+                Refusal(status, code, sentence, {"Connection": "close"}), self._address
+            )
             # Where an answer has begun, or another request waits for its own, this one would be taken for that.
             if self._is_idle() or (self.cycle.more_body and not self.cycle.response_started):
                 self.transport.write(answer)

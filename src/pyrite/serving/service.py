@@ -26,11 +26,11 @@ from pyrite.serving.explaining import Asked, Explained, explain, trace
 from pyrite.serving.holdings import WHAT, Held, Holdings
 from pyrite.serving.keys import read_keys
 from pyrite.serving.metrics import Metrics
-from pyrite.serving.rates import RemoteRates
 from pyrite.serving.record import Record
 from pyrite.serving.refusal import Refusal, busy
 from pyrite.serving.scoring import Scorer
 from pyrite.serving.settings import ServerSettings, reload_keys
+from pyrite.serving.shared_rates import RemoteRates
 from pyrite.serving.uploads import Coming, Upload, find_slowest, give_way, upload_folder
 
 _Result = TypeVar("_Result")
@@ -114,7 +114,7 @@ class Service:
         Raises:
             PyriteError: The bundle, the error budget or the trust anchors cannot be used.
         """
-        self.settings = settings
+        self.settings, self.shared = settings, shared
         self.limits = Limits(settings.max_bytes, settings.max_pixels)
         self.detector = Detector(
             panel or settings.bundle,
@@ -150,7 +150,6 @@ class Service:
         """That are being answered."""
         self.draining = False
         """Whether it was told to stop."""
-        self.rates = shared.rates if shared else None
         self._reload, self._warm = reload, False
         self._work: list[asyncio.Task[None]] = []
         self.folder = Path()

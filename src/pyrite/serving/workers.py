@@ -17,9 +17,9 @@ from pyrite.serving.holdings import Holdings
 from pyrite.serving.logs import set_up_logging
 from pyrite.serving.middleware import Frame
 from pyrite.serving.process import begin, configure
-from pyrite.serving.rates import keep_rates
 from pyrite.serving.service import Reload, Shared
 from pyrite.serving.settings import ServerSettings, reload_keys
+from pyrite.serving.shared_rates import keep_rates
 from pyrite.serving.uploads import upload_folder
 
 if TYPE_CHECKING:
