@@ -109,6 +109,15 @@ def test_another_ctrl_c_gives_up_what_is_not_answered_without_a_traceback(saved:
         assert process.returncode == 0
 
 
+def test_what_is_not_finished_in_time_is_given_up_without_a_traceback(saved: str) -> None:
+    settings = ["--set", "upload_seconds=3600", "--set", "shutdown_seconds=1"]
+    with command_line(saved, *settings) as (server, process), uploading(server) as raw:
+        process.send_signal(signal.SIGTERM)
+        assert raw.recv(10_000).startswith(b"HTTP/1.1 503 ")
+        assert "Traceback" not in finish(process)[1]
+        assert process.returncode == -signal.SIGTERM
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_keys_are_read_again_and_the_old_ones_stay_where_that_fails(saved: str, tmp_path: Path, workers: int) -> None:
     (first, one), (second, two), (third, three) = make_key(), make_key(), make_key()

@@ -154,7 +154,9 @@ class Frame:
             self._service.note(refusal.code, record)
             await refuse(refusal, request_id, framed)
         except asyncio.CancelledError:
-            # By a server that ends: of a client that hangs up, only the work is cancelled.
+            if not self._service.draining:
+                raise
+            # A server that ends cancels what it gives up. When a client hangs up, only the work is cancelled.
             task.uncancel()
             if not status:
                 stopped = busy("not_ready", "The server was stopped before this was answered.")

@@ -25,7 +25,6 @@ from pyrite.serving.uploads import upload_folder
 if TYPE_CHECKING:
     from uvicorn.supervisors.multiprocess import Process
 
-_START_SECONDS = 600  # until the first worker answers, at most
 _PING_SECONDS = 60  # until a worker is taken for dead that does not say that it lives
 _STARTUP_FAILURE = 3  # uvicorn's exit code of what must not be tried again
 _COUNTERS = "PROMETHEUS_MULTIPROC_DIR"
@@ -50,8 +49,13 @@ def supervise(settings: ServerSettings, listener: socket.socket, *, ready: Calla
         def init_processes(self) -> None:
             with _no_interrupts():
                 super().init_processes()
-            if any(process.wait_until_ready(_START_SECONDS, self.should_exit) for process in self.processes):
-                ready()
+            while any(process.process.is_alive() for process in self.processes):
+                self.handle_signals()
+                if self.should_exit.is_set():
+                    return
+                if any(process.wait_until_ready(1, self.should_exit) for process in self.processes):
+                    ready()
+                    return
 
         def keep_subprocess_alive(self) -> None:
             before = list(self.processes)
