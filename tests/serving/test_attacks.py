@@ -408,7 +408,7 @@ def upload(server: Server, body: bytes) -> Answer:
 
 
 def test_ctrl_c_ends_a_server_that_has_finished(saved: str) -> None:
-    with command_line(saved) as (server, process):
+    with command_line(saved, "--set", "log_level=warning") as (server, process):
         assert server.ask("POST", "/v1/detect", picture(), PNG).status == 200
         process.send_signal(signal.SIGINT)
         assert finish(process)[1] == ""
