@@ -80,9 +80,9 @@ class Server:
 
 
 @contextmanager
-def command_line(saved: str, *arguments: str) -> Iterator[tuple[Server, subprocess.Popen[str]]]:
-    """Serve as `pyrite serve` does, in a process of its own."""
-    command = [sys.executable, "-c", "from pyrite.cli import main; main()"]
+def command_line(saved: str, *arguments: str, first: str = "") -> Iterator[tuple[Server, subprocess.Popen[str]]]:
+    """Serve as `pyrite serve` does, in a process of its own, after `first` was run there."""
+    command = [sys.executable, "-c", f"{first}; from pyrite.cli import main; main()".lstrip("; ")]
     command += ["serve", "--port", "0", "--bundle", saved, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
