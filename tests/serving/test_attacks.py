@@ -381,7 +381,7 @@ def memory(pid: int) -> int:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is told by /proc")
 def test_a_hundred_large_uploads_at_once_take_bounded_memory_and_others_are_served(saved: str) -> None:
     body = picture() + bytes(20_000_000)
-    with command_line(saved) as (server, process):
+    with command_line(saved, "--set", "uploads=200") as (server, process):
         before, most, small, done = memory(process.pid), 0, [], threading.Event()
 
         def watch() -> None:
