@@ -118,7 +118,8 @@ def unpack(archive: Path, folder: Path, count: int) -> int:
 @contextmanager
 def serving(code: str, port: int, *arguments: str) -> Iterator[int]:
     """Start a server, wait until it answers, and give its process id."""
-    with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL) as process:
+    nowhere = subprocess.DEVNULL
+    with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=nowhere, stderr=nowhere) as process:
         try:
             for _ in range(300):
                 try:
@@ -136,9 +137,10 @@ def serving(code: str, port: int, *arguments: str) -> Iterator[int]:
 
 
 @contextmanager
-def ours(arguments: argparse.Namespace) -> Iterator[int]:
+def ours(arguments: argparse.Namespace, port: int = 8701, workers: int = 1) -> Iterator[int]:
     """Start Pyrite's server."""
-    with serving(OURS, 8701, "serve", "--port", "8701", "--bundle", str(arguments.bundle)) as pid:
+    more = ("--port", str(port), "--bundle", str(arguments.bundle), "--set", f"workers={workers}")
+    with serving(OURS, port, "serve", *more) as pid:
         yield pid
 
 
@@ -288,6 +290,23 @@ def post(address: str, body: bytes) -> tuple[int, float]:
         connection.close()
 
 
+def workers(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Compare two workers with one, with 32 clients, in turns."""
+    with ours(arguments, 8703, 1), ours(arguments, 8704, 2):
+        for port in (8703, 8704):
+            ask(arguments, port, 3, CLIENTS)
+        rounds = [
+            [ask(arguments, port, arguments.seconds, CLIENTS) for port in (8703, 8704)] for _ in range(arguments.rounds)
+        ]
+    return {
+        "one_worker_per_second": statistics.median(a["good_per_second"] for a, _ in rounds),
+        "two_workers_per_second": statistics.median(b["good_per_second"] for _, b in rounds),
+        "ratio": statistics.median(b["good_per_second"] / a["good_per_second"] for a, b in rounds),
+        "cpus": len(os.sched_getaffinity(0)),
+        "rounds": rounds,
+    }
+
+
 @contextmanager
 def watching(pid: int) -> Iterator[list[float]]:
     """Note the memory of a process and of those that it started, in megabytes, every second."""
@@ -316,7 +335,13 @@ def memory(pid: int) -> float:
     return total / 1e6
 
 
-PARTS = {"throughput": throughput, "steady": steady, "overload": overload, "attack": attack}
+PARTS = {
+    "throughput": throughput,
+    "steady": steady,
+    "overload": overload,
+    "attack": attack,
+    "workers": workers,
+}
 
 if __name__ == "__main__":
     main()

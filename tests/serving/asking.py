@@ -80,11 +80,13 @@ class Server:
 
 
 @contextmanager
-def command_line(saved: str, *arguments: str) -> Iterator[tuple[Server, subprocess.Popen[str]]]:
-    """Serve as `pyrite serve` does, in a process of its own."""
-    command = [sys.executable, "-c", "from pyrite.cli import main; main()"]
+def command_line(saved: str, *arguments: str, first: str = "") -> Iterator[tuple[Server, subprocess.Popen[str]]]:
+    """Serve as `pyrite serve` does, in a process of its own, after `first` was run there."""
+    command = [sys.executable, "-c", f"{first}; from pyrite.cli import main; main()".lstrip("; ")]
     command += ["serve", "--port", "0", "--bundle", saved, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    # The log is read at the end, and a server whose log finds no room waits; on Linux a pipe can hold this much.
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, pipesize=2**20) as process:
         try:
             assert process.stdout
             line = process.stdout.readline()

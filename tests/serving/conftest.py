@@ -5,14 +5,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from asking import HERE, Server
+from hostile import hostile_reader
 
 from pyrite.bundle import Bundle
+from pyrite.detector import Reader
 from pyrite.serving import ServerSettings, create_app
-from pyrite.serving.server import bounded_protocol
+from pyrite.serving.decoders import Decoders
+from pyrite.serving.process import configure
 from waiting import eventually
 
 if TYPE_CHECKING:
@@ -42,6 +46,16 @@ def client(extra: None, saved: str) -> Iterator["TestClient"]:
 
 
 @pytest.fixture
+def hostile(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let red images never come to an end, and blue ones end their process."""
+
+    def decoders(reader: Reader, **more: Any) -> Decoders:
+        return Decoders(replace(reader, views=hostile_reader(bundle.info).views), **more)
+
+    monkeypatch.setattr("pyrite.serving.service.Decoders", decoders)
+
+
+@pytest.fixture
 def serve(extra: None, saved: str) -> Serve:
     """Serve in a thread of this process."""
     import uvicorn
@@ -51,10 +65,7 @@ def serve(extra: None, saved: str) -> Serve:
         chosen = ServerSettings(bundle=saved, **settings)
         listener = socket.create_server(("127.0.0.1", 0))
         app = create_app(chosen)
-        config = uvicorn.Config(
-            app, http=bounded_protocol(chosen, app.turn_away), ws="none", log_config=None, access_log=False
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(configure(chosen, app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

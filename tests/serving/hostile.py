@@ -50,3 +50,11 @@ class Hostile:
 def hostile_reader(info: BundleInfo) -> Reader:
     """Return what reads images for this bundle, and is harmed by some."""
     return Reader((View(info.scope, Hostile(info.preprocess)),))  # type: ignore[arg-type]
+
+
+def hold(folder: Path) -> int:
+    """Say in a folder, where it may be written, which process is at this, and wait until it is let go."""
+    (folder / str(os.getpid())).touch()
+    while not (folder / "go").exists():
+        time.sleep(0.01)
+    return os.getpid()

@@ -21,6 +21,7 @@ from pyrite.bundle import Bundle, PanelInfo, describe_members, fit_joint, save_b
 from pyrite.detector import Detector
 from pyrite.serving import ServerSettings, create_app, make_key
 from pyrite.serving.app import STATIC
+from waiting import eventually
 
 FILES: dict[str, bytes] = {
     "bright.png": picture("white"),
@@ -468,7 +469,8 @@ def test_a_server_is_ready_when_it_has_started(saved: str) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
     assert before.get("/healthz").json() == {"status": "ok"}
     with TestClient(app, base_url=HERE) as after:
-        assert after.get("/readyz").json() == {"status": "ready"}
+        assert after.get("/healthz").json() == {"status": "ok"}
+        assert eventually(lambda: after.get("/readyz").json() == {"status": "ready"})
 
 
 def test_an_animation_and_a_turned_photo_go_the_same_way(client: TestClient) -> None:

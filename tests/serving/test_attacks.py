@@ -15,36 +15,21 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import psutil
 import pytest
 from asking import BOUNDARY, FORM, PNG, Answer, Server, command_line, form, part, picture
-from hostile import SLOW, hostile_reader
+from hostile import SLOW
 from PIL import Image, PngImagePlugin
 
-from pyrite.bundle import Bundle
-from pyrite.detector import Reader
 from pyrite.serving import uploads
-from pyrite.serving.decoders import Decoders
 from pyrite.serving.uploads import upload_folder
 from waiting import eventually, finish
 
 HEAD = b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\n"
 Serve = Callable[..., AbstractContextManager[Server]]
-
-
-@pytest.fixture
-def hostile(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let red images never come to an end, and blue ones end their process."""
-
-    def decoders(reader: Reader, **more: Any) -> Decoders:
-        return Decoders(replace(reader, views=hostile_reader(bundle.info).views), **more)
-
-    monkeypatch.setattr("pyrite.serving.service.Decoders", decoders)
 
 
 def bomb(side: int) -> bytes:
@@ -286,7 +271,7 @@ def test_nothing_of_an_upload_is_left_when_the_disk_is_full(serve: Serve, monkey
     with serve() as server:
         answer = server.ask("POST", "/v1/detect", picture() + bytes(3_000_000), PNG)
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "no_space", "1")
-        assert not list(folders.glob(f"pyrite-uploads-{os.getpid()}-*/*"))
+        assert not list(folders.glob(f"pyrite-uploads-{os.getpid()}-*/upload-*"))
         assert server.ask("POST", "/v1/detect", picture(), PNG).status == 200
 
 
@@ -308,7 +293,9 @@ def test_an_upload_that_is_too_slow_for_its_disk_leaves_nothing(serve: Serve, mo
         finally:
             answered.set()
         assert eventually(written.is_set)
-        assert eventually(lambda: not list(Path(tempfile.gettempdir()).glob(f"pyrite-uploads-{os.getpid()}-*/*")))
+        assert eventually(
+            lambda: not list(Path(tempfile.gettempdir()).glob(f"pyrite-uploads-{os.getpid()}-*/upload-*"))
+        )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no folder is held there")
@@ -394,7 +381,7 @@ def memory(pid: int) -> int:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is told by /proc")
 def test_a_hundred_large_uploads_at_once_take_bounded_memory_and_others_are_served(saved: str) -> None:
     body = picture() + bytes(20_000_000)
-    with command_line(saved) as (server, process):
+    with command_line(saved, "--set", "uploads=200") as (server, process):
         before, most, small, done = memory(process.pid), 0, [], threading.Event()
 
         def watch() -> None:
@@ -421,7 +408,7 @@ def upload(server: Server, body: bytes) -> Answer:
 
 
 def test_ctrl_c_ends_a_server_that_has_finished(saved: str) -> None:
-    with command_line(saved) as (server, process):
+    with command_line(saved, "--set", "log_level=warning") as (server, process):
         assert server.ask("POST", "/v1/detect", picture(), PNG).status == 200
         process.send_signal(signal.SIGINT)
         assert finish(process)[1] == ""

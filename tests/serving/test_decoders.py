@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 from asking import picture
-from hostile import CALLER, DEADLY, LONG, READER, SLOW, WRITER, hostile_reader
+from hostile import CALLER, DEADLY, LONG, READER, SLOW, WRITER, hold, hostile_reader
 
 from pyrite.bundle import Bundle
 from pyrite.decision import Policy
@@ -20,7 +21,7 @@ from pyrite.errors import BundleError
 from pyrite.image import read_header
 from pyrite.results import Failure
 from pyrite.sandbox import missing
-from pyrite.serving.decoders import Decoders, weigh
+from pyrite.serving.decoders import Decoders, Pool, weigh
 from pyrite.serving.fair import Asker
 from pyrite.serving.scoring import Scorer
 from pyrite.serving.uploads import HEAD
@@ -146,6 +147,33 @@ def test_processes_that_somebody_else_ends_are_replaced(bundle: Bundle, how: int
             return await finish_all([began, *(ask(picture() + bytes(padding)) for _ in range(3))])
 
     assert [isinstance(one, Prepared) for one in asyncio.run(work())] == [True] * 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process can be stopped there")
+def test_what_was_at_work_is_finished_where_the_process_in_reserve_is_ended_right_after(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    async def work() -> tuple[int, set[int | None]]:
+        pool = Pool(2, hostile_reader(bundle.info), confined=False)
+        try:
+            held = asyncio.create_task(pool.run(hold, tmp_path, seconds=600))
+            while not (began := [int(path.name) for path in tmp_path.iterdir()]):
+                await asyncio.sleep(0.01)
+            ended = {process.pid for process in multiprocessing.active_children()}
+            [reserve] = ended - set(began)
+            assert reserve
+            os.kill(reserve, signal.SIGSTOP)  # Else it would take over.
+            os.kill(began[0], signal.SIGTERM)
+            while psutil.pid_exists(began[0]):
+                await asyncio.sleep(0.01)
+            os.kill(reserve, signal.SIGKILL)
+            (tmp_path / "go").touch()
+            return await held, ended
+        finally:
+            pool.close()
+
+    finisher, ended = asyncio.run(work())
+    assert finisher not in ended
 
 
 STUCK = """

@@ -24,6 +24,7 @@ from pyrite.detector import Prepared
 from pyrite.image import Header
 from pyrite.serving.decoders import LIGHT, weigh
 from pyrite.serving.fair import Asker, FairQueue, Turns
+from pyrite.serving.holdings import Held
 from pyrite.serving.refusal import Refusal
 from pyrite.serving.service import Places
 from waiting import eventually, finish_all
@@ -128,7 +129,8 @@ def test_a_turn_whose_asker_goes_is_given_on() -> None:
 
 
 def test_one_client_gets_three_quarters_of_the_places_and_leaves_the_rest_to_others() -> None:
-    places = Places(400, "queue_full", "images")
+    taken = Held()
+    places = Places(400, "queue_full", "images", taken)
     with ExitStack() as held:
         for _ in range(3):
             held.enter_context(places.take("greedy", 100))
@@ -137,18 +139,19 @@ def test_one_client_gets_three_quarters_of_the_places_and_leaves_the_rest_to_oth
         held.enter_context(places.take("modest", 100))
         with pytest.raises(Refusal, match="no room for more images now"):
             places.check("another")
-    assert places.taken == 0
+    assert taken.all == 0
     assert not places.full("greedy")
 
 
 def test_several_greedy_clients_leave_room_too() -> None:
-    places = Places(400, "queue_full", "images")
+    taken = Held()
+    places = Places(400, "queue_full", "images", taken)
     with ExitStack() as held:
         for _ in range(400):
             for client in ("a", "b", "c"):
                 with suppress(Refusal):
                     held.enter_context(places.take(client))
-        assert 30 <= 400 - places.taken <= 50
+        assert 30 <= 400 - taken.all <= 50
         held.enter_context(places.take("modest", 30))
 
 

@@ -69,7 +69,7 @@ def test_values_are_what_the_setting_holds() -> None:
         (["api_keys=secret"], {}, "api_keys is not valid"),
         (["origins=a.example"], {}, "origins is not valid"),
         (["hosts=https://a.example"], {}, "hosts is not valid"),
-        (["trusted_proxies=nonsense"], {}, "trusted_proxies must be addresses or networks: 'nonsense'"),
+        (["trusted_proxies=nonsense"], {}, "trusted_proxies must be addresses, networks or unix: 'nonsense'"),
         (["max_fpr=1"], {}, "max_fpr is not valid"),
         (["queue=10"], {}, "queue must be at least max_files"),
         (["max_request_bytes=10"], {}, "max_request_bytes must be at least max_bytes"),

@@ -1,7 +1,8 @@
 """`pyrite serve`."""
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,12 +39,18 @@ def serve(
         stdout.print(f"Key, for whoever asks: {key}\nHash, for the setting api_keys: {digest}")
         return
     several = [str(bundle) for bundle in bundles or ()] or None
-    chosen = load_settings(
-        settings, changes or (), host=host, port=port, bundles=several, max_fpr=max_fpr, allow_real=allow_real or None
-    )
+    flags: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "bundles": several,
+        "max_fpr": max_fpr,
+        "allow_real": allow_real or None,
+    }
+    load = partial(load_settings, settings, changes or (), **flags)
+    chosen = load()
     if is_open(chosen):
         stderr.print("Anyone who reaches this address can use it. Set api_keys, or put it behind a proxy.", style="dim")
     for lack in missing():
         stderr.print(lack, style="dim")
-    open_panel(chosen.bundles or ([chosen.bundle] if chosen.bundle else ()))
-    run(chosen, ready=lambda url: stdout.print(f"Serving at {url}"))
+    panel = open_panel(chosen.bundles or ([chosen.bundle] if chosen.bundle else ()))
+    run(chosen, ready=lambda url: stdout.print(f"Serving at {url}"), panel=panel, reload=load)

@@ -40,19 +40,33 @@ class AnswersContext(multiprocessing.context.SpawnContext):
 reduction.register(_PlainEnd, reduce_connection)
 
 
-def begin_confined(begin: bytes, readable: Sequence[str | Path] | None, niceness: int = 0) -> None:
+def begin_confined(file: Path, readable: Sequence[str | Path] | None, niceness: int = 0) -> None:
     """Confine and silence this process, and only then load anything large: no thread is there before.
 
     Args:
-        begin: A pickled function and its arguments, to be called then.
+        file: As in `begin_from`; it need not be readable afterwards.
         readable: As in `confine`.
         niceness: How far it stands back, 0 to 19, for others that want the same CPU.
     """
+    call = file.read_bytes()
     if niceness:
         stand_back(niceness)  # What this writes to is out of reach later.
     # Libraries say there what they miss of the system.
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     confine(readable)
-    function, *arguments = pickle.loads(begin)
+    _call(call)
+
+
+def begin_from(file: Path) -> None:
+    """Begin with a call that whoever started this process has pickled.
+
+    Args:
+        file: With a function and its arguments, in a folder that nobody else may write to.
+    """
+    _call(file.read_bytes())
+
+
+def _call(pickled: bytes) -> None:
+    function, *arguments = pickle.loads(pickled)
     function(*arguments)

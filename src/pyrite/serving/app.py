@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from pyrite.bundle import Panel
 from pyrite.decision import Policy
 from pyrite.errors import PyriteError, require
+from pyrite.rendering.text import outcome
 from pyrite.serving.cards import bounds_of, examples_of, model_card
 from pyrite.serving.fair import Asker
 from pyrite.serving.middleware import GONE, Frame, Gate
@@ -28,11 +30,13 @@ from pyrite.serving.openapi import (
     text,
 )
 from pyrite.serving.rates import LEFT, POLICY
+from pyrite.serving.record import Record
 from pyrite.serving.reference import reference_page
 from pyrite.serving.refusal import JSON, Refusal, code_of, error_body
 from pyrite.serving.schemas import components, with_ids
-from pyrite.serving.service import Service
+from pyrite.serving.service import Reload, Service, Shared
 from pyrite.serving.settings import ServerSettings
+from pyrite.serving.signals import on_signals
 from pyrite.serving.uploads import Upload, UploadBounds, receive
 
 if TYPE_CHECKING:
@@ -53,14 +57,32 @@ _BODY_ERRORS = (*_ERRORS, 400, 403, 408, 413, 415, 422, 503, 504)
 _Result = TypeVar("_Result")
 
 
-def create_app(settings: ServerSettings) -> Frame:
+def create_app(
+    settings: ServerSettings, *, panel: Panel | None = None, shared: Shared | None = None, reload: Reload = None
+) -> Frame:
     """Return the application, with its bundle loaded, for any ASGI server.
+
+    Args:
+        settings: How to serve.
+        panel: What judges, if it is loaded already; otherwise what the settings name.
+        shared: What this process shares with the other workers of the server, if there are any.
+        reload: Reads the settings again at SIGHUP, for the keys in them.
 
     Raises:
         MissingExtraError: The extra `serve` is not installed.
         PyriteError: The bundle or a setting cannot be used.
     """
-    require("serve", "fastapi", "limits", "pebble", "prometheus_client", "python_multipart", "starlette", "uvicorn")
+    require(
+        "serve",
+        "fastapi",
+        "limits",
+        "pebble",
+        "prometheus_client",
+        "psutil",
+        "python_multipart",
+        "starlette",
+        "uvicorn",
+    )
     from starlette.middleware.cors import CORSMiddleware
 
     class Origins(CORSMiddleware):
@@ -72,7 +94,7 @@ def create_app(settings: ServerSettings) -> Frame:
                 raise Refusal(403, "cross_origin", "Pages of this origin may not ask in this way.")
             return answer
 
-    service = Service(settings)
+    service = Service(settings, panel=panel, shared=shared, reload=reload)
     app: ASGIApp = Gate(_routes(service), service)
     if settings.origins:
         app = Origins(
@@ -100,7 +122,13 @@ def _routes(service: Service) -> "ASGIApp":
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with service.running():
-            yield
+            with on_signals(
+                stop=service.drain,
+                seconds=settings.drain_seconds,
+                abandon=service.abandon,
+                reload=service.reload_keys,
+            ):
+                yield
 
     app = FastAPI(
         title="Pyrite",
@@ -139,9 +167,11 @@ def _routes(service: Service) -> "ASGIApp":
         A file that cannot be read is a detection with its `error`, and fails nothing else.
         """
         policy = _policy(service, request)
-        async with receive(request, replace(bounds, client_ids=True), service.folder, service.receiving) as uploads:
-            detections = await _while_connected(request, service.detect(uploads, policy, request.state.asker))
+        asker, record = request.state.asker, request.state.record
+        async with _receive(service, request, replace(bounds, client_ids=True)) as uploads:
+            detections = await _while_connected(request, service.detect(uploads, policy, asker, record))
             named = with_ids(detections, [upload.client_id for upload in uploads])
+        record.outcomes.update(outcome(detection) for detection in detections)
         content = {
             "detections": named,
             "model": detector.model,
@@ -163,9 +193,10 @@ def _routes(service: Service) -> "ASGIApp":
         The answer is a picture, or with `Accept: application/json` all figures and the picture within.
         """
         policy = _policy(service, request)
-        service.explanations.check(request.state.asker.client)
-        async with receive(request, one, service.folder, service.receiving) as [upload]:
-            found = await _while_connected(request, service.explain(upload, policy, request.state.asker))
+        asker, record = request.state.asker, request.state.record
+        service.explanations.check(asker.client)
+        async with _receive(service, request, one) as [upload]:
+            found = await _while_connected(request, service.explain(upload, policy, asker, record))
         figures = msgspec.json.decode(found.figures)
         if JSON in request.headers.get("accept", ""):
             figures["picture"] = base64.b64encode(found.picture).decode()
@@ -200,12 +231,15 @@ def _routes(service: Service) -> "ASGIApp":
         """Return an image small and upright, for programs that cannot read its format, such as browsers with HEIC."""
         return await look_at(request, service.draw_small)
 
-    async def look_at(request: Request, work: Callable[[Upload, Asker], Coroutine[Any, Any, bytes]]) -> Response:
+    async def look_at(
+        request: Request, work: Callable[[Upload, Asker, Record], Coroutine[Any, Any, bytes]]
+    ) -> Response:
         if request.query_params:
             raise Refusal(422, "invalid_request", "The query must be empty: there is no error budget here.")
-        service.explanations.check(request.state.asker.client)
-        async with receive(request, one, service.folder, service.receiving) as [upload]:
-            found = msgspec.json.decode(await _while_connected(request, work(upload, request.state.asker)))
+        asker, record = request.state.asker, request.state.record
+        service.explanations.check(asker.client)
+        async with _receive(service, request, one) as [upload]:
+            found = msgspec.json.decode(await _while_connected(request, work(upload, asker, record)))
         found["request_id"] = request.state.request_id
         return Response(msgspec.json.encode(found), media_type=JSON)
 
@@ -256,9 +290,10 @@ def _routes(service: Service) -> "ASGIApp":
         responses={**answer("It does.", "Health"), **errors(431, 500, 503)},
     )
     async def ready(_: Request) -> Response:
-        """Say yes from when the bundle and the decoders are ready until the server stops."""
+        """Say yes from when the bundle and the decoders are ready until the server is told to stop."""
         if not service.ready:
-            raise Refusal(503, "not_ready", "The server is starting or stopping.", {"Retry-After": "1"})
+            doing = "stopping" if service.draining else "starting"
+            raise Refusal(503, "not_ready", f"The server is {doing}.", {"Retry-After": "1"})
         return Response(b'{"status":"ready"}', media_type=JSON)
 
     @app.get(
@@ -269,8 +304,9 @@ def _routes(service: Service) -> "ASGIApp":
         responses={**text("In Prometheus' text format."), **errors(*_METRICS_ERRORS)},
     )
     async def metrics(_: Request) -> Response:
-        """Tell of requests, latencies, the queue, verdicts and rejections."""
-        return Response(service.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        """Tell of requests, latencies by stage, uploads, the queue, verdicts, rejections, processes and bundles."""
+        page = await asyncio.to_thread(service.metrics.page)
+        return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(_: Request) -> Response:
@@ -310,7 +346,7 @@ def _answer_errors(routes: "ASGIApp", service: Service) -> "ASGIApp":
     from starlette.requests import ClientDisconnect
 
     def respond(request: Request, status: int, code: str, message: str, headers: Any = None) -> Response:
-        service.metrics.rejection(code)
+        service.note(code, request.state.record)
         body = error_body(code, message, request.state.request_id)
         return Response(body, status, media_type=JSON, headers=headers)
 
@@ -328,6 +364,17 @@ def _answer_errors(routes: "ASGIApp", service: Service) -> "ASGIApp":
         return Response(status_code=GONE)
 
     return ExceptionMiddleware(routes, {Refusal: refused, ClientDisconnect: gone, HTTPException: not_routed})
+
+
+@asynccontextmanager
+async def _receive(service: Service, request: "Request", bounds: UploadBounds) -> AsyncIterator[list[Upload]]:
+    """Give the files of a request, and note how many they are and how long they took to come."""
+    record = request.state.record
+    async with AsyncExitStack() as held:
+        with record.timing("receive"):
+            uploads = await held.enter_async_context(receive(request, bounds, service.folder, service.receiving))
+        record.images = len(uploads)
+        yield uploads
 
 
 def _policy(service: Service, request: "Request") -> Policy:

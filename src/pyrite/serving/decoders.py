@@ -1,10 +1,13 @@
 """Decoding in processes that can be killed, so that one bad image neither slows nor fails its neighbours."""
 
 import asyncio
+import logging
 import pickle
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +17,9 @@ from pyrite.detector import Prepared, Reader, Unreadable, crashed, timed_out
 from pyrite.detector.reading import begin, decode
 from pyrite.image import Header
 from pyrite.results import Failure
-from pyrite.sandbox import AnswersContext, begin_confined
+from pyrite.sandbox import AnswersContext, begin_confined, begin_from
 from pyrite.serving.fair import SHARE, Asker, FairQueue, Turns
+from pyrite.serving.uploads import upload_folder
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -35,8 +39,15 @@ _PATIENCE = 4.0  # seconds likewise
 _SUSPICION = 600.0  # seconds in which all files are called heavy of a client of which one was not what it looked like
 _NICE = 5  # which leaves the fast lane and the server three quarters of a CPU that the slow lane wants as well
 
+_TRIES = 3
+"""Where somebody ends all processes at once, the one at work is the first to be missed, and then its pool is given up
+for one in reserve."""
+_OUT_OF_TIME = getattr(signal, "SIGPROF", 0)
+"""What ends a process that takes more CPU time than light files may."""
+
 Found = Prepared | Unreadable
 _Result = TypeVar("_Result")
+_log = logging.getLogger("pyrite.serving")
 
 
 def weigh(header: Header | None, size: int) -> float:
@@ -105,7 +116,7 @@ class Decoders:
         """Clients, and until when they are."""
 
     async def warm(self) -> None:
-        """Wait until each lane has a process that is ready."""
+        """Begin the processes, and wait until each lane has one that is ready."""
         await asyncio.gather(*(pool.run(decode, [], seconds=60) for pool in (self._fast, self._slow)))
 
     async def decode(self, source: bytes | Path, path: str | None, asker: Asker, weight: float) -> Found:
@@ -228,8 +239,14 @@ class Pool:
 
         They begin with the first call.
         """
-        self._make = partial(_make, workers, reader, readable, niceness, confined)
+        self._stack = ExitStack()
+        # Larger than what a pipe holds, in which it would keep whoever begins a process waiting until that reads it.
+        file = self._stack.enter_context(upload_folder()) / "begin"
+        file.write_bytes(pickle.dumps((begin, reader)))
+        self._make = partial(_make, workers, file, readable, niceness, confined)
         self._pool = self._make()
+        self._begun: ProcessPool | None = None
+        self._beginning = threading.Lock()
 
     async def run(self, function: Callable[..., _Result], *arguments: object, seconds: float) -> _Result:
         """Call a function in a process, which is killed when it takes longer or nobody waits any more.
@@ -239,13 +256,18 @@ class Pool:
         """
         from pebble import ProcessExpired
 
-        for _ in range(2):
+        for _ in range(_TRIES):
             pool = self._pool
+            if pool is not self._begun:
+                # Aside: others are answered meanwhile.
+                await asyncio.to_thread(self._begin, pool)
             try:
                 return await asyncio.wrap_future(pool.schedule(function, args=arguments, timeout=seconds))
             except TimeoutError:
+                _tell_killed("timed_out", seconds=seconds)
                 raise Lost(slow=True) from None
             except ProcessExpired as error:
+                _tell_killed("too_heavy" if error.exitcode == -_OUT_OF_TIME else "crashed", exit_code=error.exitcode)
                 # A service manager that stops the server may tell all its processes at once. Another finishes this.
                 if abs(error.exitcode) != signal.SIGTERM:
                     raise Lost(slow=False) from None
@@ -261,14 +283,25 @@ class Pool:
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
-        _end_pool(self._pool)
+        with self._beginning:
+            _end_pool(self._pool)
+        self._stack.close()
+
+    def _begin(self, pool: "ProcessPool") -> None:
+        with self._beginning:
+            if pool.active:
+                self._begun = pool
 
 
-def _make(workers: int, reader: Reader, readable: Sequence[Path], niceness: int, confined: bool) -> "ProcessPool":
+def _tell_killed(reason: str, **fields: object) -> None:
+    _log.warning("a decoder was killed", extra={"fields": {"reason": reason, **fields}})
+
+
+def _make(workers: int, file: Path, readable: Sequence[Path], niceness: int, confined: bool) -> "ProcessPool":
     from pebble import ProcessPool
 
-    initializer: Callable[..., None] = begin_confined if confined else begin
-    arguments = [pickle.dumps((begin, reader)), tuple(readable), niceness] if confined else [reader]
+    initializer: Callable[..., None] = begin_confined if confined else begin_from
+    arguments = [file, tuple(readable), niceness] if confined else [file]
     # Not forked: this process has threads.
     return ProcessPool(max_workers=workers, initializer=initializer, initargs=arguments, context=AnswersContext())
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 def make_key() -> tuple[str, str]:
@@ -20,12 +21,28 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def known_key(key: str, hashes: Sequence[str]) -> str | None:
-    """Return the hash of a key if it is one of `hashes`, in a time that tells nothing of them."""
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that may ask, as the server knows it."""
+
+    name: str
+    """What the log calls it."""
+    sha256: str
+    """Of the key, in hexadecimal."""
+
+
+def read_keys(entries: Sequence[str]) -> tuple[Key, ...]:
+    """Return the keys of the setting `api_keys`: `NAME:HASH` each, or a hash, which is called by its first digits."""
+    split = [entry.rpartition(":") for entry in entries]
+    return tuple(Key(name or sha256[:8], sha256) for name, _, sha256 in split)
+
+
+def known_key(key: str, keys: Sequence[Key]) -> Key | None:
+    """Return which of `keys` a key is, in a time that tells nothing of them."""
     ours = hash_key(key)
     # Every one is compared, so that the time does not tell which was right.
-    found = [hmac.compare_digest(ours, known) for known in hashes]
-    return ours if any(found) else None
+    found = [known for known in keys if hmac.compare_digest(ours, known.sha256)]
+    return found[0] if found else None
 
 
 def presented_key(headers: Sequence[tuple[bytes, bytes]]) -> str | None:

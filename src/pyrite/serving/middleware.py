@@ -1,5 +1,6 @@
 """What goes around every request: its id, the headers of the answer, the count of it, and who may ask how often."""
 
+import asyncio
 import itertools
 import logging
 import re
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from pyrite.serving.fair import Asker
 from pyrite.serving.keys import known_key, presented_key
-from pyrite.serving.refusal import JSON, Refusal, error_body
+from pyrite.serving.logs import log_request
+from pyrite.serving.record import Record
+from pyrite.serving.refusal import JSON, Refusal, busy, error_body
 from pyrite.serving.service import Service
-from pyrite.serving.settings import ServerSettings, is_loopback
+from pyrite.serving.settings import is_loopback, socket_path
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -58,7 +61,12 @@ class Frame:
         self._app, self._service, self._metrics = app, service, service.metrics
 
     def turn_away(
-        self, method: bytes, path: bytes, headers: Sequence[tuple[bytes, bytes]], address: str | None, requests: int
+        self,
+        method: bytes,
+        path: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        address: str | None,
+        requests: int,
     ) -> bytes | None:
         """Return the whole answer to images that there is no room for; `None` to what may come in.
 
@@ -75,30 +83,56 @@ class Frame:
         settings = self._service.settings
         if method != b"POST" or path != b"/v1/detect" or settings.origins:
             return None
-        # Behind a proxy, only what comes in is told apart.
-        client = None if settings.trusted_proxies else _client(headers, address, settings)
+        client = key = None
+        if settings.trusted_proxies:
+            address = None  # Behind a proxy, only what comes in is told apart.
+        else:
+            client, key = _identify(headers, address, self._service)
         lacking = self._service.lacking(client, requests)
         if lacking is None:
             return None
-        refusal = lacking.refusal(client)
+        record = Record(_request_id(headers), key=key)
+        return self._refuse_whole(lacking.refusal(client), record, "POST", "/v1/detect", address)
+
+    def refuse_unparsed(self, refusal: Refusal, address: str | None) -> bytes:
+        """Return the whole answer to what is no request as this server understands it.
+
+        Args:
+            refusal: What to say of it.
+            address: Where it comes from.
+        """
+        return self._refuse_whole(refusal, Record(_request_id(())), None, None, address)
+
+    def _refuse_whole(
+        self, refusal: Refusal, record: Record, method: str | None, path: str | None, address: str | None
+    ) -> bytes:
+        head, body = _whole_answer(refusal, record.request_id)
+        record.code, record.bytes_out = refusal.code, len(body)
         self._metrics.rejection(refusal.code)
-        self._metrics.request(path.decode(), method.decode(), refusal.status, 0.0)
-        return whole_answer(refusal, headers)
+        self._conclude(record, method, path, refusal.status, address)
+        return head + body
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
-        request_id = _request_id(scope["headers"])
-        scope.setdefault("state", {})["request_id"] = request_id
+        record = Record(_request_id(scope["headers"]))
+        request_id = record.request_id
+        scope.setdefault("state", {}).update(request_id=request_id, record=record)
         scope["app"] = self  # Without which routes answer what they do not have in plain text, instead of raising it.
         status = 0
 
+        async def counted() -> "Message":
+            message = await receive()
+            record.bytes_in += len(message.get("body", b""))
+            return message
+
         async def framed(message: "Message") -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.body":
+                record.bytes_out += len(message.get("body", b""))
+            elif message["type"] == "http.response.start":
                 status = message["status"]
                 headers = list(message.get("headers", ()))
                 has = {name for name, _ in headers}
@@ -107,26 +141,48 @@ class Frame:
                     # The page's parts may be kept, if they are asked for whether they changed.
                     static = scope["path"].startswith("/static/")
                     headers.append((b"cache-control", b"no-cache" if static else b"no-store"))
+                if self._service.draining:
+                    # The next request of this client is for a server that stays.
+                    headers.append((b"connection", b"close"))
                 message = {**message, "headers": [*headers, (b"x-request-id", request_id.encode())]}
             await send(message)
 
+        task = asyncio.current_task()
+        assert task is not None
+        self._service.requests.add(task)
         try:
             # Whatever can be got has a head, and the server sends no more than that of an answer to HEAD.
-            await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, framed)
+            await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, counted, framed)
         except Refusal as refusal:
-            self._metrics.rejection(refusal.code)
+            self._service.note(refusal.code, record)
             await refuse(refusal, request_id, framed)
+        except asyncio.CancelledError:
+            if not self._service.draining:
+                raise
+            # A server that ends cancels what it gives up. When a client hangs up, only the work is cancelled.
+            task.uncancel()
+            if not status:
+                stopped = busy("not_ready", "The server was stopped before this was answered.")
+                self._service.note(stopped.code, record)
+                await refuse(stopped, request_id, framed)
         except Exception:
-            _log.exception("Request %s failed", request_id)
+            _log.exception("request failed", extra={"fields": {"request_id": request_id}})
             if not status:
                 failure = Refusal(500, "internal_server_error", "Something failed here. It is in the server's log.")
-                self._metrics.rejection(failure.code)
+                self._service.note(failure.code, record)
                 await refuse(failure, request_id, framed)
         finally:
-            path = scope["path"]
-            route = path if path in _ROUTES else "/static" if path.startswith("/static/") else "other"
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.request(route, method, status or GONE, time.perf_counter() - began)
+            self._service.requests.discard(task)
+            client = scope.get("client")
+            self._conclude(record, scope["method"], scope["path"], status or GONE, client[0] if client else None)
+
+    def _conclude(self, record: Record, method: str | None, path: str | None, status: int, client: str | None) -> None:
+        seconds = time.perf_counter() - record.began
+        route = path if path in _ROUTES else "/static" if (path or "").startswith("/static/") else "other"
+        self._metrics.request(str(route), str(method) if method in _METHODS else "other", status, seconds)
+        for stage, spent in record.stages.items():
+            self._metrics.stage(stage, spent)
+        log_request(record, method=method, path=path, status=status, seconds=seconds, client=client)
 
 
 class Gate:
@@ -136,7 +192,9 @@ class Gate:
         """Take the application inside, and whose settings decide."""
         self._app, self._service = app, service
         settings = service.settings
-        self._hosts = frozenset(settings.hosts or ((*_OWN_NAMES, settings.host) if is_loopback(settings.host) else ()))
+        # No page can lead to a socket file.
+        local = is_loopback(settings.host) and not socket_path(settings.host)
+        self._hosts = frozenset(settings.hosts or ((*_OWN_NAMES, settings.host) if local else ()))
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Let one request in, or answer it here."""
@@ -149,7 +207,7 @@ class Gate:
                 if scope["method"] == "POST" and scope["path"] in _UPLOADING:
                     held.enter_context(self._service.uploads.take(scope["state"]["asker"].client))
             except Refusal as refusal:
-                self._service.metrics.rejection(refusal.code)
+                self._service.note(refusal.code, scope["state"]["record"])
                 await refuse(refusal, scope["state"]["request_id"], self._telling(scope, send))
                 return
             await self._app(scope, receive, self._telling(scope, send))
@@ -172,18 +230,20 @@ class Gate:
             return
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").lower()
-        if self._hosts and host and re.sub(r":\d*$", "", host) not in self._hosts:
+        # Whoever scrapes pods asks by their addresses.
+        named = self._hosts and not (path == "/metrics" and settings.hosts)
+        if named and host and re.sub(r":\d*$", "", host) not in self._hosts:
             # Else any page could have its own name lead here, and read what it gets.
             sentence = f"This server does not answer for {host!r}, which its setting hosts can change."
             raise Refusal(421, "misdirected_request", sentence)
         if scope["method"] == "POST" and not _is_own(headers, host, settings.origins):
             sentence = "Pages of other origins may not ask this server, which its setting origins can change."
             raise Refusal(403, "cross_origin", sentence)
-        client = _client(scope["headers"], scope["client"][0] if scope.get("client") else None, settings)
+        client, key = _identify(scope["headers"], scope["client"][0] if scope.get("client") else None, self._service)
         if client is None:
             sentence = "This needs an API key, as Authorization: Bearer KEY or X-API-Key: KEY."
             raise Refusal(401, "unauthorized", sentence, {"WWW-Authenticate": "Bearer"})
-        scope["state"]["asker"] = Asker(client)
+        scope["state"]["asker"], scope["state"]["record"].key = Asker(client), key
         if path.startswith("/v1/"):
             self._service.rates.count(client, requests=1)
         if path == "/v1/detect":
@@ -202,11 +262,17 @@ def _is_own(headers: Mapping[bytes, bytes], host: str, origins: Sequence[str]) -
     return site in (b"same-origin", b"none") if site else not origin or origin.partition("://")[2] == host
 
 
-def _client(headers: Sequence[tuple[bytes, bytes]], address: str | None, settings: ServerSettings) -> str | None:
-    """Return whose request it is: the key's, or the address's where there are no keys; `None` without a known key."""
-    if settings.api_keys:
-        return known_key(presented_key(headers) or "", settings.api_keys)
-    return "unknown" if address is None else _network(address)
+def _identify(
+    headers: Sequence[tuple[bytes, bytes]], address: str | None, service: Service
+) -> tuple[str | None, str | None]:
+    """Return whose request it is, and the name of its key: the key's, or the address's where there are no keys.
+
+    Without a known key, where there are keys, it is nobody's.
+    """
+    if not service.keys:
+        return "unknown" if address is None else _network(address), None
+    key = known_key(presented_key(headers) or "", service.keys)
+    return (key.sha256, key.name) if key else (None, None)
 
 
 @lru_cache(maxsize=1000)
@@ -226,13 +292,12 @@ async def refuse(refusal: Refusal, request_id: str, send: "Send") -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def whole_answer(refusal: Refusal, headers: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
-    """Return the answer to a request with these headers, or to what is no request, byte by byte."""
-    request_id = _request_id(headers)
+def _whole_answer(refusal: Refusal, request_id: str) -> tuple[bytes, bytes]:
+    """Return the head and the body of an answer, byte by byte."""
     head, body = _told(refusal, request_id)
     head |= {**_HEADERS, b"cache-control": b"no-store", b"x-request-id": request_id.encode()}
     lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}".encode()]
-    return b"\r\n".join([*lines, *(name + b": " + value for name, value in head.items()), b"", body])
+    return b"\r\n".join([*lines, *(name + b": " + value for name, value in head.items()), b"", b""]), body
 
 
 def _told(refusal: Refusal, request_id: str) -> tuple[dict[bytes, bytes], bytes]:

@@ -11,6 +11,7 @@ from pyrite.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
+    from limits.storage import Storage
 
 POLICY, LEFT = "RateLimit-Policy", "RateLimit"
 """Fields of draft-ietf-httpapi-ratelimit-headers-10: what is allowed, and what is left of it."""
@@ -37,8 +38,12 @@ class _Limit:
 class RateLimits:
     """What each client has asked for in the window of each limit that is set; the first thing counted begins one."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, storage: "Storage | None" = None) -> None:
         """Take the limits.
+
+        Args:
+            settings: With the limits.
+            storage: Where the counts are kept, if not here.
 
         Raises:
             SettingsError: One cannot be understood.
@@ -46,7 +51,7 @@ class RateLimits:
         from limits.storage import MemoryStorage
         from limits.strategies import FixedWindowRateLimiter
 
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._limiter = FixedWindowRateLimiter(MemoryStorage() if storage is None else storage)
         found = [
             _limit(settings, "rate_limit", "requests"),
             _limit(settings, "image_rate_limit", "images"),
@@ -67,7 +72,7 @@ class RateLimits:
                 sentence = f"These are more than {limit}, so they can never be judged together. Send fewer at a time."
                 raise Refusal(413, "too_large", sentence)
             if not self._limiter.test(limit.item, client, cost=number):
-                wait = {"Retry-After": str(self._seconds(limit, client))}
+                wait = {"Retry-After": str(self._window(limit, client)[1])}
                 raise Refusal(429, "too_many_requests", f"More than {limit} came from here. Try again later.", wait)
         for limit, number in wanted:
             self._limiter.hit(limit.item, client, cost=number)
@@ -77,21 +82,21 @@ class RateLimits:
         if not self._limits:
             return []
         policy = [f'"{one.unit}";q={one.amount};w={one.item.get_expiry()}' for one in self._limits]
-        left = [f'"{one.unit}";r={self._left(one, client)};t={self._seconds(one, client)}' for one in self._limits]
+        left = []
+        for one in self._limits:
+            remaining, seconds = self._window(one, client)
+            left.append(f'"{one.unit}";r={remaining // one.each};t={seconds}')
         return [
             (POLICY.lower().encode(), ", ".join(policy).encode()),
             (LEFT.lower().encode(), ", ".join(left).encode()),
         ]
 
-    def _left(self, limit: _Limit, client: str) -> int:
-        return self._limiter.get_window_stats(limit.item, client).remaining // limit.each
-
-    def _seconds(self, limit: _Limit, client: str) -> int:
-        """Return how long a client's window lasts; all of it before it has begun."""
+    def _window(self, limit: _Limit, client: str) -> tuple[int, int]:
+        """Return what is left of a client's window, and for how many seconds; all of it before it has begun."""
         stats = self._limiter.get_window_stats(limit.item, client)
         if stats.remaining == limit.item.amount:
-            return limit.item.get_expiry()
-        return max(1, math.ceil(stats.reset_time - time.time()))
+            return stats.remaining, limit.item.get_expiry()
+        return stats.remaining, max(1, math.ceil(stats.reset_time - time.time()))
 
 
 def _limit(settings: ServerSettings, setting: str, unit: str, each: int = 1) -> _Limit | None:

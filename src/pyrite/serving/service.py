@@ -1,16 +1,19 @@
 """What a server does with images: places for them, decoding, scoring and explaining, each within its bounds."""
 
 import asyncio
+import logging
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from pyrite.bundle import Panel
 from pyrite.decision import Policy
 from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import PyriteError, SettingsError
@@ -23,14 +26,31 @@ from pyrite.runtime import available_cpus
 from pyrite.serving.decoders import Decoders, Lost, Pool, weigh
 from pyrite.serving.explaining import Asked, Explained, draw_small, explain, trace
 from pyrite.serving.fair import SHARE, Asker, Turns
+from pyrite.serving.holdings import WHAT, Held, Holdings
+from pyrite.serving.keys import read_keys
 from pyrite.serving.metrics import Metrics
 from pyrite.serving.rates import RateLimits
+from pyrite.serving.record import Record
 from pyrite.serving.refusal import Refusal, busy
 from pyrite.serving.scoring import Scorer
-from pyrite.serving.settings import ServerSettings, limits_of
+from pyrite.serving.settings import ServerSettings, limits_of, reload_keys
+from pyrite.serving.shared_rates import RemoteRates
 from pyrite.serving.uploads import HEAD, Coming, Upload, find_slowest, give_way, upload_folder
 
 _Result = TypeVar("_Result")
+Reload = Callable[[], ServerSettings] | None
+_log = logging.getLogger("pyrite.serving")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the workers of one server share."""
+
+    holdings: Holdings
+    rates: RemoteRates
+    """Counts for the rate limits."""
+    folder: Path
+    """Where they leave their counters for Prometheus."""
 
 
 class Places:
@@ -38,16 +58,29 @@ class Places:
 
     A client that has places gets more as long as it then has no more than `SHARE` for each that is left free: three
     quarters where it is alone, three sevenths where there are two. (Choudhury and Hahne, 1998: dynamic thresholds.)
+    Each of several workers knows what a client has of it alone.
     """
 
     def __init__(
-        self, number: int, code: str, what: str, *, make_room: Callable[[str | None], bool] = lambda client: False
+        self,
+        number: int,
+        code: str,
+        what: str,
+        held: Held,
+        *,
+        make_room: Callable[[str | None], bool] = lambda client: False,
     ) -> None:
-        """Take how many there are, what to answer when they are taken, and what may get one back in a moment.
+        """Take how many there are.
 
-        That takes the client of whose places one is wanted, or `None` where any will do.
+        Args:
+            number: For all workers.
+            code: What to answer when they are taken.
+            what: They are for.
+            held: How many are taken.
+            make_room: What may get one back in a moment; it takes the client of whose places one is wanted, or `None`
+                where any will do.
         """
-        self.taken, self._number, self._make_room = 0, number, make_room
+        self._held, self._number, self._make_room = held, number, make_room
         self._of: Counter[str] = Counter()
         self._code, self._what = code, what
 
@@ -56,9 +89,10 @@ class Places:
 
         Args:
             client: Who; by default, anybody.
-            coming: How many will be taken in a moment, with those that are.
+            coming: How many will be taken of this worker in a moment, with those that are.
         """
-        return max(self.taken, coming) >= self._number or (client is not None and self._has_its_share(client, 1))
+        taken = self._held.all + max(0, coming - self._held.mine)
+        return taken >= self._number or (client is not None and self._has_its_share(client, 1))
 
     def refusal(self, client: str | None = None) -> Refusal:
         """Return what to answer then."""
@@ -71,7 +105,7 @@ class Places:
         Raises:
             Refusal: 503, with when to come again.
         """
-        full = self.taken + wanted > self._number
+        full = self._held.all + wanted > self._number
         if (full or self._has_its_share(client, wanted)) and not self._make_room(None if full else client):
             raise self.refusal(client)
 
@@ -83,26 +117,39 @@ class Places:
             Refusal: As `check` does.
         """
         self.check(client, wanted)
-        self.taken += wanted
+        self._held.mine += wanted
         self._of[client] += wanted
         try:
             yield
         finally:
-            self.taken -= wanted
+            self._held.mine -= wanted
             self._of[client] -= wanted
             if not self._of[client]:
                 del self._of[client]
 
     def _has_its_share(self, client: str, wanted: int) -> bool:
         has = self._of[client]
-        return has > 0 and has + wanted > SHARE * (self._number - self.taken - wanted)
+        return has > 0 and has + wanted > SHARE * (self._number - self._held.all - wanted)
 
 
 class Service:
     """A detector with everything around it that a server needs; made outside of the event loop, used within."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        panel: Panel | None = None,
+        shared: Shared | None = None,
+        reload: Reload = None,
+    ) -> None:
         """Load the bundle.
+
+        Args:
+            settings: How to serve.
+            panel: What judges, if it is loaded already.
+            shared: What this worker shares with others, if there are any.
+            reload: Reads the settings again, for their keys.
 
         Raises:
             PyriteError: The bundle, the error budget or the trust anchors cannot be used.
@@ -110,22 +157,41 @@ class Service:
         self.settings = settings
         self.limits = limits_of(settings)
         self.detector = Detector(
-            settings.bundle,
-            bundles=settings.bundles,
+            panel or settings.bundle,
+            bundles=() if panel else settings.bundles,
             max_fpr=settings.max_fpr,
             allow_real=settings.allow_real,
             trust=_load_trust(settings),
             limits=self.limits,
-            threads=settings.threads,
+            threads=settings.threads or max(1, available_cpus() // settings.workers),
             device=settings.device,
         )
         check_device(self.detector)
-        self.places = Places(settings.queue, "queue_full", "images")
+        holdings = shared.holdings.claim() if shared else {what: Held() for what in WHAT}
+        self.places = Places(settings.queue, "queue_full", "images", holdings["images"])
         self.receiving: set[Coming] = set()
-        self.uploads = Places(settings.uploads, "uploads_full", "uploads", make_room=partial(give_way, self.receiving))
-        self.explanations = Places(settings.explanations, "explanations_full", "explanations")
-        self.rates = RateLimits(settings)
-        self.metrics = Metrics(lambda: self.places.taken)
+        self.uploads = Places(
+            settings.uploads,
+            "uploads_full",
+            "uploads",
+            holdings["uploads"],
+            make_room=partial(give_way, self.receiving),
+        )
+        self.explanations = Places(settings.explanations, "explanations_full", "explanations", holdings["explanations"])
+        self.rates = RateLimits(settings, shared.rates.storage() if shared else None)
+        self.metrics = Metrics(
+            {what: lambda held=held: held.all for what, held in holdings.items()},  # type: ignore[misc]
+            self.detector.bundles,
+            self.detector.device,
+            shared.folder if shared else None,
+        )
+        self.keys = read_keys(settings.api_keys)
+        """Who may ask; anyone without any."""
+        self.requests: set[asyncio.Task[Any]] = set()
+        """That are being answered."""
+        self.draining = False
+        """Whether it was told to stop."""
+        self._reload, self._warm = reload, False
         self._work: list[asyncio.Task[None]] = []
         self.folder = Path()
         """For uploads that are not kept in memory."""
@@ -144,11 +210,37 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether images can be taken: it runs, and nothing that it needs has failed."""
-        return bool(self._work) and not any(task.done() for task in self._work)
+        return self._warm and bool(self._work) and not self.draining and not any(task.done() for task in self._work)
+
+    def note(self, code: str, record: Record) -> None:
+        """Note the code of the error that a request is answered with."""
+        record.code = code
+        self.metrics.rejection(code)
+
+    def drain(self) -> None:
+        """Say that it is about to stop, and go on meanwhile."""
+        self.draining = True
+        _log.info("stopping", extra={"fields": {"drain_seconds": self.settings.drain_seconds}})
+
+    def abandon(self) -> None:
+        """Give up every request that is not answered yet."""
+        _log.warning("stopped before all was answered", extra={"fields": {"requests": len(self.requests)}})
+        for request in self.requests:
+            request.cancel()
+
+    def reload_keys(self) -> None:
+        """Read the keys again, and go on with those that there were where that fails."""
+        try:
+            self.settings = reload_keys(self.settings, self._reload)
+        except SettingsError as error:
+            _log.error("the keys were not read again", extra={"fields": {"error": str(error)}})
+            return
+        self.keys = read_keys(self.settings.api_keys)
+        _log.info("keys were read again", extra={"fields": {"keys": len(self.keys)}})
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start the processes, and end them afterwards."""
+        """Start the processes, which takes a while longer than it takes to get in here, and end them afterwards."""
         settings = self.settings
         reader = self.detector.reader
         workers = settings.decoders or math.ceil(available_cpus() / 2)
@@ -157,7 +249,7 @@ class Service:
         with upload_folder() as self.folder:
             self._decoders = Decoders(
                 reader,
-                workers=workers,
+                workers=math.ceil(workers / settings.workers),
                 seconds=settings.decode_seconds,
                 killed=self.metrics.killed,
                 readable=[self.folder],
@@ -166,22 +258,36 @@ class Service:
             # The drivers of accelerators use what the sandbox has not.
             confined = self.detector.device == "cpu"
             self._explainer = Pool(1, reader, [self.folder, *bundles], confined=confined)
-            work = [asyncio.create_task(self._decoders.work()), asyncio.create_task(self._scorer.work())]
+            self._work = [asyncio.create_task(self._decoders.work()), asyncio.create_task(self._scorer.work())]
+            starting = asyncio.create_task(self._start())
             try:
-                await self._decoders.warm()
-                self._work = work
                 yield
             finally:
-                self._work = []
-                for task in work:
+                work, self._work = self._work, []
+                for task in (starting, *work):
                     task.cancel()
-                await asyncio.gather(*work, return_exceptions=True)
+                await asyncio.gather(starting, *work, return_exceptions=True)
                 self._decoders.close()
                 self._explainer.close()
                 self._scorer.close()
 
-    async def detect(self, uploads: Sequence[Upload], policy: Policy, asker: Asker) -> list[Detection]:
+    async def _start(self) -> None:
+        try:
+            await self._decoders.warm()
+        except Exception:
+            _log.exception("no decoder starts, so the server does not get ready")
+            return
+        self._warm = True
+        _log.info("ready")
+
+    async def detect(self, uploads: Sequence[Upload], policy: Policy, asker: Asker, record: Record) -> list[Detection]:
         """Judge images, in their order.
+
+        Args:
+            uploads: The images.
+            policy: What decides.
+            asker: Who waits for them.
+            record: Notes how long they are decoded and scored, with what each waits for that.
 
         Raises:
             Refusal: There is no room for so many now, they are more than a rate limit allows, or take too long.
@@ -190,7 +296,7 @@ class Service:
         with self.places.take(asker.client, len(uploads)):
             headers = self._look(uploads, asker)
             work = [
-                asyncio.ensure_future(self._detect(upload, header, policy, asker))
+                asyncio.ensure_future(self._detect(upload, header, policy, asker, record))
                 for upload, header in zip(uploads, headers, strict=True)
             ]
             try:
@@ -203,7 +309,7 @@ class Service:
                 for task in work:
                     task.cancel()
 
-    async def explain(self, upload: Upload, policy: Policy, asker: Asker) -> Explained:
+    async def explain(self, upload: Upload, policy: Policy, asker: Asker, record: Record) -> Explained:
         """Explain the score of one image.
 
         Raises:
@@ -214,26 +320,31 @@ class Service:
         joint = self.detector.panel.calibration
         calibration = None if joint is None else msgspec.json.encode(joint, order="sorted")
         asked = Asked(bundles, calibration, self.detector.device, upload.source, upload.name, policy)
-        return await self._in_explainer(upload, asker, explain, asked)
+        return await self._in_explainer(upload, asker, record, explain, asked)
 
-    async def trace(self, upload: Upload, asker: Asker) -> bytes:
+    async def trace(self, upload: Upload, asker: Asker, record: Record) -> bytes:
         """Return the history of one image, as JSON.
 
         Raises:
             Refusal: The image cannot be read, there is no room for it now, or it takes too long.
         """
-        return await self._in_explainer(upload, asker, trace, upload.source, upload.name)
+        return await self._in_explainer(upload, asker, record, trace, upload.source, upload.name)
 
-    async def draw_small(self, upload: Upload, asker: Asker) -> bytes:
+    async def draw_small(self, upload: Upload, asker: Asker, record: Record) -> bytes:
         """Return one image as a small picture, as JSON.
 
         Raises:
             Refusal: As `trace` does.
         """
-        return await self._in_explainer(upload, asker, draw_small, upload.source, upload.name)
+        return await self._in_explainer(upload, asker, record, draw_small, upload.source, upload.name)
 
     async def _in_explainer(
-        self, upload: Upload, asker: Asker, function: Callable[..., _Result | Unreadable], *arguments: object
+        self,
+        upload: Upload,
+        asker: Asker,
+        record: Record,
+        function: Callable[..., _Result | Unreadable],
+        *arguments: object,
     ) -> _Result:
         """Call a function in the process for explanations, which no image may hold that takes long to decode."""
         with self.explanations.take(asker.client):
@@ -241,10 +352,13 @@ class Service:
             found: Prepared | _Result | Unreadable
             try:
                 async with asyncio.timeout(self.settings.request_seconds):
-                    found = await self._decode(upload, header, asker)
+                    with record.timing("decode"):
+                        found = await self._decode(upload, header, asker)
                     if not isinstance(found, Unreadable):
-                        async with self._explaining.take(asker):
-                            seconds = self.settings.request_seconds
+                        with record.timing("explain"):
+                            async with self._explaining.take(asker):
+                                seconds = self.settings.request_seconds
+                                found = await self._explainer.run(function, *arguments, seconds=seconds)
                             found = await self._explainer.run(function, *arguments, seconds=seconds)
             except (TimeoutError, Lost) as error:
                 if isinstance(error, Lost):
@@ -271,8 +385,13 @@ class Service:
         weight = weigh(header if upload.size <= HEAD else None, upload.size)
         return await self._decoders.decode(upload.source, upload.name, asker, weight)
 
-    async def _detect(self, upload: Upload, header: Header | None, policy: Policy, asker: Asker) -> Detection:
-        detection = await self._scorer.submit(await self._decode(upload, header, asker), policy, asker)
+    async def _detect(
+        self, upload: Upload, header: Header | None, policy: Policy, asker: Asker, record: Record
+    ) -> Detection:
+        with record.timing("decode"):
+            found = await self._decode(upload, header, asker)
+        with record.timing("score"):
+            detection = await self._scorer.submit(found, policy, asker)
         self.metrics.image(outcome(detection))
         return detection
 

@@ -3,13 +3,14 @@
 import difflib
 import os
 import re
+import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 import msgspec
 
@@ -19,11 +20,13 @@ from pyrite.runtime import AUTO
 
 PREFIX = "PYRITE_SERVE_"
 """Of the environment variable of each setting, followed by its name in capitals."""
+UNIX = "unix"
+"""What a client is called that comes by a socket of this machine, among `trusted_proxies` and in the log."""
 _BUNDLES = {"bundle", "bundles"}
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
-KeyHash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+ApiKey = Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9._-]{1,64}:)?[0-9a-f]{64}$")]
 Host = Annotated[str, msgspec.Meta(pattern=r"^([^:/\s]+|\[[0-9a-f:.]+\])$")]
 Origin = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/\s]+$")]
 
@@ -68,14 +71,19 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     decode_seconds: Seconds = 10.0
     upload_seconds: Seconds = 60.0
     request_seconds: Seconds = 60.0
+    drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
     shutdown_seconds: Seconds = 60.0
-    api_keys: tuple[KeyHash, ...] = ()
+    keep_alive_seconds: Seconds = 5.0
+    api_keys: tuple[ApiKey, ...] = ()
     rate_limit: str | None = None
     image_rate_limit: str | None = None
     megapixel_rate_limit: str | None = None
     hosts: tuple[Host, ...] = ()
     origins: tuple[Origin, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    workers: Count = 1
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def __post_init__(self) -> None:
         if self.bundle is not None and self.bundles:
@@ -89,11 +97,20 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             raise ValueError(f"queue must be at least max_files ({self.max_files}), or no such request could be taken")
         if self.max_request_bytes < self.max_bytes:
             raise ValueError(f"max_request_bytes must be at least max_bytes ({self.max_bytes})")
+        if self.workers > 1 and sys.platform == "win32":
+            raise ValueError("workers must be 1 on Windows")
         for proxy in self.trusted_proxies:
             try:
-                ip_network(proxy)
+                if proxy != UNIX:
+                    ip_network(proxy)
             except ValueError as error:
-                raise ValueError(f"trusted_proxies must be addresses or networks: {error}") from None
+                raise ValueError(f"trusted_proxies must be addresses, networks or {UNIX}: {error}") from None
+
+
+def socket_path(host: str) -> Path | None:
+    """Return the file of a socket to listen at, as `unix:/run/pyrite.sock` names it; `None` of an address."""
+    scheme, _, path = host.partition(":")
+    return Path(path) if scheme == UNIX and path else None
 
 
 def limits_of(settings: ServerSettings) -> Limits:
@@ -105,10 +122,30 @@ def limits_of(settings: ServerSettings) -> Limits:
 
 def is_loopback(host: str) -> bool:
     """Say whether an address to listen at is this machine's own, which no other can reach."""
+    if socket_path(host):
+        return True
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def reload_keys(settings: ServerSettings, read: Callable[[], ServerSettings] | None) -> ServerSettings:
+    """Return settings with the keys that are there now.
+
+    Args:
+        settings: As the server began.
+        read: Reads them again.
+
+    Raises:
+        SettingsError: They cannot be read, or there are no keys any more, and anyone could ask.
+    """
+    if read is None:
+        raise SettingsError("This server was not told where its settings come from.")
+    keys = read().api_keys
+    if settings.api_keys and not keys:
+        raise SettingsError("The setting api_keys is empty. To let anyone ask, start the server again.")
+    return msgspec.structs.replace(settings, api_keys=keys)
 
 
 def load_settings(
