@@ -313,6 +313,12 @@ DESCRIPTIONS = {
         "packages": "Versions by name.",
         "epochs": "That were trained.",
         "parity": "The largest difference of a logit between the trained network and this model; null if not measured.",
+        "teachers": "Bundles that taught it besides the labels; absent where there were none.",
+    },
+    "TeacherInfo": {
+        "name": "Of the bundle.",
+        "version": "Of the bundle.",
+        "sha256": "Of all of it, in hexadecimal.",
     },
     "DataInfo": {
         "name": "Of the dataset.",
