@@ -10,6 +10,9 @@ from starlette.testclient import TestClient
 
 from pyrite.errors import SettingsError
 from pyrite.serving import ServerSettings, create_app, make_key
+from pyrite.serving.rates import RateLimits
+from pyrite.serving.refusal import Refusal
+from pyrite.serving.shared_rates import keep_rates
 
 
 @contextmanager
@@ -77,3 +80,17 @@ def test_each_key_has_its_own_and_other_answers_tell_of_none(saved: str) -> None
 def test_a_limit_that_is_none_is_named(saved: str, setting: str) -> None:
     with pytest.raises(SettingsError, match=f"The setting {setting} is not valid: 'often' is not like"):
         create_app(ServerSettings(bundle=saved, **{setting: "often"}))  # type: ignore[arg-type]
+
+
+def test_workers_count_requests_images_and_pixels_together() -> None:
+    shared = keep_rates()
+    settings = ServerSettings(rate_limit="3/hour", image_rate_limit="4/hour", megapixel_rate_limit="2/hour")
+    one, another = (RateLimits(settings, shared.storage()) for _ in range(2))
+    one.count("someone", requests=1, images=3, pixels=500_000)
+    another.count("someone", requests=1, images=1, pixels=500_000)
+    told = {name.decode(): value.decode() for name, value in one.headers("someone")}
+    assert left(told) == {"requests": 1, "images": 0, "megapixels": 1}
+    with pytest.raises(Refusal, match="More than 4 images per hour"):
+        one.count("someone", images=1)
+    with pytest.raises(Refusal, match="megapixels"):
+        another.count("someone", pixels=1_500_000)

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 _METHODS = ("incr", "get", "get_expiry", "check", "reset", "clear")
 
 
-class _Manager(BaseManager):
+class _Keeper(BaseManager):
     """Gives others the one storage of this process."""
+
+
+class _Remote(BaseManager):
+    """Has the storage of another process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,8 @@ class RemoteRates:
         """Return the counts for `limits`, as those of another process."""
         from limits.storage import Storage
 
-        _Manager.register("storage", exposed=_METHODS)
-        manager = _Manager(self.address, self.key)
+        _Remote.register("storage", exposed=_METHODS)
+        manager = _Remote(self.address, self.key)
         manager.connect()
         remote = manager.storage()  # type: ignore[attr-defined]
 
@@ -71,7 +75,7 @@ def keep_rates() -> RemoteRates:
     from limits.storage import MemoryStorage
 
     storage, key = MemoryStorage(), secrets.token_bytes(32)
-    _Manager.register("storage", callable=lambda: storage, exposed=_METHODS)
-    server = _Manager(authkey=key).get_server()
+    _Keeper.register("storage", callable=lambda: storage, exposed=_METHODS)
+    server = _Keeper(authkey=key).get_server()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return RemoteRates(server.address, key)
