@@ -1,7 +1,8 @@
 """Look for files that break a target, with Atheris; `make fuzz SECONDS=600` runs this.
 
 Each target has a process of its own and a share of the time. A file that takes over 25 seconds or 2.5 GB is a bug, like
-one that raises. What is found lies in fuzz/crashes, where `tests/test_fuzz.py` finds it: keep it there with the fix.
+one that raises. What is found lies in fuzz/crashes, where `tests/test_fuzz_targets.py` finds it: keep
+it there with the fix.
 What was learned goes on in fuzz/corpus, which is not kept.
 """
 

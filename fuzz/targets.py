@@ -1,6 +1,7 @@
 """What strangers' bytes reach, each as a function of bytes that must return.
 
-A target raises only where there is a bug: errors that are told to users are part of the answer. `tests/test_fuzz.py`
+A target raises only where there is a bug: errors that are told to users are part of the answer.
+`tests/test_fuzz_targets.py`
 runs them on the seeds and on all that was ever found; `fuzz/run.py` looks for more.
 """
 
@@ -35,6 +36,7 @@ from pyrite.evidence.xmp import read_packet
 from pyrite.image import Image, Limits, open_image
 from pyrite.image.files import open_file
 from pyrite.image.formats import recognise
+from pyrite.serving.fair import Asker
 from pyrite.serving.refusal import Refusal
 from pyrite.serving.uploads import UploadBounds, receive
 
@@ -145,7 +147,8 @@ def multipart(data: bytes) -> None:
         yield body[len(body) // 2 :]
 
     headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
-    request = SimpleNamespace(headers=headers, stream=pieces)
+    state = SimpleNamespace(asker=Asker("someone"))
+    request = SimpleNamespace(headers=headers, stream=pieces, state=state)
 
     async def take() -> None:
         async with receive(request, bounds, Path(tempfile.gettempdir()), set()) as files:  # type: ignore[arg-type]

@@ -31,11 +31,21 @@ HEAVY = HEAD
 """Bytes after an image that make a file heavy."""
 
 
+_EARLIER: set[object] = set()
+
+
+def decoders_here() -> list[multiprocessing.process.BaseProcess]:
+    """Return the processes of the decoders at work, without what other tests have left."""
+    return [process for process in multiprocessing.active_children() if process not in _EARLIER]
+
+
 @asynccontextmanager
 async def decoding(
     bundle: Bundle, *, seconds: float = 600, killed: Callable[[], None] = lambda: None
 ) -> AsyncIterator["Ask"]:
     """Give what decodes an image for a client."""
+    _EARLIER.clear()
+    _EARLIER.update(multiprocessing.active_children())
     decoders = Decoders(hostile_reader(bundle.info), workers=1, seconds=seconds, killed=killed)
     await decoders.warm()
     task = asyncio.create_task(decoders.work())
@@ -140,7 +150,7 @@ def test_processes_that_somebody_else_ends_are_replaced(bundle: Bundle, how: int
         async with decoding(bundle, seconds=30) as ask:
             began = ask(picture(colour) + bytes(padding))
             await (asyncio.sleep(0.3) if colour == LONG else finish_all([began]))
-            for process in multiprocessing.active_children():
+            for process in decoders_here():
                 assert process.pid
                 os.kill(process.pid, how)
             await asyncio.sleep(0.5)
@@ -159,7 +169,7 @@ def test_what_was_at_work_is_finished_where_the_process_in_reserve_is_ended_righ
             held = asyncio.create_task(pool.run(hold, tmp_path, seconds=600))
             while not (began := [int(path.name) for path in tmp_path.iterdir()]):
                 await asyncio.sleep(0.01)
-            ended = {process.pid for process in multiprocessing.active_children()}
+            ended = {process.pid for process in decoders_here()}
             [reserve] = ended - set(began)
             assert reserve
             os.kill(reserve, signal.SIGSTOP)  # Else it would take over.

@@ -3,7 +3,6 @@
 import asyncio
 import http.client
 import io
-import multiprocessing
 import os
 import threading
 import time
@@ -17,7 +16,7 @@ import pytest
 from asking import FORM, PNG, Server, command_line, form, part, picture
 from hostile import BUSY, DEADLY, LONG
 from PIL import Image, features
-from test_decoders import HEAVY, decoding
+from test_decoders import HEAVY, decoders_here, decoding
 
 from pyrite.bundle import Bundle
 from pyrite.detector import Prepared
@@ -214,7 +213,7 @@ def test_a_spare_process_is_ready_when_one_is_killed(bundle: Bundle, monkeypatch
     async def work() -> list[object]:
         async with decoding(bundle) as ask:
             await finish_all([ask(picture()), ask(picture() + bytes(HEAVY))])
-            assert await asyncio.to_thread(eventually, lambda: len(multiprocessing.active_children()) == 4)
+            assert await asyncio.to_thread(eventually, lambda: len(decoders_here()) == 4)
             # Both spares have begun too; none is begun from now on.
             monkeypatch.setattr("pebble.pool.process.WorkerManager.create_workers", lambda self: None)
             bad = ask(picture(DEADLY) + bytes(HEAVY))
@@ -231,12 +230,12 @@ def test_the_slow_lane_stands_back(bundle: Bundle) -> None:
             await finish_all([ask(picture() + bytes(HEAVY))])
 
             def found() -> Counter[int]:
-                return Counter(psutil.Process(one.pid).nice() - own for one in multiprocessing.active_children())
+                return Counter(psutil.Process(one.pid).nice() - own for one in decoders_here())
 
             assert await asyncio.to_thread(eventually, lambda: found()[5] == 2)
 
             def sessions() -> int:
-                return sum(os.getsid(one.pid or 0) == one.pid for one in multiprocessing.active_children())
+                return sum(os.getsid(one.pid or 0) == one.pid for one in decoders_here())
 
             # Else Linux would share CPUs out between this and other sessions, and niceness would count within it alone.
             assert not psutil.LINUX or await asyncio.to_thread(eventually, lambda: sessions() == 2)

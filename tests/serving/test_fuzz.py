@@ -20,7 +20,7 @@ def test_no_request_finds_a_failure(serve: Callable[..., AbstractContextManager[
         # More files than allowed are a body that is too large.
         schema.config.checks.negative_data_rejection.expected_statuses += ["413"]
         operations = [result.ok() for result in schema.get_all_operations()]
-        assert len(operations) == 8
+        assert len(operations) == 10
         for operation in operations:
             # Those that only tell something take nothing that could be wrong.
             if mode is GenerationMode.POSITIVE or operation.method == "post":

@@ -191,7 +191,7 @@ def test_the_test_split_neither_trains_nor_chooses_nor_calibrates(
 def test_an_export_that_differs_ends_the_run(
     toy: Path, tmp_path: Path, build_model: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "export_onnx", lambda model: build_model(scale=10.0))
+    monkeypatch.setattr("pyrite.training.export.export_onnx", lambda model: build_model(scale=10.0))
     with pytest.raises(ExportError, match="differs from the trained one"):
         train(toy, load_recipe("tiny", ["epochs=1"]), tmp_path / "out")
     assert not (tmp_path / "out" / "bundle").exists()

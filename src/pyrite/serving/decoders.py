@@ -278,7 +278,8 @@ class Pool:
                 # when memory is short.
                 if pool is self._pool:
                     self._pool = self._make()
-                    await asyncio.to_thread(_end_pool, pool)
+                    # Aside: no image waits for what is left of it.
+                    threading.Thread(target=_end_pool, args=[pool], name="pyrite-end-pool", daemon=True).start()
         raise Lost(slow=False)
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from pyrite.decision import Policy
 from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import PyriteError, SettingsError
 from pyrite.evidence import Trust, load_trust
+from pyrite.evidence.watermarks import weights_folders
 from pyrite.golden import check_device
 from pyrite.image import Header, read_header
 from pyrite.rendering.text import outcome
@@ -252,7 +253,7 @@ class Service:
                 workers=math.ceil(workers / settings.workers),
                 seconds=settings.decode_seconds,
                 killed=self.metrics.killed,
-                readable=[self.folder],
+                readable=[self.folder, *weights_folders()],
             )
             bundles = [Path(bundle.path) for bundle in self.detector.bundles if bundle.path]
             # The drivers of accelerators use what the sandbox has not.

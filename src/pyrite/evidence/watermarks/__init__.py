@@ -2,6 +2,6 @@
 
 from pyrite.evidence.watermarks.known import describe_marks
 from pyrite.evidence.watermarks.read import read_watermarks
-from pyrite.evidence.watermarks.weights import fetch_weights
+from pyrite.evidence.watermarks.weights import fetch_weights, weights_folders
 
-__all__ = ["describe_marks", "fetch_weights", "read_watermarks"]
+__all__ = ["describe_marks", "fetch_weights", "read_watermarks", "weights_folders"]

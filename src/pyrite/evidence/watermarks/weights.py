@@ -46,7 +46,7 @@ class Weights:
     @property
     def place(self) -> Path:
         """Where the file is kept."""
-        return cache_folder() / "watermarks" / self.file
+        return _weights_folder() / self.file
 
 
 _ADOBE = "https://cai-watermark.adobe.net/watermarking/trustmark-models/"
@@ -96,6 +96,15 @@ def weights_of(mark: str) -> tuple[Weights, ...]:
         known = " and ".join(dict.fromkeys(weights.mark for weights in WEIGHTS))
         raise PyriteError(f"There is nothing to fetch for {mark!r}, but for {known}.")
     return found
+
+
+def weights_folders() -> list[Path]:
+    """Return the folder that fetched weights lie in, where there is one: what reads marks has to reach it."""
+    return [folder] if (folder := _weights_folder()).is_dir() else []
+
+
+def _weights_folder() -> Path:
+    return cache_folder() / "watermarks"
 
 
 def fetch_weights(
