@@ -11,6 +11,8 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 from schemathesis.schemas import APIOperation
 
+_OF_IMAGES = ("/v1/explain", "/v1/history", "/v1/thumbnail")
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", list(GenerationMode))
@@ -32,8 +34,8 @@ def beyond_schemas(case: schemathesis.Case) -> list[str]:
     if isinstance(case.body, dict) and "client_id" in case.body:
         # There are to be as many as files; and in a form, a number and a list of one text are the same.
         return ["positive_data_acceptance", "negative_data_rejection"]
-    # No schema can say that bytes are an image, and what is none has no explanation and no history.
-    return ["positive_data_acceptance"] if case.operation.path in ("/v1/explain", "/v1/history") else []
+    # No schema can say that bytes are an image, and what is none has no explanation, no history and no picture.
+    return ["positive_data_acceptance"] if case.operation.path in _OF_IMAGES else []
 
 
 def fuzz(operation: APIOperation, mode: GenerationMode) -> None:
