@@ -171,14 +171,17 @@ def ask(arguments: argparse.Namespace, port: int, seconds: float, clients: int, 
     }
 
 
+def in_turns(arguments: argparse.Namespace, *ports: int) -> list[list[dict[str, Any]]]:
+    """Ask servers in turns, each warmed up first; return for each round what each of them did."""
+    for port in ports:
+        ask(arguments, port, 3, CLIENTS)
+    return [[ask(arguments, port, arguments.seconds, CLIENTS) for port in ports] for _ in range(arguments.rounds)]
+
+
 def throughput(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare the two servers with 32 clients, in turns."""
     with ours(arguments), plain(arguments):
-        ask(arguments, 8701, 3, CLIENTS)
-        ask(arguments, 8702, 3, CLIENTS)
-        rounds = [
-            [ask(arguments, port, arguments.seconds, CLIENTS) for port in (8701, 8702)] for _ in range(arguments.rounds)
-        ]
+        rounds = in_turns(arguments, 8701, 8702)
     return {
         "pyrite_per_second": statistics.median(a["good_per_second"] for a, _ in rounds),
         "plain_per_second": statistics.median(b["good_per_second"] for _, b in rounds),
@@ -293,11 +296,7 @@ def post(address: str, body: bytes) -> tuple[int, float]:
 def workers(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare two workers with one, with 32 clients, in turns."""
     with ours(arguments, 8703, 1), ours(arguments, 8704, 2):
-        for port in (8703, 8704):
-            ask(arguments, port, 3, CLIENTS)
-        rounds = [
-            [ask(arguments, port, arguments.seconds, CLIENTS) for port in (8703, 8704)] for _ in range(arguments.rounds)
-        ]
+        rounds = in_turns(arguments, 8703, 8704)
     return {
         "one_worker_per_second": statistics.median(a["good_per_second"] for a, _ in rounds),
         "two_workers_per_second": statistics.median(b["good_per_second"] for _, b in rounds),

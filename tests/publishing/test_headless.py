@@ -10,10 +10,10 @@ import pytest
 from clip_files import SIDE, make_weights, write_clip
 from pyrite.bundle import Bundle, load_bundle, save_bundle
 from pyrite.converting.encoder import read_head, write_head
-from pyrite.datasets import make_toy
+from pyrite.datasets import Dataset, make_toy
 from pyrite.errors import BundleError, ExportError
 from pyrite.golden import replay_golden
-from pyrite.publishing import Declared, import_source
+from pyrite.publishing import Declared, import_source, recalibrate
 from pyrite.recipe import load_recipe
 from pyrite.training import train
 from wheel import serve_wheel
@@ -79,6 +79,12 @@ def test_the_command_fetches_what_is_missing(
     assert (code, "exists already" in told) == (1, True)
     code, _, told = run_pyrite("bundle", "import", shared, "--name", "other", "--bias", "1")
     assert (code, "is a bundle already, which says all of that itself. Leave out: bias" in told) == (1, True)
+
+
+def test_a_bundle_that_is_calibrated_anew_can_be_shared_so_too(trained: tuple[Bundle, bytes], tmp_path: Path) -> None:
+    make_toy(tmp_path / "other", count=40, seed=7)
+    found = recalibrate(trained[0], Dataset.open(tmp_path / "other"), tmp_path / "anew")
+    assert found.bundle.read("head.json") == trained[0].read("head.json")
 
 
 def test_another_encoder_is_refused(

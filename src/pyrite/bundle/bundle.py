@@ -24,7 +24,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -142,14 +142,9 @@ def read_headless(folder: Path) -> Bundle:
         BundleError: It is damaged, too large or not understood.
     """
     try:
-        files = _read_folder(folder)
-        manifest = files.pop(MANIFEST)
-        assert isinstance(manifest, bytes)
-        info = parse_manifest(manifest, folder)
-        _verify(info, files, folder, missing=MODEL)
+        return _verified(_read_folder(folder), folder, missing=MODEL)
     except (OSError, ValueError) as error:
         raise BundleError(f"The bundle {folder} cannot be read: {error}") from error
-    return Bundle(info, {name: content for name, content in files.items() if isinstance(content, bytes)})
 
 
 def load_bundle(path: str | Path, *, among_others: bool = False) -> Bundle:
@@ -174,14 +169,9 @@ def load_bundle(path: str | Path, *, among_others: bool = False) -> Bundle:
             raise BundleError(f"{path} is not a bundle: it is neither a folder nor a zip of one.")
         else:
             raise BundleError(f"There is no bundle at {path}.")
-        manifest = files.pop(MANIFEST)
-        assert isinstance(manifest, bytes)
-        info = parse_manifest(manifest, path)
-        _verify(info, files, path)
+        return replace(_verified(files, path), path=path.absolute())
     except (OSError, ValueError) as error:
         raise BundleError(f"The bundle {path} cannot be read: {error}") from error
-    held = {name: content for name, content in files.items() if isinstance(content, bytes)}
-    return Bundle(info, held, path.absolute())
 
 
 def save_bundle(folder: str | Path, info: BundleInfo, files: Mapping[str, Content]) -> Bundle:
@@ -279,6 +269,15 @@ def _check_sizes(sizes: Mapping[str, int], path: Path) -> None:
         raise BundleError(f"{path} is larger than the limit of {MAX_BYTES:,} bytes for a bundle.")
     if sum(size for name, size in sizes.items() if name not in (MODEL, WEIGHTS)) > _MAX_OTHERS:
         raise BundleError(f"{path} has more than {_MAX_OTHERS:,} bytes beside its model, the limit for a bundle.")
+
+
+def _verified(files: dict[str, Content], path: Path, *, missing: str | None = None) -> Bundle:
+    """Return what files come to as a bundle that lies nowhere yet, once they are verified."""
+    manifest = files.pop(MANIFEST)
+    assert isinstance(manifest, bytes)
+    info = parse_manifest(manifest, path)
+    _verify(info, files, path, missing=missing)
+    return Bundle(info, {name: content for name, content in files.items() if isinstance(content, bytes)})
 
 
 def _verify(info: BundleInfo, files: Mapping[str, Content], path: Path, *, missing: str | None = None) -> None:
