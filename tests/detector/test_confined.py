@@ -12,6 +12,7 @@ from PIL import Image
 from pyrite.bundle import Bundle
 from pyrite.detector import ConfinedReader, Detector, Unreadable
 from pyrite.sandbox import missing
+from sabotage import sabotage
 
 # Put into the process that decodes, and into no other: what a broken decoder does at some files.
 SABOTAGE = """
@@ -37,9 +38,7 @@ if "pyrite.sandbox" in sys.orig_argv:
 
 @pytest.fixture
 def saboteur(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "sabotage").mkdir()
-    (tmp_path / "sabotage/sitecustomize.py").write_text(SABOTAGE)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "sabotage"), *sys.path]))
+    sabotage(SABOTAGE, tmp_path, monkeypatch)
 
 
 def draw(folder: Path, *names: str) -> list[str]:

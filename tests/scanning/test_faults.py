@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from pyrite.scanning.isolated import IsolatedDetector
 from pyrite.scanning.shipping import send
 from pyrite.scanning.task import Task
 from pyrite.scanning.worker import Worker
+from sabotage import sabotage
 
 # Put into the process that decodes, and into no other: what a broken decoder does at some files.
 SABOTAGE = """
@@ -54,9 +54,7 @@ if "pyrite.sandbox" in sys.orig_argv:
 
 @pytest.fixture
 def saboteur(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "sabotage").mkdir()
-    (tmp_path / "sabotage/sitecustomize.py").write_text(SABOTAGE)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "sabotage"), *sys.path]))
+    sabotage(SABOTAGE, tmp_path, monkeypatch)
 
 
 def fill(folder: Path, *names: str) -> Path:
