@@ -256,11 +256,11 @@ def figures(found: dict[str, Any], price: float) -> Iterator[str]:
     hours = 1e6 / one["images_per_second"] / 3600
     yield ""
     yield (
-        f"So a million images take 1,000,000 / {one['images_per_second']:,.0f} / 3,600 = {hours:.2f} hours of a core: "
+        f"So a million images take 1,000,000 / {one['images_per_second']:,.0f} / 3,600 = {hours:.2f} core hours: "
         f"${hours * price:.3f} where such an hour costs ${price:g}."
     )
     yield ""
-    yield "| images | hours of a core | cores for a day | tars of 10,000 | table | memory for near duplicates |"
+    yield "| images | core hours | cores for a day | tars of 10,000 | table | memory for near duplicates |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for power in range(6, 11):
         count = 10**power
