@@ -11,7 +11,7 @@ help:
 	@echo "make demo     verdicts; then toy dataset → training → evaluation → verdicts, in ./demo"
 	@echo "make test     the whole test suite"
 	@echo "make test-torch  what needs PyTorch, in .venv-torch, which it makes: 8 GB"
-	@echo "make check    lint, formatting and types, as CI has them"
+	@echo "make check    lint, formatting, types, licences, prose and spelling, as CI has them"
 	@echo "make audit    known vulnerabilities of the versions in requirements.lock; needs a network"
 	@echo "make fuzz     look for files that break a reader, for SECONDS=600; in .venv-fuzz, which it makes"
 	@echo "make format   mend what can be mended of these"
@@ -76,6 +76,8 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/licences.py
+	$(BIN)/python scripts/prose.py
+	$(BIN)/typos
 
 # In an environment of its own. Where the service that knows vulnerabilities cannot be reached, that is said, and is no failure.
 AUDIT := .venv-audit/bin

@@ -88,7 +88,7 @@ def test_another_file_is_refused_and_the_old_one_stays(answers, published) -> No
     assert kept() == []
 
 
-def test_one_marks_file_is_not_anothers(published, tmp_path: Path) -> None:
+def test_a_file_of_another_mark_is_not_accepted(published, tmp_path: Path) -> None:
     (tmp_path / "decoder_Q.onnx").write_bytes(published.files["decoder_Q.onnx"])
     with pytest.raises(PyriteError, match="is not what was expected"):
         fetch_weights("rivagan", str(tmp_path / "decoder_Q.onnx"))
