@@ -27,6 +27,18 @@ def fitted() -> Novelty:
     return fit_novelty(looks, np.arange(4000) % 2, seed=0)
 
 
+def test_copies_are_no_measure_of_how_near_images_are() -> None:
+    statistics, features = drawn(60, 1)
+    copies = statistics.repeat(60, 0), features.repeat(60, 0)
+    pictures, labels = np.arange(60).repeat(60), (np.arange(60) % 2).repeat(60)
+    parted, mixed = (
+        fit_novelty({"all": copies}, labels, seed=0, pictures=chosen).groups["all"].distances[:, 2]
+        for chosen in (pictures, None)
+    )
+    assert parted.min() > 1e-4  # To the tenth neighbour.
+    assert np.mean(mixed < 1e-6) > 0.9
+
+
 def test_statistics_of_images_that_one_can_work_out() -> None:
     flat = np.full((1, 32, 32, 3), 128, np.uint8)
     stripes = flat.copy()

@@ -45,6 +45,19 @@ def test_too_few_images_tell_nothing(bundle: Bundle, dataset: Dataset) -> None:
     assert stages == []
 
 
+def test_copies_of_a_picture_are_one_picture(bundle: Bundle, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    drawn = np.random.default_rng(0).integers(0, 256, (LEAST // 2 + 10, 16, 16, 3), np.uint8)
+    for number, pixels in enumerate(drawn.repeat(2, 1).repeat(2, 2)):
+        folder = tmp_path / "data" / ("real", "ai")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        Image.fromarray(pixels).save(folder / f"{number}.jpg", quality=95)
+    dataset = Dataset.open(tmp_path / "data")
+    assert len(dataset) > LEAST
+    assert calibrate_novelty(bundle, dataset, np.arange(len(dataset)), seed=0, watch=lambda stage: None) is None
+
+
 def test_an_image_that_is_gone_is_named(bundle: Bundle, dataset: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     (tmp_path / "data" / dataset.paths[3]).write_bytes(b"")

@@ -7,19 +7,24 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import NOVELTY, Bundle, Calibration, Novelty, Pixels
+from pyrite.bundle import NOVELTY, Bundle, Calibration, Novelty, Pixels, Resize
 from pyrite.bundle.calibration import images_needed
 from pyrite.bundle.novelty import RATE, Gaussians, Group, Rows, merge, unit
 from pyrite.datasets import Dataset
+from pyrite.datasets.clusters import MAX_COMPARED, NEAR_SIDE
 from pyrite.datasets.degrade import degrade_at_random
+from pyrite.datasets.duplicates import cluster, find_near_copies
 from pyrite.detector import Detector, Unreadable
 from pyrite.errors import DatasetError
+from pyrite.image import Image
 from pyrite.publishing.preparation import Stage
 
 LEAST = 2 * images_needed(RATE / 2)
-"""Images that it takes: one half to measure distances from, and the other to resolve the rate. Any image that is more
-unusual than all of these is level with the most unusual one of them, which takes twice as many.
+"""Pictures that it takes, of which there may be several copies: one half to measure distances from, and the other to
+resolve the rate. Any image that is more unusual than all of these is level with the most unusual one of them, which
+takes twice as many.
 """
+_THUMBNAIL = Resize(height=NEAR_SIDE, width=NEAR_SIDE)
 _NEIGHBOURS = 1000
 _KEPT = 2000  # distances of each group
 _BATCH = 64
@@ -37,6 +42,8 @@ def calibrate_novelty(
     watch: Callable[[Stage], None],
 ) -> Novelty | None:
     """Return what some of a dataset's images look like to a model, as they are and degraded; `None` of too few.
+
+    Near copies, such as a photograph and its smaller copy, count as one picture.
 
     Args:
         bundle: With the model; its calibration does not matter.
@@ -58,25 +65,40 @@ def calibrate_novelty(
     )
     detector, rng = Detector(bare, evidence=False), np.random.default_rng(seed)
     clean, degraded = [], []
+    thumbnails = np.empty((len(indices), NEAR_SIDE, NEAR_SIDE, 3), np.uint8)
     for start in range(0, len(indices), _BATCH):
-        inputs = [_read(detector, dataset, int(i)) for i in indices[start : start + _BATCH]]
+        inputs = [
+            _read(detector, dataset, int(i), thumbnails[place : place + 1])
+            for place, i in enumerate(indices[start : start + _BATCH], start)
+        ]
         clean.append(detector.look(inputs))
         degraded.append(detector.look([_degrade(each, rng) for each in inputs]))
         watch(Stage("Looking for what is typical", start + len(inputs), len(indices)))
+    pictures = _find_pictures(thumbnails)
+    if len(np.unique(pictures)) < LEAST:
+        return None
     looks = {"as they are": _join(clean), "degraded": _join(degraded)}
-    return fit_novelty(looks, dataset.labels[indices], seed=seed)
+    return fit_novelty(looks, dataset.labels[indices], seed=seed, pictures=pictures)
 
 
-def fit_novelty(looks: Mapping[str, Looks], labels: NDArray[np.integer], *, seed: int) -> Novelty:
+def fit_novelty(
+    looks: Mapping[str, Looks],
+    labels: NDArray[np.integer],
+    *,
+    seed: int,
+    pictures: NDArray[np.integer] | None = None,
+) -> Novelty:
     """Return what images look like: a random half of them is what distances are from, and the other is how far it is.
 
     Args:
         looks: By group, of the same n images, at least `LEAST`.
         labels: (n,), 0 for real and 1 for AI.
         seed: Chooses the halves.
+        pictures: (n,), the same for near copies, which stay in one half: an image is nearer to its own copy than a new
+            one is to anything. By default each image is a picture of its own.
     """
-    order = np.random.default_rng(seed).permutation(len(labels))
-    near, far = order[: len(order) // 2], order[len(order) // 2 :][:_KEPT]
+    near, far = _halve(len(labels), pictures, seed)
+    far = far[:_KEPT]
     classes = np.tile(labels[near], len(looks))
     statistics = _fit_gaussians(np.concatenate([one[near] for one, _ in looks.values()]), classes)
     seen = [one[near] for _, one in looks.values() if one is not None]
@@ -95,6 +117,22 @@ def fit_novelty(looks: Mapping[str, Looks], labels: NDArray[np.integer], *, seed
     return Novelty(statistics, features, neighbours, {name: group(of) for name, of in looks.items()})
 
 
+def _find_pictures(thumbnails: Pixels) -> NDArray[np.intp]:
+    """Return a number (n,) for each image, the same for near copies; of more than can be compared, its own for each."""
+    every = np.arange(len(thumbnails))
+    return every if len(every) > MAX_COMPARED else cluster(len(every), [], find_near_copies(thumbnails, every))
+
+
+def _halve(count: int, pictures: NDArray[np.integer] | None, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return a random half of `count` images, and the other; each goes where its picture's first image goes."""
+    order = np.random.default_rng(seed).permutation(count)
+    if pictures is None:
+        return order[: count // 2], order[count // 2 :]
+    _, firsts, places = np.unique(pictures, return_index=True, return_inverse=True)
+    is_near = np.isin(firsts, order[: count // 2])[places][order]
+    return order[is_near], order[~is_near]
+
+
 def _fit_gaussians(rows: Rows, classes: NDArray[np.integer]) -> Gaussians:
     """Fit a Gaussian to each class, with the covariance of both, which Ledoit and Wolf 2004 shrink."""
     from sklearn.covariance import ledoit_wolf
@@ -108,9 +146,14 @@ def _fit_gaussians(rows: Rows, classes: NDArray[np.integer]) -> Gaussians:
     return Gaussians(means.astype(np.float32), whitening.astype(np.float32))
 
 
-def _read(detector: Detector, dataset: Dataset, index: int) -> Pixels:
+def _read(detector: Detector, dataset: Dataset, index: int, thumbnail: Pixels) -> Pixels:
+    """Return an image's model inputs, and fill in its thumbnail (1, 32, 32, 3)."""
+
+    def draw(image: Image) -> None:
+        thumbnail[:] = _THUMBNAIL.apply(image.pixels, image.box)
+
     try:
-        found = detector.reader.read(dataset.read(index))
+        found = detector.reader.read(dataset.read(index), look=draw)
     except OSError as error:
         raise DatasetError(f"{dataset.paths[index]} could be read before, and now cannot: {error}") from error
     if isinstance(found, Unreadable) or found.inputs[0] is None:
