@@ -108,7 +108,7 @@ def detect(
         check_device(detector)
         tell_lines(detector.warnings)
         for reader in missing_readers() if evidence else ():
-            stderr.print(reader, style="dim")
+            stderr.print(reader, style="dim", markup=False)
         every = find_files(_with_lists(paths), recursive=recursive)
         # Only a page has to know whether there are several: without one, none waits for the next.
         first = list(itertools.islice(every, 2 if html else 0))
