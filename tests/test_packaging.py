@@ -1,4 +1,4 @@
-"""What a checkout promises: the lock fits, versions agree, nothing of one machine is in it, and what it builds works."""
+"""What a checkout promises: the lock fits, versions agree, it names no machine, and what it builds works."""
 
 import json
 import os
