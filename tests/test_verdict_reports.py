@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 
 from pyrite.bundle import DEFAULT, Bundle, load_bundle
 from pyrite.detector import Detector
@@ -72,3 +73,11 @@ def test_a_report_without_its_own_image_is_told(folder: Path) -> None:
     (folder / "0-real.png").unlink()
     with pytest.raises(ValueError, match="needs its image"):
         read_reports(folder)
+
+
+def test_the_issue_template_asks_for_what_makes_a_test() -> None:
+    template = FOLDER.parents[1] / ".github" / "ISSUE_TEMPLATE" / "wrong-verdict.yml"
+    fields = {field["id"]: field["attributes"] for field in yaml.safe_load(template.read_text("utf-8"))["body"]}
+    assert list(fields) == ["report", "expected", "known", "image"]
+    assert "--report" in fields["report"]["description"]
+    assert {"real", "ai"} <= set(fields["expected"]["options"]) & set(Verdict)
