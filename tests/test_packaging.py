@@ -153,11 +153,11 @@ def run_in(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[st
 def clean(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel and the base dependencies, at the versions of the lock, and nothing else."""
     folder = tmp_path_factory.mktemp("clean")
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
 
     def install(*what: str | Path) -> subprocess.CompletedProcess[str]:
-        pip = ("-m", "pip", "install", "--quiet", "--retries", "1", "--constraint", ROOT / "requirements.lock")
-        return run_in(folder, folder / "bin" / "python", *pip, *what)
+        pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet", "--no-compile")
+        return run_in(folder, *pip, "--retries", "1", "--constraint", ROOT / "requirements.lock", *what)
 
     if install("markupsafe").returncode:
         pytest.skip("pip cannot reach the package index, or another that has the base dependencies.")
