@@ -581,9 +581,7 @@ def test_the_history_of_an_image_that_nothing_judges_is_shown_on_demand(page: "P
         assert eventually(lambda picture=picture: picture.evaluate("(image) => image.naturalWidth") > 0)
     expect(box).to_contain_text("Fine texture counts as noise here")
     check_accessible(page)
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Report").click()
-    report = download.value.path().read_text("utf-8")
+    report = exported(page, "Report")
     assert "The thumbnail shows something else than the image" in report
     assert report.count("data:image/png;base64,") >= 3
 
