@@ -20,7 +20,9 @@ from generated.client import Client
 from generated.models import DetectFilesBody, HistoryFilesBody
 from generated.types import File
 
-modules = [importlib.import_module(one.name).__name__ for one in pkgutil.walk_packages(generated.__path__, "generated.")]
+modules = [one.name for one in pkgutil.walk_packages(generated.__path__, "generated.")]
+for name in modules:
+    importlib.import_module(name)
 with Client(base_url=sys.argv[1], raise_on_unexpected_status=True) as client:
     picture = open(sys.argv[2], "rb").read()
     files = [File(io.BytesIO(content), name, "image/png") for name, content in (("a.png", picture), ("b.png", b"none"))]

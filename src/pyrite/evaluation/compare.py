@@ -20,7 +20,7 @@ from pyrite.evaluation.figures import GENERATOR
 from pyrite.evaluation.judge import judge_all
 from pyrite.evaluation.outcomes import Outcomes, outcomes_of, read_outcomes
 from pyrite.evaluation.paired import agreement, delong, differences, kappa, mcnemar, resample_together
-from pyrite.evaluation.report import check_folder
+from pyrite.evaluation.report import claimed
 from pyrite.evaluation.scores import Scores
 from pyrite.image import open_image
 from pyrite.image.thumbnail import draw_thumbnail
@@ -67,19 +67,18 @@ def compare(
     require("train", "sklearn", "scipy", "matplotlib", "pyarrow")
     if len(competitors) < 2:
         raise EvaluationError("A comparison takes two detectors or more.")
-    if out is not None:
-        check_folder(out)
-    opened = [_open(one) for one in competitors]
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data, one_class=True)
-    budget = _budget(opened, max_fpr)
-    detectors = [one if isinstance(one, Outcomes) else _detector(one, budget) for one in opened]
-    hashes = content_hashes(dataset)
-    chosen = _choose(opened, dataset, hashes, protocol, limit, seed)
-    said = [one if isinstance(one, Outcomes) else _judge(one, chosen, watch) for one in detectors]
-    found = _compare(detectors, said, chosen, budget, seed)
-    if out is not None:
-        found.write(out)
-    return found
+    with claimed(out):
+        opened = [_open(one) for one in competitors]
+        dataset = data if isinstance(data, Dataset) else Dataset.open(data, one_class=True)
+        budget = _budget(opened, max_fpr)
+        detectors = [one if isinstance(one, Outcomes) else _detector(one, budget) for one in opened]
+        hashes = content_hashes(dataset)
+        chosen = _choose(opened, dataset, hashes, protocol, limit, seed)
+        said = [one if isinstance(one, Outcomes) else _judge(one, chosen, watch) for one in detectors]
+        found = _compare(detectors, said, chosen, budget, seed)
+        if out is not None:
+            found.write(out)
+        return found
 
 
 def _open(one: Bundle | Panel | str | Path) -> Panel | Outcomes:

@@ -20,9 +20,9 @@ from pyrite.evaluation.choose import Chosen, Protocol, choose
 from pyrite.evaluation.figures import Figures, measure_figures
 from pyrite.evaluation.floor import measure_floor
 from pyrite.evaluation.judge import Judged, judge_all, values_of, why_no_probability
-from pyrite.evaluation.outcomes import SCORES, Outcomes, outcomes_of, write_outcomes
+from pyrite.evaluation.outcomes import SCORES, Outcomes, outcomes_of, pack_outcomes
 from pyrite.evaluation.plots import Epoch
-from pyrite.evaluation.report import Mistake, Provenance, Published, Report, check_folder
+from pyrite.evaluation.report import Mistake, Provenance, Published, Report, claimed
 from pyrite.evaluation.robustness import Robustness, measure_robustness
 from pyrite.evaluation.scores import Scores
 from pyrite.evaluation.stored import read_report
@@ -77,23 +77,21 @@ def evaluate(
         MissingExtraError: scikit-learn or Matplotlib is not installed.
     """
     require("train", "sklearn", "matplotlib", *(["pyarrow"] if out is not None else []))
-    if out is not None:
-        check_folder(out)
-    panel = bundle if isinstance(bundle, Panel) else Panel.open((bundle, *others))
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data, one_class=True)
-    chosen = choose(panel, dataset, protocol, limit, seed)
-    if lack := _lack(chosen.dataset.labels[chosen.indices]):
-        chosen = replace(chosen, part=replace(chosen.part, why=f"{chosen.part.why} {lack}"))
-    stored = read_report(panel.bundles[0]) if len(panel.bundles) == 1 else None
-    history = stored.history if stored else None
-    unknown = Dataset.open(unknown, one_class=True) if isinstance(unknown, str | Path) else unknown
-    report, outcomes = _measure(
-        panel, chosen, history, max_fpr=max_fpr, robustness=robustness, unknown=unknown, seed=seed, watch=watch
-    )
-    if out is not None:
-        write_outcomes(outcomes, out / SCORES)
-        report.write(out)
-    return report
+    with claimed(out):
+        panel = bundle if isinstance(bundle, Panel) else Panel.open((bundle, *others))
+        dataset = data if isinstance(data, Dataset) else Dataset.open(data, one_class=True)
+        chosen = choose(panel, dataset, protocol, limit, seed)
+        if lack := _lack(chosen.dataset.labels[chosen.indices]):
+            chosen = replace(chosen, part=replace(chosen.part, why=f"{chosen.part.why} {lack}"))
+        stored = read_report(panel.bundles[0]) if len(panel.bundles) == 1 else None
+        history = stored.history if stored else None
+        unknown = Dataset.open(unknown, one_class=True) if isinstance(unknown, str | Path) else unknown
+        report, outcomes = _measure(
+            panel, chosen, history, max_fpr=max_fpr, robustness=robustness, unknown=unknown, seed=seed, watch=watch
+        )
+        if out is not None:
+            report.write(out, {SCORES: pack_outcomes(outcomes)})
+        return report
 
 
 def _lack(labels: NDArray[np.int8]) -> str | None:

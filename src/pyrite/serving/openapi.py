@@ -35,8 +35,8 @@ _REQUEST_ID = {
 _GIVEN_ID = {
     "name": "X-Request-ID",
     "in": "header",
-    "description": "An id for this request: up to 64 letters, digits, dots, dashes and underscores. Without one, or with "
-    "any other text, the server makes one up.",
+    "description": "An id for this request: up to 64 letters, digits, dots, dashes and underscores. Without one, and "
+    "instead of any other text, the server makes one up.",
     "schema": {"type": "string"},
 }
 """Of every operation. Some generators need a parameter that may be left out wherever a body has several types."""
