@@ -69,7 +69,7 @@ def write_together(folder: Path, files: Mapping[str, bytes | None]) -> None:
             for place in (draft / name, folder / name):
                 place.parent.mkdir(parents=True, exist_ok=True)
             (draft / name).write_bytes(content)
-        for name in reversed(files):
+        for name in reversed([*files]):
             (folder / name).unlink(missing_ok=True)
         for name in written:
             (draft / name).replace(folder / name)

@@ -89,6 +89,40 @@ def test_a_decoder_that_opens_a_socket_or_writes_a_file_fails(
     assert len(list(source.iterdir())) == 4
 
 
+@pytest.mark.usefixtures("saboteur")
+@pytest.mark.skipif(bool(missing()), reason=" ".join(missing()) or "everything is there")
+@pytest.mark.parametrize(("name", "options"), [("crash", []), ("socket", ["--history"]), ("write", [])])
+def test_an_image_that_harms_who_opens_it_has_no_explanation_and_one_sentence_says_so(
+    name: str, options: list[str], bundle: Bundle, tmp_path: Path, run_pyrite: Callable[..., tuple[int, str, str]]
+) -> None:
+    [image] = draw(tmp_path, f"{name}.png")
+    before = set(tmp_path.iterdir())
+    picture = tmp_path / "out.png"
+    code, out, told = run_pyrite("explain", image, "--bundle", bundle.path, "--out", picture, *options)
+    assert (code, out) == (1, "")
+    assert "This image crashed the decoder" in " ".join(told.split())
+    assert "Traceback" not in told
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_an_explanation_is_the_same_wherever_the_image_is_opened(bundle: Bundle, tmp_path: Path) -> None:
+    from pyrite.explanation import examine, explain
+
+    path = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.effect_noise((64, 48), 60).resize((3200, 2400)).convert("RGB").save(path, exif=exif)
+    small, *_ = draw(tmp_path, "b.png")
+    detector = Detector(bundle)
+    with ConfinedReader() as confined:
+        here, there = (examine(path, detector, confined=one) for one in (None, confined))
+        assert there.to_json() == here.to_json()
+        assert (there.history.pixels == here.history.pixels).all()
+        alone, inside = (explain(small, detector, confined=one) for one in (None, confined))
+    assert inside.to_json() == alone.to_json()
+    assert (inside.pixels == alone.pixels).all()
+
+
 def test_a_command_that_is_killed_leaves_no_process(bundle: Bundle, tmp_path: Path) -> None:
     from waiting import eventually
 

@@ -48,11 +48,24 @@ class ConfinedReader:
             reader: How; the same in each call.
             source: A path or bytes; anything else is read in this process, where it is already.
         """
+        return self.call(reader, Reader.read, source)
+
+    def call(
+        self, reader: Reader, function: Callable[..., _Found], source: Source, *arguments: object
+    ) -> _Found | Unreadable:
+        """Return what a function makes of an image, or why that could not be had.
+
+        Args:
+            reader: As in `read`; the function's first argument.
+            function: At the top of a module; it returns plain values.
+            source: As in `read`; its second argument.
+            arguments: More of them.
+        """
         if not isinstance(source, str | bytes) and not hasattr(source, "__fspath__"):
-            return reader.read(source)
+            return function(reader, source, *arguments)
         name = None if isinstance(source, bytes) else str(source)
         try:
-            found: Prepared | Unreadable = self._call(reader, _read, source)
+            found: _Found = self._call(reader, _with_reader, function, source, *arguments)
         except Ended as ended:
             return Unreadable(name, timed_out(self._seconds) if ended.late else crashed(ended.how))
         return found
@@ -65,11 +78,8 @@ class ConfinedReader:
             path: Of the image.
             side: Pixels of the picture, a side at most.
         """
-        try:
-            found: str | None = self._call(reader, thumbnail_url, path, reader.limits, side)
-        except Ended:
-            return None
-        return found
+        found = self.call(reader, _draw, path, side)
+        return None if isinstance(found, Unreadable) else found
 
     def close(self) -> None:
         """End the processes."""
@@ -111,5 +121,9 @@ def _begin(reader: Reader) -> None:
     begin(reader, bound=False)
 
 
-def _read(source: Source) -> Prepared | Unreadable:
-    return this_reader().read(source)
+def _with_reader(function: Callable[..., _Found], source: Source, *arguments: object) -> _Found:
+    return function(this_reader(), source, *arguments)
+
+
+def _draw(reader: Reader, path: str, side: int) -> str | None:
+    return thumbnail_url(path, reader.limits, side)

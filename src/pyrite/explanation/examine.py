@@ -9,14 +9,15 @@ from PIL import Image as PillowImage
 
 from pyrite.bundle import DEFAULT, Bundle
 from pyrite.decision import Policy
-from pyrite.detector import Detector
+from pyrite.detector import ConfinedReader, Detector
 from pyrite.explanation.drawing import framed, stack
-from pyrite.explanation.explain import check_out, explain_prepared, read_image, write_picture
-from pyrite.explanation.history import History, trace_history
+from pyrite.explanation.explain import check_out, explain_seen, write_picture
+from pyrite.explanation.history import History
 from pyrite.explanation.maps import draw_history
+from pyrite.explanation.opening import look_at
 from pyrite.explanation.picture import draw, draw_verdict
 from pyrite.explanation.values import FIGURES, Explanation, for_json
-from pyrite.image import Source, open_image
+from pyrite.image import Source
 from pyrite.results import Detection
 
 _LINE = 60  # A line of text is about so many times as wide as its letters are high.
@@ -50,6 +51,7 @@ def examine(
     *,
     out: str | Path | None = None,
     policy: Policy | None = None,
+    confined: ConfinedReader | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Examination:
     """Explain the score of one image if there is one, and show its own history in any case.
@@ -59,6 +61,7 @@ def examine(
         detector: What judges it, or its bundle; by default, the one that comes with Pyrite.
         out: Where the picture goes, if anywhere; a .png file that is there is replaced.
         policy: The error budgets of the verdict; by default, the detector's.
+        confined: What opens the image, as `explain` has it.
         progress: Called with the number of images scored so far, and the number in all.
 
     Raises:
@@ -69,13 +72,11 @@ def examine(
     if out is not None:
         check_out(out, source)
     detector = detector if isinstance(detector, Detector) else Detector(detector)
-    prepared, image = read_image(source, detector)
-    detection = detector.score([prepared], [policy] if policy else None)[0]
-    explanation = explain_prepared(prepared, image, source, detector, detection, progress)
-    if image.pixels.shape[:2] != (image.height, image.width):
-        # A stream can be read once only.
-        image = open_image(image.data or source, detector.limits)
-    examination = Examination(detection=detection, explanation=explanation, history=trace_history(image))
+    seen = look_at(source, detector, confined, history=True)
+    assert seen.history is not None
+    detection = detector.score([seen.prepared], [policy] if policy else None)[0]
+    explanation = explain_seen(seen, detector, detection, progress)
+    examination = Examination(detection=detection, explanation=explanation, history=seen.history)
     if out is not None:
         write_picture(draw_examination(examination), Path(out))
     return examination
