@@ -50,11 +50,11 @@ def explain(
         raise typer.BadParameter(str(error)) from None
     # Its process starts while the models are loaded.
     with ConfinedReader() as confined, progress_bar(stderr, "Scoring") as advance:
-        detector = Detector(bundles=bundles or default_bundles(), device=device.value)
+        detector = Detector(bundles=bundles or default_bundles(), device=device.value, confined=confined)
         check_device(detector)
         tell_lines(detector.warnings)
         run = examine if history else explain_score
-        found = run(image, detector, out=out, confined=confined, progress=advance)
+        found = run(image, detector, out=out, progress=advance)
     if as_json:
         print(found.to_json().decode(), end="")
         return

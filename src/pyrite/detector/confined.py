@@ -31,7 +31,7 @@ class ConfinedReader:
         """
         self._seconds = seconds
         self._fresh = [Process()]  # Which no reader was given to yet.
-        self._idle: LifoQueue[Process] = LifoQueue()
+        self._idle: LifoQueue[tuple[Reader, Process]] = LifoQueue()
 
     def __enter__(self) -> "ConfinedReader":
         return self
@@ -45,7 +45,7 @@ class ConfinedReader:
         """Read an image.
 
         Args:
-            reader: How; the same in each call.
+            reader: How.
             source: A path or bytes; anything else is read in this process, where it is already.
         """
         return self.call(reader, Reader.read, source)
@@ -87,7 +87,7 @@ class ConfinedReader:
             process.close()
         while True:
             try:
-                self._idle.get_nowait().close()
+                self._idle.get_nowait()[1].close()
             except Empty:
                 return
 
@@ -100,19 +100,16 @@ class ConfinedReader:
         except BaseException:
             process.close()
             raise
-        self._idle.put(process)
+        self._idle.put((reader, process))
         return found
 
     def _take(self, reader: Reader) -> Process:
         try:
-            return self._idle.get_nowait()
+            before, process = self._idle.get_nowait()
         except Empty:
-            pass
-        try:
-            process = self._fresh.pop()
-        except IndexError:
-            process = Process()
-        process.call(_begin, reader, seconds=_START)
+            before, process = None, self._fresh.pop() if self._fresh else Process()
+        if before is not reader:
+            process.call(_begin, reader, seconds=_START)
         return process
 
 

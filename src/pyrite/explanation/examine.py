@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 
 from pyrite.bundle import DEFAULT, Bundle
 from pyrite.decision import Policy
-from pyrite.detector import ConfinedReader, Detector
+from pyrite.detector import Detector
 from pyrite.explanation.drawing import framed, stack
 from pyrite.explanation.explain import check_out, explain_seen, write_picture
 from pyrite.explanation.history import History
@@ -51,7 +51,6 @@ def examine(
     *,
     out: str | Path | None = None,
     policy: Policy | None = None,
-    confined: ConfinedReader | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Examination:
     """Explain the score of one image if there is one, and show its own history in any case.
@@ -61,7 +60,6 @@ def examine(
         detector: What judges it, or its bundle; by default, the one that comes with Pyrite.
         out: Where the picture goes, if anywhere; a .png file that is there is replaced.
         policy: The error budgets of the verdict; by default, the detector's.
-        confined: What opens the image, as `explain` has it.
         progress: Called with the number of images scored so far, and the number in all.
 
     Raises:
@@ -72,7 +70,7 @@ def examine(
     if out is not None:
         check_out(out, source)
     detector = detector if isinstance(detector, Detector) else Detector(detector)
-    seen = look_at(source, detector, confined, history=True)
+    seen = look_at(source, detector, history=True)
     assert seen.history is not None
     detection = detector.score([seen.prepared], [policy] if policy else None)[0]
     explanation = explain_seen(seen, detector, detection, progress)

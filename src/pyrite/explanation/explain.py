@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from pyrite.bundle import DEFAULT, Bundle
 from pyrite.bundle.preprocess import Pixels
 from pyrite.decision import Policy
-from pyrite.detector import ConfinedReader, Detector
+from pyrite.detector import Detector
 from pyrite.errors import PyriteError
 from pyrite.explanation.faithfulness import count_scored, measure_faithfulness
 from pyrite.explanation.occlusion import Floats, make_map, make_neutral, occlude
@@ -33,7 +33,6 @@ def explain(
     *,
     out: str | Path | None = None,
     policy: Policy | None = None,
-    confined: ConfinedReader | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Explanation:
     """Explain the score of one image.
@@ -47,7 +46,6 @@ def explain(
         detector: What judges it, or its bundle; by default, the one that comes with Pyrite.
         out: Where the picture goes, if anywhere; a .png file that is there is replaced.
         policy: The error budgets of the verdict; by default, the detector's.
-        confined: What opens the image; by default, this process. Files of strangers should be opened by one.
         progress: Called with the number of images scored so far, and the number in all.
 
     Raises:
@@ -59,7 +57,7 @@ def explain(
     if out is not None:
         check_out(out, source)
     detector = detector if isinstance(detector, Detector) else Detector(detector)
-    seen = look_at(source, detector, confined)
+    seen = look_at(source, detector)
     detection = detector.score([seen.prepared], [policy] if policy else None)[0]
     explanation = explain_seen(seen, detector, detection, progress)
     if explanation is None:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from pyrite.bundle.preprocess import Pixels
-from pyrite.detector import ConfinedReader, Detector, Prepared, Reader, Unreadable
+from pyrite.detector import Detector, Prepared, Reader, Unreadable
 from pyrite.errors import ImageError
 from pyrite.explanation.history import History, trace_history
 from pyrite.explanation.picture import LARGEST
@@ -25,22 +25,18 @@ class Seen:
     """`None` where it was not asked for."""
 
 
-def look_at(source: Source, detector: Detector, confined: ConfinedReader | None, *, history: bool = False) -> Seen:
+def look_at(source: Source, detector: Detector, *, history: bool = False) -> Seen:
     """Open an image.
 
     Args:
         source: The image.
-        detector: What is to judge it.
-        confined: What opens it, if not this process.
+        detector: What is to judge it, and opens it.
         history: Whether to trace its history.
 
     Raises:
         ImageError: It cannot be read.
     """
-    if confined is None:
-        found = _see(detector.reader, source, history)
-    else:
-        found = confined.call(detector.reader, _see, source, history)
+    found = detector.open(source, _see, history)
     if isinstance(found, Unreadable):
         raise ImageError(found.error.code, found.error.message)
     return found
