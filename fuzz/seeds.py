@@ -39,7 +39,7 @@ def make_seeds() -> Mapping[str, list[bytes]]:
         "c2pa_manifest": [json.dumps(said).encode() for said in _STATEMENTS],
         "exif": [block, block.removeprefix(b"Exif\0\0")],
         "words": words,
-        "bundle": [_zip_of_manifest(), (_ROOT / "src/pyrite/bundles/default/bundle.json").read_bytes()[:_MOST]],
+        "bundle": [_zip_of(_manifest()), _zip_of(b"{}"), _manifest()],
         "multipart": [b"x\n" + form + b"--x--\r\n", b"x\n" + form + form + b"--x--\r\n"],
         "dataset_manifest": [
             b"\0path,label,split\na.png,real,train\nb.png,fake,test\n",
@@ -54,11 +54,20 @@ def _signed() -> list[bytes]:
     return [path.read_bytes() for path in sorted((_ROOT / "tests/evidence/credentials").glob("*.jpg"))]
 
 
-def _zip_of_manifest() -> bytes:
+def _manifest() -> bytes:
+    """Return the manifest of Pyrite's own bundle with few logits: a seed that is cut off is no JSON any more."""
+    whole = json.loads((_ROOT / "src/pyrite/bundles/default/bundle.json").read_bytes())
+    for kind in ("real", "ai"):
+        groups = whole["calibration"][kind]
+        whole["calibration"][kind] = {name: logits[:20] for name, logits in groups.items()}
+    return json.dumps(whole).encode()
+
+
+def _zip_of(manifest: bytes) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
-        for name in ("bundle.json", "model.onnx", "card.md"):
-            archive.writestr(name, b"{}")
+        for name, content in (("bundle.json", manifest), ("model.onnx", b"{}"), ("card.md", b"{}")):
+            archive.writestr(name, content)
     return stream.getvalue()
 
 

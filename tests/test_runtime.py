@@ -1,4 +1,7 @@
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -205,3 +208,26 @@ def test_a_device_that_cannot_start_is_no_silent_cpu(model: bytes, monkeypatch: 
     with pytest.raises(PyriteError, match="is its driver installed"):
         Session(model, device="cuda")
     assert Session(model, device="auto").device == "cpu"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Only Linux tells there what is open.")
+@pytest.mark.parametrize("first", ["from pyrite.runtime import Session", "import pyrite, onnxruntime"])
+def test_no_events_are_kept_or_sent_of_what_runs(model: bytes, tmp_path: Path, first: str) -> None:
+    """ONNX Runtime would keep an id and a database below the home, and send what is in it."""
+    (tmp_path / "model.onnx").write_bytes(model)
+    script = f"""
+import os, sys
+{first}
+from pyrite.runtime import Session
+Session(open("model.onnx", "rb").read(), threads=1)
+opened = [f"/proc/self/fd/{{one}}" for one in os.listdir("/proc/self/fd")[:-1]]
+print(os.environ["ORT_DISABLE_TELEMETRY"], *map(os.readlink, opened))
+"""
+    dropped = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "CI", "PYRITE_CACHE", "KERAS_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in dropped}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1 ")
+    assert "onnxruntime" not in done.stdout
+    assert [path.name for path in tmp_path.rglob("*")] == ["model.onnx"]

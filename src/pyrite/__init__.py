@@ -3,8 +3,14 @@
 Names are imported when they are first used, so that `import pyrite` costs nothing.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+# From version 1.29 on, ONNX Runtime's builds for Linux and macOS send events to Microsoft, unless this is set before
+# they are imported. With it, they keep no id of the machine and no file of events either. Whoever has set it otherwise
+# meant it. See https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from pyrite.auditing import audit

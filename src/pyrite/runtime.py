@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from pyrite.errors import BundleError, PyriteError
 
+# On Windows, and where it was imported before `pyrite`, whose environment variable then came too late.
+onnxruntime.disable_telemetry_events()
+
 DEVICES: Mapping[str, tuple[str, str]] = {
     "cpu": ("CPUExecutionProvider", "onnxruntime"),
     "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),

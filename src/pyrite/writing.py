@@ -3,7 +3,7 @@
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,6 +46,44 @@ def whole_folder(path: Path) -> Iterator[Path]:
         draft.rename(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def write_together(folder: Path, files: Mapping[str, bytes | None]) -> None:
+    """Write files that belong together: where the last of them stands, all do, and all are of one making.
+
+    What was there stays until all are written beside it. A process that is killed while they change places leaves
+    a folder without the last of them, and no file that is half written.
+
+    Args:
+        folder: Is made where it is missing.
+        files: By their names in it, the one that stands for all last; `None` for what is not to be there any more.
+
+    Raises:
+        OSError: One cannot be written, or put there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {name: content for name, content in files.items() if content is not None}
+    draft = _beside(folder / PARTIAL)
+    try:
+        for name, content in written.items():
+            for place in (draft / name, folder / name):
+                place.parent.mkdir(parents=True, exist_ok=True)
+            (draft / name).write_bytes(content)
+        for name in reversed([*files]):
+            (folder / name).unlink(missing_ok=True)
+        for name in written:
+            (draft / name).replace(folder / name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove from a folder that this process holds what those left half written who were killed."""
+    for path in folder.glob(f"{PARTIAL}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

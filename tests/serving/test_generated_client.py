@@ -13,18 +13,24 @@ from asking import Server, picture
 
 GENERATE = "from openapi_python_client.cli import app; app()"
 USE = """
-import io, json, sys
-from generated.api.default import detect, limits, model
+import importlib, io, json, pkgutil, sys
+import generated
+from generated.api.default import detect, history, limits, model, thumbnail
 from generated.client import Client
-from generated.models import DetectFilesBody
+from generated.models import DetectFilesBody, HistoryFilesBody
 from generated.types import File
 
+modules = [one.name for one in pkgutil.walk_packages(generated.__path__, "generated.")]
+for name in modules:
+    importlib.import_module(name)
 with Client(base_url=sys.argv[1], raise_on_unexpected_status=True) as client:
     picture = open(sys.argv[2], "rb").read()
     files = [File(io.BytesIO(content), name, "image/png") for name, content in (("a.png", picture), ("b.png", b"none"))]
     found = detect.sync(client=client, body=DetectFilesBody(files=files, client_id=["post-1", "post-2"]), max_fpr=0.1)
     alone = detect.sync(client=client, body=File(picture))
     wrong = detect.sync(client=client, body=DetectFilesBody(files=files, client_id=["post-1"]))
+    past = history.sync(client=client, body=HistoryFilesBody(files=files[:1]), x_request_id="mine")
+    small = thumbnail.sync(client=client, body=File(picture))
     print(json.dumps({
         "ids": [one.client_id for one in found.detections],
         "verdicts": [one.verdict for one in found.detections + alone.detections],
@@ -34,6 +40,10 @@ with Client(base_url=sys.argv[1], raise_on_unexpected_status=True) as client:
         "wrong": wrong.error.code,
         "model": model.sync(client=client).name,
         "max_files": limits.sync(client=client).max_files,
+        "maps": [one.kind for one in past.maps],
+        "id": past.request_id,
+        "small": small.picture[:10],
+        "modules": len(modules) > 40,
     }))
 """
 
@@ -70,4 +80,8 @@ def test_a_generated_client_asks_and_understands(
         "wrong": "invalid_request",
         "model": "brightness",
         "max_files": 100,
+        "maps": ["error_levels", "noise", "ghosts"],
+        "id": "mine",
+        "small": "data:image",
+        "modules": True,
     }

@@ -24,7 +24,7 @@ from pyrite.evaluation import plots
 from pyrite.evaluation.floor import FAMILIES, Floor, measure_floor
 from pyrite.evaluation.judge import UnreadableFile
 from pyrite.evaluation.plots import Spectrum
-from pyrite.evaluation.report import check_folder, environment, write_whole
+from pyrite.evaluation.report import claimed, environment, write_files
 from pyrite.image import open_image
 from pyrite.image.thumbnail import draw_thumbnail
 from pyrite.provenance import current_command, package_versions, source_commit
@@ -132,10 +132,11 @@ def audit(
         MissingExtraError: scikit-learn, SciPy or Matplotlib is not installed.
     """
     require("train", "sklearn", "scipy", "matplotlib")
-    if out is not None:
-        check_folder(out)
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    with claimed(out):
+        return _audit(data if isinstance(data, Dataset) else Dataset.open(data), out, seed, watch)
 
+
+def _audit(dataset: Dataset, out: str | Path | None, seed: int, watch: Watch) -> Audit:
     def stage(name: str) -> Callable[[int, int], None]:
         watch(name, 0, 0)
         return lambda done, total: watch(name, done, total)
@@ -197,8 +198,8 @@ def audit(
     )
     if out is not None:
         stage("Writing the page")
-        write_whole(Path(out) / "audit.json", result.to_json())
-        write_whole(Path(out) / "audit.html", _page(result, dataset, groups, pairs).encode("utf-8", "replace"))
+        page = _page(result, dataset, groups, pairs).encode("utf-8", "replace")
+        write_files(Path(out), {"audit.json": result.to_json(), "audit.html": page})
     return result
 
 

@@ -45,6 +45,7 @@ def compare(
 
     Example: `pyrite compare run/bundle other/bundle photos.zip --out comparison`
     """
+    from pyrite.detector import ConfinedReader
     from pyrite.evaluation import compare as run
     from pyrite.evaluation.summary import difference_lines, summarize_comparison, unreadable_line
     from pyrite.rendering.progress import stage_bar
@@ -53,10 +54,11 @@ def compare(
     if len(chosen) < 2:
         raise typer.BadParameter("Name two detectors or more, and then the images.")
     dataset = open_dataset(data, labelling, one_class=True)
-    with stage_bar(stderr) as show:
+    with ConfinedReader() as confined, stage_bar(stderr) as show:
         found = run(
-            chosen, dataset, out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr, seed=seed, watch=show
-        )
+            chosen, dataset, out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr, seed=seed,
+            confined=confined, watch=show,
+        )  # fmt: skip
     stdout.print(summarize_comparison(found))
     for line in difference_lines(found):
         stdout.print(line)

@@ -112,6 +112,7 @@ def detect(
             trust=read_trust(trust, trust_anchors),
             limits=limits,
             device=device.value,
+            confined=confined,
         )
         check_device(detector)
         tell_lines(detector.warnings)
@@ -127,7 +128,7 @@ def detect(
 
             def detections() -> Iterator[Detection]:
                 nonlocal outside
-                for detection in detector.detect_many(files, read=partial(confined.read, detector.reader)):
+                for detection in detector.detect_many(files):
                     counts[outcome(detection)] += 1
                     budgets.update(() if detection.error else (detection.max_fpr,))
                     outside += detection.reason is Reason.OUT_OF_SCOPE and not is_foreign(detection)

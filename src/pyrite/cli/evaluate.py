@@ -68,15 +68,16 @@ def evaluate(
 
     Example: `pyrite evaluate run/bundle cifake.zip --out report`
     """
+    from pyrite.detector import ConfinedReader
     from pyrite.evaluation import evaluate as run
     from pyrite.rendering.progress import stage_bar
 
     panel = open_panel([bundle, *(others or ())])
     dataset = open_dataset(data, labelling, one_class=True)
     others_made = None if unknown is None else open_dataset(unknown, one_class=True)
-    with stage_bar(stderr) as show:
+    with ConfinedReader() as confined, stage_bar(stderr) as show:
         report = run(
             panel, dataset, out=out, protocol=protocol.value, limit=limit, max_fpr=max_fpr, robustness=robustness,
-            unknown=others_made, watch=show,
+            unknown=others_made, confined=confined, watch=show,
         )  # fmt: skip
     tell(report, f"Report: {out / 'report.html'}")

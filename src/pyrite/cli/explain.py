@@ -37,7 +37,7 @@ def explain(
     `pyrite explain photo.jpg --history --out photo-history.png`
     """
     from pyrite.bundle import default_bundles
-    from pyrite.detector import Detector
+    from pyrite.detector import ConfinedReader, Detector
     from pyrite.explanation import check_out, examine
     from pyrite.explanation import explain as explain_score
     from pyrite.golden import check_device
@@ -48,11 +48,13 @@ def explain(
         check_out(out, image)
     except PyriteError as error:
         raise typer.BadParameter(str(error)) from None
-    with progress_bar(stderr, "Scoring") as advance:
-        detector = Detector(bundles=bundles or default_bundles(), device=device.value)
+    # Its process starts while the models are loaded.
+    with ConfinedReader() as confined, progress_bar(stderr, "Scoring") as advance:
+        detector = Detector(bundles=bundles or default_bundles(), device=device.value, confined=confined)
         check_device(detector)
         tell_lines(detector.warnings)
-        found = (examine if history else explain_score)(image, detector, out=out, progress=advance)
+        run = examine if history else explain_score
+        found = run(image, detector, out=out, progress=advance)
     if as_json:
         print(found.to_json().decode(), end="")
         return

@@ -2,7 +2,8 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -18,6 +19,7 @@ from pyrite.datasets.storage import Storage
 from pyrite.errors import ImageError
 from pyrite.evidence.compression import find_quality
 from pyrite.image import FORMATS, Image, open_image
+from pyrite.runtime import available_cpus
 from pyrite.spectrum import BANDS, luma, radial_spectrum
 
 Floats = NDArray[np.float64]
@@ -39,6 +41,8 @@ TRAITS = (
 _GRID = 64  # pixels: what the sides of most generators' images are multiples of
 _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _COLUMNS = (1, len(CONTAINER), len(STATISTICS), BANDS)
+_TOGETHER = 16  # files for each CPU, whose bytes are held while they are measured elsewhere
+_Row = tuple[list[float], list[str]]
 _LARGEST = 1024  # pixels a side of the central part that statistics are taken of
 
 
@@ -59,12 +63,21 @@ class Facts:
     """(n, len(TRAITS)), the value of each as text, empty where there is none, as for the JPEG tables of a PNG."""
 
 
-def measure_facts(dataset: Dataset, progress: Progress | None = None) -> Facts:
-    """Read every image once, in parallel where there are many, and return what is known without its content."""
+def measure_facts(
+    dataset: Dataset, progress: Progress | None = None, *, apart: Callable[..., object] | None = None
+) -> Facts:
+    """Read every image once, in parallel where there are many, and return what is known without its content.
+
+    Args:
+        dataset: The images.
+        progress: Called with how many are done, and how many there are.
+        apart: Calls a function of a file's bytes elsewhere, as `Detector.open` does; what it cannot have counts as not
+            readable. By default, images are opened here and in processes like this.
+    """
     rows = np.zeros((len(dataset), sum(_COLUMNS)))
     traits = np.full((len(dataset), len(TRAITS)), "", np.object_)
     done = 0
-    for part, texts in in_parallel(_measure_chunk, dataset):
+    for part, texts in in_parallel(_measure_chunk, dataset) if apart is None else _measure_apart(dataset, apart):
         rows[done : done + len(part)] = part
         traits[done : done + len(part)] = texts
         done += len(part)
@@ -75,23 +88,57 @@ def measure_facts(dataset: Dataset, progress: Progress | None = None) -> Facts:
 
 
 def _measure_chunk(storage: Storage, _start: int, names: Sequence[str]) -> tuple[Floats, NDArray[np.object_]]:
-    rows = np.zeros((len(names), sum(_COLUMNS)))
-    traits = np.full((len(names), len(TRAITS)), "", np.object_)
-    for row, texts, name in zip(rows, traits, names, strict=True):
+    def read(name: str) -> _Row | None:
         try:
-            data = storage.read(name)
-            image = open_image(data)
-        except (OSError, ImageError):
-            continue
-        top, left = (max(0, (side - _LARGEST) // 2) for side in image.pixels.shape[:2])
-        pixels = np.ascontiguousarray(image.pixels[top : top + _LARGEST, left : left + _LARGEST])
-        brightness = luma(pixels)
-        bands = radial_spectrum(brightness)
-        coding = _read_coding(data) if image.format == "JPEG" else _NO_JPEG
-        container = _container(image, data, coding)
-        row[:] = (1, *container, *_statistics(pixels, brightness, bands[-1]), *bands)
-        texts[:] = _traits(image, coding, dict(zip(CONTAINER, container, strict=True)))
+            return _measure(None, storage.read(name))
+        except OSError:
+            return None
+
+    return _as_arrays([read(name) for name in names])
+
+
+def _measure_apart(dataset: Dataset, apart: Callable[..., object]) -> Iterator[tuple[Floats, NDArray[np.object_]]]:
+    """Do what `_measure_chunk` does, chunk by chunk, with the images opened elsewhere: one for each CPU at a time."""
+    cpus = available_cpus()
+
+    def taken(future: Future[object] | None) -> _Row | None:
+        found = None if future is None else future.result()
+        return found if isinstance(found, tuple) else None
+
+    with ThreadPoolExecutor(cpus, thread_name_prefix="pyrite-facts") as pool:
+        for start in range(0, len(dataset), _TOGETHER * cpus):
+            waiting: list[Future[object] | None] = []
+            for index in range(start, min(start + _TOGETHER * cpus, len(dataset))):
+                try:
+                    waiting.append(pool.submit(apart, dataset.read(index), _measure))
+                except OSError:
+                    waiting.append(None)
+            yield _as_arrays([taken(future) for future in waiting])
+
+
+def _as_arrays(found: Sequence[_Row | None]) -> tuple[Floats, NDArray[np.object_]]:
+    rows = np.zeros((len(found), sum(_COLUMNS)))
+    traits = np.full((len(found), len(TRAITS)), "", np.object_)
+    for row, texts, one in zip(rows, traits, found, strict=True):
+        if one is not None:
+            row[:], texts[:] = one
     return rows, traits
+
+
+def _measure(_reader: object, data: bytes) -> _Row | None:
+    """Return a row of facts and one of traits; `None` where the image cannot be read."""
+    try:
+        image = open_image(data)
+    except ImageError:
+        return None
+    top, left = (max(0, (side - _LARGEST) // 2) for side in image.pixels.shape[:2])
+    pixels = np.ascontiguousarray(image.pixels[top : top + _LARGEST, left : left + _LARGEST])
+    brightness = luma(pixels)
+    bands = radial_spectrum(brightness)
+    coding = _read_coding(data) if image.format == "JPEG" else _NO_JPEG
+    container = _container(image, data, coding)
+    row = [1.0, *map(float, container), *_statistics(pixels, brightness, bands[-1]), *bands.tolist()]
+    return row, _traits(image, coding, dict(zip(CONTAINER, container, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class ConfinedReader:
         """
         self._seconds = seconds
         self._fresh = [Process()]  # Which no reader was given to yet.
-        self._idle: LifoQueue[Process] = LifoQueue()
+        self._idle: LifoQueue[tuple[Reader, Process]] = LifoQueue()
 
     def __enter__(self) -> "ConfinedReader":
         return self
@@ -45,14 +45,27 @@ class ConfinedReader:
         """Read an image.
 
         Args:
-            reader: How; the same in each call.
+            reader: How.
             source: A path or bytes; anything else is read in this process, where it is already.
         """
+        return self.call(reader, Reader.read, source)
+
+    def call(
+        self, reader: Reader, function: Callable[..., _Found], source: Source, *arguments: object
+    ) -> _Found | Unreadable:
+        """Return what a function makes of an image, or why that could not be had.
+
+        Args:
+            reader: As in `read`; the function's first argument.
+            function: At the top of a module; it returns plain values.
+            source: As in `read`; its second argument.
+            arguments: More of them.
+        """
         if not isinstance(source, str | bytes) and not hasattr(source, "__fspath__"):
-            return reader.read(source)
+            return function(reader, source, *arguments)
         name = None if isinstance(source, bytes) else str(source)
         try:
-            found: Prepared | Unreadable = self._call(reader, _read, source)
+            found: _Found = self._call(reader, _with_reader, function, source, *arguments)
         except Ended as ended:
             return Unreadable(name, timed_out(self._seconds) if ended.late else crashed(ended.how))
         return found
@@ -65,11 +78,8 @@ class ConfinedReader:
             path: Of the image.
             side: Pixels of the picture, a side at most.
         """
-        try:
-            found: str | None = self._call(reader, thumbnail_url, path, reader.limits, side)
-        except Ended:
-            return None
-        return found
+        found = self.call(reader, _draw, path, side)
+        return None if isinstance(found, Unreadable) else found
 
     def close(self) -> None:
         """End the processes."""
@@ -77,7 +87,7 @@ class ConfinedReader:
             process.close()
         while True:
             try:
-                self._idle.get_nowait().close()
+                self._idle.get_nowait()[1].close()
             except Empty:
                 return
 
@@ -90,19 +100,16 @@ class ConfinedReader:
         except BaseException:
             process.close()
             raise
-        self._idle.put(process)
+        self._idle.put((reader, process))
         return found
 
     def _take(self, reader: Reader) -> Process:
         try:
-            return self._idle.get_nowait()
+            before, process = self._idle.get_nowait()
         except Empty:
-            pass
-        try:
-            process = self._fresh.pop()
-        except IndexError:
-            process = Process()
-        process.call(_begin, reader, seconds=_START)
+            before, process = None, self._fresh.pop() if self._fresh else Process()
+        if before is not reader:
+            process.call(_begin, reader, seconds=_START)
         return process
 
 
@@ -111,5 +118,9 @@ def _begin(reader: Reader) -> None:
     begin(reader, bound=False)
 
 
-def _read(source: Source) -> Prepared | Unreadable:
-    return this_reader().read(source)
+def _with_reader(function: Callable[..., _Found], source: Source, *arguments: object) -> _Found:
+    return function(this_reader(), source, *arguments)
+
+
+def _draw(reader: Reader, path: str, side: int) -> str | None:
+    return thumbnail_url(path, reader.limits, side)

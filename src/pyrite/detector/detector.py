@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from pyrite.bundle import DEFAULT, NOVELTY, Bundle, Panel, Pixels, read_novelty
 from pyrite.bundle.novelty import Rows, measure_statistics
 from pyrite.decision import Policy
+from pyrite.detector.confined import ConfinedReader
 from pyrite.detector.panel import Opinion, judge, merge, unreadable
 from pyrite.detector.reader import Prepared, Reader, Unreadable
 from pyrite.detector.stream import stream
@@ -24,6 +27,7 @@ _INPUT_BYTES = (
     16_000_000  # of model inputs that are scored at a time: a network's first layers make several times as many
 )
 
+_Found = TypeVar("_Found")
 _NOTHING = (None,) * 5
 """What an opinion has of an image that its bundle does not judge."""
 
@@ -52,6 +56,7 @@ class Detector:
         threads: int | None = None,
         device: str = AUTO,
         allow_real: bool = False,
+        confined: ConfinedReader | None = None,
     ) -> None:
         """Load one bundle, or several.
 
@@ -66,6 +71,7 @@ class Detector:
             threads: For the model; by default, as many as there are CPUs for this process.
             device: What the models run on: `auto`, or one of `runtime.DEVICES`.
             allow_real: Whether the pixels alone may make an image real, where a bundle's policy says otherwise.
+            confined: What opens images; by default, this process. Files of strangers should be opened by one.
 
         Raises:
             BundleError: A bundle or panel cannot be used.
@@ -81,7 +87,7 @@ class Detector:
         infos = [one.info for one in self.bundles]
         self.reader = Reader(Reader.views_of(infos), evidence, trust, limits)
         self.model = Model("+".join(info.name for info in infos), "+".join(info.version for info in infos))
-        self._allow_real = allow_real
+        self._allow_real, self._confined = allow_real, confined
         self.policy = self.policy_for(max_fpr)
         self._own_budgets = max_fpr is None and len(self.bundles) > 1 and self.panel.calibration is None
         self._members = [_Member(one, threads, device) for one in self.bundles]
@@ -134,14 +140,26 @@ class Detector:
             source: The image.
             path: What to call it in the result; by default, the source where that is a path.
         """
-        return self.score([self.reader.read(source, path=path)])[0]
+        found = self.open(source, Reader.read)
+        return self.score([found if path is None else replace(found, path=path)])[0]
+
+    def open(self, source: Source, function: Callable[..., _Found], *arguments: object) -> _Found | Unreadable:
+        """Return what a function makes of an image, in the sandbox if this detector has one.
+
+        Args:
+            source: The image; the function's second argument, after the `reader`.
+            function: At the top of a module. What it returns is sent: plain values.
+            arguments: More of them.
+        """
+        if self._confined is None:
+            return function(self.reader, source, *arguments)
+        return self._confined.call(self.reader, function, source, *arguments)
 
     def detect_many(
         self,
         sources: Iterable[Source],
         *,
         batch_size: int = 64,
-        read: Callable[[Source], Prepared | Unreadable] | None = None,
     ) -> Iterator[Detection]:
         """Judge images as a stream: one detection each, in the order of `sources`.
 
@@ -152,8 +170,6 @@ class Detector:
         Args:
             sources: Read as needed, in a thread of its own; a source must not change before its detection is out.
             batch_size: Images that are scored at a time, at most.
-            read: What reads each, from several threads; by default the `reader`, in this process. Files of strangers
-                should be read by a `ConfinedReader`.
 
         Raises:
             PyriteError: `sources` is one image, or `batch_size` is less than 1.
@@ -162,7 +178,10 @@ class Detector:
             raise PyriteError("detect_many takes a collection of images. Use detect for one.")
         if batch_size < 1:
             raise PyriteError(f"batch_size must be at least 1, not {batch_size}.")
-        return stream(iter(sources), read or self.reader.read, self.score, batch_size)
+        return stream(iter(sources), self._read, self.score, batch_size)
+
+    def _read(self, source: Source) -> Prepared | Unreadable:
+        return self.open(source, Reader.read)
 
     def logits(self, inputs: NDArray[np.uint8], bundle: int = 0) -> NDArray[np.float32]:
         """Return a model's raw scores (n,) of model inputs (n, height, width, 3), as its geometry gives them.

@@ -18,7 +18,7 @@ _SHARE = 0.05  # seconds after which it hands back the rest of a group
 _PER_PIXEL = 20  # bytes of memory: the hungriest decoder takes 4 times 3.
 _ROOM = 2_000_000_000  # bytes of address space beside that: what libraries reserve and never touch
 
-_readers: list[Reader] = []  # One, in such a process; none elsewhere.
+_readers: list[Reader] = []  # Of which the last counts, in such a process; none elsewhere.
 
 
 def begin(reader: Reader, *, bound: bool = True) -> None:
@@ -29,6 +29,8 @@ def begin(reader: Reader, *, bound: bool = True) -> None:
         bound: Whether the kernel ends it with the thread that started it; without that, something else must.
     """
     _readers.append(reader)
+    if len(_readers) > 1:  # It began long ago, by another.
+        return
     # There are as many such processes as are to be at work.
     use_one_thread()
     # Ctrl-C goes to all processes of a terminal, and the server still has to finish what it accepted.

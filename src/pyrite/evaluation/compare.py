@@ -11,19 +11,17 @@ from numpy.typing import NDArray
 
 from pyrite.bundle import Bundle, Panel
 from pyrite.datasets import Dataset, Watch, content_hashes, content_sha256
-from pyrite.detector import Detector
+from pyrite.detector import ConfinedReader, Detector
 from pyrite.errors import EvaluationError, require
 from pyrite.evaluation import curves, metrics
 from pyrite.evaluation.choose import Chosen, Indices, Protocol, choose
 from pyrite.evaluation.comparison import Comparison, Competitor, Found, Pair, SliceColumn, SliceFigures, SliceRow
 from pyrite.evaluation.figures import GENERATOR
-from pyrite.evaluation.judge import judge_all
+from pyrite.evaluation.judge import judge_all, show
 from pyrite.evaluation.outcomes import Outcomes, outcomes_of, read_outcomes
 from pyrite.evaluation.paired import agreement, delong, differences, kappa, mcnemar, resample_together
-from pyrite.evaluation.report import check_folder
+from pyrite.evaluation.report import claimed
 from pyrite.evaluation.scores import Scores
-from pyrite.image import open_image
-from pyrite.image.thumbnail import draw_thumbnail
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.results import Verdict
 from pyrite.sources import encodable
@@ -40,6 +38,7 @@ def compare(
     limit: int | None = None,
     max_fpr: float | None = None,
     seed: int = 0,
+    confined: ConfinedReader | None = None,
     watch: Watch = lambda stage, done, total: None,
 ) -> Comparison:
     """Measure what sets detectors apart on the same images, and write it where `out` is given.
@@ -55,6 +54,7 @@ def compare(
         max_fpr: The error budget of all verdicts. By default, that of the `scores.parquet`, or else the largest that
             a bundle has of its own.
         seed: Of the bootstrap, the limit's draw, and a pooled split that no bundle prescribes.
+        confined: What opens the images; by default, this process. Those of strangers should be opened by one.
         watch: Called with every stage, how many images of it are done, and how many there are.
 
     Raises:
@@ -67,19 +67,18 @@ def compare(
     require("train", "sklearn", "scipy", "matplotlib", "pyarrow")
     if len(competitors) < 2:
         raise EvaluationError("A comparison takes two detectors or more.")
-    if out is not None:
-        check_folder(out)
-    opened = [_open(one) for one in competitors]
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data, one_class=True)
-    budget = _budget(opened, max_fpr)
-    detectors = [one if isinstance(one, Outcomes) else _detector(one, budget) for one in opened]
-    hashes = content_hashes(dataset)
-    chosen = _choose(opened, dataset, hashes, protocol, limit, seed)
-    said = [one if isinstance(one, Outcomes) else _judge(one, chosen, watch) for one in detectors]
-    found = _compare(detectors, said, chosen, budget, seed)
-    if out is not None:
-        found.write(out)
-    return found
+    with claimed(out):
+        opened = [_open(one) for one in competitors]
+        dataset = data if isinstance(data, Dataset) else Dataset.open(data, one_class=True)
+        budget = _budget(opened, max_fpr)
+        detectors = [one if isinstance(one, Outcomes) else _detector(one, budget, confined) for one in opened]
+        hashes = content_hashes(dataset)
+        chosen = _choose(opened, dataset, hashes, protocol, limit, seed)
+        said = [one if isinstance(one, Outcomes) else _judge(one, chosen, watch) for one in detectors]
+        found = _compare(detectors, said, chosen, budget, seed, confined)
+        if out is not None:
+            found.write(out)
+        return found
 
 
 def _open(one: Bundle | Panel | str | Path) -> Panel | Outcomes:
@@ -105,11 +104,11 @@ def _budget(opened: Sequence[Panel | Outcomes], max_fpr: float | None) -> float:
     return wanted.pop() if wanted else max(one.policy.max_fpr for one in opened if isinstance(one, Panel))
 
 
-def _detector(panel: Panel, budget: float) -> Detector:
+def _detector(panel: Panel, budget: float, confined: ConfinedReader | None) -> Detector:
     # Without real calibration images there is no budget to set, and every verdict is uncertain.
     own = panel.policy.max_fpr == budget or panel.smallest_max_fpr == 1
     # What files say of themselves would decide some verdicts, and this is about the models.
-    return Detector(panel, max_fpr=None if own else budget, evidence=False)
+    return Detector(panel, max_fpr=None if own else budget, evidence=False, confined=confined)
 
 
 def _judge(detector: Detector, chosen: Chosen, watch: Watch) -> Outcomes:
@@ -166,6 +165,7 @@ def _compare(
     chosen: Chosen,
     budget: float,
     seed: int,
+    confined: ConfinedReader | None,
 ) -> Comparison:
     """Return all figures of what was said of the images that all could judge."""
     dataset = chosen.dataset
@@ -218,8 +218,8 @@ def _compare(
             else None,
             agreement=agreement(scores[i], scores[j]),
             kappa=kappa(scores[i], scores[j]),
-            only_first=_found(dataset, kept, scores[i], scores[j]),
-            only_second=_found(dataset, kept, scores[j], scores[i], swap=True),
+            only_first=_found(dataset, kept, scores[i], scores[j], confined),
+            only_second=_found(dataset, kept, scores[j], scores[i], confined, swap=True),
         )
         for i, j in combinations(range(len(scores)), 2)
     ]
@@ -260,7 +260,15 @@ def _right(scores: Scores) -> NDArray[np.bool_]:
     return np.asarray(scores.verdicts == np.where(scores.labels == 1, Verdict.AI, Verdict.REAL))
 
 
-def _found(dataset: Dataset, kept: Indices, finds: Scores, misses: Scores, *, swap: bool = False) -> tuple[Found, ...]:
+def _found(
+    dataset: Dataset,
+    kept: Indices,
+    finds: Scores,
+    misses: Scores,
+    confined: ConfinedReader | None,
+    *,
+    swap: bool = False,
+) -> tuple[Found, ...]:
     """Return AI images that one calls AI and the other does not, those first where their rankings are furthest apart.
 
     Args:
@@ -268,6 +276,7 @@ def _found(dataset: Dataset, kept: Indices, finds: Scores, misses: Scores, *, sw
         kept: (n,), which of them were judged.
         finds: Of the one that calls them AI.
         misses: Of the other.
+        confined: What opens them.
         swap: Whether that other is the first of the pair.
     """
     from scipy.stats import rankdata
@@ -278,11 +287,12 @@ def _found(dataset: Dataset, kept: Indices, finds: Scores, misses: Scores, *, sw
     for place in np.argsort(apart, kind="stable"):
         if own[place] and len(found) < _SHOWN:
             index = int(kept[place])
-            image = open_image(dataset.read(index))
+            image = show(dataset, index, confined)
+            if image is None:
+                continue
             verdicts = [str(finds.verdicts[place]), str(misses.verdicts[place])]
             first, second = verdicts[::-1] if swap else verdicts
-            path, png = encodable(dataset.paths[index]), draw_thumbnail(image.pixels)
-            found.append(Found(path, first, second, image.width, image.height, png))
+            found.append(Found(encodable(dataset.paths[index]), first, second, image.width, image.height, image.png))
     return tuple(found)
 
 

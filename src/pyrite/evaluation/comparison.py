@@ -14,7 +14,7 @@ from pyrite.evaluation.curves import Curve
 from pyrite.evaluation.judge import UnreadableFile
 from pyrite.evaluation.metrics import GeneratorRow, Headline, Metric, VerdictRow
 from pyrite.evaluation.paired import DeLong, Differences, McNemar
-from pyrite.evaluation.report import HEADLINE, LISTED, environment, write_whole
+from pyrite.evaluation.report import HEADLINE, LISTED, environment, write_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,25 +151,20 @@ class Comparison:
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
     def write(self, folder: str | Path) -> None:
-        """Write `compare.json`, `roc.png` and the self-contained `compare.html`, each whole or not at all.
+        """Write `compare.json`, `roc.png` and the self-contained `compare.html`.
+
+        Those of an earlier comparison are replaced together, so that where the page is, all files are of one.
 
         Raises:
             EvaluationError: A file cannot be written.
             MissingExtraError: Matplotlib is not installed.
-            OSError: The folder cannot be made, or an old file not removed.
         """
         require("train", "matplotlib")
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         curves = {one.name: one.roc for one in self.competitors if one.roc}
         roc = plots.rocs(curves, self.real) if curves else None
-        if roc:
-            write_whole(folder / "roc.png", roc.png)
-        else:
-            (folder / "roc.png").unlink(missing_ok=True)
-        write_whole(folder / "compare.json", self.to_json())
         shown: dict[str, object] = {field.name: getattr(self, field.name) for field in fields(self)}
         page = environment().get_template("compare.html.j2")
         rows = [row for row in HEADLINE if any(getattr(one.headline, row[0]) for one in self.competitors)]
         html = page.render(shown, roc=Markup(roc.svg) if roc else None, rows=rows, listed=LISTED)
-        write_whole(folder / "compare.html", html.encode("utf-8", "replace"))
+        files = {"roc.png": roc.png if roc else None, "compare.json": self.to_json()}
+        write_files(Path(folder), {**files, "compare.html": html.encode("utf-8", "replace")})

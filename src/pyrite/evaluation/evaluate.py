@@ -14,21 +14,19 @@ from numpy.typing import NDArray
 from pyrite.bundle import Bundle, Panel
 from pyrite.datasets import Dataset, Watch, content_sha256
 from pyrite.datasets.shortcuts import Facts, measure_facts
-from pyrite.detector import Detector
+from pyrite.detector import ConfinedReader, Detector
 from pyrite.errors import require
 from pyrite.evaluation.choose import Chosen, Protocol, choose
 from pyrite.evaluation.figures import Figures, measure_figures
 from pyrite.evaluation.floor import measure_floor
-from pyrite.evaluation.judge import Judged, judge_all, values_of, why_no_probability
-from pyrite.evaluation.outcomes import SCORES, Outcomes, outcomes_of, write_outcomes
+from pyrite.evaluation.judge import Judged, judge_all, show, values_of, why_no_probability
+from pyrite.evaluation.outcomes import SCORES, Outcomes, outcomes_of, pack_outcomes
 from pyrite.evaluation.plots import Epoch
-from pyrite.evaluation.report import Mistake, Provenance, Published, Report, check_folder
+from pyrite.evaluation.report import Mistake, Provenance, Published, Report, claimed
 from pyrite.evaluation.robustness import Robustness, measure_robustness
 from pyrite.evaluation.scores import Scores
 from pyrite.evaluation.stored import read_report
 from pyrite.evaluation.transfer import Transfer, measure_transfer
-from pyrite.image import open_image
-from pyrite.image.thumbnail import draw_thumbnail
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.results import Reason, Verdict
 from pyrite.sources import encodable
@@ -48,6 +46,7 @@ def evaluate(
     robustness: bool = False,
     unknown: Dataset | str | Path | None = None,
     seed: int = 0,
+    confined: ConfinedReader | None = None,
     watch: Watch = lambda stage, done, total: None,
 ) -> Report:
     """Measure a bundle on labelled images, and write the report where `out` is given.
@@ -68,6 +67,7 @@ def evaluate(
         robustness: whether to judge every image under every degradation of `datasets.degrade` as well.
         unknown: a dataset with AI images by generators that the bundle does not know, to be judged as well.
         seed: of the bootstrap, the limit's draw, a pooled split that the bundle does not prescribe, and noise.
+        confined: what opens the images; by default, this process. Those of strangers should be opened by one.
         watch: called with every stage, how many images of it are done, and how many there are.
 
     Raises:
@@ -77,23 +77,29 @@ def evaluate(
         MissingExtraError: scikit-learn or Matplotlib is not installed.
     """
     require("train", "sklearn", "matplotlib", *(["pyarrow"] if out is not None else []))
-    if out is not None:
-        check_folder(out)
-    panel = bundle if isinstance(bundle, Panel) else Panel.open((bundle, *others))
-    dataset = data if isinstance(data, Dataset) else Dataset.open(data, one_class=True)
-    chosen = choose(panel, dataset, protocol, limit, seed)
-    if lack := _lack(chosen.dataset.labels[chosen.indices]):
-        chosen = replace(chosen, part=replace(chosen.part, why=f"{chosen.part.why} {lack}"))
-    stored = read_report(panel.bundles[0]) if len(panel.bundles) == 1 else None
-    history = stored.history if stored else None
-    unknown = Dataset.open(unknown, one_class=True) if isinstance(unknown, str | Path) else unknown
-    report, outcomes = _measure(
-        panel, chosen, history, max_fpr=max_fpr, robustness=robustness, unknown=unknown, seed=seed, watch=watch
-    )
-    if out is not None:
-        write_outcomes(outcomes, out / SCORES)
-        report.write(out)
-    return report
+    with claimed(out):
+        panel = bundle if isinstance(bundle, Panel) else Panel.open((bundle, *others))
+        dataset = data if isinstance(data, Dataset) else Dataset.open(data, one_class=True)
+        chosen = choose(panel, dataset, protocol, limit, seed)
+        if lack := _lack(chosen.dataset.labels[chosen.indices]):
+            chosen = replace(chosen, part=replace(chosen.part, why=f"{chosen.part.why} {lack}"))
+        stored = read_report(panel.bundles[0]) if len(panel.bundles) == 1 else None
+        history = stored.history if stored else None
+        unknown = Dataset.open(unknown, one_class=True) if isinstance(unknown, str | Path) else unknown
+        report, outcomes = _measure(
+            panel,
+            chosen,
+            history,
+            max_fpr=max_fpr,
+            robustness=robustness,
+            unknown=unknown,
+            seed=seed,
+            confined=confined,
+            watch=watch,
+        )
+        if out is not None:
+            report.write(out, {SCORES: pack_outcomes(outcomes)})
+        return report
 
 
 def _lack(labels: NDArray[np.int8]) -> str | None:
@@ -133,7 +139,15 @@ def measure(
         MissingExtraError: scikit-learn is not installed, or SciPy for `robustness`.
     """
     return _measure(
-        panel, chosen, history, max_fpr=max_fpr, robustness=robustness, unknown=unknown, seed=seed, watch=watch
+        panel,
+        chosen,
+        history,
+        max_fpr=max_fpr,
+        robustness=robustness,
+        unknown=unknown,
+        seed=seed,
+        confined=None,
+        watch=watch,
     )[0]
 
 
@@ -146,12 +160,13 @@ def _measure(
     robustness: bool,
     unknown: Dataset | None,
     seed: int,
+    confined: ConfinedReader | None,
     watch: Watch,
 ) -> tuple[Report, Outcomes]:
     """Do what `measure` does, and keep what was said of each image."""
     require("train", "sklearn", *(["scipy"] if robustness else []))
     # What files say of themselves would decide some verdicts, and this is about the model.
-    detector = Detector(panel, max_fpr=max_fpr, evidence=False)
+    detector = Detector(panel, max_fpr=max_fpr, evidence=False, confined=confined)
     judged = judge_all(detector, chosen, partial(watch, "Judging"))
     distinct = _distinct(chosen, judged)
     degraded = None
@@ -163,11 +178,17 @@ def _measure(
             seed=seed,
             progress=partial(watch, "Judging degraded"),
         )
-    facts = measure_facts(chosen.dataset.select(judged.indices), partial(watch, "Measuring shortcuts"))
+    facts = measure_facts(
+        chosen.dataset.select(judged.indices),
+        partial(watch, "Measuring shortcuts"),
+        apart=None if confined is None else detector.open,
+    )
     transfer = None
     if unknown is not None:
-        transfer = measure_transfer(panel, unknown, partial(watch, "Judging unknown generators"), max_fpr=max_fpr)
-    report = _report(detector, chosen, judged, distinct, facts, degraded, transfer, history, seed)
+        transfer = measure_transfer(
+            panel, unknown, partial(watch, "Judging unknown generators"), max_fpr=max_fpr, confined=confined
+        )
+    report = _report(detector, chosen, judged, distinct, facts, degraded, transfer, history, seed, confined)
     return report, outcomes_of(detector, chosen, judged)
 
 
@@ -181,6 +202,7 @@ def _report(
     transfer: Transfer | None,
     history: Sequence[Mapping[str, float | None]] | None,
     seed: int,
+    confined: ConfinedReader | None,
 ) -> Report:
     """Return all figures of what was judged."""
     dataset, kept = chosen.dataset, judged.indices
@@ -196,7 +218,7 @@ def _report(
     if not distinct.all():
         fewer = {name: list(compress(values, distinct)) for name, values in columns.items()}
         deduplicated = measure_figures(scores.select(distinct), fewer, seed=seed) if distinct.any() else None
-    false_positives, false_negatives = _mistakes(dataset, judged, scores)
+    false_positives, false_negatives = _mistakes(dataset, judged, scores, confined)
     return Report(
         provenance=_provenance(detector, chosen, judged, seed),
         part=chosen.part,
@@ -240,30 +262,38 @@ def _distinct(chosen: Chosen, judged: Judged) -> NDArray[np.bool_]:
     return np.array(distinct, np.bool_)
 
 
-def _mistakes(dataset: Dataset, judged: Judged, scores: Scores) -> tuple[tuple[Mistake, ...], tuple[Mistake, ...]]:
+def _mistakes(
+    dataset: Dataset, judged: Judged, scores: Scores, confined: ConfinedReader | None
+) -> tuple[tuple[Mistake, ...], tuple[Mistake, ...]]:
     """Return the most confident false positives and negatives; without a probability, those of the verdict."""
 
-    def show(wrong: NDArray[np.bool_], confidence: NDArray[np.float64]) -> tuple[Mistake, ...]:
+    def worst(wrong: NDArray[np.bool_], confidence: NDArray[np.float64]) -> tuple[Mistake, ...]:
         order = np.argsort(-confidence, kind="stable")
         shown = order[wrong[order]][:_MISTAKES]
-        return tuple(_mistake(dataset, judged, i, scores.values[i] if scores.calibrated else None) for i in shown)
+        values = [scores.values[i] if scores.calibrated else None for i in shown]
+        made = (_mistake(dataset, judged, i, value, confined) for i, value in zip(shown, values, strict=True))
+        return tuple(one for one in made if one)
 
     real = scores.labels == 0
     called = scores.called_ai if scores.calibrated else scores.verdicts == Verdict.AI
     missed = ~scores.called_ai if scores.calibrated else scores.verdicts == Verdict.REAL
-    return show(real & called, scores.values), show(~real & missed, -scores.values)
+    return worst(real & called, scores.values), worst(~real & missed, -scores.values)
 
 
-def _mistake(dataset: Dataset, judged: Judged, i: int, probability: float | None) -> Mistake:
+def _mistake(
+    dataset: Dataset, judged: Judged, i: int, probability: float | None, confined: ConfinedReader | None
+) -> Mistake | None:
     index = int(judged.indices[i])
-    image = open_image(dataset.read(index))
+    image = show(dataset, index, confined)
+    if image is None:
+        return None
     return Mistake(
         encodable(dataset.paths[index]),
         None if probability is None else float(probability),
         str(judged.detections[i].verdict),
         image.width,
         image.height,
-        draw_thumbnail(image.pixels),
+        image.png,
     )
 
 

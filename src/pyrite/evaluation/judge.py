@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.datasets import Dataset, Progress
-from pyrite.detector import Detector
-from pyrite.errors import EvaluationError
+from pyrite.detector import ConfinedReader, Detector, Reader, Unreadable
+from pyrite.errors import EvaluationError, ImageError
 from pyrite.evaluation.choose import Chosen, Indices
 from pyrite.evaluation.scores import Floats
+from pyrite.image import open_image
+from pyrite.image.thumbnail import draw_thumbnail
 from pyrite.results import Detection, Failure
 from pyrite.sources import encodable
+
+_WHOLE = Reader(())
+"""What opens images that no bundle looks at."""
 
 
 def judge(detector: Detector, dataset: Dataset, indices: Iterable[int]) -> Iterator[tuple[int, Detection | Failure]]:
@@ -103,6 +108,31 @@ def judge_all(detector: Detector, chosen: Chosen, progress: Progress) -> Judged:
         unreadable=tuple(unreadable),
         seconds=time.perf_counter() - started,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An image of a report."""
+
+    width: int
+    height: int
+    png: bytes
+    """At most 128 pixels a side."""
+
+
+def show(dataset: Dataset, index: int, confined: ConfinedReader | None) -> Shown | None:
+    """Return an image as it is shown in a report; `None` where it cannot be opened with all its pixels."""
+    data = dataset.read(index)
+    found = _show(_WHOLE, data) if confined is None else confined.call(_WHOLE, _show, data)
+    return None if isinstance(found, Unreadable) else Shown(*found)
+
+
+def _show(reader: Reader, data: bytes) -> tuple[int, int, bytes] | Unreadable:
+    try:
+        image = open_image(data, reader.limits)
+    except ImageError as error:
+        return Unreadable(None, Failure(error.code, str(error)))
+    return image.width, image.height, draw_thumbnail(image.pixels)
 
 
 def values_of(detector: Detector, detections: Sequence[Detection]) -> Floats:

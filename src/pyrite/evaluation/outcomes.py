@@ -14,7 +14,6 @@ from pyrite.detector import Detector
 from pyrite.errors import EvaluationError
 from pyrite.evaluation.choose import Chosen
 from pyrite.evaluation.judge import Judged, UnreadableFile, rank_by_p_values, ranked_without, values_of
-from pyrite.evaluation.report import write_whole
 from pyrite.evaluation.scores import Floats, Scores
 from pyrite.provenance import current_command, source_commit
 from pyrite.sources import encodable
@@ -115,12 +114,8 @@ def outcomes_of(detector: Detector, chosen: Chosen, judged: Judged) -> Outcomes:
     )
 
 
-def write_outcomes(outcomes: Outcomes, path: Path) -> None:
-    """Write a `scores.parquet`: a row for each image, and the info as JSON in its metadata.
-
-    Raises:
-        EvaluationError: It cannot be written.
-    """
+def pack_outcomes(outcomes: Outcomes) -> bytes:
+    """Return a `scores.parquet`: a row for each image, and the info as JSON in its metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -136,11 +131,11 @@ def write_outcomes(outcomes: Outcomes, path: Path) -> None:
     table = pa.table(columns).replace_schema_metadata({_KEY: msgspec.json.encode(outcomes.info)})
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_outcomes(path: Path) -> Outcomes:
-    """Read what `write_outcomes` wrote.
+    """Read what `pack_outcomes` packed.
 
     Raises:
         EvaluationError: The file is missing, damaged or not understood.

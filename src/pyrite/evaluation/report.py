@@ -2,6 +2,8 @@
 
 import base64
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -21,7 +23,7 @@ from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.robustness import Robustness
 from pyrite.evaluation.transfer import Transfer
 from pyrite.templates import page_environment
-from pyrite.writing import whole_file
+from pyrite.writing import locked, remove_drafts, write_together
 
 _OF_FIGURES = ("confusion", "reliability", "scores", "roc", "precision-recall")
 _PICTURES = (
@@ -119,29 +121,25 @@ class Report:
         """Return the report as indented JSON."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
-    def write(self, folder: str | Path) -> None:
+    def write(self, folder: str | Path, more: Mapping[str, bytes] = {}) -> None:
         """Write `report.json`, `figures/*.png` and the self-contained `report.html`.
 
-        Each file appears whole or not at all, the page last. Those of an earlier report are replaced.
+        Those of an earlier report are replaced together, so that where the page is, all files are of one evaluation.
+
+        Args:
+            folder: where to.
+            more: further files of the report, by their names.
 
         Raises:
             EvaluationError: a file cannot be written.
             MissingExtraError: Matplotlib is not installed.
-            OSError: a folder cannot be made, or an old file not removed.
         """
         require("train", "matplotlib")
-        folder = Path(folder)
         pictures = self._draw()
-        for name in _PICTURES:
-            path = folder / "figures" / f"{name}.png"
-            if name in pictures:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(path, pictures[name].png)
-            else:
-                path.unlink(missing_ok=True)
-        write_whole(folder / "report.json", self.to_json())
         page = _page(self, {name: Markup(picture.svg) for name, picture in pictures.items()})
-        write_whole(folder / "report.html", page.encode("utf-8", "replace"))
+        drawn = {f"figures/{name}.png": pictures[name].png if name in pictures else None for name in _PICTURES}
+        files = {"report.json": self.to_json(), "report.html": page.encode("utf-8", "replace")}
+        write_files(Path(folder), {**drawn, **more, **files})
 
     def _draw(self) -> dict[str, plots.Picture]:
         pictures = _draw_figures(self.as_is)
@@ -168,12 +166,21 @@ def _draw_figures(figures: Figures) -> dict[str, plots.Picture]:
     return pictures
 
 
-def check_folder(folder: str | Path) -> None:
-    """Refuse a folder that cannot hold a report, before the work is done.
+@contextmanager
+def claimed(folder: str | Path | None) -> Iterator[None]:
+    """Hold a report's folder while the work is done, and refuse before one that cannot have it.
+
+    What others who were killed there left half written is removed.
+
+    Args:
+        folder: `None` for no report, and nothing to hold.
 
     Raises:
-        EvaluationError: it is a file or a bundle, or cannot be written.
+        EvaluationError: it is a file or a bundle, cannot be written, or another process is at work in it.
     """
+    if folder is None:
+        yield
+        return
     folder = Path(folder)
     if (folder / MANIFEST).exists():
         raise EvaluationError(f"{folder} is a bundle, which a report would damage. Choose another --out.")
@@ -183,6 +190,9 @@ def check_folder(folder: str | Path) -> None:
             pass
     except OSError as error:
         raise EvaluationError(f"{folder} cannot hold a report: {error.strerror or error}. Choose another.") from error
+    with locked(folder, EvaluationError(f"Another process is at work in {folder}. Wait for it, or choose another.")):
+        remove_drafts(folder)
+        yield
 
 
 HEADLINE = (
@@ -238,14 +248,14 @@ def _packages(versions: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all.
+def write_files(folder: Path, files: Mapping[str, bytes | None]) -> None:
+    """Write the files of a report as `write_together` does.
 
     Raises:
-        EvaluationError: it cannot be written.
+        EvaluationError: one cannot be written.
     """
     try:
-        with whole_file(path) as draft:
-            draft.write_bytes(data)
+        write_together(folder, files)
     except OSError as error:
-        raise EvaluationError(f"{path} cannot be written: {error.strerror or error}.") from error
+        what = error.filename2 or error.filename or folder
+        raise EvaluationError(f"{what} cannot be written: {error.strerror or error}.") from error

@@ -14,14 +14,14 @@ from pyrite.bundle.preprocess import Pixels
 from pyrite.datasets import Dataset, Progress
 from pyrite.datasets.degrade import DEGRADATIONS, Degradation
 from pyrite.decision import Policy, decide
-from pyrite.detector import Detector
+from pyrite.detector import Detector, Reader, Unreadable
 from pyrite.errors import EvaluationError, ImageError
 from pyrite.evaluation import metrics
 from pyrite.evaluation.judge import Judged, values_of
 from pyrite.evaluation.metrics import Headline, Metric
 from pyrite.evaluation.scores import Scores
-from pyrite.image import Limits, open_image
-from pyrite.results import Detection, Reason, Verdict
+from pyrite.image import open_image
+from pyrite.results import Detection, Failure, Reason, Verdict
 from pyrite.runtime import available_cpus
 from pyrite.sources import encodable
 
@@ -140,7 +140,7 @@ def measure_robustness(
     lost: dict[int, str] = {}
     total = len(DEGRADATIONS) * len(indices)
     for done, detection in enumerate(
-        detector.detect_many(_degraded(dataset, indices, detector.limits, seed, places, lost)), start=1
+        detector.detect_many(_degraded(dataset, indices, detector, seed, places, lost)), start=1
     ):
         row, column = places.popleft()
         if detection.error:
@@ -189,7 +189,7 @@ def measure_robustness(
 def _degraded(
     dataset: Dataset,
     indices: Sequence[int],
-    limits: Limits,
+    detector: Detector,
     seed: int,
     places: deque[tuple[int, int]],
     lost: dict[int, str],
@@ -216,9 +216,12 @@ def _degraded(
     try:
         for column, index in enumerate(indices):
             try:
-                pixels = open_image(dataset.read(index), limits).pixels
-            except (OSError, ImageError) as error:
+                pixels = detector.open(dataset.read(index), _open)
+            except OSError as error:
                 lost[column] = f"The file cannot be read again: {error}"
+                continue
+            if isinstance(pixels, Unreadable):
+                lost[column] = f"The file cannot be read again: {pixels.error.message}"
                 continue
             for row, degradation in enumerate(DEGRADATIONS, start=1):
                 waiting.append((row, column, pool.submit(degradation.apply, pixels, _rng(seed, degradation, index))))
@@ -228,6 +231,13 @@ def _degraded(
             yield from finish()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _open(reader: Reader, data: bytes) -> Pixels | Unreadable:
+    try:
+        return open_image(data, reader.limits).pixels
+    except ImageError as error:
+        return Unreadable(None, Failure(error.code, str(error)))
 
 
 def _rng(seed: int, degradation: Degradation, index: int) -> np.random.Generator:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pyrite.bundle import Panel
 from pyrite.datasets import Dataset, Progress
-from pyrite.detector import Detector
+from pyrite.detector import ConfinedReader, Detector
 from pyrite.errors import EvaluationError
 from pyrite.evaluation.choose import choose
 from pyrite.evaluation.figures import GENERATOR
@@ -43,7 +43,14 @@ class Transfer:
     """What speaks against taking the figures at face value."""
 
 
-def measure_transfer(panel: Panel, dataset: Dataset, progress: Progress, *, max_fpr: float | None = None) -> Transfer:
+def measure_transfer(
+    panel: Panel,
+    dataset: Dataset,
+    progress: Progress,
+    *,
+    max_fpr: float | None = None,
+    confined: ConfinedReader | None = None,
+) -> Transfer:
     """Judge the AI images of a dataset; its real ones are left alone.
 
     Args:
@@ -51,11 +58,12 @@ def measure_transfer(panel: Panel, dataset: Dataset, progress: Progress, *, max_
         dataset: With images of generators that trained none of the bundles.
         progress: Called with how many are judged, and how many there are.
         max_fpr: The error budget, instead of the bundles' own.
+        confined: What opens the images; by default, this process.
 
     Raises:
         EvaluationError: The data has no AI images that can be read.
     """
-    detector = Detector(panel, max_fpr=max_fpr, evidence=False, allow_real=True)
+    detector = Detector(panel, max_fpr=max_fpr, evidence=False, allow_real=True, confined=confined)
     chosen = choose(panel, dataset.select(np.flatnonzero(dataset.labels == 1)), "all", None, 0)
     if not len(chosen.indices):
         raise EvaluationError(f"{encodable(dataset.name)} has no AI images, so it shows nothing of unknown generators.")

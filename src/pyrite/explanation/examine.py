@@ -11,12 +11,13 @@ from pyrite.bundle import DEFAULT, Bundle
 from pyrite.decision import Policy
 from pyrite.detector import Detector
 from pyrite.explanation.drawing import framed, stack
-from pyrite.explanation.explain import check_out, explain_prepared, read_image, write_picture
-from pyrite.explanation.history import History, trace_history
+from pyrite.explanation.explain import check_out, explain_seen, write_picture
+from pyrite.explanation.history import History
 from pyrite.explanation.maps import draw_history
+from pyrite.explanation.opening import look_at
 from pyrite.explanation.picture import draw, draw_verdict
 from pyrite.explanation.values import FIGURES, Explanation, for_json
-from pyrite.image import Source, open_image
+from pyrite.image import Source
 from pyrite.results import Detection
 
 _LINE = 60  # A line of text is about so many times as wide as its letters are high.
@@ -69,13 +70,11 @@ def examine(
     if out is not None:
         check_out(out, source)
     detector = detector if isinstance(detector, Detector) else Detector(detector)
-    prepared, image = read_image(source, detector)
-    detection = detector.score([prepared], [policy] if policy else None)[0]
-    explanation = explain_prepared(prepared, image, source, detector, detection, progress)
-    if image.pixels.shape[:2] != (image.height, image.width):
-        # A stream can be read once only.
-        image = open_image(image.data or source, detector.limits)
-    examination = Examination(detection=detection, explanation=explanation, history=trace_history(image))
+    seen = look_at(source, detector, history=True)
+    assert seen.history is not None
+    detection = detector.score([seen.prepared], [policy] if policy else None)[0]
+    explanation = explain_seen(seen, detector, detection, progress)
+    examination = Examination(detection=detection, explanation=explanation, history=seen.history)
     if out is not None:
         write_picture(draw_examination(examination), Path(out))
     return examination

@@ -10,14 +10,15 @@ from PIL import Image as PillowImage
 from pyrite.bundle import DEFAULT, Bundle
 from pyrite.bundle.preprocess import Pixels
 from pyrite.decision import Policy
-from pyrite.detector import Detector, Prepared, Unreadable
-from pyrite.errors import ImageError, PyriteError
+from pyrite.detector import Detector
+from pyrite.errors import PyriteError
 from pyrite.explanation.faithfulness import count_scored, measure_faithfulness
 from pyrite.explanation.occlusion import Floats, make_map, make_neutral, occlude
-from pyrite.explanation.picture import LARGEST, draw
+from pyrite.explanation.opening import Seen, look_at
+from pyrite.explanation.picture import draw
 from pyrite.explanation.spectra import read_spectra
 from pyrite.explanation.values import Explanation
-from pyrite.image import Image, Limits, Source, open_image
+from pyrite.image import Source
 from pyrite.results import Detection, Model, Reason, Verdict
 from pyrite.spectrum import luma, radial_spectrum
 from pyrite.writing import whole_file
@@ -56,9 +57,9 @@ def explain(
     if out is not None:
         check_out(out, source)
     detector = detector if isinstance(detector, Detector) else Detector(detector)
-    prepared, image = read_image(source, detector)
-    detection = detector.score([prepared], [policy] if policy else None)[0]
-    explanation = explain_prepared(prepared, image, source, detector, detection, progress)
+    seen = look_at(source, detector)
+    detection = detector.score([seen.prepared], [policy] if policy else None)[0]
+    explanation = explain_seen(seen, detector, detection, progress)
     if explanation is None:
         raise PyriteError(f"There is no score to explain. {detection.explanation} Its own history can still be shown.")
     if out is not None:
@@ -66,23 +67,8 @@ def explain(
     return explanation
 
 
-def read_image(source: Source, detector: Detector) -> tuple[Prepared, Image]:
-    """Return an image as the detector takes it, and as it was opened.
-
-    Raises:
-        ImageError: It cannot be read.
-    """
-    opened: list[Image] = []
-    prepared = detector.reader.read(source, look=opened.append)
-    if isinstance(prepared, Unreadable):
-        raise ImageError(prepared.error.code, prepared.error.message)
-    return prepared, opened[0]
-
-
-def explain_prepared(
-    prepared: Prepared,
-    image: Image,
-    source: Source,
+def explain_seen(
+    image: Seen,
     detector: Detector,
     detection: Detection,
     progress: Callable[[int, int], None],
@@ -90,15 +76,13 @@ def explain_prepared(
     """Return what moved the score of an image, or `None` where no bundle was made for such an image.
 
     Args:
-        prepared: As the detector takes it.
         image: As it was opened.
-        source: Where from, to open it larger for the picture.
         detector: What judged it.
         detection: What that said.
         progress: As `explain` has it.
     """
     place = _place(detection)
-    inputs = None if place is None else prepared.inputs[place]
+    inputs = None if place is None else image.prepared.inputs[place]
     if place is None or inputs is None:
         return None
     info = detector.bundles[place].info
@@ -130,9 +114,9 @@ def explain_prepared(
         spectrum=radial_spectrum(luma(seen)),
         spectra=read_spectra(detector.bundles[place]),
         input_size=info.preprocess.size,
-        region=info.preprocess.regions(prepared.width, prepared.height)[crop],
+        region=info.preprocess.regions(image.prepared.width, image.prepared.height)[crop],
         scored=scored,
-        pixels=_to_show(image, source, detector.limits),
+        pixels=image.pixels,
     )
 
 
@@ -164,18 +148,6 @@ def _check_out(out: Path, source: Source) -> None:
         raise PyriteError(f"The picture cannot be written to {out}: that is a folder.")
     if isinstance(source, str | Path) and out.exists() and Path(source).exists() and out.samefile(source):
         raise PyriteError(f"{out} is the image itself. Choose another place for the picture.")
-
-
-def _to_show(image: Image, source: Source, limits: Limits) -> Pixels:
-    """Return the image at its own size, or with `LARGEST` pixels on its longer side; opened again only if need be."""
-    scale = min(1.0, LARGEST / max(image.width, image.height))
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    if max(image.pixels.shape) < max(size):
-        # The longer side that is asked for comes at no less than 8 times that. A stream can be read once only.
-        image = open_image(image.data or source, limits, at_least=(LARGEST // 8, LARGEST // 8))
-    if image.pixels.shape[:2] == (size[1], size[0]):
-        return image.pixels
-    return np.asarray(PillowImage.fromarray(image.pixels).resize(size, PillowImage.Resampling.LANCZOS, image.box))
 
 
 def write_picture(picture: PillowImage.Image, out: Path) -> None:

@@ -38,7 +38,7 @@ from pyrite.matching.views import PhotoView, draw_views
 from pyrite.prefetch import prefetch
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.sources import encodable
-from pyrite.writing import PARTIAL, locked, whole_file
+from pyrite.writing import locked, remove_drafts, whole_file
 
 _AT_ONCE = 64  # decoders
 _MAX_SIDE = 2048
@@ -207,8 +207,8 @@ def _claimed(out: Path, settings: MatchSettings) -> Iterator[dict[str, MatchedPh
                     f"{out} was made with {_difference(earlier.settings, settings)}. Go on with the same settings, or "
                     "choose another folder."
                 )
-            for path in (*out.glob(f"{PARTIAL}*"), *out.glob(f"{IMAGES}/*/{PARTIAL}*")):
-                path.unlink()
+            for folder in (out, *out.glob(f"{IMAGES}/*")):
+                remove_drafts(folder)
             done = {photo.sha256: photo for photo in read_photos(out)}
         yield done
 

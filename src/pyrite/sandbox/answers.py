@@ -14,6 +14,9 @@ from typing import Any
 _VALUES: Mapping[str, tuple[str, ...]] = {
     "pyrite.results": ("Detection", "Evidence", "Extent", "Failure", "Model", "Reason", "Strength", "Verdict"),
     "pyrite.detector.reader": ("Prepared", "Unreadable"),
+    "pyrite.evidence.thumbnail": ("Match",),
+    "pyrite.explanation.history": ("About", "History", "Trace"),
+    "pyrite.explanation.opening": ("Seen",),
     "pyrite.serving.explaining": ("Explained",),
     "pyrite.errors": (
         *("PyriteError", "ImageError", "DatasetError", "RecipeError", "TrainingError", "Interrupted"),

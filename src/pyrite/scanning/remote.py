@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pyrite.errors import ScanError
-from pyrite.writing import PARTIAL, whole_file
+from pyrite.writing import remove_drafts, whole_file
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -125,8 +125,7 @@ def write(name: str, data: bytes) -> None:
 def remove_partial(folder: str) -> None:
     """Remove what was being written to a local folder by those that were killed outright."""
     if not is_url(folder):
-        for path in Path(folder).glob(f"{PARTIAL}*"):
-            path.unlink(missing_ok=True)
+        remove_drafts(Path(folder))
 
 
 def touch(name: str) -> None:

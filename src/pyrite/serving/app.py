@@ -27,6 +27,7 @@ from pyrite.serving.openapi import (
     images,
     picture,
     security,
+    take_request_ids,
     text,
 )
 from pyrite.serving.rates import LEFT, POLICY
@@ -325,6 +326,7 @@ def _routes(service: Service) -> "ASGIApp":
     whole = app.openapi()
     whole.setdefault("components", {})["schemas"] = components()
     give_examples(whole)
+    take_request_ids(whole)
     if settings.api_keys:
         whole["components"]["securitySchemes"] = security()
         for path, operations in whole["paths"].items():

@@ -32,6 +32,14 @@ _REQUEST_ID = {
         "schema": {"type": "string"},
     }
 }
+_GIVEN_ID = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "description": "An id for this request: up to 64 letters, digits, dots, dashes and underscores. Without one, and "
+    "instead of any other text, the server makes one up.",
+    "schema": {"type": "string"},
+}
+"""Of every operation. Some generators need a parameter that may be left out wherever a body has several types."""
 _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 _SCHEME = {"WWW-Authenticate": {"description": "How to send a key.", "schema": {"type": "string"}}}
 _RATES = {
@@ -119,6 +127,13 @@ def give_examples(document: dict[str, Any]) -> None:
             content = operation["responses"]["200"]["content"].get(JSON)
             if content:
                 content["example"] = EXAMPLES[content["schema"]["$ref"].rpartition("/")[2]]
+
+
+def take_request_ids(document: dict[str, Any]) -> None:
+    """Say of every operation that it takes an id for the request."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation.setdefault("parameters", []).append(_GIVEN_ID)
 
 
 def security() -> dict[str, Any]:
