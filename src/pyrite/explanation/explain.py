@@ -35,8 +35,9 @@ from pyrite.writing import whole_file
 _BATCH = 64
 _BATCH_BYTES = 1_000_000  # of model inputs, where they are large: progress is told after each batch
 _BUDGET = 3_000_000
-"""Pixels of the model inputs that are scored for a map in full; of larger inputs, fewer are scored. What a network costs
-grows with the pixels that it takes. Measuring its time instead would make results depend on the machine."""
+"""Pixels of the model inputs that are scored for a map in full; of larger inputs, fewer are scored.
+
+What a network costs grows with the pixels that it takes; its time would make results depend on the machine."""
 
 
 def explain(

@@ -19,6 +19,7 @@ from pyrite.explanation.picture import draw
 from pyrite.image import open_image
 from pyrite.image.thumbnail import picture_url
 from pyrite.results import Failure
+from pyrite.sandbox import tell
 
 _SMALL = 320  # pixels a side of a small picture, at most; as the page makes its own
 
@@ -53,7 +54,7 @@ def explain(asked: Asked) -> Explained | Unreadable:
     """
     detector = _open(asked.bundles, asked.calibration, asked.device)
     try:
-        found = run(asked.source, detector, policy=asked.policy)
+        found = run(asked.source, detector, policy=asked.policy, progress=tell)
     except ImageError as error:
         return Unreadable(asked.path, Failure(error.code, str(error)))
     except BundleError:

@@ -520,6 +520,8 @@ def test_a_map_lies_over_the_part_of_the_image_that_it_is_of(page: "Page") -> No
     found = {
         "detection": {"width": 100, "height": 50},
         "region": [50, 0, 100, 50],
+        "rows": [[0, 50]],
+        "columns": [[50, 75], [75, 100]],
         "moved": [[1.0, -1.0]],
         "leans": "ai",
         "better_than_random": True,
