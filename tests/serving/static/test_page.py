@@ -388,7 +388,7 @@ def test_a_model_that_knows_real_images_alone_has_no_probability(
     there.get_by_role("button", name=re.compile("Evidence")).press("Enter")
     expect(there.locator(".place")).to_contain_text("of the real images of a group.")
     expect(there.locator(".place")).not_to_contain_text("of the AI images")
-    expect(there.get_by_role("button", name="Show what moved the score")).to_be_hidden()
+    expect(there.get_by_role("button", name="Show what moved the score")).to_be_visible()
 
 
 def test_one_image_alone_is_opened_at_once(page: "Page", batch: list[Path]) -> None:

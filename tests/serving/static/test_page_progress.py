@@ -1,5 +1,6 @@
 """The page while an image is explained: how far the server is, and how to have it stop."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,3 +99,7 @@ def test_a_score_without_a_probability_can_be_explained(
     page.set_input_files("#pick", write(tmp_path, chess=chessboard()))
     page.get_by_role("button", name="Show what moved the score").press("Enter")
     expect(page.locator(".map")).to_be_visible(timeout=60_000)
+    # What is no chance is not called one.
+    expect(page.locator(".conclusion")).to_have_text(
+        re.compile(r"the score for AI falls to -?\d+\.\d\d on average; when random parts are hidden, to -?\d+\.\d\d\.$")
+    )

@@ -34,9 +34,9 @@ export async function drawExplanation(found, thumbnail) {
   ];
 }
 
-/** Say how much the score falls when the marked parts are hidden, in chances of the class that it leans to. */
+/** Say how much the score falls when the marked parts are hidden: in chances of the class that it leans to, if it is one. */
 function conclude({ faithfulness: { deletion, random_deletion }, detection: { probability } }, towards) {
-  const chance = (logOdds) => percent(1 / (1 + Math.exp(-logOdds)));
+  const chance = (logOdds) => (probability == null ? figure(logOdds) : percent(1 / (1 + Math.exp(-logOdds))));
   const whole = probability == null ? "" : ` from ${percent(towards === "AI" ? probability : 1 - probability)}`;
   return (
     `When the marked parts are hidden step by step, the score for ${towards} falls${whole} to ${chance(deletion)} on average; ` +
