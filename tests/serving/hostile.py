@@ -59,6 +59,13 @@ def explain_forever(asked: object) -> None:
     time.sleep(1000)
 
 
+def tell_nonsense() -> str:
+    """Tell of more than there is, until that must have been seen."""
+    tell(5, 2)
+    time.sleep(1)
+    return "done"
+
+
 def fail_midway(asked: object) -> None:
     """Tell of one step of two until that must have been seen, and end the process."""
     tell(1, 2)

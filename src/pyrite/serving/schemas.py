@@ -94,7 +94,7 @@ class ExplanationResponse(msgspec.Struct, kw_only=True):
     request_id: str
 
 
-class Progress(msgspec.Struct, kw_only=True):
+class ExplanationProgress(msgspec.Struct, kw_only=True):
     """How far the scoring for an explanation is."""
 
     done: int
@@ -112,7 +112,7 @@ class ErrorContent(msgspec.Struct, kw_only=True):
 class ExplanationLine(msgspec.Struct, kw_only=True):
     """One line of an answer that comes while an image is explained: it has one of these, and the last no progress."""
 
-    progress: Progress | msgspec.UnsetType = msgspec.UNSET
+    progress: ExplanationProgress | msgspec.UnsetType = msgspec.UNSET
     result: ExplanationResponse | msgspec.UnsetType = msgspec.UNSET
     error: ErrorContent | msgspec.UnsetType = msgspec.UNSET
 
@@ -245,7 +245,7 @@ DESCRIPTIONS = {
         "picture": "PNG, in base64.",
         "request_id": "Also in the header X-Request-ID.",
     },
-    "Progress": {"done": "Model inputs scored so far.", "total": "Model inputs that are scored in all."},
+    "ExplanationProgress": {"done": "Model inputs scored so far.", "total": "Model inputs that are scored in all."},
     "ExplanationLine": {
         "progress": "How far it is: in every line but the last. `done` only grows, and `total` stays.",
         "result": "What the answer in JSON is: in the last line.",
