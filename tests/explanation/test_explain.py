@@ -211,7 +211,7 @@ def test_an_unreadable_image_raises(to_corner: Bundle, tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_written_is_told_and_leaves_the_old_one(
     to_corner: Bundle, checks: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Image.Image, file: Path, *_: object) -> None:
+    def full(self: Image.Image, file: Path, **_: object) -> None:
         file.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 

@@ -24,7 +24,7 @@ from pyrite.explanation.crops import (
 )
 from pyrite.explanation.faithfulness import FEWEST_STEPS, STEPS, count_scored, measure_faithfulness
 from pyrite.explanation.occlusion import Floats, make_map, make_neutral, map_size, occlude
-from pyrite.explanation.picture import LARGEST, draw
+from pyrite.explanation.picture import LARGEST, PNG, draw
 from pyrite.explanation.spectra import read_spectra
 from pyrite.explanation.values import Explanation
 from pyrite.image import Image, Limits, Source, open_image
@@ -223,6 +223,6 @@ def write_picture(picture: PillowImage.Image, out: Path) -> None:
     """
     try:
         with whole_file(out) as draft:
-            picture.save(draft, "PNG")
+            picture.save(draft, **PNG)
     except OSError as error:
         raise PyriteError(f"The picture {out} cannot be written: {error.strerror or error}.") from error

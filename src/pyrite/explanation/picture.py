@@ -1,6 +1,8 @@
 """An explanation as one picture, for people who have nothing but an image viewer."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ from pyrite.results import Detection, Verdict
 
 LARGEST = 2048
 """Pixels on the longer side of the image that the map is laid over, at most."""
+PNG: Mapping[str, Any] = {"format": "PNG", "compress_level": 3}
+"""How pictures are saved. Of a photograph's, Pillow's own level of 6 takes 2.5 times as long, for 13% fewer bytes."""
 _SMALLEST = 440  # Smaller images are enlarged by a whole number until their longer side has as many pixels.
 _LETTERS = 1 / 29  # of a column's width: the size of its text
 _COLOURS = {Verdict.AI: AI, Verdict.REAL: REAL, Verdict.UNCERTAIN: INK}

@@ -15,7 +15,7 @@ from pyrite.errors import BundleError, ImageError, PyriteError
 from pyrite.explanation import explain as run
 from pyrite.explanation.history import trace_history
 from pyrite.explanation.maps import pack_history
-from pyrite.explanation.picture import draw
+from pyrite.explanation.picture import PNG, draw
 from pyrite.image import open_image
 from pyrite.image.thumbnail import picture_url
 from pyrite.results import Failure
@@ -62,7 +62,7 @@ def explain(asked: Asked) -> Explained | Unreadable:
     except PyriteError as error:  # Nothing judges such an image, so there is no score to explain.
         return Unreadable(asked.path, Failure("out_of_scope", str(error)))
     picture = io.BytesIO()
-    draw(found).save(picture, "PNG")
+    draw(found).save(picture, **PNG)
     # Not the name of the file that an upload was put into.
     found = replace(found, detection=replace(found.detection, path=asked.path))
     return Explained(found.to_json(), picture.getvalue())
