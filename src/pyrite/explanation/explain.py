@@ -118,8 +118,7 @@ def explain_prepared(
         return None
     info = detector.bundles[place].info
     geometry, slope, intercept = info.preprocess, info.calibration.slope, info.calibration.intercept
-    of_crops = detector.logits(inputs, place)
-    crop = inputs[int(np.argmax(of_crops) if geometry.merge(of_crops) > 0 else np.argmin(of_crops))]
+    crop = inputs[0]
     several, pixels = len(inputs) > 1, len(inputs) * crop.size // 3
     parts = QUARTERS if count_ways(QUARTERS) * pixels <= _BUDGET else HALVES
     steps = STEPS if count_scored(*geometry.size) * pixels <= _BUDGET else FEWEST_STEPS
@@ -145,6 +144,8 @@ def explain_prepared(
             lambda hidden: calibrate(read_logits(table, hidden, geometry.merge)), len(inputs), parts
         )
         moved = arrange(moved, len(set(tops)), parts)
+        whole = table[:, 0]  # With nothing hidden.
+        crop = inputs[int(np.argmax(whole) if geometry.merge(whole) > 0 else np.argmin(whole))]
     else:
 
         def score(inputs: Iterable[Pixels]) -> Floats:
