@@ -43,6 +43,12 @@ def checks() -> Pixels:
 
 
 @pytest.fixture
+def weigh_any() -> Callable[..., bytes]:
+    """Make the model alone, of weights (height, width, 3)."""
+    return _weigh
+
+
+@pytest.fixture
 def weigh(info: BundleInfo) -> Callable[..., Bundle]:
     """Make a bundle of a model that weighs pixels by (32, 32, 3)."""
 

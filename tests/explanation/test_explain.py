@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import pyrite
-from pyrite.bundle import Bundle, Crops, save_bundle
+from pyrite.bundle import Bundle, BundleInfo, Crops, Preprocess, Resize, save_bundle
 from pyrite.bundle.preprocess import Pixels
 from pyrite.decision import Scope
 from pyrite.detector import Detector
@@ -136,17 +136,47 @@ def test_a_large_image_is_brought_down_for_the_picture_alone(to_corner: Bundle) 
     assert found.region == (0, 0, 3000, 40)
 
 
-def test_of_several_crops_the_one_that_speaks_most_is_explained(
+def test_of_several_crops_the_map_shows_all_and_what_each_does_to_the_score(
     to_corner: Bundle, checks: Pixels, tmp_path: Path
 ) -> None:
-    pixels = np.full((64, 96, 3), 125, np.uint8)
-    pixels[32:, 32:64] = checks
-    crops = of_any_size(to_corner, preprocess=Crops(height=32, width=32))
-    found = explain(pixels, crops, out=tmp_path / "out.png")
-    assert found.region == (32, 32, 64, 64)
-    assert found.moved[:2, :2].sum() == pytest.approx(explain(checks, to_corner).moved[:2, :2].sum())
+    pixels = np.full((64, 100, 3), 125, np.uint8)
+    shares = [(0, 0, 0.1), (0, 34, 0.2), (0, 68, 0.3), (32, 0, 0.4), (32, 34, 1.0), (32, 68, 0.5)]
+    for top, left, share in shares:
+        pixels[top : top + 8, left : left + 8] = 125 + share * (checks[:8, :8].astype(float) - 125)
+    crops = of_any_size(to_corner, preprocess=Crops(height=32, width=32, most=6))
+    told: list[tuple[int, int]] = []
+    found = explain(pixels, crops, out=tmp_path / "out.png", progress=lambda *step: told.append(step))
+    assert found.region == (0, 0, 100, 64)
+    assert found.rows == ((0, 16), (16, 32), (32, 48), (48, 64))
+    assert found.columns == ((0, 16), (16, 32), (34, 50), (50, 66), (68, 84), (84, 100))
+    # The score is the mean of six, each of which has what the model looks at in its first quarter.
+    expected = np.zeros((4, 6))
+    expected[::2, ::2] = np.reshape([3 * share / 6 for _, _, share in shares], (2, 3))
+    np.testing.assert_allclose(found.moved, expected, atol=0.03)
+    assert found.faithfulness.better_than_random
+    assert found.scored == 6 * 16
+    assert told[-1] == (6 * 16, 6 * 16)
     with Image.open(tmp_path / "out.png") as picture:
         picture.load()
+
+
+@pytest.mark.parametrize(
+    ("geometry", "scored", "shape"),
+    [
+        (Resize(height=64, width=64), 651, (8, 8)),
+        (Resize(height=96, width=96), 171, (8, 8)),
+        (Crops(height=96, width=96), 11 * 16, (2, 22)),
+        (Crops(height=224, width=224), 5 * 4, (1, 10)),
+    ],
+)
+def test_of_large_inputs_fewer_are_scored(
+    geometry: Preprocess, scored: int, shape: tuple[int, int], info: BundleInfo, weigh_any: Callable[..., bytes]
+) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (min(224, geometry.height), 1000, 3), np.uint8)
+    weights = np.random.default_rng(0).normal(size=(*geometry.size, 3)) / 1000
+    found = explain(pixels, of_any_size(Bundle(info, {"model.onnx": weigh_any(weights, 0.0)}), preprocess=geometry))
+    assert (found.scored, found.moved.shape) == (scored, shape)
+    assert len(found.faithfulness.random_deletion) == 19
 
 
 def test_of_several_bundles_the_first_with_the_image_in_scope_is_explained(to_corner: Bundle, checks: Pixels) -> None:
@@ -181,7 +211,7 @@ def test_an_unreadable_image_raises(to_corner: Bundle, tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_written_is_told_and_leaves_the_old_one(
     to_corner: Bundle, checks: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Image.Image, file: Path, *_: object) -> None:
+    def full(self: Image.Image, file: Path, **_: object) -> None:
         file.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 

@@ -38,6 +38,16 @@ def test_the_map_colours_what_spoke_for_ai_and_leaves_the_rest_grey(found: Expla
     assert AI[0] - AI[2] > 100 > REAL[0] - REAL[2]
 
 
+def test_the_map_of_several_crops_lies_on_each_and_nowhere_between(found: Explanation) -> None:
+    spans, moved = ((0, 8), (16, 24)), np.array([[1.0, -1.0], [0.0, 1.0]])
+    panel = right_panel(draw(replace(found, rows=spans, columns=spans, moved=moved))).astype(int)
+    red_over_blue = (panel[..., 0] - panel[..., 2]).reshape(32, 14, 32, 14).swapaxes(1, 2).reshape(32, 32, -1)
+    expected = np.zeros((32, 32))
+    expected[:8, :8] = expected[16:24, 16:24] = 1
+    expected[:8, 16:24] = -1
+    assert (np.sign(red_over_blue) == expected[..., None]).all()
+
+
 def test_what_spoke_for_real_has_the_other_colour(found: Explanation) -> None:
     panel = right_panel(draw(replace(found, moved=-found.moved))).astype(int)
     assert (panel[:56, :56, 2] - panel[:56, :56, 0]).min() > 100

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyrite.bundle import BundleInfo, Preprocess
 from pyrite.detector import Reader, View
 from pyrite.image import Box
+from pyrite.sandbox import tell
 
 SLOW, DEADLY, LONG, BUSY = "red", "blue", "lime", "yellow"
 """Colours of images that never come to an end, that end the process, that take a second, and that compute for ever."""
@@ -50,6 +51,26 @@ class Hostile:
 def hostile_reader(info: BundleInfo) -> Reader:
     """Return what reads images for this bundle, and is harmed by some."""
     return Reader((View(info.scope, Hostile(info.preprocess)),))  # type: ignore[arg-type]
+
+
+def explain_forever(asked: object) -> None:
+    """Tell of one step of two, and never come to the other."""
+    tell(1, 2)
+    time.sleep(1000)
+
+
+def tell_nonsense() -> str:
+    """Tell of more than there is, until that must have been seen."""
+    tell(5, 2)
+    time.sleep(1)
+    return "done"
+
+
+def fail_midway(asked: object) -> None:
+    """Tell of one step of two until that must have been seen, and end the process."""
+    tell(1, 2)
+    time.sleep(1)
+    os._exit(1)
 
 
 def hold(folder: Path) -> int:

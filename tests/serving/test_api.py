@@ -305,7 +305,7 @@ def test_examples_are_what_the_schemas_say_and_every_header_is_told(client: Test
                 headers = {"X-Request-ID"} | more.get(status, set())
                 assert headers <= set(response["headers"]), (path, status)
                 for kind, content in response["content"].items():
-                    if kind == "application/json":
+                    if kind in ("application/json", "application/x-ndjson"):
                         schema = {**content["schema"], "components": document["components"]}
                         jsonschema_rs.validator_for(schema).validate(content["example"])
                         examples += 1

@@ -12,7 +12,7 @@ import msgspec
 import psutil
 import pytest
 from asking import picture
-from hostile import CALLER, DEADLY, LONG, READER, SLOW, WRITER, hold, hostile_reader
+from hostile import CALLER, DEADLY, LONG, READER, SLOW, WRITER, hold, hostile_reader, tell_nonsense
 
 from pyrite.bundle import Bundle
 from pyrite.decision import Policy
@@ -20,7 +20,7 @@ from pyrite.detector import Detector, Prepared, Unreadable
 from pyrite.errors import BundleError
 from pyrite.image import read_header
 from pyrite.results import Failure
-from pyrite.sandbox import missing
+from pyrite.sandbox import missing, tell
 from pyrite.serving.decoders import Decoders, Pool, weigh
 from pyrite.serving.fair import Asker
 from pyrite.serving.scoring import Scorer
@@ -157,6 +157,20 @@ def test_processes_that_somebody_else_ends_are_replaced(bundle: Bundle, how: int
             return await finish_all([began, *(ask(picture() + bytes(padding)) for _ in range(3))])
 
     assert [isinstance(one, Prepared) for one in asyncio.run(work())] == [True] * 4
+
+
+def test_a_process_tells_how_far_it_is_and_no_more_than_there_is(bundle: Bundle) -> None:
+    async def work() -> list[tuple[int, int]]:
+        pool, told = Pool(1, hostile_reader(bundle.info)), list[tuple[int, int]]()
+        try:
+            await pool.run_telling(lambda *step: told.append(step), tell, 1, 2, seconds=600)
+            assert await pool.run_telling(lambda *step: told.append(step), tell_nonsense, seconds=600) == "done"
+            await pool.run_telling(lambda *step: told.append(step), tell, 2, 2, seconds=600)
+        finally:
+            pool.close()
+        return told
+
+    assert asyncio.run(work()) == [(1, 2), (2, 2)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no process can be stopped there")

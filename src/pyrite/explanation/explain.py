@@ -8,14 +8,24 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from pyrite.bundle import DEFAULT, Bundle
-from pyrite.bundle.preprocess import Pixels
+from pyrite.bundle.preprocess import Crops, Pixels
 from pyrite.decision import Policy
 from pyrite.detector import Detector
 from pyrite.errors import PyriteError
-from pyrite.explanation.faithfulness import count_scored, measure_faithfulness
-from pyrite.explanation.occlusion import Floats, make_map, make_neutral, occlude
+from pyrite.explanation.crops import (
+    HALVES,
+    QUARTERS,
+    arrange,
+    count_ways,
+    explain_crops,
+    find_spans,
+    read_logits,
+    score_ways,
+)
+from pyrite.explanation.faithfulness import FEWEST_STEPS, STEPS, count_scored, measure_faithfulness
+from pyrite.explanation.occlusion import Floats, make_map, make_neutral, map_size, occlude
 from pyrite.explanation.opening import Seen, look_at
-from pyrite.explanation.picture import draw
+from pyrite.explanation.picture import PNG, draw
 from pyrite.explanation.spectra import read_spectra
 from pyrite.explanation.values import Explanation
 from pyrite.image import Source
@@ -24,7 +34,11 @@ from pyrite.spectrum import luma, radial_spectrum
 from pyrite.writing import whole_file
 
 _BATCH = 64
-_BATCH_BYTES = 8_000_000  # of model inputs, for models that take large ones
+_BATCH_BYTES = 1_000_000  # of model inputs, where they are large: progress is told after each batch
+_BUDGET = 3_000_000
+"""Pixels of the model inputs that are scored for a map in full; of larger inputs, fewer are scored.
+
+What a network costs grows with the pixels that it takes; its time would make results depend on the machine."""
 
 
 def explain(
@@ -37,16 +51,17 @@ def explain(
 ) -> Explanation:
     """Explain the score of one image.
 
-    The model scores 651 images for it: the image with each patch of its map made neutral, and both curves
-    of the map and of 19 random orders. No gradients are needed. Of several crops, the one that speaks most for what the
-    score leans to is explained; of several bundles, the first that was made for such an image.
+    The model scores 651 inputs for it: the image with each patch of its map made neutral, and both curves of the map
+    and of 19 random orders. Where inputs are large, it scores 171. Of several crops, each is scored with every choice
+    of its quarters, or halves, made neutral: 16 or 4 times, which is enough for all curves. No gradients are needed. Of
+    several bundles, the first that was made for such an image is explained.
 
     Args:
         source: The image.
         detector: What judges it, or its bundle; by default, the one that comes with Pyrite.
         out: Where the picture goes, if anywhere; a .png file that is there is replaced.
         policy: The error budgets of the verdict; by default, the detector's.
-        progress: Called with the number of images scored so far, and the number in all.
+        progress: Called with the number of model inputs scored so far, and the number in all.
 
     Raises:
         ImageError: The image cannot be read.
@@ -86,35 +101,58 @@ def explain_seen(
     if place is None or inputs is None:
         return None
     info = detector.bundles[place].info
-    logits = detector.logits(inputs, place)
-    crop = int(np.argmax(logits) if info.preprocess.merge(logits) > 0 else np.argmin(logits))
-    seen = inputs[crop]
-    slope, intercept = info.calibration.slope, info.calibration.intercept
-    total, scored = count_scored(*info.preprocess.size), 0
+    geometry, slope, intercept = info.preprocess, info.calibration.slope, info.calibration.intercept
+    crop = inputs[0]
+    several, pixels = len(inputs) > 1, len(inputs) * crop.size // 3
+    parts = QUARTERS if count_ways(QUARTERS) * pixels <= _BUDGET else HALVES
+    steps = STEPS if count_scored(*geometry.size) * pixels <= _BUDGET else FEWEST_STEPS
+    total, scored = len(inputs) * count_ways(parts) if several else count_scored(*geometry.size, steps), 0
 
-    def score(inputs: Iterable[Pixels]) -> Floats:
+    def logits(inputs: Iterable[Pixels]) -> Floats:
         nonlocal scored
-        left, logits = iter(inputs), [np.empty(0, np.float32)]
-        while batch := list(itertools.islice(left, max(1, min(_BATCH, _BATCH_BYTES // seen.nbytes)))):
-            logits.append(detector.logits(np.stack(batch), place))
+        left, found = iter(inputs), [np.empty(0, np.float32)]
+        while batch := list(itertools.islice(left, max(1, min(_BATCH, _BATCH_BYTES // crop.nbytes)))):
+            found.append(detector.logits(np.stack(batch), place))
             scored += len(batch)
             progress(scored, total)
-        found = np.concatenate(logits).astype(np.float64)
+        return np.concatenate(found).astype(np.float64)
+
+    def calibrate(found: Floats) -> Floats:
         return found if slope is None or intercept is None else slope * found + intercept
 
-    base = float(score([seen])[0])
-    neutral = make_neutral(seen)
-    patches = occlude(seen, neutral, score, base)
+    regions = geometry.regions(image.prepared.width, image.prepared.height)
+    lefts, tops, rights, bottoms = zip(*regions, strict=True)
+    if several:
+        table = score_ways(inputs, parts, logits)
+        moved, faithfulness, base = explain_crops(
+            lambda hidden: calibrate(read_logits(table, hidden, geometry.merge)), len(inputs), parts
+        )
+        moved = arrange(moved, len(set(tops)), parts)
+        whole = table[:, 0]  # With nothing hidden.
+        crop = inputs[int(np.argmax(whole) if geometry.merge(whole) > 0 else np.argmin(whole))]
+    else:
+
+        def score(inputs: Iterable[Pixels]) -> Floats:
+            return calibrate(logits(inputs))
+
+        base, neutral = float(score([crop])[0]), make_neutral(crop)
+        patches = occlude(crop, neutral, score, base)
+        moved, parts = make_map(patches, *geometry.size), map_size(*geometry.size)
+        faithfulness = measure_faithfulness(crop, neutral, score, base, patches, steps=steps)
+    region = min(lefts), min(tops), max(rights), max(bottoms)
+    height, width = geometry.size if isinstance(geometry, Crops) else (region[3] - region[1], region[2] - region[0])
     return Explanation(
         detection=detection,
         model=Model(info.name, info.version),
         leans=Verdict.AI if base > 0 else Verdict.REAL,
-        moved=make_map(patches, *info.preprocess.size),
-        faithfulness=measure_faithfulness(seen, neutral, score, base, patches),
-        spectrum=radial_spectrum(luma(seen)),
+        moved=moved,
+        faithfulness=faithfulness,
+        spectrum=radial_spectrum(luma(crop)),
         spectra=read_spectra(detector.bundles[place]),
-        input_size=info.preprocess.size,
-        region=info.preprocess.regions(image.prepared.width, image.prepared.height)[crop],
+        input_size=geometry.size,
+        region=region,
+        rows=find_spans(list(zip(tops, bottoms, strict=True)), parts[0], height),
+        columns=find_spans(list(zip(lefts, rights, strict=True)), parts[1], width),
         scored=scored,
         pixels=image.pixels,
     )
@@ -158,6 +196,6 @@ def write_picture(picture: PillowImage.Image, out: Path) -> None:
     """
     try:
         with whole_file(out) as draft:
-            picture.save(draft, "PNG")
+            picture.save(draft, **PNG)
     except OSError as error:
         raise PyriteError(f"The picture {out} cannot be written: {error.strerror or error}.") from error

@@ -1,17 +1,23 @@
 """Whether a map tells what moved the score: deletion and insertion (Petsiuk, Das and Saenko 2018), against chance."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyrite.bundle.preprocess import Pixels
 from pyrite.explanation.occlusion import Floats, Score, count_patches, make_map, map_size, replace
+
+Hidden = NDArray[np.bool_]
+"""Which cells are neutral, of the shape of the map."""
 
 RANDOM_ORDERS = 19
 """A map that tells nothing beats them all once in twenty images: a permutation test at the level of 5%."""
 STEPS = 16
 """Of each curve, at most."""
+FEWEST_STEPS = 4
+"""Of each curve where a model input is large. How much less they find is in docs/explanation.md."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +47,9 @@ class Faithfulness:
 
 
 def measure_faithfulness(
-    pixels: Pixels, fill: Pixels, score: Score, base: float, patches: Floats, *, seed: int = 0
+    pixels: Pixels, fill: Pixels, score: Score, base: float, patches: Floats, *, steps: int = STEPS, seed: int = 0
 ) -> Faithfulness:
-    """Hold a map against random orders of its cells.
+    """Hold the map of one model input against random orders of its cells.
 
     These are of maps whose patches have the same values in random places. Neighbours go together in them as in the
     map, which makes areas differ more by chance than cells do that go one by one; see docs/explanation.md.
@@ -54,29 +60,43 @@ def measure_faithfulness(
         score: Of model inputs.
         base: The score of `pixels`; above 0, the class it leans to is AI.
         patches: What the map is made of (patches,), as `occlude` gives it.
+        steps: Of each curve, at most.
         seed: Of the random orders.
     """
-    towards = 1 if base > 0 else -1
     random = np.random.default_rng(seed)
     dealt = [patches, *(random.permutation(patches) for _ in range(RANDOM_ORDERS))]
-    maps = [make_map(towards * values, *pixels.shape[:2]) for values in dealt]
-    orders = [np.argsort(-values.ravel(), kind="stable") for values in maps]
-    rows, columns = maps[0].shape
-    cells = rows * columns
-    steps = min(STEPS, cells)
+    maps = [make_map(values, *pixels.shape[:2]) for values in dealt]
+    return compare_orders(maps, lambda hidden: score(replace(pixels, fill, gone) for gone in hidden), base, steps)
+
+
+def compare_orders(
+    maps: Sequence[Floats], score: Callable[[Iterable[Hidden]], Floats], base: float, steps: int = STEPS
+) -> Faithfulness:
+    """Hold the first of several maps against the others, which are random.
+
+    Args:
+        maps: By how much each cell moves the log-odds towards AI, all of one shape.
+        score: From which cells are hidden, n times, to the log-odds of AI (n,).
+        base: The score with none hidden; above 0, the class it leans to is AI.
+        steps: Of each curve, at most.
+    """
+    towards = 1 if base > 0 else -1
+    shape, cells = maps[0].shape, maps[0].size
+    ranks = [np.argsort(np.argsort(-towards * values.ravel(), kind="stable")).reshape(shape) for values in maps]
+    steps = min(steps, cells)
     removed = np.arange(1, steps) * cells // steps
 
-    def inputs() -> Iterator[Pixels]:
-        for order in orders:
-            rank = np.argsort(order).reshape(rows, columns)
-            yield from (replace(pixels, fill, rank < count) for count in removed)
-            yield from (replace(fill, pixels, rank < count) for count in removed)
+    def hidden() -> Iterator[Hidden]:
+        for rank in ranks:
+            yield from (rank < count for count in removed)
+            yield from (rank >= count for count in removed)
 
-    curves = towards * score(inputs()).reshape(len(orders), 2, steps - 1)
-    whole, none = (np.full((len(orders), 1), towards * value) for value in (base, float(score([fill])[0])))
+    curves = towards * score(hidden()).reshape(len(maps), 2, steps - 1)
+    none = float(score([np.ones(shape, np.bool_)])[0])
+    whole, neutral = (np.full((len(maps), 1), towards * value) for value in (base, none))
     at = np.concatenate([[0], removed, [cells]]) / cells
-    deletion = np.trapezoid(np.hstack([whole, curves[:, 0], none]), at)
-    insertion = np.trapezoid(np.hstack([none, curves[:, 1], whole]), at)
+    deletion = np.trapezoid(np.hstack([whole, curves[:, 0], neutral]), at)
+    insertion = np.trapezoid(np.hstack([neutral, curves[:, 1], whole]), at)
     return Faithfulness(
         deletion=float(deletion[0]),
         insertion=float(insertion[0]),
@@ -85,8 +105,8 @@ def measure_faithfulness(
     )
 
 
-def count_scored(height: int, width: int) -> int:
-    """Return how many images are scored for a map and its faithfulness, the whole and the neutral one among them."""
+def count_scored(height: int, width: int, steps: int = STEPS) -> int:
+    """Return how many model inputs are scored for a map and its faithfulness, the whole and the neutral one too."""
     rows, columns = map_size(height, width)
-    inner = min(STEPS, rows * columns) - 1
+    inner = min(steps, rows * columns) - 1
     return 2 + count_patches(height, width) + 2 * (1 + RANDOM_ORDERS) * inner

@@ -1,12 +1,13 @@
 """An explanation as one picture, for people who have nothing but an image viewer."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from pyrite.bundle.preprocess import Region
 from pyrite.explanation.chart import draw_chart
 from pyrite.explanation.drawing import (
     AI,
@@ -28,6 +29,8 @@ from pyrite.results import Detection, Verdict
 
 LARGEST = 2048
 """Pixels on the longer side of the image that the map is laid over, at most."""
+PNG: Mapping[str, Any] = {"format": "PNG", "compress_level": 3}
+"""How pictures are saved. Of a photograph's, Pillow's own level of 6 takes 2.5 times as long, for 13% fewer bytes."""
 _SMALLEST = 440  # Smaller images are enlarged by a whole number until their longer side has as many pixels.
 _LETTERS = 1 / 29  # of a column's width: the size of its text
 _COLOURS = {Verdict.AI: AI, Verdict.REAL: REAL, Verdict.UNCERTAIN: INK}
@@ -53,7 +56,7 @@ def draw(explanation: Explanation) -> Image.Image:
     gap = round(size)
     if explanation.faithfulness.better_than_random:
         largest = float(np.abs(explanation.moved).max())
-        panel_of_map = [_overlay(panel, explanation.moved, _scaled(explanation, panel)), _legend(largest, column, size)]
+        panel_of_map = [_colour(panel, _spread(explanation, panel)), _legend(largest, column, size)]
         what = [write(_MEANING, column, size, MUTED)]
     else:
         panel_of_map, what = [_instead(panel.height, column, size)], []
@@ -99,37 +102,48 @@ def _size_note(explanation: Explanation, scale: int) -> str:
     return size if (width, height) == (found.width, found.height) else f"{size}, brought down to {width:,} × {height:,}"
 
 
-def _scaled(explanation: Explanation, panel: Image.Image) -> Region:
-    """Return the part of the panel that the map is of."""
-    found = explanation.detection
-    x, y = panel.width / (found.width or panel.width), panel.height / (found.height or panel.height)
-    left, top, right, bottom = explanation.region
-    return round(left * x), round(top * y), round(right * x), round(bottom * y)
+def _spread(explanation: Explanation, panel: Image.Image) -> NDArray[np.float32]:
+    """Return how strongly each pixel of the panel is coloured, -1 to 1, (height, width).
 
-
-def _overlay(panel: Image.Image, moved: NDArray[np.float64], region: Region | None = None) -> Image.Image:
-    """Return the image in grey under the colours of the map, which is smoothed between the centres of its cells.
-
-    Args:
-        panel: The image.
-        moved: The map, (rows, columns).
-        region: The part of the panel that it is of; by default, all of it.
+    The map is smoothed between the centres of its cells where they lie side by side. Where they overlap, the mean is
+    drawn, and between them nothing.
     """
-    left, top, right, bottom = region or (0, 0, *panel.size)
-    strength = Image.fromarray((moved / (np.abs(moved).max() or 1)).astype(np.float32))
-    smooth = np.zeros((panel.height, panel.width), np.float32)
-    size = max(1, right - left), max(1, bottom - top)
-    smooth[top:bottom, left:right] = np.asarray(strength.resize(size, Image.Resampling.BILINEAR))
+    found, moved = explanation.detection, explanation.moved
+    strength = (moved / (np.abs(moved).max() or 1)).astype(np.float32)
+    x, y = panel.width / (found.width or panel.width), panel.height / (found.height or panel.height)
+    whole = np.zeros((panel.height, panel.width), np.float32)
+    if explanation.is_whole:
+        left, top, right, bottom = explanation.region
+        left, top, right, bottom = round(left * x), round(top * y), round(right * x), round(bottom * y)
+        whole[top:bottom, left:right] = _smooth(strength, max(1, right - left), max(1, bottom - top))
+        return whole
+    count = np.zeros_like(whole)
+    for (top, bottom), row in zip(explanation.rows, strength, strict=True):
+        for (left, right), value in zip(explanation.columns, row.tolist(), strict=True):
+            cell = np.s_[round(top * y) : round(bottom * y), round(left * x) : round(right * x)]
+            whole[cell] += value
+            count[cell] += 1
+    np.divide(whole, count, out=whole, where=count > 0)
+    return whole
+
+
+def _smooth(strength: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    return np.asarray(Image.fromarray(strength).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _colour(panel: Image.Image, strength: NDArray[np.float32]) -> Image.Image:
+    """Return the image in grey under the colours of the map, of the same size."""
     # Black would swallow the colours, so it becomes a grey.
     whole = ImageOps.colorize(ImageOps.grayscale(panel), _BLACK, PAPER)
-    for colour, part in ((AI, smooth), (REAL, -smooth)):
+    for colour, part in ((AI, strength), (REAL, -strength)):
         mask = (np.clip(part, 0, 1) * 255 * _STRONGEST).round().astype(np.uint8)
         whole.paste(colour, mask=Image.fromarray(mask))
     return whole
 
 
 def _legend(largest: float, width: int, size: float) -> Image.Image:
-    bar = _overlay(Image.new("RGB", (width, round(size)), GREY), np.linspace(-1, 1, width)[None])
+    ground = Image.new("RGB", (width, round(size)), GREY)
+    bar = _colour(ground, _smooth(np.linspace(-1, 1, width, dtype=np.float32)[None], *ground.size))
     labels = Image.new("RGB", (width, round(1.4 * size)), PAPER)
     marks = ((0, "lm", f"-{largest:.2f}, to real"), (width / 2, "mm", "0"), (width, "rm", f"to AI, +{largest:.2f}"))
     for x, anchor, label in marks:

@@ -1,6 +1,7 @@
 """What an explanation says, as values and in sentences."""
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -28,15 +29,21 @@ class Explanation:
     only where `faithfulness.better_than_random`."""
     faithfulness: Faithfulness
     spectrum: NDArray[np.float64]
-    """(16,), of the model input, as `pyrite.spectrum.radial_spectrum` gives it."""
+    """(16,), of the model input, as `pyrite.spectrum.radial_spectrum` gives it. Of several crops, it is that of
+    the one that speaks most for what the score leans to."""
     spectra: Spectra | None
     """Of training images of both classes; `None` where the bundle keeps none."""
     input_size: tuple[int, int]
-    """Height and width of the model input, which everything here but `pixels` is of."""
+    """Height and width of a model input."""
     region: Region
-    """The part of the image, in its own pixels, that the model input and the map show."""
+    """The part of the image, in its own pixels, that the map shows: all of its cells."""
+    rows: tuple[tuple[int, int], ...]
+    """From where to where each row of the map goes, in the image's pixels. Those of several crops may leave gaps, which
+    the model does not see, or overlap."""
+    columns: tuple[tuple[int, int], ...]
+    """Likewise."""
     scored: int
-    """How many images the model scored for this."""
+    """How many model inputs were scored for this."""
     pixels: Pixels = field(repr=False)
     """The image (height, width, 3) at its own size, or with 2,048 pixels on its longer side if that has more."""
 
@@ -54,6 +61,8 @@ class Explanation:
             "spectra": self.spectra,
             "input_size": self.input_size,
             "region": self.region,
+            "rows": self.rows,
+            "columns": self.columns,
             "scored": self.scored,
         }
 
@@ -65,10 +74,15 @@ class Explanation:
         """Return the figures as sentences, a line each."""
         return (*describe_faithfulness(self), describe_spectrum(self))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its cells lie side by side, without a gap or overlap, so that it can be drawn smoothly."""
+        return all(end == begin for spans in (self.rows, self.columns) for (_, end), (begin, _) in pairwise(spans))
+
 
 FIGURES = (
     "detection", "model", "leans", "better_than_random", "faithfulness", "moved", "spectrum", "spectra", "input_size",
-    "region", "scored",
+    "region", "rows", "columns", "scored",
 )  # fmt: skip
 """The names of an explanation's figures."""
 

@@ -3,8 +3,9 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,8 @@ from pyrite.decision import Policy
 from pyrite.errors import PyriteError, require
 from pyrite.rendering.text import outcome
 from pyrite.serving.cards import bounds_of, examples_of, model_card
+from pyrite.serving.decoders import Tell
+from pyrite.serving.explaining import Explained
 from pyrite.serving.fair import Asker
 from pyrite.serving.middleware import GONE, Frame, Gate
 from pyrite.serving.openapi import (
@@ -30,6 +33,7 @@ from pyrite.serving.openapi import (
     take_request_ids,
     text,
 )
+from pyrite.serving.progress import LINES, send_lines
 from pyrite.serving.rates import LEFT, POLICY
 from pyrite.serving.record import Record
 from pyrite.serving.reference import reference_page
@@ -43,7 +47,7 @@ from pyrite.serving.uploads import Upload, UploadBounds, receive
 if TYPE_CHECKING:
     from fastapi import Request, Response
     from starlette.datastructures import Headers
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 STATIC = Path(__file__).parent / "static"
 """The page and its parts."""
@@ -114,6 +118,7 @@ def _routes(service: Service) -> "ASGIApp":
     from fastapi.responses import FileResponse
     from fastapi.routing import APIRoute
     from fastapi.staticfiles import StaticFiles
+    from starlette.requests import ClientDisconnect
 
     settings, detector = service.settings, service.detector
     bounds = UploadBounds(settings.max_bytes, settings.max_request_bytes, settings.max_files, settings.upload_seconds)
@@ -150,6 +155,20 @@ def _routes(service: Service) -> "ASGIApp":
 
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             return self.endpoint
+
+    class Lines(Response):
+        """What comes of one image, in lines while it is worked on."""
+
+        def __init__(self, request: Request, work: Callable[[Upload, Tell], Coroutine[Any, Any, object]]) -> None:
+            self._request, self._work = request, work
+
+        async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+            request, record = self._request, self._request.state.record
+            # Nobody is there to be told then, and lines may have been sent.
+            with suppress(ClientDisconnect):
+                async with _receive(service, request, one) as [upload]:
+                    lines = send_lines(partial(self._work, upload), send, record, service.note)
+                    await _while_connected(request, lines)
 
     app.router.route_class = Route
     smallest = detector.smallest_max_fpr
@@ -191,18 +210,30 @@ def _routes(service: Service) -> "ASGIApp":
     async def explain(request: Request) -> Response:
         """Draw what moved the score of an image, with how far that can be trusted.
 
-        The answer is a picture, or with `Accept: application/json` all figures and the picture within.
+        The answer is a picture, or with `Accept: application/json` all figures and the picture within. With
+        `Accept: application/x-ndjson`, lines of JSON come while the image is scored: how many of the model's inputs
+        are done, and in the last line the same figures as `result`, or an `error`.
         """
         policy = _policy(service, request)
         asker, record = request.state.asker, request.state.record
+        accepted = request.headers.get("accept", "")
         service.explanations.check(asker.client)
+
+        def whole(found: Explained) -> dict[str, Any]:
+            more = {"picture": base64.b64encode(found.picture).decode(), "request_id": request.state.request_id}
+            return {**msgspec.json.decode(found.figures), **more}
+
+        if LINES in accepted:
+
+            async def work(upload: Upload, tell: Tell) -> dict[str, Any]:
+                return whole(await service.explain(upload, policy, asker, record, tell))
+
+            return Lines(request, work)
         async with _receive(service, request, one) as [upload]:
             found = await _while_connected(request, service.explain(upload, policy, asker, record))
+        if JSON in accepted:
+            return Response(msgspec.json.encode(whole(found)), media_type=JSON)
         figures = msgspec.json.decode(found.figures)
-        if JSON in request.headers.get("accept", ""):
-            figures["picture"] = base64.b64encode(found.picture).decode()
-            figures["request_id"] = request.state.request_id
-            return Response(msgspec.json.encode(figures), media_type=JSON)
         header = msgspec.json.encode({name: figures[name] for name in _IN_HEADER}).decode()
         return Response(found.picture, media_type="image/png", headers={EXPLANATION_HEADER: header})
 

@@ -17,7 +17,7 @@ from pyrite.detector import Prepared, Reader, Unreadable, crashed, timed_out
 from pyrite.detector.reading import begin, decode
 from pyrite.image import Header
 from pyrite.results import Failure
-from pyrite.sandbox import AnswersContext, begin_confined, begin_from
+from pyrite.sandbox import AnswersContext, begin_confined, begin_from, begin_telling
 from pyrite.serving.fair import SHARE, Asker, FairQueue, Turns
 from pyrite.serving.uploads import upload_folder
 
@@ -46,7 +46,11 @@ _OUT_OF_TIME = getattr(signal, "SIGPROF", 0)
 """What ends a process that takes more CPU time than light files may."""
 
 Found = Prepared | Unreadable
+_LOOK = 0.1  # seconds after which it is seen how far a process is
+
 _Result = TypeVar("_Result")
+Tell = Callable[[int, int], None]
+"""Called with how much is done, and how much there is to do."""
 _log = logging.getLogger("pyrite.serving")
 
 
@@ -243,7 +247,9 @@ class Pool:
         # Larger than what a pipe holds, in which it would keep whoever begins a process waiting until that reads it.
         file = self._stack.enter_context(upload_folder()) / "begin"
         file.write_bytes(pickle.dumps((begin, reader)))
-        self._make = partial(_make, workers, file, readable, niceness, confined)
+        self._context = AnswersContext()
+        self._progress: Sequence[int] | None = self._context.RawArray("q", 2) if workers == 1 else None
+        self._make = partial(_make, workers, file, readable, niceness, confined, self._context, self._progress)
         self._pool = self._make()
         self._begun: ProcessPool | None = None
         self._beginning = threading.Lock()
@@ -282,6 +288,34 @@ class Pool:
                     threading.Thread(target=_end_pool, args=[pool], name="pyrite-end-pool", daemon=True).start()
         raise Lost(slow=False)
 
+    async def run_telling(
+        self, tell: Tell, function: Callable[..., _Result], *arguments: object, seconds: float
+    ) -> _Result:
+        """Do as `run` does, of a pool with one process, and tell how far the function is whenever that has changed.
+
+        The process may have been taken over: what it tells is a number of what it says there is, and no more.
+
+        Raises:
+            Lost: As `run` has it.
+        """
+        assert self._progress is not None
+        self._progress[:] = [0, 0]  # type: ignore[index]
+        before = (0, 0)
+        work = asyncio.ensure_future(self.run(function, *arguments, seconds=seconds))
+        try:
+            while True:
+                ended, _ = await asyncio.wait([work], timeout=_LOOK)
+                done, total = self._progress
+                if 0 < done <= total and (done, total) != before:
+                    before = done, total
+                    tell(done, total)
+                if ended:
+                    return work.result()
+        finally:
+            if not work.done():
+                work.cancel()
+                await asyncio.wait([work])
+
     def close(self) -> None:
         """End the processes, whatever they are at."""
         with self._beginning:
@@ -298,13 +332,23 @@ def _tell_killed(reason: str, **fields: object) -> None:
     _log.warning("a decoder was killed", extra={"fields": {"reason": reason, **fields}})
 
 
-def _make(workers: int, file: Path, readable: Sequence[Path], niceness: int, confined: bool) -> "ProcessPool":
+def _make(
+    workers: int,
+    file: Path,
+    readable: Sequence[Path],
+    niceness: int,
+    confined: bool,
+    context: AnswersContext,
+    progress: Sequence[int] | None,
+) -> "ProcessPool":
     from pebble import ProcessPool
 
     initializer: Callable[..., None] = begin_confined if confined else begin_from
-    arguments = [file, tuple(readable), niceness] if confined else [file]
+    arguments: list[object] = [file, tuple(readable), niceness] if confined else [file]
+    if progress is not None:
+        initializer, arguments = begin_telling, [progress, initializer, *arguments]
     # Not forked: this process has threads.
-    return ProcessPool(max_workers=workers, initializer=initializer, initargs=arguments, context=AnswersContext())
+    return ProcessPool(max_workers=workers, initializer=initializer, initargs=arguments, context=context)
 
 
 def _end_pool(pool: "ProcessPool") -> None:

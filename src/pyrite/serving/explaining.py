@@ -15,10 +15,11 @@ from pyrite.errors import BundleError, ImageError, PyriteError
 from pyrite.explanation import explain as run
 from pyrite.explanation.history import trace_history
 from pyrite.explanation.maps import pack_history
-from pyrite.explanation.picture import draw
+from pyrite.explanation.picture import PNG, draw
 from pyrite.image import open_image
 from pyrite.image.thumbnail import picture_url
 from pyrite.results import Failure
+from pyrite.sandbox import tell
 
 _SMALL = 320  # pixels a side of a small picture, at most; as the page makes its own
 
@@ -53,7 +54,7 @@ def explain(asked: Asked) -> Explained | Unreadable:
     """
     detector = _open(asked.bundles, asked.calibration, asked.device)
     try:
-        found = run(asked.source, detector, policy=asked.policy)
+        found = run(asked.source, detector, policy=asked.policy, progress=tell)
     except ImageError as error:
         return Unreadable(asked.path, Failure(error.code, str(error)))
     except BundleError:
@@ -61,7 +62,7 @@ def explain(asked: Asked) -> Explained | Unreadable:
     except PyriteError as error:  # Nothing judges such an image, so there is no score to explain.
         return Unreadable(asked.path, Failure("out_of_scope", str(error)))
     picture = io.BytesIO()
-    draw(found).save(picture, "PNG")
+    draw(found).save(picture, **PNG)
     # Not the name of the file that an upload was put into.
     found = replace(found, detection=replace(found.detection, path=asked.path))
     return Explained(found.to_json(), picture.getvalue())

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pyrite.serving.progress import LINES
 from pyrite.serving.rates import LEFT, POLICY
 from pyrite.serving.refusal import JSON
 
@@ -114,6 +115,7 @@ def picture(header: str) -> dict[int | str, dict[str, Any]]:
     content = {
         "image/png": {"schema": _IMAGE},
         JSON: {"schema": {"$ref": "#/components/schemas/ExplanationResponse"}},
+        LINES: {"schema": {"$ref": "#/components/schemas/ExplanationLine"}},
     }
     return {
         200: {"description": "The picture.", "headers": {**_REQUEST_ID, **_RATES, header: told}, "content": content}
@@ -124,9 +126,9 @@ def give_examples(document: dict[str, Any]) -> None:
     """Put an example beside every schema of a good answer: FastAPI would leave out of it what is null."""
     for operations in document["paths"].values():
         for operation in operations.values():
-            content = operation["responses"]["200"]["content"].get(JSON)
-            if content:
-                content["example"] = EXAMPLES[content["schema"]["$ref"].rpartition("/")[2]]
+            for kind in (JSON, LINES):
+                if content := operation["responses"]["200"]["content"].get(kind):
+                    content["example"] = EXAMPLES[content["schema"]["$ref"].rpartition("/")[2]]
 
 
 def take_request_ids(document: dict[str, Any]) -> None:
@@ -278,10 +280,13 @@ EXAMPLES: dict[str, Any] = {
         "spectra": None,
         "input_size": [32, 32],
         "region": [0, 0, 32, 32],
-        "scored": 1430,
+        "rows": [[0, 16], [16, 32]],
+        "columns": [[0, 16], [16, 32]],
+        "scored": 651,
         "picture": "iVBORw0KGgo=",
         "request_id": "5f1c0e3a9b7d2468",
     },
+    "ExplanationLine": {"progress": {"done": 64, "total": 651}},
     "Detections": {
         "detections": [{**_DETECTION, "client_id": "post-4711"}],
         "model": {"name": "default", "version": "1"},

@@ -31,7 +31,12 @@ def busy(code: str, message: str) -> Refusal:
 
 def error_body(code: str, message: str, request_id: str) -> bytes:
     """Return an error as JSON."""
-    return msgspec.json.encode({"error": {"code": code, "message": message, "request_id": request_id}})
+    return msgspec.json.encode(error_content(code, message, request_id))
+
+
+def error_content(code: str, message: str, request_id: str) -> dict[str, dict[str, str]]:
+    """Return an error for JSON."""
+    return {"error": {"code": code, "message": message, "request_id": request_id}}
 
 
 def code_of(status: int) -> str:

@@ -89,9 +89,34 @@ class ExplanationResponse(msgspec.Struct, kw_only=True):
     spectra: Spectra | None
     input_size: tuple[int, int]
     region: tuple[int, int, int, int]
+    rows: list[tuple[int, int]]
+    columns: list[tuple[int, int]]
     scored: int
     picture: str
     request_id: str
+
+
+class ExplanationProgress(msgspec.Struct, kw_only=True):
+    """How far the scoring for an explanation is."""
+
+    done: int
+    total: int
+
+
+class ErrorContent(msgspec.Struct, kw_only=True):
+    """What went wrong."""
+
+    code: str
+    message: str
+    request_id: str
+
+
+class ExplanationLine(msgspec.Struct, kw_only=True):
+    """One line of an answer that comes while an image is explained: it has one of these, and the last no progress."""
+
+    progress: ExplanationProgress | msgspec.UnsetType = msgspec.UNSET
+    result: ExplanationResponse | msgspec.UnsetType = msgspec.UNSET
+    error: ErrorContent | msgspec.UnsetType = msgspec.UNSET
 
 
 class HistoryMap(msgspec.Struct, kw_only=True):
@@ -154,14 +179,6 @@ class Health(msgspec.Struct, kw_only=True):
     status: str
 
 
-class ErrorContent(msgspec.Struct, kw_only=True):
-    """What went wrong."""
-
-    code: str
-    message: str
-    request_id: str
-
-
 class Error(msgspec.Struct, kw_only=True):
     """The one shape of all errors."""
 
@@ -222,10 +239,19 @@ DESCRIPTIONS = {
         "spectrum": "Of the image as the model sees it, in 16 bands.",
         "spectra": "Of training images of both classes; null where the bundle keeps none.",
         "input_size": "Height and width of what the model sees.",
-        "region": "What the model sees of the image, and the map shows: left, top, right, bottom, in its pixels.",
-        "scored": "How many images the model scored for this.",
+        "region": "The part of the image that the map shows: left, top, right, bottom, in its pixels.",
+        "rows": "From where to where each row of the map goes, in the image's pixels. Those of several crops may leave "
+        "gaps, which the model does not see, or overlap.",
+        "columns": "The same of its columns.",
+        "scored": "How many model inputs were scored for this.",
         "picture": "PNG, in base64.",
         "request_id": "Also in the header X-Request-ID.",
+    },
+    "ExplanationProgress": {"done": "Model inputs scored so far.", "total": "Model inputs that are scored in all."},
+    "ExplanationLine": {
+        "progress": "How far it is: in every line but the last. `done` only grows, and `total` stays.",
+        "result": "What the answer in JSON is: in the last line.",
+        "error": "What went wrong after the first line: in the last line, instead of a result.",
     },
     "HistoryResponse": {
         "evidence": "What the file says of its history, and how a JPEG was compressed; of kind `history`, "
@@ -359,6 +385,7 @@ DESCRIPTIONS = {
 }  # fmt: skip
 
 
+_OPTIONAL = {("FileDetection", "client_id"), *(("ExplanationLine", one) for one in ("progress", "result", "error"))}
 _FIELDS = [one.name for one in fields(Detection)]
 
 
@@ -367,6 +394,7 @@ def components() -> dict[str, Any]:
     kinds = [
         Detections,
         ExplanationResponse,
+        ExplanationLine,
         HistoryResponse,
         SmallPicture,
         Card,
@@ -383,7 +411,7 @@ def components() -> dict[str, Any]:
         schemas[name] = _without_tuples(schema)
         # What is always sent is required, whether or not the type has a default for it.
         if "properties" in schema:
-            schemas[name]["required"] = [key for key in schema["properties"] if key != "client_id"]
+            schemas[name]["required"] = [key for key in schema["properties"] if (name, key) not in _OPTIONAL]
     del schemas["FileDetection"]["properties"]["client_id"]["default"]
     return schemas
 

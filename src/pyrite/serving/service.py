@@ -24,7 +24,7 @@ from pyrite.image import Header, read_header
 from pyrite.rendering.text import outcome
 from pyrite.results import Detection
 from pyrite.runtime import available_cpus
-from pyrite.serving.decoders import Decoders, Lost, Pool, weigh
+from pyrite.serving.decoders import Decoders, Lost, Pool, Tell, weigh
 from pyrite.serving.explaining import Asked, Explained, draw_small, explain, trace
 from pyrite.serving.fair import SHARE, Asker, Turns
 from pyrite.serving.holdings import WHAT, Held, Holdings
@@ -310,8 +310,22 @@ class Service:
                 for task in work:
                     task.cancel()
 
-    async def explain(self, upload: Upload, policy: Policy, asker: Asker, record: Record) -> Explained:
+    async def explain(
+        self,
+        upload: Upload,
+        policy: Policy,
+        asker: Asker,
+        record: Record,
+        tell: Tell = lambda done, total: None,
+    ) -> Explained:
         """Explain the score of one image.
+
+        Args:
+            upload: The image.
+            policy: What decides.
+            asker: Who waits for it.
+            record: Notes how long it takes.
+            tell: Called with the number of model inputs scored so far, and the number in all.
 
         Raises:
             Refusal: The image cannot be read, there is no room for it now, or it takes too long.
@@ -321,7 +335,7 @@ class Service:
         joint = self.detector.panel.calibration
         calibration = None if joint is None else msgspec.json.encode(joint, order="sorted")
         asked = Asked(bundles, calibration, self.detector.device, upload.source, upload.name, policy)
-        return await self._in_explainer(upload, asker, record, explain, asked)
+        return await self._in_explainer(upload, asker, record, explain, asked, tell=tell)
 
     async def trace(self, upload: Upload, asker: Asker, record: Record) -> bytes:
         """Return the history of one image, as JSON.
@@ -346,6 +360,7 @@ class Service:
         record: Record,
         function: Callable[..., _Result | Unreadable],
         *arguments: object,
+        tell: Tell = lambda done, total: None,
     ) -> _Result:
         """Call a function in the process for explanations, which no image may hold that takes long to decode."""
         with self.explanations.take(asker.client):
@@ -358,9 +373,9 @@ class Service:
                     if not isinstance(found, Unreadable):
                         with record.timing("explain"):
                             async with self._explaining.take(asker):
-                                seconds = self.settings.request_seconds
-                                found = await self._explainer.run(function, *arguments, seconds=seconds)
-                            found = await self._explainer.run(function, *arguments, seconds=seconds)
+                                found = await self._explainer.run_telling(
+                                    tell, function, *arguments, seconds=self.settings.request_seconds
+                                )
             except (TimeoutError, Lost) as error:
                 if isinstance(error, Lost):
                     self.metrics.killed()

@@ -196,7 +196,7 @@ export class Card {
     const found = entry.view;
     const part = this.#parts;
     part.place.replaceChildren(...drawPlace(found, entry.model));
-    show(this.demanded.map.button, found.probability !== null && !entry.demanded?.map);
+    show(this.demanded.map.button, isScored(found.reason) && !entry.demanded?.map);
     show(this.demanded.history.button, !entry.demanded?.history);
     part.ledger.replaceChildren(...drawLedger(found.evidence), drawFacts(found, entry.file));
   }

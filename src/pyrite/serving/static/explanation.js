@@ -34,9 +34,9 @@ export async function drawExplanation(found, thumbnail) {
   ];
 }
 
-/** Say how much the score falls when the marked parts are hidden, in chances of the class that it leans to. */
+/** Say how much the score falls when the marked parts are hidden: in chances of the class that it leans to, if it is one. */
 function conclude({ faithfulness: { deletion, random_deletion }, detection: { probability } }, towards) {
-  const chance = (logOdds) => percent(1 / (1 + Math.exp(-logOdds)));
+  const chance = (logOdds) => (probability == null ? figure(logOdds) : percent(1 / (1 + Math.exp(-logOdds))));
   const whole = probability == null ? "" : ` from ${percent(towards === "AI" ? probability : 1 - probability)}`;
   return (
     `When the marked parts are hidden step by step, the score for ${towards} falls${whole} to ${chance(deletion)} on average; ` +
@@ -74,7 +74,7 @@ async function drawMap(found, thumbnail) {
   const { moved } = found;
   const largest = Math.max(...moved.flat().map(Math.abs)) || 1;
   const label =
-    "A map over the image: orange where a part raises the score for AI, blue where it lowers it." + describe(moved);
+    "A map over the image: orange where a part raises the score for AI, blue where it lowers it." + describe(found);
   const canvas = h("canvas", { role: "img", "aria-label": label });
   await paint(canvas, found, largest, thumbnail);
   return h(
@@ -87,8 +87,8 @@ async function drawMap(found, thumbnail) {
 }
 
 /** Say in words where the map is strongest. */
-function describe(moved) {
-  const cells = moved.flatMap((row, i) => row.map((value, j) => [value, i / moved.length, j / row.length]));
+function describe({ moved, rows, columns, detection: { width, height } }) {
+  const cells = moved.flatMap((row, i) => row.map((value, j) => [value, rows[i][0] / height, columns[j][0] / width]));
   const third = (at, ...names) => names[Math.floor(3 * at)];
   const strongest = (sign, kind) => {
     const [value, y, x] = cells.reduce((a, b) => (sign * b[0] > sign * a[0] ? b : a));
@@ -98,8 +98,31 @@ function describe(moved) {
   return strongest(1, "AI") + strongest(-1, "real");
 }
 
-/** Draw the image in grey, and the smoothed map over the part that it is of. */
-async function paint(canvas, { moved, region, detection: { width, height } }, largest, thumbnail) {
+/** Say whether cells lie side by side, without a gap or overlap. */
+const touch = (spans) => spans.every(([begin], i) => !i || begin === spans[i - 1][1]);
+
+/** Return what each pixel has of the values of cells, over so many pixels: their mean where they overlap, 0 beside them. */
+function spread({ moved, rows, columns }, scale, width, height) {
+  const [sum, count] = [new Float64Array(width * height), new Uint16Array(width * height)];
+  const cut = (spans) => spans.map((span) => span.map((at) => Math.round(at * scale)));
+  const across = cut(columns);
+  cut(rows).forEach(([top, bottom], i) => {
+    across.forEach(([left, right], j) => {
+      for (let y = top; y < bottom; y++) {
+        for (let at = y * width + left; at < y * width + right; at++) {
+          sum[at] += moved[i][j];
+          count[at]++;
+        }
+      }
+    });
+  });
+  return sum.map((value, at) => value / (count[at] || 1));
+}
+
+/** Draw the image in grey, and the map over the part that it is of: smoothed, where its cells lie side by side. */
+async function paint(canvas, found, largest, thumbnail) {
+  const { moved, region, rows, columns } = found;
+  const { width, height } = found.detection;
   const scale = LONGEST / Math.max(width, height);
   [canvas.width, canvas.height] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -117,10 +140,13 @@ async function paint(canvas, { moved, region, detection: { width, height } }, la
   }
   fill(GREY, "saturation");
   fill(PALER);
-  const cells = new OffscreenCanvas(moved[0].length, moved.length);
-  const colours = moved.flat().flatMap((value) => [...(value > 0 ? AI : REAL), (255 * STRONGEST * Math.abs(value)) / largest]);
-  cells.getContext("2d").putImageData(new ImageData(Uint8ClampedArray.from(colours), cells.width), 0, 0);
-  const [left, top, right, bottom] = region.map((at) => at * scale);
+  const smooth = touch(rows) && touch(columns);
+  const [across, down] = smooth ? [moved[0].length, moved.length] : [canvas.width, canvas.height];
+  const values = smooth ? moved.flat() : spread(found, scale, across, down);
+  const colours = Array.from(values, (value) => [...(value > 0 ? AI : REAL), (255 * STRONGEST * Math.abs(value)) / largest]);
+  const cells = new OffscreenCanvas(across, down);
+  cells.getContext("2d").putImageData(new ImageData(Uint8ClampedArray.from(colours.flat()), across), 0, 0);
+  const [left, top, right, bottom] = smooth ? region.map((at) => at * scale) : [0, 0, across, down];
   context.imageSmoothingEnabled = true;
   context.drawImage(cells, left, top, right - left, bottom - top);
 }

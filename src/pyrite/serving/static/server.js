@@ -41,12 +41,20 @@ export async function isReady() {
   }
 }
 
+const LINES = "application/x-ndjson";
+
 /**
  * Post one file, and return the JSON of the answer. `patience`: seconds without a sign of life; `onprogress`: called with
- * the share that is sent, 0 to 1; `signal`: ends it.
+ * the share that is sent, 0 to 1; `onstep`: called with how much is done and how much there is to do, where the server
+ * tells; `signal`: ends it.
  */
-export function postFile(path, file, { patience, onprogress = () => {}, signal }) {
+export function postFile(path, file, { patience, onprogress = () => {}, onstep, signal }) {
   return new Promise((resolve, reject) => {
+    const ended = () => new RequestError("ended", "ended", "Ended.");
+    if (signal?.aborted) {
+      reject(ended());
+      return;
+    }
     const request = new XMLHttpRequest(); // fetch does not tell how much has been sent.
     let timer;
     const give = (action) => (value) => {
@@ -58,7 +66,7 @@ export function postFile(path, file, { patience, onprogress = () => {}, signal }
     const fail = give(reject);
     const abort = () => {
       request.abort();
-      fail(new RequestError("ended", "ended", "Ended."));
+      fail(ended());
     };
     const watch = () => {
       clearTimeout(timer);
@@ -72,9 +80,15 @@ export function postFile(path, file, { patience, onprogress = () => {}, signal }
       if (event.lengthComputable) onprogress(event.loaded / event.total);
     });
     request.upload.addEventListener("load", () => onprogress(1));
+    request.addEventListener("progress", () => {
+      watch();
+      const step = onstep && isLines(request) && linesOf(request).at(-1)?.progress;
+      if (step) onstep(step.done, step.total);
+    });
     request.addEventListener("load", () => {
       try {
-        done(understand(request.status, request.responseText, request.getResponseHeader("Retry-After")));
+        const retryAfter = request.getResponseHeader("Retry-After");
+        done(isLines(request) ? lastOf(request) : understand(request.status, request.responseText, retryAfter));
       } catch (error) {
         fail(error);
       }
@@ -82,7 +96,7 @@ export function postFile(path, file, { patience, onprogress = () => {}, signal }
     request.addEventListener("error", () => fail(new RequestError("lost", "no_answer", SILENT)));
     signal?.addEventListener("abort", abort);
     request.open("POST", address(path));
-    for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries(headers(onstep && LINES))) request.setRequestHeader(name, value);
     const form = new FormData();
     form.append("files", file, file.name);
     request.send(form);
@@ -90,8 +104,21 @@ export function postFile(path, file, { patience, onprogress = () => {}, signal }
   });
 }
 
-function headers() {
-  return { Accept: "application/json", ...(key && { Authorization: `Bearer ${key}` }) };
+const isLines = (request) => request.getResponseHeader("Content-Type")?.startsWith(LINES);
+
+/** Return what the lines say that have come as a whole. */
+const linesOf = (request) => request.responseText.split("\n").slice(0, -1).map((line) => JSON.parse(line));
+
+/** Return the result in the last line, or fail with the error there. */
+function lastOf(request) {
+  const { result, error } = linesOf(request).at(-1) ?? {};
+  if (error) throw new RequestError("refused", error.code, error.message);
+  if (!result) throw new RequestError("lost", "no_answer", SILENT);
+  return result;
+}
+
+function headers(accept = "application/json") {
+  return { Accept: accept, ...(key && { Authorization: `Bearer ${key}` }) };
 }
 
 function understand(status, body, retryAfter) {
