@@ -41,10 +41,10 @@ def match(
         list[str] | None,
         typer.Option(
             "--decoder",
-            metavar="NAME|FILE",
-            help="An autoencoder: taef2 (the default), an .onnx file, or a .safetensors file, of the TAESD family or "
-            "of Stable Diffusion's kind. Append :levels=K, :noise=S or :twice for a variant. May be repeated; three "
-            "kinds are better than one.",
+            metavar="NAME|FILE|hf:…",
+            help="An autoencoder: taef2 (the default), an .onnx file, a .safetensors file of the TAESD family or of "
+            "Stable Diffusion's kind, or hf:OWNER/NAME for that of a repository of the Hugging Face Hub. Append "
+            ":levels=K, :noise=S or :twice for a variant. May be repeated; three kinds are better than one.",
         ),
     ] = None,
     side: Annotated[

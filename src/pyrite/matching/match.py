@@ -108,7 +108,7 @@ def match(
         seed=seed,
         grouped_by=(labelling.group_column or labelling.group_pattern) if labelling else None,
         decoders=tuple(
-            DecoderInfo(name=one.name, given=Path(said).name, sha256=one.sha256)
+            DecoderInfo(name=one.name, given=said if said.startswith("hf:") else Path(said).name, sha256=one.sha256)
             for one, said in zip(opened, decoders, strict=True)
         ),
         decoders_per_view=decoders_per_view,
