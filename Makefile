@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo test test-torch check audit fuzz format docs lock clean
+.PHONY: help install demo test test-torch check audit fuzz format docs dist lock clean
 
 help:
 	@echo "make demo     verdicts; then toy dataset → training → evaluation → verdicts, in ./demo"
@@ -16,6 +16,7 @@ help:
 	@echo "make fuzz     look for files that break a reader, for SECONDS=600; in .venv-fuzz, which it makes"
 	@echo "make format   mend what can be mended of these"
 	@echo "make docs     write docs/cli.md and docs/evidence.md anew from the code"
+	@echo "make dist     a wheel and an sdist in ./dist, checked; needs a network"
 	@echo "make lock     write requirements.lock anew from pyproject.toml, with the newest versions"
 	@echo "make install  only set up .venv"
 	@echo "make clean    remove .venv, ./demo and all caches"
@@ -104,6 +105,14 @@ docs: $(INSTALLED)
 	$(BIN)/typer pyrite.cli.main utils docs --name pyrite --title "The command line" --output docs/cli.md
 	$(BIN)/python -m pyrite.evidence.reference > docs/evidence.md
 
+# The wheel is built from the sdist, which shows that nothing is left out of it.
+DIST := .venv-dist/bin
+dist:
+	@test -x $(DIST)/twine || { $(PYTHON) -m venv .venv-dist && $(DIST)/python -m pip --disable-pip-version-check --quiet install build twine; }
+	rm -rf dist
+	$(DIST)/python -m build
+	$(DIST)/twine check --strict dist/*
+
 # In an environment of its own, so that a lock that does not install can be mended.
 lock:
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && \
@@ -112,4 +121,4 @@ lock:
 			--no-annotate --no-header --no-emit-index-url --no-emit-package tensorflow-text --output-file requirements.lock pyproject.toml >/dev/null
 
 clean:
-	rm -rf .venv .venv-torch .venv-audit .venv-fuzz fuzz/corpus demo dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-torch .venv-audit .venv-dist .venv-fuzz fuzz/corpus demo dist .mypy_cache .pytest_cache .ruff_cache

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyrite.publishing import quantize
     from pyrite.recipe import Recipe
     from pyrite.results import Detection, Evidence, Verdict
-    from pyrite.scanning import ScanSettings, scan
+    from pyrite.scanning import ScanSettings, scan, to_table
     from pyrite.serving import ServerSettings, serve
     from pyrite.training import train
 
@@ -46,6 +46,7 @@ _HOMES = {
     "quantize": "publishing",
     "scan": "scanning",
     "serve": "serving",
+    "to_table": "scanning",
     "train": "training",
 }
 
@@ -73,6 +74,7 @@ __all__ = [
     "quantize",
     "scan",
     "serve",
+    "to_table",
     "train",
 ]
 
@@ -82,7 +84,14 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'pyrite' has no attribute {name!r}")
     value: object = getattr(import_module(f"pyrite.{_HOMES[name]}"), name)
     globals()[name] = value
+    # Where detections are defined, nothing knows how one is drawn.
+    import_module("pyrite.results").notebook_html = _draw_for_notebook  # type: ignore[attr-defined]
     return value
+
+
+def _draw_for_notebook(found: "Detection") -> str:
+    drawn: str = import_module("pyrite.rendering.html").notebook_html(found)
+    return drawn
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,6 @@
-"""What a detection says: plain values, with no behaviour beyond turning into JSON."""
+"""What a detection says: plain values, with no behaviour beyond turning into JSON, and into HTML in a notebook."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -117,3 +118,11 @@ class Detection:
     evidence: tuple[Evidence, ...] = field(default=())
     model: Model | None = None
     error: Failure | None = None
+
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows."""
+        return notebook_html(self) if notebook_html else None
+
+
+notebook_html: Callable[[Detection], str] | None = None
+"""What draws a detection for a notebook. The package sets it, since this room knows nothing of how one is drawn."""

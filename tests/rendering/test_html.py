@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import pyrite
 from pyrite.errors import PyriteError
 from pyrite.rendering.html import html_page
 from pyrite.results import Detection, Evidence, Failure, Reason, Strength, Verdict
@@ -150,3 +151,38 @@ def test_an_interrupted_page_keeps_what_it_has(found: Detection, tmp_path: Path)
 def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(PyriteError, match="cannot be written"), html_page(tmp_path / "missing" / "page.html"):
         pass
+
+
+def test_a_notebook_shows_a_detection_as_the_page_does(found: Detection, tmp_path: Path) -> None:
+    Image.new("RGB", (32, 24), "red").save(tmp_path / "a.png")
+    (tmp_path / "cell.html").write_text(pyrite_shows(replace(found, path=str(tmp_path / "a.png"))), "utf-8")
+    cell = Page(tmp_path / "cell.html")
+    assert [entry["data-outcome"] for entry in cell.all("li") if "data-outcome" in entry] == ["ai"]
+    assert [str(image["src"])[:22] for image in cell.all("img")] == ["data:image/png;base64,"]
+    assert "It names a camera." in cell.text
+
+
+def test_a_cell_of_a_notebook_runs_and_fetches_nothing_and_styles_nothing_else(
+    found: Detection, tmp_path: Path
+) -> None:
+    hostile = "</style><script>alert(1)</script><img src=http://x.example/a.png onerror=alert(2)>"
+    evidence = Evidence("generator", Strength.ASSERTED, Verdict.AI, hostile, {"prompt": hostile})
+    (tmp_path / "cell.html").write_text(
+        pyrite_shows(replace(found, path=f"{hostile}\udcff", explanation=hostile, evidence=(evidence,))), "utf-8"
+    )
+    cell = Page(tmp_path / "cell.html")
+    assert {name for name, _ in cell.tags} == {
+        "b", "details", "div", "li", "ol", "p", "pre", "small", "span", "style", "summary", "ul",
+    }  # fmt: skip
+    assert not [name for _, attributes in cell.tags for name in attributes if name.startswith("on")]
+    style = cell.text.partition("</style>")[0].partition(".verdict")[0]
+    assert style.split()[:2] == [".pyrite-detection", "{"]
+    assert not [word for word in (":root", "body {", "url(", "@import") if word in style]
+
+
+def pyrite_shows(detection: Detection) -> str:
+    """Return what a notebook shows once something of the package was imported, as it must be to detect."""
+    assert pyrite.Detection is Detection
+    shown = detection._repr_html_()
+    assert shown is not None
+    return shown

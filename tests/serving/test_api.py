@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -81,11 +82,13 @@ def test_the_bundle_tells_enough_to_decide_again(client: TestClient, bundle: Bun
         "training",
         "card",
         "device",
+        "pyrite",
         "bundles",
     ]
     assert found["calibration"]["real"] == {"all": list(bundle.info.calibration.real["all"])}
     [only] = found["bundles"]
-    assert only == {name: found[name] for name in only}
+    assert only == {name: found[name] for name in only if name != "sha256"} | {"sha256": bundle.sha256}
+    assert found["pyrite"] == version("pyrite")
     assert found["policy"] == {"max_fpr": 0.05, "max_fnr": 0.05, "real_needs_provenance": False}
     assert found["card"] == "# Card\n"
 

@@ -57,6 +57,13 @@ def detect(
             metavar="FILE", help="Write a page with pictures and evidence as well; of one image, a report to print."
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of one image, write what a report of a wrong verdict needs as well: JSON, without the image.",
+        ),
+    ] = None,
     max_fpr: MaxFprOption = None,
     allow_real: AllowRealOption = False,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 3 if an image gets this verdict.")] = None,
@@ -83,6 +90,7 @@ def detect(
     from pyrite.rendering.formats import write_csv, write_json, write_jsonl
     from pyrite.rendering.text import outcome, summary_line, write_text
     from pyrite.rendering.unjudged import is_foreign
+    from pyrite.rendering.verdict_report import WHAT_IT_HOLDS, write_verdict_report
     from pyrite.sources import find_files
 
     chosen = [
@@ -108,10 +116,12 @@ def detect(
         check_device(detector)
         tell_lines(detector.warnings)
         for reader in missing_readers() if evidence else ():
-            stderr.print(reader, style="dim")
+            stderr.print(reader, style="dim", markup=False)
         every = find_files(_with_lists(paths), recursive=recursive)
-        # Only a page has to know whether there are several: without one, none waits for the next.
-        first = list(itertools.islice(every, 2 if html else 0))
+        # Only a page or report has to know whether there are several: without one, none waits for the next.
+        first = list(itertools.islice(every, 2 if html or report else 0))
+        if report and len(first) != 1:
+            raise typer.BadParameter("--report is of a single image. Name only that one.")
         files = itertools.chain(first, every)
         with _page(html, detector, confined, single=len(first) == 1) as add:
 
@@ -122,6 +132,8 @@ def detect(
                     budgets.update(() if detection.error else (detection.max_fpr,))
                     outside += detection.reason is Reason.OUT_OF_SCOPE and not is_foreign(detection)
                     add(detection)
+                    if report:
+                        write_verdict_report(report, detection, detector.bundles)
                     yield detection
 
             if chosen:
@@ -129,6 +141,8 @@ def detect(
             else:
                 write_text(detections(), stdout, verbose=verbose)
                 stderr.print(summary_line(counts, budgets))
+    if report:
+        stderr.print(f"Report: {report}. {WHAT_IT_HOLDS}", markup=False)
     if outside:
         alone = not bundles and default_bundles() == (DEFAULT,)
         more = "For photographs: pyrite bundle import photos" if alone else "Others: pyrite bundle catalogue"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import jinja2
 import msgspec
 
 from pyrite.errors import PyriteError
@@ -15,6 +16,7 @@ from pyrite.image.thumbnail import SIDE, thumbnail_url
 from pyrite.rendering.text import budget_line, outcome
 from pyrite.rendering.unjudged import is_unjudged, looked_at, next_steps
 from pyrite.results import Detection, Evidence, Reason
+from pyrite.sources import encodable
 from pyrite.templates import page_environment, template_source
 from pyrite.writing import whole_file
 
@@ -42,7 +44,6 @@ def html_page(
     """
     pages = page_environment("pyrite.rendering")
     script = template_source(pages, "detections.js")
-    row = pages.get_template("detection.html.j2")
     page = pages.get_template("detections.html.j2").render(
         script=script,
         # With its hash in the policy, this script runs and none that a file name smuggles in.
@@ -60,17 +61,7 @@ def html_page(
 
         def add(detection: Detection) -> None:
             with _writing(path):
-                stream.write(
-                    row.render(
-                        found=detection,
-                        outcome=outcome(detection),
-                        line=budget_line(detection.verdict, detection.probability),
-                        thumbnail=picture(detection, SIDE, limits, draw),
-                        shown=[(item, details(item.data)) for item in shown(detection)],
-                        looked=looked_at(detection, evidence=evidence) if is_unjudged(detection) else {},
-                        steps=next_steps(detection) if detection.reason is Reason.OUT_OF_SCOPE else (),
-                    )
-                )
+                stream.write(_render_row(pages, detection, limits, evidence=evidence, draw=draw))
 
         stream.write(before)
         try:
@@ -80,6 +71,34 @@ def html_page(
         stream.write(after)
     if failed:
         raise failed
+
+
+def notebook_html(detection: Detection) -> str:
+    """Return a detection as a notebook shows it: as the page has it, with its picture, and a style for it alone."""
+    pages = page_environment("pyrite.rendering")
+    style = template_source(pages, "detections.css").replace(":root {", "& {").replace("body {", "& {")
+    row = _render_row(pages, detection, Limits())
+    return encodable(pages.get_template("notebook.html.j2").render(style=style, row=row))
+
+
+def _render_row(
+    pages: jinja2.Environment,
+    detection: Detection,
+    limits: Limits,
+    *,
+    evidence: bool = True,
+    draw: Draw | None = None,
+) -> str:
+    """Return an entry of the page; the arguments are as in `html_page`."""
+    return pages.get_template("detection.html.j2").render(
+        found=detection,
+        outcome=outcome(detection),
+        line=budget_line(detection.verdict, detection.probability),
+        thumbnail=picture(detection, SIDE, limits, draw),
+        shown=[(item, details(item.data)) for item in shown(detection)],
+        looked=looked_at(detection, evidence=evidence) if is_unjudged(detection) else {},
+        steps=next_steps(detection) if detection.reason is Reason.OUT_OF_SCOPE else (),
+    )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from pyrite.scanning.columns import Columns
 from pyrite.scanning.estimate import estimate
 from pyrite.scanning.scan import scan
+from pyrite.scanning.table import to_table
 from pyrite.scanning.task import ScanSettings
 
-__all__ = ["Columns", "ScanSettings", "estimate", "scan"]
+__all__ = ["Columns", "ScanSettings", "estimate", "scan", "to_table"]

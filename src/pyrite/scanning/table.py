@@ -1,21 +1,25 @@
 """The table of results: one row per image, in Parquet files of one shard each."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pyrite.decision import Policy, decide
-from pyrite.errors import ScanError
+from pyrite.errors import ScanError, require
+from pyrite.rendering.formats import CSV_COLUMNS
 from pyrite.results import Detection, Reason, Verdict
 from pyrite.scanning.reading import Item
 from pyrite.scanning.remote import join, locate, patiently
 from pyrite.scanning.rules import Rules
 from pyrite.sources import encodable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FOLDER = "detections"
 _SET_ASIDE = "pyrite.set_aside"
@@ -94,6 +98,36 @@ def table_schema(keep: Sequence[str] = ()) -> Any:
     )
 
 
+def to_table(detections: Iterable[Detection]) -> "pa.Table":
+    """Return detections as an Arrow table, a row each, which pandas, Polars and DuckDB take.
+
+    It has the columns of CSV as a scan's table has them: `evidence` is JSON.
+
+    Raises:
+        MissingExtraError: The extra `tables` is not installed.
+    """
+    require("tables", "pyarrow")
+    import pyarrow as pa
+
+    every = table_schema()
+    rows = [
+        {"path": None if found.path is None else encodable(found.path), **_columns_of(found)} for found in detections
+    ]
+    return pa.Table.from_pylist(rows, pa.schema([every.field(name) for name in CSV_COLUMNS]))
+
+
+def _columns_of(found: Detection) -> dict[str, object]:
+    """Return what a detection has for the columns of a table, but for `path`."""
+    return {
+        **{name: getattr(found, name) for name in _PLAIN},
+        "evidence": msgspec.json.encode(found.evidence).decode(),
+        "model_name": found.model.name if found.model else None,
+        "model_version": found.model.version if found.model else None,
+        "error_code": found.error.code if found.error else None,
+        "error_message": encodable(found.error.message) if found.error else None,
+    }
+
+
 class TableWriter:
     """Writes the rows of one shard, some at a time; a context."""
 
@@ -145,15 +179,10 @@ class TableWriter:
             "partition": encodable(item.partition),
             "key": None if item.key is None else encodable(item.key),
             "path": encodable(item.name),
-            **{name: getattr(found, name) for name in _PLAIN},
+            **_columns_of(found),
             "pixels_say": decide(found.p_real, found.p_ai, in_scope, self._policy)[0] if pixels else None,
             "in_scope": in_scope if pixels else None,
             "phash": phash,
-            "evidence": msgspec.json.encode(found.evidence).decode(),
-            "model_name": found.model.name if found.model else None,
-            "model_version": found.model.version if found.model else None,
-            "error_code": found.error.code if found.error else None,
-            "error_message": encodable(found.error.message) if found.error else None,
             "action": action,
             "action_reason": because,
             "seconds": seconds,

@@ -1,5 +1,7 @@
 """What a server says of itself: what judges, what a request may bring, and images to try. Each is JSON."""
 
+from importlib.metadata import version
+
 import msgspec
 
 from pyrite.detector import Detector
@@ -14,6 +16,7 @@ def model_card(detector: Detector) -> bytes:
         BundleCard(
             name=bundle.info.name,
             version=bundle.info.version,
+            sha256=bundle.sha256,
             licence=bundle.info.licence,
             scope=bundle.info.scope,
             training=bundle.info.training,
@@ -33,6 +36,7 @@ def model_card(detector: Detector) -> bytes:
             training=first.training,
             card=first.card,
             device=detector.device,
+            pyrite=version("pyrite"),
             bundles=bundles,
         )
     )

@@ -283,10 +283,12 @@ EXAMPLES: dict[str, Any] = {
         "training": None,
         "card": "# default 1",
         "device": "cpu",
+        "pyrite": "0.1.0",
         "bundles": [
             {
                 "name": "default",
                 "version": "1",
+                "sha256": "d7c22eab46b55457c9d51f88c2e703bbc0157211a16a691e2efbad6da50fbca9",
                 "licence": "Apache-2.0",
                 "scope": {
                     "min_side": 32,

@@ -35,6 +35,7 @@ class BundleCard(msgspec.Struct, kw_only=True):
 
     name: str
     version: str
+    sha256: str
     licence: str
     scope: Scope
     training: TrainingInfo | None
@@ -53,6 +54,7 @@ class Card(msgspec.Struct, kw_only=True):
     training: TrainingInfo | None
     card: str
     device: str
+    pyrite: str
     bundles: list[BundleCard]
 
 
@@ -261,6 +263,7 @@ DESCRIPTIONS = {
     "BundleCard": {
         "name": "Of the bundle.",
         "version": "Of the bundle.",
+        "sha256": "Of all of it, in hexadecimal.",
         "licence": "Of the bundle.",
         "scope": "Which images its model was made for.",
         "training": "What trained its model; null where the bundle does not say.",
@@ -276,6 +279,7 @@ DESCRIPTIONS = {
         "training": "What trained the model; null where the bundle does not say.",
         "card": "The bundle's card in Markdown; empty where it has none.",
         "device": "What the models run on: `cpu`, `cuda` and so on.",
+        "pyrite": "The version of Pyrite.",
         "bundles": "All that judge, in their order; at least one.",
     },
     "Bounds": {

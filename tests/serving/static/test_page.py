@@ -21,6 +21,7 @@ import pyrite
 from pyrite.bundle import load_bundle
 from pyrite.decision import Policy
 from pyrite.detector import Detector
+from pyrite.rendering.verdict_report import VerdictReport
 from pyrite.serving.keys import hash_key
 from waiting import eventually
 
@@ -456,6 +457,22 @@ def test_exports_are_what_the_command_line_gives(page: "Page", batch: list[Path]
     ]
 
 
+def test_a_wrong_verdict_is_saved_as_the_command_line_does(
+    page: "Page", tmp_path: Path, served_bundle: Path, run_pyrite: Callable[..., tuple[int, str, str]]
+) -> None:
+    [path] = write(tmp_path, words=picture(60, parameters=SETTINGS))
+    judge(page, [path])
+    slide(page, "1%")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Report a wrong verdict").click()
+    assert download.value.suggested_filename == "words-verdict.json"
+    report = tmp_path / "report.json"
+    code, _, _ = run_pyrite("detect", path, "--bundle", served_bundle, "--max-fpr", "0.01", "--report", report)
+    assert code == 0
+    assert json.loads(download.value.path().read_text("utf-8")) == json.loads(report.read_text("utf-8"))
+    msgspec.json.decode(download.value.path().read_bytes(), type=VerdictReport)
+
+
 def test_the_report_is_a_page_of_its_own(page: "Page", batch: list[Path], chromium: Any, tmp_path: Path) -> None:
     judge(page, batch)
     text = exported(page, "Report")
@@ -564,9 +581,7 @@ def test_the_history_of_an_image_that_nothing_judges_is_shown_on_demand(page: "P
         assert eventually(lambda picture=picture: picture.evaluate("(image) => image.naturalWidth") > 0)
     expect(box).to_contain_text("Fine texture counts as noise here")
     check_accessible(page)
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Report").click()
-    report = download.value.path().read_text("utf-8")
+    report = exported(page, "Report")
     assert "The thumbnail shows something else than the image" in report
     assert report.count("data:image/png;base64,") >= 3
 

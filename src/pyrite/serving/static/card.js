@@ -79,7 +79,7 @@ export class Card {
   /** What is made on demand, by name: its button, and the box that it goes to. */
   demanded = {};
 
-  /** @param hooks `remove(card)`, `demand(card, what)` of `map` or `history`, `retry(card)` */
+  /** @param hooks `remove(card)`, `demand(card, what)` of `map` or `history`, `retry(card)`, `report(card)` */
   constructor(entry, hooks) {
     this.entry = entry;
     const id = `card-${++count}`;
@@ -112,7 +112,13 @@ export class Card {
       "×",
     );
     const demanded = Object.values(this.demanded).flatMap(({ button, box }) => [button, box]);
-    part.body = h("div", { class: "body", id: `${id}-body`, hidden: true }, h("div", { class: "looks" }, part.place, demanded), part.ledger);
+    part.report = h(
+      "div",
+      { class: "wrong" },
+      h("button", { type: "button", class: "quiet", onclick: () => hooks.report(this) }, "Report a wrong verdict"),
+      h("p", { class: "fine" }, "Saves this verdict with all that the file says of itself, and without the image. Read it before you share it."),
+    );
+    part.body = h("div", { class: "body", id: `${id}-body`, hidden: true }, h("div", { class: "looks" }, part.place, demanded, part.report), part.ledger);
     this.#parts = part;
     this.element = h(
       "li",

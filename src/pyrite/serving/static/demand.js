@@ -2,7 +2,7 @@
 import { DEMANDS } from "./card.js";
 import { h, plural, say } from "./dom.js";
 import { drawExplanation } from "./explanation.js";
-import { download, fromBase64 } from "./export.js";
+import { baseName, download, fromBase64 } from "./export.js";
 import { drawHistory } from "./history.js";
 import { postFile } from "./server.js";
 
@@ -56,5 +56,3 @@ export function demand(card, what, { budget, patience, pictureOf }) {
     }
   });
 }
-
-const baseName = (name) => name.split("/").at(-1).replace(/\.[^.]*$/, "") || "image";

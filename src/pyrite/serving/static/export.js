@@ -11,6 +11,20 @@ export function download(content, name, type) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
+/** Return what a file is called, without its folder and ending. */
+export const baseName = (name) => name.split("/").at(-1).replace(/\.[^.]*$/, "") || "image";
+
+/** Save the report of a wrong verdict, as `pyrite detect --report` writes it. */
+export function saveVerdict({ name, view }, { pyrite, bundles }) {
+  const report = {
+    pyrite,
+    bundles: bundles.map(({ name, version, sha256 }) => ({ name, version, sha256 })),
+    expected: null,
+    detection: { ...view, path: name.split("/").at(-1) },
+  };
+  download(`${JSON.stringify(report, null, 2)}\n`, `${baseName(name)}-verdict.json`, "application/json");
+}
+
 export const fromBase64 = (text) => new Blob([Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0))], { type: "image/png" });
 
 const EXPORTS = {

@@ -6,7 +6,7 @@ import { borderOfAi, drawChart, hasChart } from "./chart.js";
 import { decideAgain, isScored } from "./decision.js";
 import { demand } from "./demand.js";
 import { mark, plural, say, show, visible } from "./dom.js";
-import { offerExports } from "./export.js";
+import { offerExports, saveVerdict } from "./export.js";
 import { listen } from "./files.js";
 import { askFor, notify, notifyUntil } from "./notice.js";
 import { Queue } from "./queue.js";
@@ -161,7 +161,7 @@ function take(files) {
   if (!cards.length && narrow.matches) for (const part of document.querySelectorAll("aside details")) part.open = false;
   const added = files.map(({ file, name }) => {
     const entry = { file, name, order: ordered++, state: "waiting", sent: 0 };
-    const card = new Card(entry, { remove, retry, demand: makeOnDemand });
+    const card = new Card(entry, { remove, retry, demand: makeOnDemand, report: () => saveVerdict(entry, entry.model ?? model) });
     expectVerdict(entry);
     entry.card = card;
     cards.push(card);

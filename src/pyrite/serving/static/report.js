@@ -44,7 +44,7 @@ async function drawEntry(entry) {
   if (entry.thumbnail) card.setThumbnail(entry.thumbnail);
   card.toggle(true);
   for (const [what, parts] of Object.entries(entry.demanded ?? {})) card.demanded[what].box.append(...parts.map(copyMap));
-  for (const part of card.element.querySelectorAll(".acts, button, [hidden]")) part.remove();
+  for (const part of card.element.querySelectorAll(".acts, .wrong, button, [hidden]")) part.remove();
   for (const image of card.element.querySelectorAll(".thumb img")) {
     image.removeAttribute("src");
     image.dataset.src = await asDataUrl(entry.thumbnail.blob);
