@@ -74,6 +74,13 @@ def match(
             help="Of data with labels, cut its AI images into views as well, with histories of the same kind.",
         ),
     ] = False,
+    align: Annotated[
+        bool,
+        typer.Option(
+            help="Give each reconstruction as much detail of each fineness as its view has, so that a detector cannot "
+            "learn that autoencoders smooth."
+        ),
+    ] = True,
     *,
     labelling: "Labelling",
 ) -> None:
@@ -105,6 +112,7 @@ def match(
                 seed=seed,
                 decoders_per_view=decoders_per_view,
                 with_ai=with_ai,
+                align=align,
                 labelling=labelling,
                 progress=progress,
             )
