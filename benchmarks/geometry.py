@@ -1,10 +1,12 @@
 """Crops at native resolution, side by side: a photograph through 16 of them against its two floors.
 
     python benchmarks/geometry.py --out results/benchmarks/geometry.json
+    python benchmarks/geometry.py --bundle photos --out results/photos/price.json
 
 A JPEG of 12 megapixels is judged through 16 crops of 224 pixels by ResNet50 and by `tiny`, against decoding it with
 Pillow plus scoring as many inputs with ONNX Runtime alone: one image by itself, and a stream of them. All take turns
-within one process. Speed does not hang on what a network has learnt, so it is exported with its initial weights.
+within one process. Speed does not hang on what a network has learnt, so it is exported with its initial weights. A
+bundle on crops can take the place of both.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from PIL import Image
 
 from detection import make_photo
 from inference import make_bundle
-from pyrite.bundle import Bundle, Crops
+from pyrite.bundle import Bundle, Crops, load_bundle
 from pyrite.detector import Detector
 from pyrite.image import open_image
 from pyrite.keras_backend import export_onnx
@@ -36,20 +38,23 @@ def main() -> None:
     """Run the comparison, print it, and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipe", action="append", help="whose network; by default, resnet50 and tiny")
+    parser.add_argument("--bundle", help="what to measure instead: one on crops")
     parser.add_argument("--out", type=Path, required=True, help="where the JSON goes")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--images", type=int, default=6, help="of the stream")
     arguments = parser.parse_args()
     # Before --out is changed, which would count as a change of the source.
-    found: dict[str, Any] = {"machine": machine(), "crops": CROPS, "side": SIDE, "recipes": {}}
+    found: dict[str, Any] = {"machine": machine(), "side": SIDE, "recipes": {}}
     with tempfile.TemporaryDirectory() as folder:
         generator = np.random.default_rng(0)
         paths = [Path(folder) / f"{i}.jpg" for i in range(arguments.images)]
         for path in paths:
             make_photo(path, generator)
-        for name in arguments.recipe or ["resnet50", "tiny"]:
-            bundle = bundle_of(name)
+        given = load_bundle(arguments.bundle) if arguments.bundle else None
+        for name in [given.info.name] if given else arguments.recipe or ["resnet50", "tiny"]:
+            bundle = given or bundle_of(name)
             found["recipes"][name] = {
+                "crops": bundle.info.preprocess.most,
                 "one": compare(bundle, paths[:1], arguments.rounds),
                 "stream": compare(bundle, paths, arguments.rounds),
             }
@@ -72,7 +77,7 @@ def compare(bundle: Bundle, paths: list[Path], rounds: int) -> dict[str, float]:
     geometry = bundle.info.preprocess
     assert isinstance(geometry, Crops)
     inputs = [geometry.apply(open_image(path).pixels) for path in paths]
-    assert all(len(crops) == CROPS for crops in inputs)
+    assert all(len(crops) == geometry.most for crops in inputs)
 
     def ours() -> None:
         for _ in detector.detect_many(paths) if len(paths) > 1 else [detector.detect(paths[0])]:

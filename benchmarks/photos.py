@@ -2,16 +2,18 @@
 
     python benchmarks/photos.py sets photos.zip --out sets
     python benchmarks/photos.py across calibrated --test test/scores.parquet --out across.json
+    python benchmarks/photos.py panels photos=a/scores.parquet organika=b/scores.parquet --sets sets --out panels.json
     python benchmarks/photos.py ship calibrated --card card.md --out src/pyrite/bundles/photos
 
 The zip has a manifest.csv with `file`, `source`, `label`, `generator` and `use`: images of `train` train, real ones of
 `calib` (other cameras) calibrate, each also as a smaller copy that was saved again, and AI images of `valai` (other
-generators) test, in both forms. results/photos/README.md has the commands between the two.
+generators) test, in both forms; `whole` has the last two in one. results/photos/README.md has the commands between.
 """
 
 import argparse
 import csv
 import io
+import itertools
 import json
 import shutil
 import tempfile
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pyrite.bundle import DEFAULT, load_bundle, save_bundle
+from pyrite.bundle.joint import fit_joint
 from pyrite.golden import golden_images, record_golden
 from training import machine
 
@@ -48,6 +51,10 @@ def main() -> None:
     across.add_argument("bundle", type=Path)
     across.add_argument("--test", type=Path, required=True)
     across.add_argument("--out", type=Path, required=True)
+    panels = verbs.add_parser("panels")
+    panels.add_argument("members", nargs="+", metavar="NAME=SCORES")
+    panels.add_argument("--sets", type=Path, required=True)
+    panels.add_argument("--out", type=Path, required=True)
     ship = verbs.add_parser("ship")
     ship.add_argument("bundle", type=Path)
     ship.add_argument("--card", type=Path, required=True)
@@ -57,6 +64,8 @@ def main() -> None:
         make_sets(arguments.photos, arguments.out)
     elif arguments.verb == "across":
         measure_across(arguments.bundle, arguments.test, arguments.out)
+    elif arguments.verb == "panels":
+        measure_panels(dict(one.split("=", 1) for one in arguments.members), arguments.sets, arguments.out)
     else:
         ship_bundle(arguments.bundle, arguments.card, arguments.out)
 
@@ -73,6 +82,8 @@ def make_sets(photos: Path, out: Path) -> None:
         write_set(out / "train", archive, [(row, "as it is") for row in rows if row["use"] == "train"])
         write_set(out / "calib", archive, [(row, saved) for row in calib for saved in ("as it is", "smaller")])
         write_set(out / "test", archive, [(row, saved) for row in tested for saved in ("as it is", "smaller")])
+        both = [(row, saved) for row in (*calib, *tested) for saved in ("as it is", "smaller")]
+        write_set(out / "whole", archive, both)
 
 
 def write_set(out: Path, archive: zipfile.ZipFile, chosen: list[tuple[dict[str, str], str]]) -> None:
@@ -149,6 +160,59 @@ def measure_across(bundle: Path, test: Path, out: Path) -> None:
         found[f"{budget:g}"] = {"false alarms of a group by the others": alarms, "found": shares}
     out.write_text(json.dumps({"machine": machine(), **found}, indent=1) + "\n")
     print(json.dumps(found, indent=1))
+
+
+def measure_panels(members: dict[str, str], sets: Path, out: Path) -> None:
+    """Tell what each detector finds alone and with others: Fisher's statistic, calibrated as one, by group.
+
+    Each group of real images is judged by the calibration of the other groups, as are the AI images beside it.
+    """
+    tables = {name: pq.read_table(path).to_pylist() for name, path in members.items()}
+    logits = {name: {row["path"]: row["logit"] for row in rows} for name, rows in tables.items()}
+    with (sets / "whole" / "manifest.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    rows = [row for row in rows if all(logits[name].get(row["path"]) is not None for name in members)]
+    labels = np.array([row["label"].upper() != "REAL" for row in rows])
+    groups = np.array([row["group"] for row in rows])
+    generators = np.array([row["generator"] for row in rows])
+    scores = {name: np.array([logits[name][row["path"]] for row in rows], float) for name in members}
+    found: dict[str, object] = {"images": {"real": int(np.sum(~labels)), "ai": int(np.sum(labels))}}
+    for count in range(1, len(members) + 1):
+        for chosen in itertools.combinations(members, count):
+            found[" + ".join(chosen)] = judge_panel({name: scores[name] for name in chosen}, labels, groups, generators)
+    out.write_text(json.dumps({"machine": machine(), **found}, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+def judge_panel(
+    scores: dict[str, NDArray[np.float64]], labels: NDArray[np.bool_], groups: NDArray[np.str_], names: NDArray[np.str_]
+) -> dict[str, object]:
+    """Return AUROC (the mean over groups, each against all AI images), false alarms and finds at the first budget."""
+    aurocs, alarms = list[float](), dict[str, float]()
+    for group in np.unique(groups[~labels]):
+        others, judged = ~labels & (groups != group), ~labels & (groups == group)
+        kept = {name: values[others] for name, values in scores.items()}
+        joint = fit_joint(kept, np.zeros(others.sum()), groups[others].tolist())
+        real, ai = (
+            joint.p_real({name: values[these] for name, values in scores.items()}) for these in (judged, labels)
+        )
+        assert real is not None
+        assert ai is not None
+        aurocs.append(float(np.mean((ai[:, None] < real) + 0.5 * (ai[:, None] == real))))
+        alarms[str(group)] = float(np.mean(real <= _BUDGETS[0]))
+    whole = fit_joint(
+        {name: values[~labels] for name, values in scores.items()}, np.zeros((~labels).sum()), groups[~labels].tolist()
+    )
+    p_values = whole.p_real({name: values[labels] for name, values in scores.items()})
+    assert p_values is not None
+    finds = {
+        str(name): float(np.mean(p_values[names[labels] == name] <= _BUDGETS[0])) for name in np.unique(names[labels])
+    }
+    return {
+        "auroc": round(float(np.mean(aurocs)), 4),
+        "found": {"all": float(np.mean(p_values <= _BUDGETS[0])), **finds},
+        "false alarms of a group by the others": alarms,
+    }
 
 
 def interval(real: NDArray[np.float64], ai: NDArray[np.float64]) -> list[float]:

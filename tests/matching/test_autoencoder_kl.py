@@ -1,16 +1,21 @@
 """Stable Diffusion's kind of autoencoder, with random weights, against NumPy."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 from tiny import convolve, tiny_weights
 
+from hub import hub, run
 from pyrite.errors import DecoderError
 from pyrite.matching.autoencoder import open_autoencoder
 from pyrite.matching.autoencoder_kl import build_autoencoder_kl, is_autoencoder_kl
 from pyrite.runtime import Network
+from web import web
 
 Array = NDArray[np.float64]
 WIDTHS, LATENTS = (32, 64), 4
@@ -144,6 +149,35 @@ def test_a_file_of_it_is_a_decoder_with_variants(tmp_path: Path) -> None:
     )
     assert plain.std() > 5
     assert not np.array_equal(plain, coarse)
+
+
+def test_one_of_the_hub_is_fetched_once(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub", reason="The extra hub is not installed: there is no huggingface_hub.")
+    from safetensors.numpy import save
+
+    photos, asked = tmp_path / "photos", list[str]()
+    photos.mkdir()
+    drawn = np.random.default_rng(3).integers(0, 256, (40, 40, 3), np.uint8)
+    PillowImage.fromarray(drawn).save(photos / "one.png")
+    weights = save(kl_weights())
+    files = {"vae/diffusion_pytorch_model.safetensors": weights, "unet/model.safetensors": b""}
+    home = {"HF_HOME": str(tmp_path / "home")}
+
+    def match(out: str, decoder: str, **environment: str) -> tuple[int, str]:
+        options = ("--side", "32", "--views", "1", "--history", "none", "--decoder", decoder)
+        return run("match", photos, "--out", tmp_path / out, *options, **home, **environment)
+
+    with web(hub("owner/tiny-vae", files, asked)) as address:
+        code, said = match("pairs", "hf:owner/tiny-vae", HF_ENDPOINT=address)
+        assert code == 0, said
+        code, said = match("none", "hf:owner/tiny-vae#vae/other.onnx", HF_ENDPOINT=address)
+        assert (code, "vae/other.onnx of owner/tiny-vae cannot be fetched from the Hub" in said) == (1, True)
+    assert not any("unet" in path for path in asked)
+    assert list(tmp_path.glob("pairs/images/*/0-tiny-vae.png"))
+    (decoder,) = json.loads((tmp_path / "pairs" / "match.json").read_text())["settings"]["decoders"]
+    assert (decoder["given"], decoder["sha256"]) == ("hf:owner/tiny-vae", hashlib.sha256(weights).hexdigest())
+    code, said = match("again", "hf:owner/tiny-vae:twice", HF_HUB_OFFLINE="1")
+    assert code == 0, said
 
 
 @pytest.mark.parametrize(

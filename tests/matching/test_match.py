@@ -18,6 +18,7 @@ from pyrite import Dataset, Labelling, MatchInfo, match
 from pyrite.datasets import split
 from pyrite.datasets.clusters import find_clusters
 from pyrite.errors import DatasetError, PyriteError, SettingsError
+from pyrite.matching.alignment import align_power
 from pyrite.matching.autoencoder import open_autoencoder
 from pyrite.matching.histories import HISTORIES, HistoryRange, draw_history
 from pyrite.matching.records import COLUMNS
@@ -57,9 +58,13 @@ def contents(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
-def test_every_view_is_there_as_it_is_and_by_each_decoder(photos: Path, decoder: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("align", [True, False])
+def test_every_view_is_there_as_it_is_and_by_each_decoder(
+    photos: Path, decoder: str, tmp_path: Path, align: bool
+) -> None:
     out = tmp_path / "new" / "pairs"
-    info = run(photos, out, decoder, f"{decoder}:twice", history="none")
+    info = run(photos, out, decoder, f"{decoder}:twice", history="none", align=align)
+    assert info.settings.aligned == align
     assert (info.finished, info.photographs, info.groups, info.left_out) == (True, 6, 12, ())
     rows = rows_of(out)
     assert tuple(rows[0]) == COLUMNS
@@ -79,7 +84,8 @@ def test_every_view_is_there_as_it_is_and_by_each_decoder(photos: Path, decoder:
         real, *fakes = (np.asarray(Image.open(out / row["path"])) for row in members)
         assert np.array_equal(real, native)
         for coder, fake in zip(coders, fakes, strict=True):
-            assert np.array_equal(fake, coder.reconstruct(native, np.random.default_rng(0)))
+            made = coder.reconstruct(native, np.random.default_rng(0))
+            assert np.array_equal(fake, align_power(made, native) if align else made)
 
 
 def test_views_can_share_the_decoders_out_among_them(

@@ -41,10 +41,10 @@ def match(
         list[str] | None,
         typer.Option(
             "--decoder",
-            metavar="NAME|FILE",
-            help="An autoencoder: taef2 (the default), an .onnx file, or a .safetensors file, of the TAESD family or "
-            "of Stable Diffusion's kind. Append :levels=K, :noise=S or :twice for a variant. May be repeated; three "
-            "kinds are better than one.",
+            metavar="NAME|FILE|hf:…",
+            help="An autoencoder: taef2 (the default), an .onnx file, a .safetensors file of the TAESD family or of "
+            "Stable Diffusion's kind, or hf:OWNER/NAME for that of a repository of the Hugging Face Hub. Append "
+            ":levels=K, :noise=S or :twice for a variant. May be repeated; three kinds are better than one.",
         ),
     ] = None,
     side: Annotated[
@@ -74,6 +74,13 @@ def match(
             help="Of data with labels, cut its AI images into views as well, with histories of the same kind.",
         ),
     ] = False,
+    align: Annotated[
+        bool,
+        typer.Option(
+            help="Give each reconstruction as much detail of each fineness as its view has, so that a detector cannot "
+            "learn that autoencoders smooth."
+        ),
+    ] = True,
     *,
     labelling: "Labelling",
 ) -> None:
@@ -105,6 +112,7 @@ def match(
                 seed=seed,
                 decoders_per_view=decoders_per_view,
                 with_ai=with_ai,
+                align=align,
                 labelling=labelling,
                 progress=progress,
             )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.datasets.vocabulary import REAL, label_of
-from pyrite.errors import DecoderError, ExportError, PyriteError, SettingsError, require
+from pyrite.errors import DecoderError, ExportError, PyriteError, SettingsError, in_one_line, require
 from pyrite.graph import split_at
 from pyrite.matching.autoencoder_kl import build_autoencoder_kl, is_autoencoder_kl
 from pyrite.matching.layers import LATENTS, STRIDE
@@ -20,6 +20,9 @@ from pyrite.runtime import Network, available_cpus
 Pixels = NDArray[np.uint8]
 _SHIPPED = Path(__file__).parents[1] / "decoders"
 _VARIANT = re.compile(r"(?P<base>.+):(?P<variant>twice|levels=(?P<levels>\d+)|noise=(?P<noise>\d*\.?\d+))", re.DOTALL)
+_OF_HUB = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?(?:#(?P<file>.+))?")
+_USUAL_FILE = "vae/diffusion_pytorch_model.safetensors"
+"""Where a repository of Diffusers keeps its autoencoder."""
 _USUAL_STRIDE = 8
 _RANGE = 3.0
 """Standard deviations on either side that levels are spread over."""
@@ -83,9 +86,8 @@ def open_autoencoder(said: str, side: int) -> Autoencoder:
     """Load an autoencoder, and try it on a grey image.
 
     Args:
-        said: A name of `shipped_decoders`, or the path of an ONNX file, or of weights in safetensors, of the TAESD
-            family or of an `AutoencoderKL` of Diffusers; with `:levels=K`, `:noise=S` or `:twice` after it for a
-            variant (see `quantise` and `add_noise`).
+        said: A name of `shipped_decoders`, or what `decoder_file` takes; with `:levels=K`, `:noise=S` or `:twice` after
+            it for a variant (see `quantise` and `add_noise`).
         side: Height and width of the images that it will be given.
 
     Raises:
@@ -102,7 +104,8 @@ def open_autoencoder(said: str, side: int) -> Autoencoder:
         raise DecoderError(f"The decoder {base} cannot be read: {error.strerror}.") from error
     if len(content) > _MAX_BYTES:
         raise DecoderError(f"{base} has {len(content):,} bytes; the limit is {_MAX_BYTES:,}.")
-    name = re.sub(r"[^\w.-]+", "-", path.stem)
+    of_hub = _OF_HUB.fullmatch(base)
+    name = re.sub(r"[^\w.-]+", "-", of_hub["repository"].split("/")[1] if of_hub else path.stem)
     model = _build(path, name) if path.suffix == ".safetensors" else content
     try:
         whole = Network(model, available_cpus())
@@ -172,18 +175,42 @@ def _variant(base: str, whole: Network, model: bytes, match: re.Match[str] | Non
 
 
 def decoder_file(base: str) -> Path:
-    """Return the file of an autoencoder, without a variant: one that comes with Pyrite, or the user's.
+    """Return the file of an autoencoder, without a variant: one that comes with Pyrite, or the user's, or of the Hub.
+
+    Args:
+        base: A name of `shipped_decoders`; the path of an ONNX file, or of weights in safetensors, of the TAESD family
+            or of an `AutoencoderKL` of Diffusers; or `hf:OWNER/NAME`, with `@REVISION` and `#path/in/repository` where
+            these are not the newest and `vae/diffusion_pytorch_model.safetensors`.
 
     Raises:
-        DecoderError: It is neither a name nor a path of such a file.
+        DecoderError: It is none of these, or cannot be fetched.
+        MissingExtraError: `hf:` without the extra `hub`.
     """
-    path = _SHIPPED / f"{base}.onnx" if base in shipped_decoders() else Path(base)
+    of_hub = _OF_HUB.fullmatch(base)
+    if base in shipped_decoders():
+        return _SHIPPED / f"{base}.onnx"
+    path = Path((of_hub["file"] or _USUAL_FILE) if of_hub else base)
     if path.suffix not in (".onnx", ".safetensors"):
         raise DecoderError(
             f"There is no decoder {base!r}. Name {' or '.join(shipped_decoders())}, an .onnx file, or a .safetensors "
-            "file of the TAESD family or an AutoencoderKL; with :levels=K, :noise=S or :twice after it for a variant."
+            "file of the TAESD family or an AutoencoderKL, or hf:OWNER/NAME#path/in/repository; with :levels=K, "
+            ":noise=S or :twice after it for a variant."
         )
-    return path
+    return _fetch(of_hub, path) if of_hub else path
+
+
+def _fetch(of_hub: re.Match[str], path: Path) -> Path:
+    """Return a file of a repository of the Hub, from the library's cache where it is there already."""
+    require("hub", "huggingface_hub")
+    from huggingface_hub import hf_hub_download
+
+    repository = of_hub["repository"]
+    try:
+        return Path(hf_hub_download(repository, path.as_posix(), revision=of_hub["revision"]))
+    except Exception as error:  # The library's own, of requests and of the disk, of many kinds.
+        raise DecoderError(
+            f"{path} of {repository} cannot be fetched from the Hub: {in_one_line(error, 300)}"
+        ) from error
 
 
 def _check_shape(base: str, network: Network, side: int) -> tuple[int | None, int | None]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pyrite.datasets import Dataset, Labelling
 from pyrite.errors import DatasetError, ImageError, SettingsError
 from pyrite.image import open_image
+from pyrite.matching.alignment import align_power
 from pyrite.matching.autoencoder import Autoencoder, open_autoencoder
 from pyrite.matching.histories import HISTORIES, encode_after
 from pyrite.matching.photographs import open_photographs
@@ -65,6 +66,7 @@ def match(
     seed: int = 0,
     decoders_per_view: int | None = None,
     with_ai: bool = False,
+    align: bool = True,
     labelling: Labelling | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> MatchInfo:
@@ -84,6 +86,7 @@ def match(
         seed: Another seed gives other views and histories.
         decoders_per_view: How many of the decoders reconstruct a view, drawn for it; all by default.
         with_ai: Whether AI images of a source with labels are cut into views as well, with histories of the same kind.
+        align: Whether each reconstruction gets its view's power at each spatial frequency; see `align_power`.
         labelling: How the source says which of its images are real, where that is not as usual, and what belongs
             together.
         progress: Called with how many photographs were gone through, and how many there are.
@@ -108,11 +111,12 @@ def match(
         seed=seed,
         grouped_by=(labelling.group_column or labelling.group_pattern) if labelling else None,
         decoders=tuple(
-            DecoderInfo(name=one.name, given=Path(said).name, sha256=one.sha256)
+            DecoderInfo(name=one.name, given=said if said.startswith("hf:") else Path(said).name, sha256=one.sha256)
             for one, said in zip(opened, decoders, strict=True)
         ),
         decoders_per_view=decoders_per_view,
         with_ai=with_ai,
+        aligned=align,
     )
     with _claimed(out, settings) as done, _told(out):
         info = MatchInfo(
@@ -130,7 +134,7 @@ def match(
             if isinstance(item, UnusedPhoto):
                 left_out.append(item)
             elif isinstance(item, _Cut):
-                photo = _write_pairs(out, item, opened, seed)
+                photo = _write_pairs(out, item, opened, settings)
                 if photo.views:
                     add_photo(out, photo)
                     done[photo.sha256] = photo
@@ -296,7 +300,7 @@ def _cut_views(
         yield _Cut(photo, views)
 
 
-def _write_pairs(out: Path, cut: _Cut, decoders: Sequence[Autoencoder], seed: int) -> MatchedPhoto:
+def _write_pairs(out: Path, cut: _Cut, decoders: Sequence[Autoencoder], settings: MatchSettings) -> MatchedPhoto:
     """Write all images of a photograph, and return it with the views that were kept.
 
     Where a reconstruction is the same file as the view, as that of a white wall may be, one label of the two would be
@@ -305,13 +309,14 @@ def _write_pairs(out: Path, cut: _Cut, decoders: Sequence[Autoencoder], seed: in
     kept, files = list[PhotoView](), list[list[bytes]]()
     ratios: dict[str, list[float]] = {one.name: [] for one in decoders}
     for number, (pixels, view) in enumerate(zip(cut.views, cut.photo.views, strict=True)):
-        key = [seed, number, *bytes.fromhex(cut.photo.sha256)]
+        key = [settings.seed, number, *bytes.fromhex(cut.photo.sha256)]
         made = {
             one.name: one.reconstruct(pixels, np.random.default_rng(key))
             for one in decoders
             if one.name in view.decoders
         }
-        real, *fakes = (encode_after(view.history, image) for image in (pixels, *made.values()))
+        fakes_before = [align_power(image, pixels) if settings.aligned else image for image in made.values()]
+        real, *fakes = (encode_after(view.history, image) for image in (pixels, *fakes_before))
         if real not in fakes:
             kept.append(view)
             files.append([real, *fakes])

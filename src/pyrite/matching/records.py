@@ -43,6 +43,8 @@ class MatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """How many of them reconstruct a view, drawn for it; `None` for all."""
     with_ai: bool = False
     """Whether AI images of the source were cut into views as well, which nothing reconstructs."""
+    aligned: bool = False
+    """Whether each reconstruction got its view's power at each spatial frequency."""
 
 
 class UnusedPhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
