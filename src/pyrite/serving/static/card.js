@@ -3,6 +3,7 @@ import { drawChart, hasChart } from "./chart.js";
 import { budgetLine, isScored } from "./decision.js";
 import { h, mark, percent, say, show, terms, visible } from "./dom.js";
 import { drawLedger, generatorsOf } from "./ledger.js";
+import { ON_DEMAND } from "./place.js";
 import { drawUnjudged, isUnjudged } from "./unjudged.js";
 
 export const OUTCOMES = { ai: "AI", uncertain: "Uncertain", real: "Real", error: "Unreadable" };
@@ -190,8 +191,9 @@ export class Card {
     const found = entry.view;
     const part = this.#parts;
     part.place.replaceChildren(...drawPlace(found, entry.model));
-    show(this.demanded.map.button, found.probability !== null && !entry.demanded?.map);
-    show(this.demanded.history.button, !entry.demanded?.history);
+    const offered = (what) => ON_DEMAND.includes(what) && !entry.demanded?.[what];
+    show(this.demanded.map.button, offered("map") && found.probability !== null);
+    show(this.demanded.history.button, offered("history"));
     part.ledger.replaceChildren(...drawLedger(found.evidence), drawFacts(found, entry.file));
   }
 }
