@@ -92,7 +92,9 @@ def write_page(
         **{f"runtime/{name}": content for name, content in read_runtime(runtime, gpu=gpu, progress=progress).items()},
     }
     for place, bundle in enumerate(panel.bundles):
-        files |= {f"bundles/{place}/{name}": bundle.read(name) for name in (MODEL, NOVELTY) if name in bundle.info.files}
+        files |= {
+            f"bundles/{place}/{name}": bundle.read(name) for name in (MODEL, NOVELTY) if name in bundle.info.files
+        }
     files["sw.js"] = _service_worker(files)
     try:
         with whole_folder(out) as draft:

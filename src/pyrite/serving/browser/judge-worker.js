@@ -98,7 +98,7 @@ async function check(model, tolerance) {
     const own = await hash(whole);
     const difference = Math.abs(found[i].logit - logit) / Math.max(1, Math.abs(logit));
     if ((own === null || own === sha256) && difference <= tolerance) continue;
-    throw new Error(`This browser does not get the scores that the bundle ${name} had where it was made, so nothing is judged here. Another browser, or \`pyrite detect\`, may.`);
+    throw new Error(`This browser does not get the scores that the bundle ${name} had where it was made, so nothing is judged here. Another browser may judge it, and pyrite detect does.`);
   }
 }
 

@@ -34,7 +34,7 @@ export async function readPixels(bytes, maxPixels) {
     bitmap = await createImageBitmap(new Blob([bytes], { type }), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   } catch {
     if (["TIFF", "HEIF", "AVIF"].includes(format)) {
-      throw new ImageError("unsupported_format", `This browser cannot decode this image in ${format}. \`pyrite detect\` can.`);
+      throw new ImageError("unsupported_format", `This browser cannot decode this image in ${format}; pyrite detect can.`);
     }
     throw new ImageError("corrupt", "The image is damaged, or of a kind that this browser does not read.");
   }
