@@ -41,7 +41,7 @@ def test_another_package_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PyriteError, match=r"dist/ort.wasm.min.mjs in .*other.tgz is not that of onnxruntime-web"):
         read_runtime(tmp_path / "other.tgz")
     (tmp_path / "dist").mkdir()
-    with pytest.raises(PyriteError, match="has no dist/ort.wasm.min.mjs"):
+    with pytest.raises(PyriteError, match=r"has no dist/ort\.wasm\.min\.mjs"):
         read_runtime(tmp_path)
     (tmp_path / "torn.tgz").write_bytes(packed(ort__wasm__min__mjs=b"x" * 10_000)[:60])
     with pytest.raises(PyriteError, match=r"torn.tgz cannot be read"):

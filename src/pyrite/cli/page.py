@@ -24,8 +24,8 @@ def page(
 ) -> None:
     """Write the page as a folder that needs no server: the browser itself judges, and no image leaves the device.
 
-    Copy the folder to any static host, under any path, over HTTPS. It works without a network after the first visit. The
-    pixels alone are judged: of credentials and metadata, the page says that it does not read them. What runs the model is
+    Copy the folder to any static host, under any path, over HTTPS. It works without a network after the first visit.
+    The page judges the pixels alone, and says so: it reads neither credentials nor metadata. What runs the model is
     fetched from npm (33 MB) and kept in Pyrite's cache folder; `NPM_CONFIG_REGISTRY` names another registry.
 
     Example: `pyrite page --out site && python -m http.server --directory site`

@@ -25,8 +25,8 @@ MAX_MODEL = 2_000_000_000
 """Bytes of a model: about what a browser can hold in one piece."""
 
 POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; style-src 'self'; "
-    "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; "
+    "style-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'"
 )
 """The page's Content-Security-Policy: it reaches nothing but its own files."""
 
@@ -91,10 +91,8 @@ def write_page(
         "v1/bundles.json": _bundles(detector, gpu),
         **{f"runtime/{name}": content for name, content in read_runtime(runtime, gpu=gpu, progress=progress).items()},
     }
-    for place, bundle in enumerate(panel.bundles):
-        files |= {
-            f"bundles/{place}/{name}": bundle.read(name) for name in (MODEL, NOVELTY) if name in bundle.info.files
-        }
+    for i, bundle in enumerate(panel.bundles):
+        files |= {f"bundles/{i}/{name}": bundle.read(name) for name in (MODEL, NOVELTY) if name in bundle.info.files}
     files["sw.js"] = _service_worker(files)
     try:
         with whole_folder(out) as draft:

@@ -19,6 +19,7 @@ SHA512 = (
 """Of the package's archive: npm's `integrity`, in hexadecimal."""
 REGISTRY = "https://registry.npmjs.org"
 """Where packages of npm are fetched from, unless npm's own variable names another place."""
+_REGISTRY_NAMES = ("NPM_CONFIG_REGISTRY", "npm_config_registry")  # npm reads either.
 
 _CPU = {
     "ort.wasm.min.mjs": "219e6a1fc8a9938268d18efca3c91d310bd2f4a59bbd13744df5b2b7fc6cee3b",
@@ -61,7 +62,7 @@ def read_runtime(
 
 
 def _fetch(progress: Callable[[int, int], None]) -> Path:
-    registry = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry") or REGISTRY
+    registry = next((os.environ[name] for name in _REGISTRY_NAMES if os.environ.get(name)), REGISTRY)
     name = f"{PACKAGE}-{VERSION}.tgz"
     place = cache_folder() / "npm" / name
     try:

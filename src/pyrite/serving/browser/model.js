@@ -5,14 +5,14 @@ import { readNovelty, typicality } from "./novelty.js";
 
 const RUNTIME = new URL("../runtime/", import.meta.url);
 const MOST_BYTES = 1_000_000; // of model inputs that are scored at a time: a network's first layers make several times as many
-const MOST_THREADS = 8;
+const MOST_THREADS = 4; // And half of the processors: the page, and what decodes for it, needs some.
 
 /** Load ONNX Runtime: for the graphics processor, or for the CPU, with threads where the page may have them. */
 export async function loadRuntime(gpu) {
   const ort = await import(new URL(gpu ? "ort.webgpu.min.mjs" : "ort.wasm.min.mjs", RUNTIME));
   ort.env.logLevel = "error";
   ort.env.wasm.wasmPaths = RUNTIME.href;
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, Math.ceil(navigator.hardwareConcurrency / 2)) : 1;
   return ort;
 }
 
@@ -30,6 +30,8 @@ export class Model {
     model.#session = await ort.InferenceSession.create(content, {
       executionProviders: gpu ? ["webgpu", "wasm"] : ["wasm"],
       logSeverityLevel: 3,
+      // Threads that wait in a loop take the processor from what decodes the next images.
+      extra: { session: { intra_op: { allow_spinning: "0" } } },
     });
     model.#novelty = novelty && readNovelty(await novelty);
     model.info = { ...info, foreign_rate: model.#novelty ? model.#novelty.rate : 0 };
