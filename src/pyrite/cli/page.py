@@ -24,11 +24,13 @@ def page(
 ) -> None:
     """Write the page as a folder that needs no server: the browser itself judges, and no image leaves the device.
 
-    Copy the folder to any static host, under any path, over HTTPS. It works without a network after the first visit.
+    Copy the folder to any static host, under any path, over HTTPS; to look at it here, run
+    `python -m http.server --directory site`. It works without a network after the first visit.
+
     The page judges the pixels alone, and says so: it reads neither credentials nor metadata. What runs the model is
     fetched from npm (33 MB) and kept in Pyrite's cache folder; `NPM_CONFIG_REGISTRY` names another registry.
 
-    Example: `pyrite page --out site && python -m http.server --directory site`
+    Example: `pyrite page --out site`
     """
     from pyrite.bundle import DEFAULT, Panel
     from pyrite.rendering.progress import progress_bar

@@ -145,7 +145,7 @@ def judge(page: "Page", files: dict[str, bytes]) -> dict[str, dict[str, Any]]:
     """Choose files on the page, and return its detections by their names, as it exports them."""
     chosen = [{"name": name, "mimeType": "", "buffer": content} for name, content in files.items()]
     page.locator("#pick").set_input_files(chosen)  # type: ignore[arg-type]
-    expect(page.locator("#cards > li")).to_have_count(len(files))
+    expect(page.locator("#cards > li")).to_have_count(len(files), timeout=60_000)
     expect(page.locator("#cards > li.pending")).to_have_count(0, timeout=180_000)
     with page.expect_download() as saved:
         page.locator("[data-export=json]").click()
