@@ -89,7 +89,11 @@ def write_page(
         "v1/limits.json": bounds_of(ServerSettings(), detector),
         "v1/examples.json": examples_of(detector),
         "v1/bundles.json": _bundles(detector, gpu),
-        **{f"runtime/{name}": content for name, content in read_runtime(runtime, gpu=gpu, progress=progress).items()},
+        **{
+            # Not every host knows that .mjs is JavaScript.
+            f"runtime/{name.replace('.mjs', '.js')}": content
+            for name, content in read_runtime(runtime, gpu=gpu, progress=progress).items()
+        },
     }
     for i, bundle in enumerate(panel.bundles):
         files |= {f"bundles/{i}/{name}": bundle.read(name) for name in (MODEL, NOVELTY) if name in bundle.info.files}

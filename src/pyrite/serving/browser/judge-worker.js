@@ -1,27 +1,40 @@
 // Judges images beside the page, which goes on meanwhile: reads them as they come, and scores in batches what is there.
 import { loadRuntime, Model } from "./model.js";
 import { decideTogether } from "./opinion.js";
-import { ImageError, keepsPixels, readPixels } from "./pixels.js";
+import { keepsPixels, readPixels } from "./pixels.js";
 
 const ROOT = new URL("../", import.meta.url);
 const TOLERANCE = 1e-3; // Of a golden image's logit, as golden.py has it.
 const GPU_TOLERANCE = 0.05;
+const READERS = 4; // A large photograph takes a hundred megabytes until it is read.
 
 const loading = load();
 loading.catch(() => {}); // Told with each image.
+const waiting = [];
+let reading = 0;
 let prepared = [];
 let scoring = false;
 
-addEventListener("message", async ({ data: { id, file, path, limits } }) => {
+addEventListener("message", ({ data }) => {
+  waiting.push(data);
+  while (waiting.length && reading < READERS) readNext();
+});
+
+async function readNext() {
+  const { id, file, path, limits } = waiting.shift();
+  reading++;
   try {
     const judge = await loading;
     const read = await prepare(judge, file, path, limits);
     prepared.push({ id, ...read });
-    if (!scoring) await scoreAll(judge);
+    if (!scoring) scoreAll(judge);
   } catch (error) {
-    postMessage({ id, error: { code: error.code ?? "page", message: error.message, lost: error.name === "NotReadableError" || error.name === "NotFoundError" } });
+    const lost = ["NotReadableError", "NotFoundError"].includes(error.name); // The file itself is gone.
+    postMessage({ id, error: { code: error.code ?? "page", message: error.message, lost } });
   }
-});
+  reading--;
+  if (waiting.length) readNext();
+}
 
 async function prepare({ models }, file, path, { max_pixels }) {
   const bytes = new Uint8Array(await file.arrayBuffer());
@@ -65,7 +78,9 @@ async function load() {
     throw new Error("This browser changes the pixels that a page reads, as a protection against tracking. Nothing can be judged so: allow it for this page, or use another browser.");
   }
   const spec = await (await fetch(new URL("v1/bundles.json", ROOT))).json();
-  if (spec.gpu && (await navigator.gpu?.requestAdapter().catch(() => null))) {
+  const adapter = spec.gpu && (await navigator.gpu?.requestAdapter().catch(() => null));
+  // A fallback adapter is the CPU in disguise, and slower than the CPU itself.
+  if (adapter && !adapter.info.isFallbackAdapter) {
     try {
       return await loadOn(true, spec);
     } catch {

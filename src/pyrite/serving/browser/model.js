@@ -9,9 +9,11 @@ const MOST_THREADS = 4; // And half of the processors: the page, and what decode
 
 /** Load ONNX Runtime: for the graphics processor, or for the CPU, with threads where the page may have them. */
 export async function loadRuntime(gpu) {
-  const ort = await import(new URL(gpu ? "ort.webgpu.min.mjs" : "ort.wasm.min.mjs", RUNTIME));
+  const at = (name) => new URL(name, RUNTIME).href;
+  const ort = await import(at(gpu ? "ort.webgpu.min.js" : "ort.wasm.min.js"));
   ort.env.logLevel = "error";
-  ort.env.wasm.wasmPaths = RUNTIME.href;
+  const core = `ort-wasm-simd-threaded${gpu ? ".asyncify" : ""}`;
+  ort.env.wasm.wasmPaths = { mjs: at(`${core}.js`), wasm: at(`${core}.wasm`) };
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, Math.ceil(navigator.hardwareConcurrency / 2)) : 1;
   return ort;
 }
