@@ -21,6 +21,8 @@ BROWSER = Path(__file__).parent / "browser"
 """What judges in the browser; some of it stands in for modules of the page of a server, by their names."""
 LARGE = 16_000_000
 """Bytes of a model from which the page also brings what it takes to run on the graphics processor."""
+_INT8 = (b"QuantizeLinear", b"MatMulInteger", b"ConvInteger")
+"""Parts of the names of operations in models that compute in int8."""
 MAX_MODEL = 2_000_000_000
 """Bytes of a model: about what a browser can hold in one piece."""
 
@@ -30,7 +32,6 @@ POLICY = (
 )
 """The page's Content-Security-Policy: it reaches nothing but its own files."""
 
-_READS = "Content credentials, metadata and other notes in a file, which can outweigh the pixels, are not read."
 _CHANGES = (
     (
         '<meta charset="utf-8">\n',
@@ -40,7 +41,8 @@ _CHANGES = (
     ('    <a href="docs">API</a>\n', ""),
     (
         "They go to this server and nowhere else, and it keeps none.",
-        f"They stay on this device: the page judges their pixels, in this browser. {_READS}",
+        "They stay on this device. Their pixels alone are judged: content credentials and metadata, which can outweigh "
+        "them, are not read.",
     ),
     (
         "On the machine that runs this server, run <code>pyrite bundle import photos</code>, then start "
@@ -81,7 +83,7 @@ def write_page(
         raise PyriteError(f"{out} exists already. Name a new folder, or remove it first.")
     _check(panel)
     detector = Detector(panel, max_fpr=max_fpr, allow_real=allow_real, threads=1, device="cpu")
-    gpu = any(_model_size(bundle) >= LARGE for bundle in panel.bundles)
+    gpu = any(map(_suits_gpu, panel.bundles))
     files = {
         **_page_files(),
         "index.html": _index(),
@@ -129,6 +131,11 @@ def _check(panel: Panel) -> None:
 def _model_size(bundle: Bundle) -> int:
     content = bundle.model
     return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _suits_gpu(bundle: Bundle) -> bool:
+    """Say whether a graphics processor would help: with a large model that does not compute in int8, as few there can."""
+    return _model_size(bundle) >= LARGE and not any(name in bundle.read(MODEL) for name in _INT8)
 
 
 def _page_files() -> dict[str, bytes]:

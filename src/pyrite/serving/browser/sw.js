@@ -34,7 +34,11 @@ addEventListener("fetch", (event) => {
 async function answer(request) {
   const cache = await caches.open(CACHE);
   const wanted = request.mode === "navigate" ? registration.scope : request; // Whatever its address, the page is one.
-  const found = (await cache.match(wanted, { ignoreSearch: true })) ?? (await fetch(request));
+  let found = await cache.match(wanted, { ignoreSearch: true });
+  if (!found) {
+    found = await fetch(request);
+    if (found.ok) await cache.put(wanted, found.clone()); // What only some browsers ask for.
+  }
   const headers = new Headers(found.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
   return new Response(found.body, { status: found.status, statusText: found.statusText, headers });
