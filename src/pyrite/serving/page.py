@@ -134,7 +134,7 @@ def _model_size(bundle: Bundle) -> int:
 
 
 def _suits_gpu(bundle: Bundle) -> bool:
-    """Say whether a graphics processor would help: with a large model that does not compute in int8, as few there can."""
+    """Say whether a graphics processor would help: with a large model, unless it computes in int8."""
     return _model_size(bundle) >= LARGE and not any(name in bundle.read(MODEL) for name in _INT8)
 
 
