@@ -52,18 +52,24 @@ export async function readPixels(bytes, maxPixels) {
 
 /** Say whether this browser gives back the pixels that it was given: some add noise, against being recognised. */
 export function keepsPixels() {
-  const context = new OffscreenCanvas(16, 16).getContext("2d", { willReadFrequently: true });
   const given = new ImageData(16, 16);
+  Object.assign(canvas, { width: 16, height: 16 });
   given.data.forEach((_, i) => (given.data[i] = i % 4 === 3 ? 255 : (i * 37) % 256));
   context.putImageData(given, 0, 0);
   return context.getImageData(0, 0, 16, 16).data.every((value, i) => value === given.data[i]);
 }
 
+// One for all images: a new one costs more than all else that is done with a small image.
+const canvas = new OffscreenCanvas(1, 1);
+const context = canvas.getContext("2d", { willReadFrequently: true });
+
 function draw(bitmap) {
-  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true });
+  const { width, height } = bitmap;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  context.clearRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
   try {
-    return context.getImageData(0, 0, bitmap.width, bitmap.height).data;
+    return context.getImageData(0, 0, width, height).data;
   } catch {
     throw new ImageError("out_of_memory", "There is not enough memory for this image.");
   }
