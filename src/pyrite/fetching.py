@@ -49,14 +49,20 @@ def fetch(
 
 
 def download(
-    source: str, place: Path, *, sha256: str, progress: Callable[[int, int], None] = lambda done, total: None
+    source: str,
+    place: Path,
+    *,
+    sha256: str = "",
+    sha512: str = "",
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Fetch a large file to where it is kept; go on where an earlier call ended, and do nothing where it is there.
 
     Args:
         source: Its address.
         place: Where it goes. What has come so far lies beside it.
-        sha256: Of the file, in hexadecimal.
+        sha256: Of the file, in hexadecimal; this, or `sha512`.
+        sha512: The same with SHA-512.
         progress: Told how many bytes are here, and how many there are, or 0 where that is not known.
 
     Raises:
@@ -69,10 +75,11 @@ def download(
         place.parent.mkdir(parents=True, exist_ok=True)
         _append(source, part, progress)
         with part.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != sha256.lower():
+            found = hashlib.file_digest(stream, "sha256" if sha256 else "sha512").hexdigest()
+        if found != (wanted := sha256 or sha512).lower():
             part.unlink()
-            raise PyriteError(f"{source} has the SHA-256 {found}, not {sha256}. It may have changed since.")
+            kind = "SHA-256" if sha256 else "SHA-512"
+            raise PyriteError(f"{source} has the {kind} {found}, not {wanted}. It may have changed since.")
         part.replace(place)
     except OSError as error:
         raise PyriteError(f"{place} cannot be written: {error.strerror or error}.") from error

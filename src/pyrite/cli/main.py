@@ -15,6 +15,7 @@ from pyrite.cli import (
     evaluate,
     explain,
     match,
+    page,
     scan,
     scores,
     serve,
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 for command in (
     detect.detect, train.train, evaluate.evaluate, compare.compare, audit.audit, explain.explain, serve.serve,
-    scan.scan, match.match, toy.toy,
+    page.page, scan.scan, match.match, toy.toy,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(bundle.bundles, name="bundle")

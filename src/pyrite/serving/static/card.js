@@ -3,6 +3,7 @@ import { drawChart, hasChart } from "./chart.js";
 import { budgetLine, isScored } from "./decision.js";
 import { h, mark, percent, say, show, terms, visible } from "./dom.js";
 import { drawLedger, generatorsOf } from "./ledger.js";
+import { ON_DEMAND, WORDS } from "./place.js";
 import { drawUnjudged, isUnjudged } from "./unjudged.js";
 
 export const OUTCOMES = { ai: "AI", uncertain: "Uncertain", real: "Real", error: "Unreadable" };
@@ -116,7 +117,7 @@ export class Card {
       "div",
       { class: "wrong" },
       h("button", { type: "button", class: "quiet", onclick: () => hooks.report(this) }, "Report a wrong verdict"),
-      h("p", { class: "fine" }, "Saves this verdict with all that the file says of itself, and without the image. Read it before you share it."),
+      h("p", { class: "fine" }, WORDS.report),
     );
     part.body = h("div", { class: "body", id: `${id}-body`, hidden: true }, h("div", { class: "looks" }, part.place, demanded, part.report), part.ledger);
     this.#parts = part;
@@ -196,8 +197,9 @@ export class Card {
     const found = entry.view;
     const part = this.#parts;
     part.place.replaceChildren(...drawPlace(found, entry.model));
-    show(this.demanded.map.button, isScored(found.reason) && !entry.demanded?.map);
-    show(this.demanded.history.button, !entry.demanded?.history);
+    const offered = (what) => ON_DEMAND.includes(what) && !entry.demanded?.[what];
+    show(this.demanded.map.button, offered("map") && isScored(found.reason));
+    show(this.demanded.history.button, offered("history"));
     part.ledger.replaceChildren(...drawLedger(found.evidence), drawFacts(found, entry.file));
   }
 }

@@ -69,7 +69,8 @@ function tellNoTrace(p_ai, knows) {
   return `No trace of ${knows.slice(0, 3).join(", ")}${more}, the generators known here: ${share(p_ai)} of their images score as low.`;
 }
 
-function share(p) {
+/** Return a p-value in words. */
+export function share(p) {
   return `at most ${Math.ceil(p * 1000 - 1e-9).toLocaleString("en")} in 1,000`;
 }
 

@@ -1,9 +1,8 @@
 // Where images come from: dropped, pasted, picked or photographed.
+import { WORDS } from "./place.js";
 
 const MOST = 10_000; // files of one drop; more is a job for `pyrite detect -r`
 const LINK = /^(https?|data|blob):/i;
-const NO_LINKS =
-  "That is a link. The server fetches nothing from other sites, so that nobody can use it to reach them. Save the picture, then choose the file here.";
 
 /** Call `take(files)` with `[{file, name}]` whenever there are any, and `refuse(sentence)` for anything else. */
 export function listen({ zone, pickers, take, refuse }) {
@@ -22,7 +21,7 @@ export function listen({ zone, pickers, take, refuse }) {
     const files = [...event.clipboardData.files];
     if (!files.length) {
       const text = event.clipboardData.getData("text").trim();
-      if (!event.target.closest("input") && LINK.test(text)) refuse(NO_LINKS);
+      if (!event.target.closest("input") && LINK.test(text)) refuse(WORDS.link);
       return;
     }
     event.preventDefault();
@@ -47,7 +46,7 @@ export function listen({ zone, pickers, take, refuse }) {
     const link = event.dataTransfer.getData("text/uri-list"); // It is gone after the first wait.
     const found = await dropped(event.dataTransfer);
     give(found);
-    if (!found.length) refuse(LINK.test(link) ? NO_LINKS : "There was no file in that. Save the picture first, then drop it here.");
+    if (!found.length) refuse(LINK.test(link) ? WORDS.link : "There was no file in that. Save the picture first, then drop it here.");
   });
 }
 

@@ -1,5 +1,6 @@
 // What a file and its pixels say of its origin, in three groups by how far that can be trusted.
-import { h, terms, visible } from "./dom.js";
+import { h, terms, visible, withCode } from "./dom.js";
+import { READS_FILES, WORDS } from "./place.js";
 
 const GROUPS = {
   verified: {
@@ -17,7 +18,7 @@ const GROUPS = {
 };
 
 const SOUGHT = {
-  verified: "a signature that this server's trust list vouches for",
+  verified: WORDS.signature,
   asserted: "a note in the file of what made it",
 };
 
@@ -93,6 +94,7 @@ function drawGroup(strength, { title, means }, items) {
 
 /** Say in one place what was not found, and that this proves nothing. */
 function drawMissing(missing) {
+  if (!READS_FILES) return withCode(WORDS.unread);
   const found = missing.filter((strength) => strength !== "inferred").map((strength) => SOUGHT[strength]);
   if (!found.length) return "The pixels were not judged.";
   return `Not found: ${found.join(", and ")}. That proves nothing: most files never had any, or have lost it.`;

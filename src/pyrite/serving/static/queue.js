@@ -1,7 +1,7 @@
 // The files that wait to be judged: a few at a time, and none lost when the server is.
+import { PARALLEL } from "./place.js";
 import { isReady, postFile } from "./server.js";
 
-const PARALLEL = 3;
 const PAUSES = [1, 2, 3, 5]; // seconds between looks for a server that is gone; then the last again and again
 const CUTS = 3; // So often may sending one file break off while the server is well.
 

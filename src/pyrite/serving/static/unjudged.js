@@ -1,5 +1,6 @@
 // Of an image that no bundle here judges, as unjudged.py has it.
 import { h, terms, withCode } from "./dom.js";
+import { READS_FILES } from "./place.js";
 
 const NEXT_SIZE =
   "Use a bundle for images of this size: the one that comes with Pyrite knows only images of 32 pixels a side. " +
@@ -29,13 +30,14 @@ export function lookedAt(found) {
   const { evidence, reason } = found;
   const count = evidence.filter((item) => !["pixels", "frames", "reader"].includes(item.kind)).length;
   const rests = reason === "out_of_scope" ? "None of that decides the verdict." : "The verdict rests on that.";
+  const inFile = count
+    ? `${count} piece${count === 1 ? "" : "s"} of evidence found. ${rests}`
+    : "No evidence found. That proves nothing, since it is easily removed.";
   return {
     Pixels: isForeign(found)
       ? "Not judged: the image looks unlike those that calibrated the bundle."
       : "Not judged: no bundle here is made for images of this size.",
-    File: count
-      ? `${count} piece${count === 1 ? "" : "s"} of evidence found. ${rests}`
-      : "No evidence found. That proves nothing, since it is easily removed.",
+    File: READS_FILES ? inFile : "Not read here.",
   };
 }
 

@@ -1,0 +1,42 @@
+"""`pyrite page`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyrite.cli.shared import AllowRealOption, BundlesOption, MaxFprOption, stderr, stdout
+
+
+def page(
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the page goes: a new folder.")],
+    bundles: BundlesOption = None,
+    max_fpr: MaxFprOption = None,
+    allow_real: AllowRealOption = False,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            "--runtime",
+            metavar="PATH",
+            help="The npm package onnxruntime-web, a .tgz or a folder. Fetched without it, once.",
+        ),
+    ] = None,
+) -> None:
+    """Write the page as a folder that needs no server: the browser itself judges, and no image leaves the device.
+
+    Copy the folder to any static host, under any path, over HTTPS; to look at it here, run
+    `python -m http.server --directory site`. It works without a network after the first visit.
+
+    The page judges the pixels alone, and says so: it reads neither credentials nor metadata. What runs the model is
+    fetched from npm (33 MB) and kept in Pyrite's cache folder; `NPM_CONFIG_REGISTRY` names another registry.
+
+    Example: `pyrite page --out site`
+    """
+    from pyrite.bundle import DEFAULT, Panel
+    from pyrite.rendering.progress import progress_bar
+    from pyrite.serving import write_page
+
+    panel = Panel.open(bundles or [DEFAULT])
+    with progress_bar(stderr, "Fetching onnxruntime-web") as show:
+        size = write_page(out, panel, runtime=runtime, max_fpr=max_fpr, allow_real=allow_real, progress=show)
+    stdout.print(f"Page: {out} ({size / 1e6:.0f} MB). To look at it here: python -m http.server --directory {out}")

@@ -1,0 +1,358 @@
+"""The page without a server, in a real browser, beside what Python says of the same files."""
+
+import io
+import json
+import mimetypes
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.Image import Resampling
+
+from pyrite.bundle import Bundle, Crops, Panel, ShorterSide, load_bundle, save_bundle
+from pyrite.bundle.calibration import Calibration
+from pyrite.bundle.preprocess import Preprocess
+from pyrite.decision import Policy, Scope
+from pyrite.detector import Detector
+from pyrite.errors import PyriteError
+from pyrite.golden import make_golden
+from pyrite.serving import write_page
+from pyrite.serving.web_runtime import read_runtime
+from web import web
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
+expect = sync_api.expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CIFAKE = Path(__file__).parents[4] / "shared" / "data" / "cifake.zip"
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Site:
+    url: str
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runtime() -> None:
+    """What runs models in a browser, fetched once into the session's cache; the tests skip without a network."""
+    try:
+        read_runtime()
+    except PyriteError as error:
+        if "cannot be fetched" not in str(error):
+            raise
+        pytest.skip(str(error))
+
+
+@contextmanager
+def hosting(folder: Path) -> Iterator[Site]:
+    """Serve a folder below a path, as a host of static files does."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        inside = handler.path.partition("?")[0].removeprefix("/a/path/")
+        file = folder / (inside or "index.html")
+        found = handler.path.startswith("/a/path/") and file.is_file()
+        content = file.read_bytes() if found else b"nothing"
+        handler.send_response(200 if found else 404)
+        handler.send_header("Content-Type", mimetypes.guess_type(file.name)[0] or "text/plain")
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    with web(answer) as address:
+        yield Site(f"{address}/a/path/")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Write the page with bundles, change it where a test wants that, and serve it."""
+    with ExitStack() as held:
+
+        def run(*bundles: Bundle | Path, change: Callable[[Path], None] = lambda folder: None) -> Site:
+            write_page(tmp_path / "site", Panel.open(bundles))
+            change(tmp_path / "site")
+            return held.enter_context(hosting(tmp_path / "site"))
+
+        yield run
+
+
+def with_geometry(
+    served: Path, folder: Path, name: str, preprocess: Preprocess, scope: Scope, calibration: Calibration | None = None
+) -> Bundle:
+    """Save the bundle with the model of `served_bundle` that looks at images in this way."""
+    own = load_bundle(served)
+    info = msgspec.structs.replace(
+        own.info, name=name, preprocess=preprocess, scope=scope, calibration=calibration or own.info.calibration
+    )
+    model, random = own.read("model.onnx"), np.random.default_rng(0)
+    images = [random.integers(0, 256, (40 + i, 60 - i, 3), np.uint8) for i in range(8)]
+    return save_bundle(folder / name, info, {"model.onnx": model, "golden.json": make_golden(info, model, images)})
+
+
+def drawn(width: int, height: int, seed: int, mode: str = "RGB") -> Image.Image:
+    """Return a picture with soft shapes and some noise, bright or dark by its seed."""
+    random = np.random.default_rng(seed)
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    coarse = random.integers(0, 256, (height // 6 + 2, width // 6 + 2, bands), np.uint8)
+    soft = Image.fromarray(coarse.squeeze(), mode).resize((width, height), Resampling.BICUBIC)
+    noisy = np.asarray(soft, np.int16) + random.integers(-30, 31, np.shape(soft)) + random.integers(-60, 61)
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8), mode)
+
+
+def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def many(sizes: Sequence[tuple[int, int]]) -> dict[str, bytes]:
+    """Return images of these sizes in every way that browsers and Pillow both know."""
+    files = {}
+    turned = Image.Exif()
+    for seed, (width, height) in enumerate(sizes):
+
+        def draw(mode: str = "RGB", seed: int = seed, size: tuple[int, int] = (width, height)) -> Image.Image:
+            return drawn(*size, seed, mode)
+
+        turned[0x0112] = 1 + seed % 8
+        files |= {
+            f"{seed}-444.jpg": encoded(draw(), "JPEG", quality=92, subsampling=0),
+            f"{seed}-422.jpg": encoded(draw(), "JPEG", quality=80, subsampling=1, exif=turned),
+            f"{seed}-420.jpg": encoded(draw(), "JPEG", quality=60, subsampling=2, progressive=True),
+            f"{seed}-grey.jpg": encoded(draw("L"), "JPEG"),
+            f"{seed}-rgb.png": encoded(draw(), "PNG"),
+            f"{seed}-rgba.png": encoded(draw("RGBA"), "PNG"),
+            f"{seed}-palette.png": encoded(draw().quantize(50), "PNG"),
+            f"{seed}-lossy.webp": encoded(draw("RGBA"), "WEBP", quality=70),
+            f"{seed}-lossless.webp": encoded(draw(), "WEBP", lossless=True, exif=turned),
+            f"{seed}.gif": encoded(draw(), "GIF"),
+            f"{seed}.bmp": encoded(draw(), "BMP"),
+        }
+    return files
+
+
+def judge(page: "Page", files: dict[str, bytes]) -> dict[str, dict[str, Any]]:
+    """Choose files on the page, and return its detections by their names, as it exports them."""
+    chosen = [{"name": name, "mimeType": "", "buffer": content} for name, content in files.items()]
+    page.locator("#pick").set_input_files(chosen)  # type: ignore[arg-type]
+    expect(page.locator("#cards > li")).to_have_count(len(files), timeout=60_000)
+    expect(page.locator("#cards > li.pending")).to_have_count(0, timeout=180_000)
+    with page.expect_download() as saved:
+        page.locator("[data-export=json]").click()
+    return {found["path"]: found for found in json.loads(saved.value.path().read_text("utf-8"))}
+
+
+def assert_alike(page: "Page", detector: Detector, files: dict[str, bytes]) -> int:
+    """Hold the page to what Python says of each file but for a logit's rounding; return how many were scored."""
+    found, scored = judge(page, files), 0
+    for name, content in files.items():
+        wanted, own = msgspec.to_builtins(detector.detect(content, path=name)), found[name]
+        assert wanted["error"] is None, name
+        scored += wanted["p_real"] is not None
+        for one, other in zip([wanted, *wanted.pop("evidence")], [own, *own.pop("evidence")], strict=True):
+            pairs = [(one, other), (one.pop("data", {}), other.pop("data", {}))]
+            for values, others in pairs:
+                logits = values.pop("logit", None), others.pop("logit", None)
+                # Out of scope, Python may have a score that decides nothing.
+                if None not in logits:
+                    assert logits[0] == pytest.approx(logits[1], abs=TOLERANCE), name
+                probabilities = values.pop("probability", None), others.pop("probability", None)
+                assert probabilities[0] == pytest.approx(probabilities[1], abs=TOLERANCE), name
+                assert others == values, name
+    return scored
+
+
+def test_it_says_what_python_says_of_all_formats(
+    visit: Callable[..., "Page"], host: Callable[..., Site], served_bundle: Path
+) -> None:
+    files = many([(32, 32), (47, 33), (64, 40), (200, 130)])
+    animated = [drawn(32, 32, seed) for seed in range(3)]
+    files["moves.gif"] = encoded(animated[0], "GIF", save_all=True, append_images=animated[1:])
+    page = visit(host(served_bundle))
+    assert assert_alike(page, Detector(served_bundle, evidence=False), files) == 3 * 11 + 1
+
+
+def test_it_resizes_and_crops_as_pillow_and_numpy_do(
+    visit: Callable[..., "Page"], host: Callable[..., Site], served_bundle: Path, tmp_path: Path
+) -> None:
+    """Two bundles that share their budget, of which one looks at what the other does not."""
+    groups = {"a": (-9.0, -1.0, 0.0), "b": tuple(i / 10 for i in range(-150, -30))}
+    bundles = (
+        with_geometry(
+            served_bundle,
+            tmp_path,
+            "sides",
+            ShorterSide(height=32, width=32, shorter_side=37, filter="bicubic"),
+            Scope(min_side=10, max_side=None, description="any"),
+        ),
+        with_geometry(
+            served_bundle,
+            tmp_path,
+            "crops",
+            Crops(height=32, width=32, most=7, top_share=0.4),
+            Scope(min_side=16, max_side=300, description="small"),
+            Calibration(real=groups),
+        ),
+    )
+    page = visit(host(*bundles))
+    files = {
+        f"{width}x{height}.png": encoded(drawn(width, height, seed), "PNG")
+        for seed, (width, height) in enumerate(
+            [(16, 16), (16, 90), (31, 33), (64, 64), (97, 150), (250, 40), (301, 77), (11, 400), (20, 10), (9, 30)]
+        )
+    }
+    assert assert_alike(page, Detector(bundles=bundles, evidence=False), files) == 9
+
+
+FILTERS = {
+    "nearest": Resampling.NEAREST,
+    "bilinear": Resampling.BILINEAR,
+    "bicubic": Resampling.BICUBIC,
+    "lanczos": Resampling.LANCZOS,
+}
+
+
+def test_every_filter_is_pillows_bit_for_bit(
+    visit: Callable[..., "Page"], host: Callable[..., Site], served_bundle: Path
+) -> None:
+    page = visit(host(served_bundle))
+    resize = """async ([width, height, pixels, across, down, filter]) => {
+        const { resize } = await import(new URL("static/resample.js", document.baseURI));
+        return Array.from(resize({ width, height, pixels: Uint8Array.from(pixels) }, across, down, filter).pixels);
+    }"""
+    sizes = [(40, 30, 32, 32), (7, 5, 32, 32), (32, 64, 32, 20), (113, 59, 16, 81), (1, 9, 8, 8)]
+    for seed, (width, height, across, down) in enumerate(sizes):
+        # Black and white noise takes the filters furthest beyond what a byte holds.
+        pixels = np.random.default_rng(seed).integers(0, 2, (height, width, 3), np.uint8) * 255
+        for name, filter in FILTERS.items():
+            wanted = np.asarray(Image.fromarray(pixels).resize((across, down), filter))
+            found = page.evaluate(resize, [width, height, pixels.ravel().tolist(), across, down, name])
+            assert found == wanted.ravel().tolist(), (name, width, height)
+
+
+def test_it_works_without_a_network_after_the_first_visit(
+    visit: Callable[..., "Page"], served_bundle: Path, tmp_path: Path
+) -> None:
+    write_page(tmp_path / "site", Panel.open([served_bundle]))
+    with hosting(tmp_path / "site") as site:
+        page = visit(site)
+        page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+    # The host is gone.
+    page.reload()
+    page.locator("#board").wait_for()
+    assert page.evaluate("crossOriginIsolated"), "Threads need that."
+    files = many([(32, 32)])
+    assert assert_alike(page, Detector(served_bundle, evidence=False), files) == len(files)
+
+
+def test_it_says_that_it_reads_the_pixels_alone(
+    visit: Callable[..., "Page"], host: Callable[..., Site], served_bundle: Path
+) -> None:
+    page = visit(host(served_bundle))
+    expect(page.locator("#zone-note")).to_contain_text("They stay on this device. Their pixels alone are judged")
+    expect(page.locator("#zone-note")).to_contain_text("which can outweigh them, are not read")
+    expect(page.locator("body")).not_to_contain_text("this server")
+    judge(page, {"a.png": encoded(drawn(32, 32, 1), "PNG")})
+    card = page.locator("#cards > li")
+    expect(card.locator(".missing")).to_contain_text("are not read: pyrite detect reads them.")
+    expect(card.locator(".explain")).to_have_count(2)
+    expect(card.locator(".explain:visible")).to_have_count(0)
+    page.locator("#clear").evaluate("button => button.click()")
+    judge(page, {"b.png": encoded(drawn(200, 300, 1), "PNG")})
+    expect(card).to_contain_text("Not read here.")
+
+
+def test_what_cannot_be_read_says_so_and_fails_nothing_else(
+    visit: Callable[..., "Page"], host: Callable[..., Site], served_bundle: Path
+) -> None:
+    good = encoded(drawn(32, 32, 1), "PNG")
+    files = {
+        "good.png": good,
+        "cut.png": good[: len(good) // 2],
+        "cut.jpg": encoded(drawn(32, 32, 1), "JPEG")[:-40],
+        "empty.png": b"",
+        "words.png": b"no image",
+        "page.tiff": encoded(drawn(32, 32, 1), "TIFF"),
+    }
+    found = judge(visit(host(served_bundle)), files)
+    assert {name: one["error"] and one["error"]["code"] for name, one in found.items()} == {
+        "good.png": None,
+        "cut.png": "corrupt",
+        "cut.jpg": "corrupt",
+        "empty.png": "empty",
+        "words.png": "unsupported_format",
+        "page.tiff": "unsupported_format",
+    }
+    assert "cannot decode this image in TIFF" in found["page.tiff"]["explanation"]
+
+
+def test_a_browser_that_gets_other_scores_judges_nothing(
+    visit: Callable[..., "Page"], host: Callable[..., Site], served_bundle: Path
+) -> None:
+    def change(folder: Path) -> None:
+        spec = json.loads((folder / "v1/bundles.json").read_text())
+        spec["bundles"][0]["golden"]["vectors"][0]["logit"] += 0.01
+        (folder / "v1/bundles.json").write_text(json.dumps(spec))
+
+    found = judge(visit(host(served_bundle, change=change)), {"a.png": encoded(drawn(32, 32, 1), "PNG")})
+    assert "does not get the scores that the bundle brightness had" in found["a.png"]["explanation"]
+    assert found["a.png"]["verdict"] == "uncertain"
+    assert found["a.png"]["logit"] is None
+
+
+def test_the_bundle_that_comes_with_pyrite_judges_its_own_images(
+    visit: Callable[..., "Page"], host: Callable[..., Site]
+) -> None:
+    """With the features and statistics that tell what is foreign to it."""
+    detector = Detector(evidence=False)
+    page = visit(host(*detector.bundles))
+    page.get_by_role("button", name="Try sample images").click()
+    expect(page.locator("#cards > li.pending")).to_have_count(0, timeout=180_000)
+    names = page.locator("#cards .name").all_inner_texts()
+    outcomes = [element.inner_text().lower() for element in page.locator("#cards .stamp").all()]
+    assert [name.partition("-")[2] for name in names] == [f"{outcome}.png" for outcome in outcomes]
+    page.locator("#clear").click()
+    assert assert_alike(page, detector, many([(32, 32)])) > 0
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+@pytest.mark.skipif(not CIFAKE.is_file(), reason="needs cifake.zip")
+def test_200_images_get_the_same_p_values_and_verdicts(visit: Callable[..., "Page"], host: Callable[..., Site]) -> None:
+    with zipfile.ZipFile(CIFAKE) as archive:
+        names = sorted(name for name in archive.namelist() if name.startswith("test/") and name.endswith(".jpg"))
+        chosen = np.random.default_rng(0).choice(names, 145, replace=False)
+        files = {name.replace("/", "-"): archive.read(name) for name in chosen}
+    files |= many([(32, 32), (32, 32), (33, 32), (300, 200), (640, 480)])
+    detector = Detector(evidence=False)
+    assert len(files) == 200
+    assert assert_alike(visit(host(*detector.bundles)), detector, files) > 140
+
+
+def test_what_no_browser_does_in_the_same_way_is_refused(
+    other_bundle: Path, served_bundle: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(PyriteError, match=r"other takes images so large that Pyrite decodes them at a half .* differ"):
+        write_page(tmp_path / "site", Panel.open([other_bundle]))
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "mine.txt").touch()
+    with pytest.raises(PyriteError, match="exists already"):
+        write_page(tmp_path / "site", Panel.open([served_bundle]))
+
+
+def test_the_policy_of_a_page_is_what_it_was_made_with(served_bundle: Path, tmp_path: Path) -> None:
+    panel = Panel.open([served_bundle])
+    write_page(tmp_path / "site", panel, max_fpr=0.02)
+    spec = json.loads((tmp_path / "site/v1/bundles.json").read_text())
+    assert msgspec.convert(spec["policy"], Policy) == Detector(panel, max_fpr=0.02).policy
+    assert json.loads((tmp_path / "site/v1/limits.json").read_text())["max_fpr"]["default"] == 0.02
