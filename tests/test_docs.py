@@ -70,7 +70,7 @@ from pyrite.serving import ServerSettings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 # Typer's own classes for a command and its parameters are not public.
 Command = Any
 
