@@ -89,7 +89,9 @@ def draw_spread(figure: Figure) -> None:
     ticks = (0, 0.025, 0.05, 0.075, 0.1, 0.125)
     rows[-1].set_xticks(ticks, [f"{tick:.3g}%" for tick in 100 * np.array(ticks)])
     rows[-1].set_xlabel("true share of real images called AI; the line is the budget", loc="left")
-    rows[0].set_title(f"A budget of {BUDGET:.0%}, kept by one detector after each of {DRAWS:,} calibrations", color=MUTED)
+    rows[0].set_title(
+        f"A budget of {BUDGET:.0%}, kept by one detector after each of {DRAWS:,} calibrations", color=MUTED
+    )
 
 
 def draw_floors(figure: Figure) -> None:

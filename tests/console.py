@@ -1,8 +1,9 @@
 """Runs the console blocks of a page, one after the other in one folder, and holds what they print to the page.
 
-A block with a title is a file of that name, which is written first. A block is fenced as `console`; its commands begin with `$ `, and what they print stands below each. `…` on a line of
-its own stands for any lines. Below `<!-- figures vary -->`, numbers and columns are not compared: they depend on the
-machine. `pyrite serve` is left running until the page ends, at a free port in place of 8000.
+A block with a title is a file of that name, which is written first. A block is fenced as `console`; its commands begin
+with `$ `, and what they print stands below each. `…` on a line of its own stands for any lines. Below
+`<!-- figures vary -->`, numbers and columns are not compared: they depend on the machine. `pyrite serve` is left
+running until the page ends, at a free port in place of 8000.
 """
 
 import os

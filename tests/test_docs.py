@@ -160,6 +160,22 @@ def test_python_examples_use_public_names(page: Path) -> None:
                 assert {alias.name for alias in node.names} <= set(pyrite.__all__)
 
 
+def test_every_public_name_is_in_the_reference() -> None:
+    assert set(re.findall(r"^::: pyrite\.(\w+)$", (DOCS / "python.md").read_text("utf-8"), re.MULTILINE)) >= set(
+        pyrite.__all__
+    )
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
+    shown = re.findall(r": (\S+\.md)$", nav, re.MULTILINE)
+    assert len(set(shown)) == len(shown)
+    assert {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")} <= set(shown)
+    assert re.findall(r"^  - (.*?):", nav, re.MULTILINE) == [
+        "Pyrite", "Tutorial", "How-to guides", "Reference", "Explanation"
+    ]  # fmt: skip
+
+
 def names_of(struct: type) -> list[str]:
     return [field.name for field in fields(struct)] if is_dataclass(struct) else list(struct.__struct_fields__)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from console import Shown, fits, run_page, shown_in
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -11,9 +12,7 @@ PAGES = [DOCS / "tutorial.md", *sorted((DOCS / "guides").glob("*.md"))]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_commands_of_a_page_print_what_it_says(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_commands_of_a_page_print_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYRITE_DATA", str(tmp_path / "data"))
     folder = tmp_path / "empty"
     folder.mkdir()
