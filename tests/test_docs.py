@@ -103,9 +103,11 @@ def test_the_command_line_page_is_what_make_docs_writes() -> None:
 def shown_commands(page: Path) -> Iterator[str]:
     """Yield every command in a page's shell blocks and code spans."""
     text = page.read_text("utf-8")
-    for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+    for kind, block in re.findall(r"^```(sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        prompt = "$ " if kind == "console" else ""
         for line in block.replace("\\\n", " ").splitlines():
-            yield line.removeprefix("$ ").partition(" # ")[0]
+            if line.startswith(prompt):
+                yield line.removeprefix(prompt).partition(" # ")[0]
     yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
 
 

@@ -1,8 +1,9 @@
 // Browsers start no worker for a page that was opened from a folder. There the search runs in a frame of the page instead.
 if (location.protocol === "file:") {
-  window.Worker = class extends EventTarget {
+  window.Worker = window.IFrameWorker = class extends EventTarget {
     constructor(url) {
       super();
+      const home = new URL(url, location.href);
       const frame = document.createElement("iframe");
       frame.hidden = true;
       document.body.append(frame);
@@ -13,8 +14,8 @@ if (location.protocol === "file:") {
       inside.document.close();
       const load = (source) => new Promise((done) => {
         const script = inside.document.createElement("script");
-        script.src = new URL(source, url);
-        script.onload = done;
+        script.src = new URL(source, home);
+        script.onload = script.onerror = done;
         inside.document.head.append(script);
       });
       // A worker waits for what it imports; a frame can only promise it, and the next message comes after that.
@@ -24,7 +25,7 @@ if (location.protocol === "file:") {
         this.dispatchEvent(event);
         this.onmessage?.(event);
       };
-      const ready = load(url);
+      const ready = load(home);
       let order = Promise.resolve();
       this.postMessage = (data) => {
         order = order.then(() => ready).then(() => loaded).then(() => inside.dispatchEvent(new MessageEvent("message", { data })));

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from pyrite.bundle import BundleInfo
+from pyrite.errors import require
 from pyrite.evaluation import Report
 from pyrite.results import Detection
 from pyrite.scanning.table import table_schema
@@ -49,8 +50,9 @@ def schemas() -> dict[str, dict[str, Any]]:
     """Return every schema by its name.
 
     Raises:
-        ImportError: The extra `scale` is not installed, whose Arrow describes the table of a scan.
+        MissingExtraError: The extra `scale` is not installed, whose Arrow describes the table of a scan.
     """
+    require("scale", "pyarrow")
     detections = {"type": "array", "items": {"$ref": "#/$defs/Detection"}, "$defs": _definitions(Detection)}
     return {
         "detections": _headed(
