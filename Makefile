@@ -5,21 +5,22 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo test test-torch check audit fuzz format docs dist lock clean
+.PHONY: help install demo test test-torch check audit fuzz format docs site dist lock clean
 
 help:
 	@echo "make demo     verdicts; then toy dataset → training → evaluation → verdicts, in ./demo"
 	@echo "make test     the whole test suite"
 	@echo "make test-torch  what needs PyTorch, in .venv-torch, which it makes: 8 GB"
-	@echo "make check    lint, formatting, types, licences, prose and spelling, as CI has them"
+	@echo "make check    lint, formatting, types, licences, prose, spelling and the site, as CI has them"
 	@echo "make audit    known vulnerabilities of the versions in requirements.lock; needs a network"
 	@echo "make fuzz     look for files that break a reader, for SECONDS=600; in .venv-fuzz, which it makes"
 	@echo "make format   mend what can be mended of these"
-	@echo "make docs     write docs/cli.md and docs/evidence.md anew from the code"
+	@echo "make docs     write docs/cli.md, docs/evidence.md and docs/schemas from the code"
+	@echo "make site     the documentation as a site that needs no network, in ./site"
 	@echo "make dist     a wheel and an sdist in ./dist, checked; needs a network"
 	@echo "make lock     write requirements.lock anew from pyproject.toml, with the newest versions"
 	@echo "make install  only set up .venv"
-	@echo "make clean    remove .venv, ./demo and all caches"
+	@echo "make clean    remove .venv, ./demo, ./site and all caches"
 
 install: $(INSTALLED)
 
@@ -79,6 +80,7 @@ check: $(INSTALLED)
 	$(BIN)/python scripts/licences.py
 	$(BIN)/python scripts/prose.py
 	$(BIN)/typos
+	$(MAKE) --no-print-directory site
 
 # In an environment of its own. Where the service that knows vulnerabilities cannot be reached, that is said, and is no failure.
 AUDIT := .venv-audit/bin
@@ -104,6 +106,12 @@ format: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/typer pyrite.cli.main utils docs --name pyrite --title "The command line" --output docs/cli.md
 	$(BIN)/python -m pyrite.evidence.reference > docs/evidence.md
+	$(BIN)/python scripts/schemas.py docs/schemas
+
+# Every link and anchor must lead somewhere, and no page may load anything from elsewhere.
+site: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html"
 
 # The wheel is built from the sdist, which shows that nothing is left out of it.
 DIST := .venv-dist/bin
@@ -121,4 +129,4 @@ lock:
 			--no-annotate --no-header --no-emit-index-url --no-emit-package tensorflow-text --output-file requirements.lock pyproject.toml >/dev/null
 
 clean:
-	rm -rf .venv .venv-torch .venv-audit .venv-dist .venv-fuzz fuzz/corpus demo dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-torch .venv-audit .venv-dist .venv-fuzz fuzz/corpus demo dist site .mypy_cache .pytest_cache .ruff_cache

@@ -70,7 +70,7 @@ from pyrite.serving import ServerSettings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 # Typer's own classes for a command and its parameters are not public.
 Command = Any
 
@@ -103,9 +103,11 @@ def test_the_command_line_page_is_what_make_docs_writes() -> None:
 def shown_commands(page: Path) -> Iterator[str]:
     """Yield every command in a page's shell blocks and code spans."""
     text = page.read_text("utf-8")
-    for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+    for kind, block in re.findall(r"^```(sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        prompt = "$ " if kind == "console" else ""
         for line in block.replace("\\\n", " ").splitlines():
-            yield line.removeprefix("$ ").partition(" # ")[0]
+            if line.startswith(prompt):
+                yield line.removeprefix(prompt).partition(" # ")[0]
     yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
 
 
@@ -158,6 +160,24 @@ def test_python_examples_use_public_names(page: Path) -> None:
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.ImportFrom) and node.module == "pyrite":
                 assert {alias.name for alias in node.names} <= set(pyrite.__all__)
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    # By where they are defined: a module may have the name of the function in it.
+    named = re.findall(r"^::: (\S+)$", (DOCS / "api.md").read_text("utf-8"), re.MULTILINE)
+    public = [getattr(pyrite, name) for name in pyrite.__all__]
+    assert [one for one in public if not {f"{one.__module__}.{one.__qualname__}", one.__module__} & {*named}] == []
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
+    shown = re.findall(r": (\S+\.md)$", nav, re.MULTILINE)
+    assert len(set(shown)) == len(shown)
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md") if page.name != "README.md"}
+    assert pages <= set(shown)
+    assert re.findall(r"^  - (.*?):", nav, re.MULTILINE) == [
+        "Pyrite", "Tutorial", "How-to guides", "Reference", "Explanation"
+    ]  # fmt: skip
 
 
 def names_of(struct: type) -> list[str]:

@@ -133,8 +133,3 @@ def of_foreign_and_unknown_images() -> Iterator[str]:
 )
 def test_its_figures_are_those_that_were_measured(measured: Callable[[], Iterator[str]]) -> None:
     assert [said for said in measured() if said not in PAGE] == []
-
-
-def test_it_shows_every_figure_that_is_drawn() -> None:
-    drawn = {path.name for path in (ROOT / "docs" / "figures").glob("*.svg")}
-    assert {name for name in drawn if f"](figures/{name})" in PAGE} == drawn

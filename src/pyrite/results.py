@@ -92,6 +92,7 @@ class Detection:
     """Everything Pyrite says about one image; its fields are the JSON's."""
 
     path: str | None
+    """As it was given, or below the folder that was; `None` for pixels that never were a file."""
     sha256: str | None
     """Of the file's bytes, in hexadecimal; `None` for pixels that never were a file."""
     format: str | None

@@ -64,8 +64,11 @@ class Quantization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     images: Count
     """Training images that the ranges of the activations are of."""
     float_accuracy: float
+    """Of the float32 network, on the validation images."""
     int8_accuracy: float
+    """The same of the network in int8."""
     command: str
+    """That quantised it."""
 
 
 class ModelOrigin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -78,7 +81,9 @@ class ModelOrigin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     sha256: str
     """Of the original file, in hexadecimal."""
     authors: str | None = None
+    """Of the model."""
     paper: str | None = None
+    """The address of the paper that describes it."""
     allows: Literal["free", "non-commercial", "unclear"] = "unclear"
     """What its licence allows, in a word."""
     threshold: float | None = None
@@ -93,15 +98,23 @@ class BundleInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """The content of bundle.json."""
 
     format: Literal[2] = FORMAT
+    """Of the file; this is 2."""
     name: Text
+    """Of the bundle."""
     version: Text
+    """Of the bundle, as its maker counts."""
     licence: Text
+    """Of the model, and of what it was trained on."""
     files: dict[str, str] = {}
     """SHA-256 of each other file, in hexadecimal; `save_bundle` fills it in."""
     preprocess: Preprocess
+    """How an image becomes inputs of the model."""
     scope: Scope
+    """Which images the model was made for."""
     calibration: Calibration
+    """What turns a logit into a probability and p-values."""
     policy: Policy
+    """The error budgets of its verdicts, where nobody names others."""
     knows: tuple[Text, ...] = ()
     """The generators whose images trained the model, where that is known."""
     one_by_one: bool = False

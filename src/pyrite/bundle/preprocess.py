@@ -34,7 +34,9 @@ class _Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """What all of them have."""
 
     height: Side
+    """Of a model input, in pixels."""
     width: Side
+    """As the height."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -46,6 +48,7 @@ class Resize(_Geometry, frozen=True, kw_only=True, tag="resize"):
     """The whole image squeezed to the model's size; an image of that size passes untouched."""
 
     filter: Filter = "bilinear"
+    """That Pillow resizes with."""
     draft: bool = True
     """Whether a much larger image may be decoded at a half, a quarter or an eighth of its size."""
 
@@ -91,7 +94,9 @@ class ShorterSide(_Geometry, frozen=True, kw_only=True, tag="shorter_side"):
     """
 
     shorter_side: Side
+    """Of the resized image, in pixels."""
     filter: Filter = "bilinear"
+    """That Pillow resizes with."""
 
     most = 1
     enough = None
