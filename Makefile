@@ -36,6 +36,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 demo: export PYRITE_CACHE := demo/cache
 demo: $(INSTALLED)
 	rm -rf demo
+	$(BIN)/pyrite detect docs/photographs/*.jpg
 	$(BIN)/pyrite bundle examples --out demo/examples
 	$(BIN)/pyrite detect demo/examples/*.png
 	$(BIN)/pyrite toy demo/data
@@ -44,6 +45,7 @@ demo: $(INSTALLED)
 	$(BIN)/pyrite detect --bundle demo/run/bundle demo/data/test/REAL/0000*.png demo/data/test/FAKE/0000*.png
 	@echo
 	@echo "Where to look:"
+	@echo "  docs/photographs             a photograph, and an image by FLUX.2 that says so in its file"
 	@echo "  demo/examples                images of CIFAKE, judged by the bundle that comes with Pyrite"
 	@echo "  demo/report/report.html      every figure, in a browser"
 	@echo "  demo/run/bundle/card.md      what the model is for, and what it is not"

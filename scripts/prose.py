@@ -7,12 +7,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
-    *(ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md")),
     *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in ("cli.md", "evidence.md")),
     *sorted((ROOT / "results").glob("*.md")),
     *sorted((ROOT / "results").glob("*/*.md")),
 )
-"""What is checked by default: not the pages made from code, the README and the list of changes."""
+"""What is checked by default: not the pages made from code and the list of changes."""
 
 LONGEST = 35
 """The most words in a sentence, outside tables."""

@@ -6,6 +6,7 @@ It needs the extra `dev` and Chromium.
 """
 
 import argparse
+import re
 import shutil
 import socket
 import subprocess
@@ -42,8 +43,10 @@ def main() -> None:
         page.goto(address)
         chosen = [*PHOTOGRAPHS, *(examples / name for name in ("1-real.png", "6-ai.png"))]
         page.set_input_files("#pick", chosen)
-        page.get_by_text(f"{len(chosen)} images judged").wait_for(timeout=1000 * _SECONDS)
-        page.wait_for_load_state("networkidle")
+        page.set_default_timeout(1000 * _SECONDS)
+        page.locator("h2", has_text=re.compile(rf"^{len(chosen)} images$")).wait_for()
+        for number in range(len(chosen)):
+            page.locator("#cards > li").nth(number).locator("img").wait_for()
         save(page.screenshot(), out / "page.png")
         page.set_viewport_size({"width": 800, "height": 640})
         page.goto(REPORT.as_uri())
