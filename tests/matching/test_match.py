@@ -366,8 +366,8 @@ def test_ai_images_can_be_cut_into_views_too(
     command = ("match", data, "--decoder", decoder, "--side", SIDE, "--views", 2)
     code, said, _ = run_pyrite(*command, "--out", tmp_path / "pairs", "--with-ai")
     assert code == 0
-    assert "2 views of 1 photographs, each as it is and by tiny: 8 images" in " ".join(said.split())
-    assert "Beside them, 4 views of 2 AI images." in said
+    assert "2 views of 1 photographs, each unchanged and reconstructed by tiny: 8 images" in " ".join(said.split())
+    assert "Also 4 views of 2 AI images." in said
     found = [(row["photo_path"], row["label"], row["generator"]) for row in rows_of(tmp_path / "pairs")]
     pair = [("0.jpg", "real", ""), ("0.jpg", "ai", "tiny")]
     assert found == [*pair, *pair, *[("1.jpg", "ai", "flux")] * 2, *[("2.jpg", "ai", "ai")] * 2]
@@ -465,10 +465,10 @@ def test_the_command_tells_what_was_made_and_left_out(
     code, said, told = run_pyrite(*command)
     assert (code, told) == (
         0,
-        "tiny comes no closer to photographs than 4.3 dB. Does it take and give values in [0, 1]?\n",
+        "tiny reconstructs photographs at only 4.3 dB. Are its inputs and outputs in [0, 1]?\n",
     )
     assert "\nPSNR: tiny 4.3 dB\n" in said
-    assert f"12 views of 6 photographs, each as it is and by tiny: 24 images in {out}" in said
+    assert f"12 views of 6 photographs, each unchanged and reconstructed by tiny: 24 images in {out}" in said
     assert f"pyrite train {out} --recipe crops --group-column photo --out run" in said
     folder = tmp_path / "photos"
     take_photograph(folder / "a.jpg")
@@ -477,7 +477,7 @@ def test_the_command_tells_what_was_made_and_left_out(
     code, _, told = run_pyrite("match", folder, "--out", tmp_path / "b", *command[4:])
     assert code == 0
     assert "Left out, no images: 1 (other files 1).\n" in told
-    assert f"Left out: 1 (too_small 1); {tmp_path / 'b' / 'match.json'} names all of them." in told
+    assert f"Left out: 1 (too_small 1), all listed in {tmp_path / 'b' / 'match.json'}." in told
     (folder / "bad[b].jpg").write_bytes(b"")
     code, _, told = run_pyrite("match", folder, "--out", tmp_path / "c", *command[4:])
     assert code == 1
@@ -497,6 +497,6 @@ def test_the_command_goes_on_after_ctrl_c(
     command = ("match", photos, "--out", tmp_path / "pairs", "--decoder", decoder, "--side", SIDE)
     monkeypatch.setattr(MODULE, "add_photo", stop)
     code, _, told = run_pyrite(*command)
-    assert (code, told) == (130, "Error: Interrupted. The same command goes on where it stopped.\n")
+    assert (code, told) == (130, "Error: Interrupted. Run the same command to continue.\n")
     monkeypatch.undo()
     assert run_pyrite(*command)[0] == 0

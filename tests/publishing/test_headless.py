@@ -71,7 +71,7 @@ def test_the_command_fetches_what_is_missing(
         load_bundle(shared)
     code, said, told = run_pyrite("bundle", "import", shared, "--name", "whole")
     assert (code, told) == (0, "")
-    assert "Use it by its name: --bundle whole" in said
+    assert "Use it by name: --bundle whole" in said
     whole = load_bundle("whole")
     # The same to the last byte, so that its hash is what was published.
     assert (whole.sha256, whole.read("model.onnx")) == (bundle.sha256, bundle.read("model.onnx"))

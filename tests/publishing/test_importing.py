@@ -441,7 +441,7 @@ def test_a_repository_of_the_hub_is_pinned_to_its_commit(tmp_path: Path) -> None
         code, said = run("bundle", "import", "hf:owner/detector", HF_ENDPOINT=address, **home)
         assert code == 0, said
         assert "labels: AI is artificial, from config.json" in said
-        assert "Use it by its name: --bundle detector" in said
+        assert "Use it by name: --bundle detector" in said
         assert not any("pytorch_model" in path or "README" in path for path in asked)
         code, said = run("bundle", "import", "hf:owner/none", HF_ENDPOINT=address, **home)
         assert (code, "owner/none cannot be fetched from the Hub" in said) == (1, True)

@@ -37,7 +37,7 @@ def panel(run: Run, tmp_path: Path) -> Path:
     code, out, err = run("calibrate", write(tmp_path / "cal.csv", 1), "--out", tmp_path / "panel.json")
     assert (code, err) == (0, "")
     assert "2 detectors: a, b real, x: 150 images real, y: 150 images" in out
-    assert "The smallest error budget that it can keep: " in out
+    assert "Smallest error budget it can keep: " in out
     return tmp_path / "panel.json"
 
 

@@ -90,7 +90,7 @@ def test_killed_interrupted_and_resumed_is_as_unbroken(
 
     with pytest.raises(Interrupted) as caught:
         train(toy, recipe, out, resume=True, watch=stop_midway)
-    assert str(caught.value) == f"Stopped in epoch 2 after step 5 of {steps}, and saved. Go on with --resume."
+    assert str(caught.value) == f"Stopped in epoch 2 after step 5 of {steps}, and saved. Continue with --resume."
     assert [(e.epoch, e.step) for e in seen if isinstance(e, Step)] == [(2, s) for s in range(1, 6)]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert without_times(read_rows(out / "history.csv")) == without_times(unbroken.states[-1].history)[:1]
@@ -98,7 +98,7 @@ def test_killed_interrupted_and_resumed_is_as_unbroken(
 
     with pytest.raises(Interrupted) as caught:
         train(toy, recipe, out, resume=True, watch=at(3, steps, interrupt))
-    assert str(caught.value) == "Stopped after epoch 3, and saved. Go on with --resume."
+    assert str(caught.value) == "Stopped after epoch 3, and saved. Continue with --resume."
     assert not (out / "bundle").exists()
 
     seen.clear()
@@ -240,7 +240,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(stopped: tuple[Path, str, int]) -> N
     out, stderr, code = stopped
     assert code != 0
     assert "Traceback" not in stderr
-    assert stderr.rstrip().endswith("and saved. Go on with --resume.")
+    assert stderr.rstrip().endswith("and saved. Continue with --resume.")
     assert load_checkpoint(out / "checkpoint.npz")[0].epoch >= 2
 
 

@@ -135,7 +135,7 @@ def fit(
                 save(state)
                 raise Interrupted(
                     f"Stopped in epoch {state.epoch + 1} after step {state.step} of {steps}, and saved. "
-                    "Go on with --resume."
+                    "Continue with --resume."
                 )
             with _averaged(model, recipe):
                 measure_statistics(model, examples.pixels, examples.train, recipe.seed)
@@ -149,7 +149,7 @@ def fit(
             if watch:
                 watch(state)
             if stop_requested():
-                raise Interrupted(f"Stopped after epoch {state.epoch}, and saved. Go on with --resume.")
+                raise Interrupted(f"Stopped after epoch {state.epoch}, and saved. Continue with --resume.")
     if place.is_chief:
         _assign(model.variables, best)
     return state
