@@ -129,7 +129,7 @@ def test_bundle_verify_fails_where_the_model_says_something_else(run: Run, saved
     save_bundle(tmp_path / "b", bundle.info, {**bundle.files, "golden.json": json.dumps(golden).encode()})
     code, out, err = run("bundle", "verify", tmp_path / "b")
     assert code == 1
-    assert "the largest difference of a logit is 0.5" in out
+    assert "the largest difference in a logit is 0.5" in out
     assert "does not say here what it said" in err
 
 

@@ -138,7 +138,7 @@ function describeTradeoff() {
   });
   const border = borderOfAi(model, budget);
   const useful = largestUseful(model);
-  const line = border ? `By the pixels, AI begins at a probability of ${border}: the line that your budget draws. ` : "";
+  const line = border ? `By the pixels, AI begins at a probability of ${border}: the threshold of your budget. ` : "";
   const more = budget > useful ? `A budget above ${asPercent(useful)} finds no more.` : "";
   say($("tradeoff"), line + more);
 }
