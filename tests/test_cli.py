@@ -154,7 +154,7 @@ def test_robustness_is_told_in_a_few_lines(run: Run, saved: Path, tmp_path: Path
     code, out, err = run("evaluate", saved, tmp_path / "toy", "--out", tmp_path / "report", "--robustness")
     assert (code, len(err.splitlines())) == (0, 2)
     assert "Under 18 degradations, accuracy is 0." in out
-    assert "Saved again (jpeg 90), the verdict is another for " in out
+    assert "Saved again (jpeg 90), the verdict changes for " in out
     assert json.loads((tmp_path / "report" / "report.json").read_bytes())["robustness"]["clean"]["name"] == "clean"
 
 
@@ -439,7 +439,7 @@ def test_the_same_bundle_twice_leaves_half_the_budget_for_each(
 ) -> None:
     code, _, err = run("detect", images / "bright.png", "--bundle", saved, "--bundle", other, "--max-fpr", "0.01")
     assert code == 1
-    assert "An error budget of 1% takes at least 199 real calibration images, and there are 99" in err
+    assert "An error budget of 1% needs at least 199 real calibration images, and there are 99" in err
     assert "Choose max_fpr of at least 0.02." in err
 
 
@@ -542,7 +542,7 @@ def test_a_panel_is_calibrated_and_used_like_a_bundle(
     assert "Copies of other images left out: 1" in out
     assert "2 detectors: brightness, wide" in out
     assert "real, x: 30 images" in out
-    assert "5% takes at least 39 real calibration images in each group, and x has 30, y has 30" in err
+    assert "5% needs at least 39 real calibration images in each group, and x has 30, y has 30" in err
     # The two agree, so the brightest photo is level with any brighter image: two of 31.
     assert "Smallest error budget it can keep: 6.45%" in out
     both = ("--bundle", panel)
@@ -557,7 +557,7 @@ def test_a_panel_is_calibrated_and_used_like_a_bundle(
     code, out, err = run("evaluate", panel, photos, "--out", tmp_path / "report")
     assert code == 1
     assert "brightness+wide on 121 images of photos" in " ".join(out.split())
-    assert "These images calibrated the panel, so the figures flatter it." in " ".join(out.split())
+    assert "These images calibrated the panel, so the figures are inflated." in " ".join(out.split())
 
 
 def test_scan_takes_a_panel_and_goes_on_with_no_other(

@@ -234,7 +234,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(
 
     original = MODULE.whole_file
     monkeypatch.setattr(MODULE, "whole_file", full)
-    with pytest.raises(DatasetError, match=r"No space left on device\. What is done stays"):
+    with pytest.raises(DatasetError, match=r"No space left on device\. Finished work is kept"):
         run(photos, tmp_path / "pairs", decoder)
     monkeypatch.undo()
     run(photos, tmp_path / "pairs", decoder)
@@ -412,7 +412,7 @@ def test_a_folder_with_other_settings_or_other_things_is_left_alone(photos: Path
     assert contents(out) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("")
-    with pytest.raises(DatasetError, match=r"holds something else already \(notes.txt\)"):
+    with pytest.raises(DatasetError, match=r"already holds something else \(notes.txt\)"):
         run(photos, tmp_path / "mine", decoder)
     with pytest.raises(DatasetError, match="lies among the photographs"):
         run(photos, photos / "pairs", decoder)
@@ -452,7 +452,7 @@ def test_settings_that_make_no_sense_are_refused(
 
 def test_a_decoder_of_one_size_takes_no_history_that_resizes(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "fixed.onnx").write_bytes(whitening((1, 3, SIDE, SIDE)))
-    with pytest.raises(PyriteError, match="images of one size alone, and the history 'light' resizes"):
+    with pytest.raises(PyriteError, match="images of one size only, and the history 'light' resizes"):
         run(photos, tmp_path / "pairs", str(tmp_path / "fixed.onnx"))
     assert run(photos, tmp_path / "pairs", str(tmp_path / "fixed.onnx"), history="none").groups == 12
 

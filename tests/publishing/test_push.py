@@ -198,5 +198,5 @@ def test_a_folder_that_is_a_bundle_is_kept_by_a_name(
         assert code == 0, error
         assert f"Use it by name: --bundle {name}" in said
         assert load_bundle(tmp_path / "data" / "bundles" / name).sha256 == bundle.sha256
-    with pytest.raises(ExportError, match=r"is a bundle already.*Leave out: threshold\."):
+    with pytest.raises(ExportError, match=r"is already a bundle.*Leave out: threshold\."):
         import_source(str(bundle.path), tmp_path / "out", Declared(threshold=1.0))

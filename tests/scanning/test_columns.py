@@ -19,7 +19,7 @@ from pyrite.errors import ScanError
 from pyrite.scanning import Columns, ScanSettings, scan
 from pyrite.scanning.columns import as_text
 
-FETCH_FIRST = "It holds addresses, and no images. Fetch them first, as with img2dataset"
+FETCH_FIRST = "It holds addresses, not images. Download them first, as with img2dataset"
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_the_same_of_a_csv_file(
     ("columns", "sentence"),
     [
         ({"image": "picture"}, "holds no Parquet file with a column `picture` of images"),
-        ({"path": "file"}, "is no table with a column `file`"),
+        ({"path": "file"}, "is not a table with a column `file`"),
         ({"keep": ("caption",)}, "have no columns to keep: nothing beside them describes them"),
     ],
 )

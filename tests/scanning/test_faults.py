@@ -199,7 +199,7 @@ def test_a_full_disk_stops_the_scan_and_keeps_what_was_done(
     )
     assert done.returncode == 0, done.stderr
     assert re.search(
-        r"Error: .*No space left on device.* What was done is kept; the same command goes on\.", done.stderr
+        r"Error: .*No space left on device.* Finished work is kept; run the same command to continue\.", done.stderr
     )
     kept = read_rows(tmp_path / "full")
     assert 0 < len(kept) < 30

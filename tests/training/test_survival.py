@@ -133,7 +133,7 @@ def test_another_recipe_is_refused(killed: Path, toy: Path) -> None:
 
 def test_other_data_is_refused(killed: Path, recipe: Recipe, tmp_path: Path) -> None:
     make_toy(tmp_path / "toy", count=160, seed=1)
-    with pytest.raises(TrainingError, match="data is not what it was when this run began"):
+    with pytest.raises(TrainingError, match="data has changed since this run began"):
         train(tmp_path / "toy", recipe, killed, resume=True)
 
 
@@ -167,7 +167,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(killed: Path, toy: Path, recipe: 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "The checkpoint could not be written: File too large." in str(caught.value)
-    assert "Make room, and go on with --resume." in str(caught.value)
+    assert "Free some space, then continue with --resume." in str(caught.value)
     assert (out / "checkpoint.npz").read_bytes() == good
 
 
@@ -181,7 +181,7 @@ def test_curves_that_cannot_be_written_keep_the_checkpoint(
     with pytest.raises(TrainingError) as caught:
         train(toy, recipe, out, resume=True)
     assert "cannot be written" in str(caught.value)
-    assert "The last checkpoint is kept: put that right, and go on with --resume." in str(caught.value)
+    assert "The last checkpoint is kept: fix this, then continue with --resume." in str(caught.value)
 
 
 def test_a_run_that_is_stopped_and_moved_to_another_machine_is_as_unbroken(

@@ -98,9 +98,9 @@ def fit(
     if place.is_chief and checkpoint.exists():
         state, groups = load_checkpoint(checkpoint)
         if state.data_sha256 != start.data_sha256:
-            raise TrainingError("The data is not what it was when this run began; start again in a new folder.")
+            raise TrainingError("The data has changed since this run began; start again in a new folder.")
         if state.teachers != start.teachers:
-            raise TrainingError("The teachers are not those that this run began with; start again in a new folder.")
+            raise TrainingError("The teachers have changed since this run began; start again in a new folder.")
         best = groups.get("best", [])
         try:
             _assign(model.variables, groups["model"])
