@@ -243,7 +243,7 @@ DESCRIPTIONS = {
         "unit": "Unit of its levels.",
         "figures": "`low`, `median` and `high`: levels that 5%, 50% and 95% of the cells are below; for `ghosts`, the "
         "`quality` and the `share` of cells that have it. Null without a map.",
-        "region": "The part of the upright image that it covers: left, top, right, bottom, in pixels; null without one.",
+        "region": "The part of the upright image that it covers: left, top, right, bottom, in pixels; null if none.",
         "scale": "The levels that are drawn darkest and brightest; null without a map.",
         "picture": "The map over the whole upright image, 480 pixels on its longer side: PNG in a data URL, or null.",
     },
