@@ -160,7 +160,7 @@ def test_a_worker_with_other_packages_stops_the_scan(corpus: Path, bundle: Bundl
     (tmp_path / "out/detections/part-00000000.parquet").unlink()
     task = make_task(tmp_path / "out", bundle, ScanSettings(), {"pillow": "1"})
     worker = Worker(task)
-    assert worker.judge(0).problem.startswith("A worker has other packages than the scan was begun with: no ")
+    assert worker.judge(0).problem.startswith("A worker has other packages than those that the scan started with: no ")
     worker.close()
     assert not list((tmp_path / "out/detections").iterdir())
 
