@@ -377,7 +377,7 @@ def test_the_report_has_a_table_of_generators(bundle: Bundle, folder: Path, tmp_
 
 
 def test_fewer_than_two_detectors_are_no_comparison(bundle: Bundle, folder: Path) -> None:
-    with pytest.raises(EvaluationError, match="at least two detectors"):
+    with pytest.raises(EvaluationError, match="two detectors or more"):
         pyrite.compare([bundle], folder)
 
 

@@ -138,7 +138,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"image": ["a.png"]}, {"image": "image"}, "The column `image` of .* holds no bytes"),
     ({"picture": PICTURES[:1]}, {}, "Name it with --image-column or --path-column"),
     ({"URL": ["https://example.org/a.jpg"], "TEXT": ["a"]}, {}, FETCH_FIRST),
-    ({"image": PICTURES[:1]}, {"keep": ("sha256",)}, "`sha256` cannot be kept, since the table of results already has one"),
+    ({"image": PICTURES[:1]}, {"keep": ("sha256",)}, "`sha256` cannot be kept, since the table of results already"),
     ({"image": PICTURES[:1]}, {"keep": ("a", "a")}, "have `a` twice"),
     ({"image": PICTURES[:1]}, {"keep": ("",)}, "have an empty name"),
 ]

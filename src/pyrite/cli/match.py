@@ -42,9 +42,9 @@ def match(
         typer.Option(
             "--decoder",
             metavar="NAME|FILE",
-            help="An autoencoder: taef2 (the default), an .onnx file, or a .safetensors file of the TAESD family or of "
-            "Stable Diffusion's type. Append :levels=K, :noise=S or :twice for a variant. May be repeated; three kinds "
-            "are better than one.",
+            help="An autoencoder: taef2 (the default), an .onnx file, or a .safetensors file, of the TAESD family or "
+            "of Stable Diffusion's kind. Append :levels=K, :noise=S or :twice for a variant. May be repeated; three "
+            "kinds are better than one.",
         ),
     ] = None,
     side: Annotated[

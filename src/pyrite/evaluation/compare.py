@@ -66,7 +66,7 @@ def compare(
     """
     require("train", "sklearn", "scipy", "matplotlib", "pyarrow")
     if len(competitors) < 2:
-        raise EvaluationError("A comparison needs at least two detectors.")
+        raise EvaluationError("A comparison takes two detectors or more.")
     if out is not None:
         check_folder(out)
     opened = [_open(one) for one in competitors]
