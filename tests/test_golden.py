@@ -82,7 +82,9 @@ def test_verify_says_what_a_batch_does(info, bundle, tmp_path, capsys):
     verify(tmp_path / "marked")
     told = " ".join(capsys.readouterr().out.split())
     assert "Its model gets one input at a time. Other images in a batch change a logit of its model by up to" in told
-    with pytest.raises(PyriteError, match="unmarked depend on what else is in a batch, and it does not set one_by_one"):
+    with pytest.raises(
+        PyriteError, match="unmarked depend on the other images in a batch, and it does not set one_by_one"
+    ):
         verify(tmp_path / "unmarked")
     capsys.readouterr()
     verify(bundle.path)

@@ -491,7 +491,7 @@ def test_a_bundle_is_used_listed_and_removed_by_its_name(
     monkeypatch.setenv("PYRITE_DATA", str(tmp_path / "data"))
     folder, image = publish(tmp_path / "detector"), tmp_path / "image.png"
     Image.fromarray(IMAGE).save(image)
-    assert "There are none." in run_pyrite("bundle", "list")[1]
+    assert "No bundles yet." in run_pyrite("bundle", "list")[1]
     code, said, _ = run_pyrite("bundle", "import", folder, "--name", "mine", "--licence", "MIT")
     assert (code, "Licence: MIT" in said, "--bundle mine" in said) == (0, True, True)
     assert "mine: mine 1, not calibrated." in run_pyrite("bundle", "list")[1]
@@ -499,7 +499,7 @@ def test_a_bundle_is_used_listed_and_removed_by_its_name(
     assert json.loads(said)[0]["model"] == {"name": "mine", "version": "1"}
     code, _, error = run_pyrite("bundle", "import", folder, "--name", "mine")
     assert (code, "exists already" in error) == (1, True)
-    assert run_pyrite("bundle", "remove", "mine")[:2] == (0, "mine is removed.\n")
+    assert run_pyrite("bundle", "remove", "mine")[:2] == (0, "Removed mine.\n")
     code, _, error = run_pyrite("bundle", "remove", "mine")
     assert (code, "There is no bundle named mine." in error) == (1, True)
     code, _, error = run_pyrite("bundle", "remove", "../detector")
