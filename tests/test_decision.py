@@ -118,7 +118,7 @@ def test_a_scope_that_holds_nothing_is_refused(sides):
 
 def test_what_only_a_large_budget_allows_is_a_hint() -> None:
     hint = explain(Verdict.AI, Reason.PIXELS, 0.04, None)
-    assert hint == "The pixels lean to AI: at most 40 in 1,000 real images score as high."
+    assert hint == "The pixels lean towards AI: at most 40 in 1,000 real images score as high."
 
 
 SCOPE = Scope(min_side=32, max_side=32, description="Images of 32 pixels a side.")
@@ -166,7 +166,7 @@ def test_real_means_no_trace_of_the_generators_that_are_known(knows: list[str], 
     told = explain(Verdict.REAL, Reason.PIXELS, 0.5, 0.021, knows=knows)
     assert told.startswith(f"No trace of {words}")
     withheld = explain(Verdict.UNCERTAIN, Reason.UNPROVEN, 0.5, 0.021, knows=knows)
-    assert withheld == f"{told} Other generators leave other traces, so that makes no image real."
+    assert withheld == f"{told} Other generators leave other traces, so this does not prove it real."
 
 
 def test_a_policy_may_leave_real_to_provenance() -> None:
@@ -186,7 +186,7 @@ def test_photographs_are_told_by_their_size(side: int | None, photographs: bool)
 
 def test_an_undecided_score_is_explained() -> None:
     told = explain(Verdict.UNCERTAIN, Reason.BORDERLINE, 0.5, 0.5)
-    assert told == "The model cannot tell: real and AI images both score like this often enough."
+    assert told == "The model cannot tell: too many real and too many AI images score like this."
 
 
 def outside(scopes: list[Scope], size: tuple[int, int], p_typical: float | None = None) -> str:

@@ -102,7 +102,7 @@ def test_https_never_leads_to_http(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request.HTTPSHandler, "https_open", without_tls)
     with web(send(b"there")) as there:
         secure = there.replace("http:", "https:")
-        with web(redirect(there)) as address, pytest.raises(PyriteError, match="it leads from https to http://127"):
+        with web(redirect(there)) as address, pytest.raises(PyriteError, match="it redirects from https to http://127"):
             fetch(address.replace("http:", "https:"), max_bytes=10)
         with web(redirect(secure)) as address:
             assert fetch(address.replace("http:", "https:"), max_bytes=10) == b"there"
@@ -152,7 +152,9 @@ def test_a_download_that_broke_off_goes_on(tmp_path: Path) -> None:
     place = tmp_path / "a.onnx"
     with web(ranges(DATA, cut=100_000)) as address:
         for have in (100_000, 200_000):
-            with pytest.raises(PyriteError, match=f"ended after {have:,} of 256,000 bytes\\. The same command goes on"):
+            with pytest.raises(
+                PyriteError, match=f"ended after {have:,} of 256,000 bytes\\. Run the same command to continue"
+            ):
                 download(address, place, sha256=DIGEST)
         download(address, place, sha256=DIGEST)
     assert place.read_bytes() == DATA

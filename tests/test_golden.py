@@ -81,10 +81,10 @@ def test_verify_says_what_a_batch_does(info, bundle, tmp_path, capsys):
     made(tmp_path / "unmarked", info, model)
     verify(tmp_path / "marked")
     told = " ".join(capsys.readouterr().out.split())
-    assert (
-        "Its model is given one input at a time. What else is in a batch changes a logit of its model by up to" in told
-    )
-    with pytest.raises(PyriteError, match="unmarked depend on what else is in a batch, and it does not set one_by_one"):
+    assert "Its model gets one input at a time. Other images in a batch change a logit of its model by up to" in told
+    with pytest.raises(
+        PyriteError, match="unmarked depend on the other images in a batch, and it does not set one_by_one"
+    ):
         verify(tmp_path / "unmarked")
     capsys.readouterr()
     verify(bundle.path)

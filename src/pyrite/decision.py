@@ -142,16 +142,16 @@ def explain(
     """
     match reason:
         case Reason.PIXELS if verdict is Verdict.AI and p_real is not None:
-            looks = "look AI-generated" if p_real <= _HINT else "lean to AI"
+            looks = "look AI-generated" if p_real <= _HINT else "lean towards AI"
             return f"The pixels {looks}: {_share(p_real)} real images score as high."
         case Reason.PIXELS if p_ai is not None:
             return _tell_no_trace(p_ai, knows)
         case Reason.UNPROVEN if p_ai is not None:
-            return f"{_tell_no_trace(p_ai, knows)} Other generators leave other traces, so that makes no image real."
+            return f"{_tell_no_trace(p_ai, knows)} Other generators leave other traces, so this does not prove it real."
         case Reason.BORDERLINE if p_ai is None:
-            return "The model cannot tell: it knows real images alone, and real ones score like this often enough."
+            return "The model cannot tell: it knows only real images, and too many of them score like this."
         case Reason.BORDERLINE:
-            return "The model cannot tell: real and AI images both score like this often enough."
+            return "The model cannot tell: too many real and too many AI images score like this."
         case Reason.UNCALIBRATED:
             return "No images have calibrated this model, so its score decides nothing."
         case Reason.OUT_OF_SCOPE:

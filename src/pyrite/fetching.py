@@ -100,7 +100,7 @@ def _append(source: str, part: Path, progress: Callable[[int, int], None]) -> No
                 have += len(block)
                 progress(have, total)
         if have < total:
-            raise PyriteError(f"{source} ended after {have:,} of {total:,} bytes. The same command goes on from there.")
+            raise PyriteError(f"{source} ended after {have:,} of {total:,} bytes. Run the same command to continue.")
 
 
 def _download(source: str, max_bytes: int, seconds: float, progress: Callable[[int, int], None]) -> bytes:
@@ -119,7 +119,7 @@ def _opened(source: str, silence: float, *, start: int = 0, hint: str = "") -> "
         def redirect_request(self, request: Request, file: object, *rest: object) -> Request | None:
             address = str(rest[-1])
             if request.full_url.startswith("https://") and not address.startswith("https://"):
-                raise URLError(f"it leads from https to {address}")
+                raise URLError(f"it redirects from https to {address}")
             return super().redirect_request(request, file, *rest)  # type: ignore[arg-type]
 
     headers = {"User-Agent": "pyrite"} | ({"Range": f"bytes={start}-"} if start else {})

@@ -154,7 +154,7 @@ def check_device(detector: Detector) -> None:
         check = replay_golden(bundle, detector.device)
         if not check.passed:
             raise BundleError(
-                f"On {check.device}, {bundle.info.name} does not say what it said where it was made. A logit differs "
+                f"On {check.device}, {bundle.info.name} gives other results than where it was made. A logit differs "
                 f"by {check.max_difference:.2g}, and {len(check.changed_verdicts)} of {check.vectors} verdicts. "
                 "Use --device cpu."
             )

@@ -16,7 +16,7 @@ def floor(low: float, value: float, high: float) -> Floor:
 
 
 def test_a_shortcut_is_worth_a_sentence_where_it_is_more_than_chance() -> None:
-    clean = ("Nothing was found that speaks against this data.",)
+    clean = ("No problems were found in this data.",)
     assert advise(NONE, {"near": NONE}, floor(0.49, 0.62, 0.75), SPLITS, 0) == clean
     assert advise(NONE, {"near": NONE}, floor(0.54, 0.55, 0.56), SPLITS, 0) == clean
     said = advise(NONE, {"near": NONE}, floor(0.51, 0.62, 0.73), SPLITS, 0)

@@ -195,7 +195,7 @@ def test_a_budget_takes_so_many_images(budget: float, images: int) -> None:
     assert enough.too_few(Policy(max_fpr=budget)) == ()
     if images > 1:
         [told] = Calibration(real={"all": tuple(range(images - 1))}).too_few(Policy(max_fpr=budget))
-        assert f"takes at least {images:,} real calibration images, and there are {images - 1:,}" in told
+        assert f"needs at least {images:,} real calibration images, and there are {images - 1:,}" in told
 
 
 def test_what_each_group_shows_of_the_budget() -> None:

@@ -200,7 +200,7 @@ def test_a_budget_that_the_images_cannot_resolve_is_told() -> None:
     for way, enough in (({}, 19), ({"halves": True}, 37), ({"merge": "bonferroni"}, 39)):
         assert told(enough, 0.05, **way) == ()
         [sentence] = told(enough - 1, 0.05, **way)
-        assert f"5% takes at least {enough} real calibration images, and there are {enough - 1}" in sentence
+        assert f"5% needs at least {enough} real calibration images, and there are {enough - 1}" in sentence
         assert "no image can be called AI" in sentence
     # One member alone: the image of the highest score is level with any new one.
     [sentence] = fit_joint({"a": np.arange(38.0)}, np.zeros(38)).too_few(Policy())

@@ -64,7 +64,7 @@ def test_a_bundle_that_changed_or_is_gone_is_named(folder: Path, bundle: Bundle)
 
 def test_a_panel_judges_alone(folder: Path, bundle: Bundle) -> None:
     for chosen in ([folder / "panel.json", bundle], [folder / "panel.json"] * 2):
-        with pytest.raises(BundleError, match=r"panel\.json is a panel, which judges alone"):
+        with pytest.raises(BundleError, match=r"panel\.json is a panel, which cannot be combined with others"):
             Panel.open(chosen)
 
 

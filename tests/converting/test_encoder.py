@@ -48,7 +48,9 @@ def test_weights_of_8_bits_stay_so_in_the_file(tmp_path: Path) -> None:
 
 def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     write_clip(tmp_path / "encoder.onnx", make_weights(), quantised=True)
-    with pytest.raises(ExportError, match="no vision encoder of CLIP as transformers exports it, of 3 layers or more"):
+    with pytest.raises(
+        ExportError, match="is not a CLIP vision encoder as transformers exports it, of 3 layers or more"
+    ):
         compose(tmp_path / "encoder.onnx", make_head(LAYERS + 1))
     with pytest.raises(ExportError, match=r"128 values.*7 weights"):
         compose(tmp_path / "encoder.onnx", make_head(width=7))

@@ -243,7 +243,9 @@ def test_when_kaggle_cannot_be_reached_the_way_by_hand_is_told(tmp_path, monkeyp
     monkeypatch.setattr(kagglehub, "dataset_download", fail)
     monkeypatch.chdir(tmp_path)
     refused(
-        "cifake", "could not be fetched from Kaggle: no route", "https://www.kaggle.com/datasets/birdy654/cifake-real"
+        "cifake",
+        "could not be downloaded from Kaggle: no route",
+        "https://www.kaggle.com/datasets/birdy654/cifake-real",
     )
 
 

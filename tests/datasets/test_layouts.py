@@ -357,7 +357,7 @@ def test_tables_of_other_kinds(name: str, text: str, tmp_path: Path) -> None:
     ("name", "text", "words"),
     [
         ("a.txt", "one\n", "a.txt, line 1: 'one' is not a path and a label"),
-        ("a.jsonl", "[1]\n", "a.jsonl, line 1: it is no JSON object"),
+        ("a.jsonl", "[1]\n", "a.jsonl, line 1: it is not a JSON object"),
         ("a.jsonl", "{\n", "a.jsonl is not a file of JSON lines"),
         ("a.jsonl", "[" * 100_000, "a.jsonl is not a file of JSON lines"),
         ("a.tsv", "path\tlabel\nx\n", "a.tsv, row 1: 1 values for 2 columns"),
@@ -477,10 +477,10 @@ def test_real_against_the_rest(tmp_path: Path) -> None:
 def test_files_that_a_table_lists_and_are_not_there_are_told(tmp_path: Path) -> None:
     draw(tmp_path, ["a.png"])
     write(tmp_path, "t.csv", "path,label", "a.png,real", "b.png,ai")
-    assert "Listed, but not there: 1, such as b.png." in told(Dataset.open(tmp_path / "t.csv"))
+    assert "Listed but missing: 1, such as b.png." in told(Dataset.open(tmp_path / "t.csv"))
     (tmp_path / "t.csv").rename(tmp_path / "manifest.csv")
     packed = shutil.make_archive(str(tmp_path.parent / "packed"), "zip", tmp_path)
-    assert "Listed, but not there: 1, such as b.png." in told(Dataset.open(packed))
+    assert "Listed but missing: 1, such as b.png." in told(Dataset.open(packed))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")

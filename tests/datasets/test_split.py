@@ -149,7 +149,7 @@ def test_what_cannot_be_read_is_in_no_split(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "own", "protocol", "message"),
     [
-        ([0, 1] * 50, None, "official", "made has no test folder of its own; use protocol = 'pooled'"),
+        ([0, 1] * 50, None, "official", "made has no test folder; use protocol = 'pooled'"),
         ([0, 1], None, "pooled", "split of made (pooled) has no images"),
         ([0] * 100, None, "pooled", "The train split of made (pooled) has no AI images"),
         ([1] * 100, None, "pooled", "The train split of made (pooled) has no real images"),

@@ -86,7 +86,7 @@ def test_a_budget_that_is_no_share_is_refused(bundle, max_fpr):
 
 
 def test_a_budget_that_cannot_be_kept_is_refused(bundle):
-    told = r"0\.99% takes at least 101 real calibration images, and there are 99: .* Choose max_fpr of at least 0\.01\."
+    told = r"0\.99% needs at least 101 real calibration images, and there are 99: .* Choose max_fpr of at least 0\.01\."
     with pytest.raises(PyriteError, match=told):
         Detector(bundle, max_fpr=0.0099)
 
@@ -96,7 +96,7 @@ def test_a_budget_of_the_bundle_that_cannot_be_kept_is_told_in_the_same_words(bu
     changed = replace(bundle, info=msgspec.structs.replace(bundle.info, calibration=few))
     detector = Detector(changed)
     assert detector.warnings == (
-        "brightness: An error budget of 5% takes at least 19 real calibration images in each group, and phone has 18: "
+        "brightness: An error budget of 5% needs at least 19 real calibration images in each group, and phone has 18: "
         "no image can be called AI by its pixels.",
     )
     assert detector.detect(grey(255)).verdict is Verdict.UNCERTAIN

@@ -37,7 +37,9 @@ def test_what_the_file_says_decides_without_the_pixels(bundle: Bundle, tmp_path:
         assert found.sha256 == hashlib.sha256(data).hexdigest()
         assert [item.kind for item in found.evidence] == ["generator", "reader"]
         assert found.explanation == found.evidence[0].detail
-        assert found.evidence[1].detail.startswith("The pixels were not judged. The pixels of JPEG XL are not decoded")
+        assert found.evidence[1].detail.startswith(
+            "The pixels were not judged. Pyrite does not decode the pixels of JPEG XL"
+        )
 
 
 @pytest.mark.parametrize("data", [jxl("Somebody"), START + PIXELS, b"\xff\x0a\x00\x10"])

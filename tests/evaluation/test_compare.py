@@ -395,7 +395,7 @@ def test_the_command(
     assert code == 1  # One file could not be judged.
     assert "One file could not be judged: FAKE/land/broken.png; see the comparison." in told
     assert "8 images of data" in said
-    assert "brightness 1 less dark 2: AUROC +0.7500" in said
+    assert "brightness 1 minus dark 2: AUROC +0.7500" in said
     assert f"Comparison: {out / 'compare.html'}" in said
     found = json.loads((out / "compare.json").read_bytes())
     assert found["command"].startswith("pyrite compare")
@@ -404,4 +404,4 @@ def test_the_command(
     assert json.loads((out / "compare.json").read_bytes())["images"] == 4
     code, _, told = run_pyrite("compare", bundle.path, folder, "--out", out)
     assert code == 2
-    assert "two detectors or more" in told
+    assert "at least two detectors" in told

@@ -201,7 +201,7 @@ def test_a_new_division_of_the_same_images_is_not_taken_for_the_old(bundle: Bund
     )
     training = msgspec.structs.replace(trained.info.training, data=data)
     trained = replace(trained, info=msgspec.structs.replace(trained.info, training=training))
-    assert "which this bundle’s training kept back" in evaluate(trained, folder).part.why
+    assert "which this bundle’s training held out" in evaluate(trained, folder).part.why
     (folder / "train" / "REAL" / "sea" / "3.png").rename(folder / "test" / "REAL" / "sea" / "3.png")
     assert "cannot be told" in evaluate(trained, folder).part.why
 
@@ -218,9 +218,7 @@ def test_a_file_that_cannot_be_read_is_listed_whatever_is_judged(
 def test_the_bundles_own_test_split_is_judged(bundle: Bundle, folder: Path) -> None:
     dataset = Dataset.open(folder)
     report = evaluate(trained_on(bundle, dataset, "official"), dataset)
-    assert report.part == Part(
-        "official", "The official test split of data, which this bundle’s training kept back.", 1
-    )
+    assert report.part == Part("official", "The official test split of data, which this bundle’s training held out.", 1)
     assert report.as_is.headline.images == 8
     pooled = evaluate(trained_on(bundle, dataset, "pooled"), dataset)
     assert pooled.part.protocol == "pooled"
@@ -252,7 +250,7 @@ def test_all_is_judged_where_no_test_split_is_named(bundle: Bundle, folder: Path
     report = evaluate(bundle, folder / "test")
     assert report.part.protocol == "all"
     assert report.part.why.startswith("Every image of test.")
-    with pytest.raises(EvaluationError, match="names no test split"):
+    with pytest.raises(EvaluationError, match="has no test split"):
         evaluate(bundle, folder / "test", protocol="official")
 
 
@@ -390,7 +388,7 @@ def test_two_bundles_that_judge_the_same_share_the_budget(bundle: Bundle, folder
     report = evaluate(bundle, folder, others=[bundle], max_fpr=0.05)
     # Twice the p-value of 126, 0.06, is above the budget, and it is no less usual among AI images than before.
     assert report.as_is.verdicts == (VerdictRow(ai=1, real=3, uncertain=0), VerdictRow(ai=3, real=1, uncertain=0))
-    with pytest.raises(PyriteError, match=r"1\.5% takes at least 133 real .* Choose max_fpr of at least 0\.02"):
+    with pytest.raises(PyriteError, match=r"1\.5% needs at least 133 real .* Choose max_fpr of at least 0\.02"):
         evaluate(bundle, folder, others=[bundle], max_fpr=0.015)
 
 
@@ -399,7 +397,7 @@ def test_a_caution_names_the_bundle_that_has_seen_the_images(bundle: Bundle, fol
     trained = seen(bundle, [path])
     other = replace(trained, info=msgspec.structs.replace(trained.info, name="other"))
     part = evaluate(bundle, folder, others=[other]).part
-    assert part.caution == "1 of the 10 judged images trained other 1 or chose it, so these figures flatter it."
+    assert part.caution == "1 of the 10 judged images trained other 1 or chose it, so these figures are inflated."
 
 
 @pytest.mark.parametrize("kept", [{"ai": {}}, {"ai": {}, "real": {}}, {}])

@@ -71,7 +71,7 @@ def test_a_report_has_it_or_says_that_it_was_not_measured(
     assert "Of 5 AI images of <em>others</em>" in page
     assert "1 more could not be judged." in page
     assert transfer_line(report) == (
-        "Of 5 images by unknown generators (others), 60.0% (23.1% to 88.2%) are called real, and 40.0% AI. "
+        "Of 5 images from unknown generators (others), 60.0% (23.1% to 88.2%) are called real, and 40.0% AI. "
         "1 files could not be judged."
     )
     plain = evaluate(bundle, known, out=tmp_path / "without")

@@ -67,7 +67,7 @@ def test_a_jpeg_saved_more_coarsely_before_does(seed: int, first: int, second: i
     with PillowImage.open(io.BytesIO(save(photo(seed), quality=first))) as once:
         found = read(save(once, quality=second))
     assert found.data["saved_before"]
-    assert "no sign of forgery" in found.detail
+    assert "not a sign of forgery" in found.detail
 
 
 def test_what_has_too_little_to_count_or_is_no_jpeg() -> None:

@@ -300,7 +300,7 @@ def test_a_place_that_will_not_do_is_wrong_usage(
     [
         (None, "There is no such file."),
         (b"", "The file is empty."),
-        (b"text", "This is not an image in a format that is read here"),
+        (b"text", "This is not an image in a supported format"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF", "The image is damaged"),
     ],
 )

@@ -97,7 +97,9 @@ def test_views_can_share_the_decoders_out_among_them(
         code, said, _ = run_pyrite(*command, "--out", tmp_path / out, *options)
         assert code == 0
     groups = 18
-    assert f"each as it is and by 2 of tiny, tiny-twice, tiny-levels8: {3 * groups} images" in " ".join(said.split())
+    assert f"each unchanged and reconstructed by 2 of tiny, tiny-twice, tiny-levels8: {3 * groups} images" in " ".join(
+        said.split()
+    )
     made, all_made = (contents(tmp_path / out) for out in ("some", "all"))
     images = {name for name in made if name.startswith("images")}
     # The same views and reconstructions, only fewer of these.
@@ -240,7 +242,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(
 
     original = MODULE.whole_file
     monkeypatch.setattr(MODULE, "whole_file", full)
-    with pytest.raises(DatasetError, match=r"No space left on device\. What is done stays"):
+    with pytest.raises(DatasetError, match=r"No space left on device\. Finished work is kept"):
         run(photos, tmp_path / "pairs", decoder)
     monkeypatch.undo()
     run(photos, tmp_path / "pairs", decoder)
@@ -333,7 +335,7 @@ def test_how_close_a_decoder_comes_is_measured(tmp_path: Path, run_pyrite: Calla
     code, said, told = run_pyrite("match", photos, "--out", tmp_path / "close", "--side", SIDE, "--views", 1)
     assert code == 0
     assert "PSNR: taef2 " in said
-    assert "comes no closer" not in told
+    assert "reconstructs photographs at only" not in told
 
 
 def test_nothing_to_match_is_an_error(decoder: str, tmp_path: Path) -> None:
@@ -372,8 +374,8 @@ def test_ai_images_can_be_cut_into_views_too(
     command = ("match", data, "--decoder", decoder, "--side", SIDE, "--views", 2)
     code, said, _ = run_pyrite(*command, "--out", tmp_path / "pairs", "--with-ai")
     assert code == 0
-    assert "2 views of 1 photographs, each as it is and by tiny: 8 images" in " ".join(said.split())
-    assert "Beside them, 4 views of 2 AI images." in said
+    assert "2 views of 1 photographs, each unchanged and reconstructed by tiny: 8 images" in " ".join(said.split())
+    assert "Also 4 views of 2 AI images." in said
     found = [(row["photo_path"], row["label"], row["generator"]) for row in rows_of(tmp_path / "pairs")]
     pair = [("0.jpg", "real", ""), ("0.jpg", "ai", "tiny")]
     assert found == [*pair, *pair, *[("1.jpg", "ai", "flux")] * 2, *[("2.jpg", "ai", "ai")] * 2]
@@ -418,7 +420,7 @@ def test_a_folder_with_other_settings_or_other_things_is_left_alone(photos: Path
     assert contents(out) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("")
-    with pytest.raises(DatasetError, match=r"holds something else already \(notes.txt\)"):
+    with pytest.raises(DatasetError, match=r"already holds something else \(notes.txt\)"):
         run(photos, tmp_path / "mine", decoder)
     with pytest.raises(DatasetError, match="lies among the photographs"):
         run(photos, photos / "pairs", decoder)
@@ -458,7 +460,7 @@ def test_settings_that_make_no_sense_are_refused(
 
 def test_a_decoder_of_one_size_takes_no_history_that_resizes(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "fixed.onnx").write_bytes(whitening((1, 3, SIDE, SIDE)))
-    with pytest.raises(PyriteError, match="images of one size alone, and the history 'light' resizes"):
+    with pytest.raises(PyriteError, match="images of one size only, and the history 'light' resizes"):
         run(photos, tmp_path / "pairs", str(tmp_path / "fixed.onnx"))
     assert run(photos, tmp_path / "pairs", str(tmp_path / "fixed.onnx"), history="none").groups == 12
 
@@ -471,10 +473,10 @@ def test_the_command_tells_what_was_made_and_left_out(
     code, said, told = run_pyrite(*command)
     assert (code, told) == (
         0,
-        "tiny comes no closer to photographs than 4.3 dB. Does it take and give values in [0, 1]?\n",
+        "tiny reconstructs photographs at only 4.3 dB. Are its inputs and outputs in [0, 1]?\n",
     )
     assert "\nPSNR: tiny 4.3 dB\n" in said
-    assert f"12 views of 6 photographs, each as it is and by tiny: 24 images in {out}" in said
+    assert f"12 views of 6 photographs, each unchanged and reconstructed by tiny: 24 images in {out}" in said
     assert f"pyrite train {out} --recipe crops --group-column photo --out run" in said
     folder = tmp_path / "photos"
     take_photograph(folder / "a.jpg")
@@ -483,7 +485,7 @@ def test_the_command_tells_what_was_made_and_left_out(
     code, _, told = run_pyrite("match", folder, "--out", tmp_path / "b", *command[4:])
     assert code == 0
     assert "Left out, no images: 1 (other files 1).\n" in told
-    assert f"Left out: 1 (too_small 1); {tmp_path / 'b' / 'match.json'} names all of them." in told
+    assert f"Left out: 1 (too_small 1), all listed in {tmp_path / 'b' / 'match.json'}." in told
     (folder / "bad[b].jpg").write_bytes(b"")
     code, _, told = run_pyrite("match", folder, "--out", tmp_path / "c", *command[4:])
     assert code == 1
@@ -503,6 +505,6 @@ def test_the_command_goes_on_after_ctrl_c(
     command = ("match", photos, "--out", tmp_path / "pairs", "--decoder", decoder, "--side", SIDE)
     monkeypatch.setattr(MODULE, "add_photo", stop)
     code, _, told = run_pyrite(*command)
-    assert (code, told) == (130, "Error: Interrupted. The same command goes on where it stopped.\n")
+    assert (code, told) == (130, "Error: Interrupted. Run the same command to continue.\n")
     monkeypatch.undo()
     assert run_pyrite(*command)[0] == 0

@@ -71,14 +71,14 @@ def test_the_command_fetches_what_is_missing(
         load_bundle(shared)
     code, said, told = run_pyrite("bundle", "import", shared, "--name", "whole")
     assert (code, told) == (0, "")
-    assert "Use it by its name: --bundle whole" in said
+    assert "Use it by name: --bundle whole" in said
     whole = load_bundle("whole")
     # The same to the last byte, so that its hash is what was published.
     assert (whole.sha256, whole.read("model.onnx")) == (bundle.sha256, bundle.read("model.onnx"))
     code, _, told = run_pyrite("bundle", "import", shared, "--name", "whole")
     assert (code, "exists already" in told) == (1, True)
     code, _, told = run_pyrite("bundle", "import", shared, "--name", "other", "--bias", "1")
-    assert (code, "is a bundle already, which says all of that itself. Leave out: bias" in told) == (1, True)
+    assert (code, "is already a bundle, which declares all of that itself. Leave out: bias" in told) == (1, True)
 
 
 def test_a_bundle_that_is_calibrated_anew_can_be_shared_so_too(trained: tuple[Bundle, bytes], tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_bundle_that_says_something_else_is_refused(
     other = write_head(msgspec.structs.replace(head, bias=head.bias + 1))
     save_bundle(tmp_path / "other", bundle.info, {**bundle.files, "head.json": other})
     (tmp_path / "other" / "model.onnx").unlink()
-    with pytest.raises(ExportError, match="does not say what it said where it was made"):
+    with pytest.raises(ExportError, match="gives other results than where it was made"):
         import_source(str(tmp_path / "other"), tmp_path / "out", Declared())
     (shared / "head.json").write_bytes(other)
     with pytest.raises(BundleError, match=r"head\.json in .* is not what was saved"):

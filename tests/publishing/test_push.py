@@ -49,8 +49,8 @@ def test_what_is_pushed_is_imported_as_it_was(bundle: Bundle, home: dict[str, st
         code, said = run("bundle", "import", f"hf:me/detector@{COMMIT}", HF_ENDPOINT=address, **home)
         assert code == 0, said
         assert f"Source: hf:me/detector at {COMMIT}" in said
-        assert "It is a bundle, calibrated. Its 3 files match their hashes." in said
-        assert "Use it by its name: --bundle detector" in said
+        assert "This is a bundle, calibrated. Its 3 files match their hashes." in said
+        assert "Use it by name: --bundle detector" in said
         assert not any("README" in path for path in asked)
         kept = load_bundle(tmp_path / "data" / "bundles" / "detector")
         assert (kept.sha256, kept.files) == (bundle.sha256, bundle.files)
@@ -196,7 +196,7 @@ def test_a_folder_that_is_a_bundle_is_kept_by_a_name(
     for options, name in (((), "brightness"), (("--name", "mine"), "mine")):
         code, said, error = run_pyrite("bundle", "import", bundle.path, *options)
         assert code == 0, error
-        assert f"Use it by its name: --bundle {name}" in said
+        assert f"Use it by name: --bundle {name}" in said
         assert load_bundle(tmp_path / "data" / "bundles" / name).sha256 == bundle.sha256
-    with pytest.raises(ExportError, match=r"is a bundle already.*Leave out: threshold\."):
+    with pytest.raises(ExportError, match=r"is already a bundle.*Leave out: threshold\."):
         import_source(str(bundle.path), tmp_path / "out", Declared(threshold=1.0))

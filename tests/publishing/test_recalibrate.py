@@ -42,10 +42,10 @@ def test_real_images_alone_set_the_budget(bundle: Bundle, pictures: Path, run_py
     code, said, error = run_pyrite("bundle", "calibrate", bundle.path, pictures, "--real-only", "--out", out)
     assert code == 1  # For the file that is no image.
     assert "notes.txt" in error
-    assert "Calibrated by 120 real and 0 AI images." in said
-    assert "Copies of others, left out: 1" in said
-    assert "The smallest error budget that so many can keep: 0.83%" in said
-    assert "1% takes 99 real images of each group, and 0.1% takes 999." in said
+    assert "Calibrated on 120 real and 0 AI images." in said
+    assert "Copies of other images left out: 1" in said
+    assert "Smallest error budget it can keep: 0.83%" in said
+    assert "1% needs 99 real images of each group, and 0.1% needs 999." in said
     mine = load_bundle(out)
     assert len(mine.info.calibration.real["all"]) == 120
     assert mine.info.calibration.ai == {}

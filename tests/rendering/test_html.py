@@ -47,8 +47,8 @@ def test_no_verdict_stands_beside_a_probability_that_contradicts_it(found: Detec
         add(replace(found, probability=0.327))
         add(replace(found, verdict=Verdict.REAL, probability=0.612))
     text = Page(tmp_path / "page.html").text
-    assert "above the line that your budget draws" in text
-    assert "below the line that your budget draws" in text
+    assert "above the threshold of your budget" in text
+    assert "below the threshold of your budget" in text
     assert "% AI" not in text
 
 

@@ -31,8 +31,8 @@ def test_every_other_reason_is_told_and_the_score_only_where_it_counted(
 @pytest.mark.parametrize(
     ("verdict", "probability", "line"),
     [
-        (Verdict.AI, 0.327, "ai             –  a b.jpg  above the line that your budget draws"),
-        (Verdict.REAL, 0.61, "real           –  a b.jpg  below the line that your budget draws"),
+        (Verdict.AI, 0.327, "ai             –  a b.jpg  above the threshold of your budget"),
+        (Verdict.REAL, 0.61, "real           –  a b.jpg  below the threshold of your budget"),
         (Verdict.AI, 0.5, "ai         50.0%  a b.jpg"),
         (Verdict.REAL, 0.5, "real       50.0%  a b.jpg"),
     ],
@@ -61,7 +61,7 @@ def test_a_failure_is_told_by_its_sentence(found: Detection) -> None:
     ],
 )
 def test_summary(counts: dict[str, int], line: str) -> None:
-    budget = "at most about 50 of 1,000 real images like those of its calibration would be called ai."
+    budget = "at most about 50 of 1,000 real images similar to the calibration set would be called ai."
     assert summary_line(counts, {0.05}).plain == f"{line}; {budget}"
 
 

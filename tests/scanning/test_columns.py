@@ -19,7 +19,7 @@ from pyrite.errors import ScanError
 from pyrite.scanning import Columns, ScanSettings, scan
 from pyrite.scanning.columns import as_text
 
-FETCH_FIRST = "It holds addresses, and no images. Fetch them first, as with img2dataset"
+FETCH_FIRST = "It holds addresses, not images. Download them first, as with img2dataset"
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"image": ["a.png"]}, {"image": "image"}, "The column `image` of .* holds no bytes"),
     ({"picture": PICTURES[:1]}, {}, "Name it with --image-column or --path-column"),
     ({"URL": ["https://example.org/a.jpg"], "TEXT": ["a"]}, {}, FETCH_FIRST),
-    ({"image": PICTURES[:1]}, {"keep": ("sha256",)}, "`sha256` cannot be kept, since the table of results has one"),
+    ({"image": PICTURES[:1]}, {"keep": ("sha256",)}, "`sha256` cannot be kept, since the table of results already"),
     ({"image": PICTURES[:1]}, {"keep": ("a", "a")}, "have `a` twice"),
     ({"image": PICTURES[:1]}, {"keep": ("",)}, "have an empty name"),
 ]
@@ -190,7 +190,7 @@ def test_the_same_of_a_csv_file(
     ("columns", "sentence"),
     [
         ({"image": "picture"}, "holds no Parquet file with a column `picture` of images"),
-        ({"path": "file"}, "is no table with a column `file`"),
+        ({"path": "file"}, "is not a table with a column `file`"),
         ({"keep": ("caption",)}, "have no columns to keep: nothing beside them describes them"),
     ],
 )

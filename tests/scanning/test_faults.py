@@ -160,7 +160,7 @@ def test_a_worker_with_other_packages_stops_the_scan(corpus: Path, bundle: Bundl
     (tmp_path / "out/detections/part-00000000.parquet").unlink()
     task = make_task(tmp_path / "out", bundle, ScanSettings(), {"pillow": "1"})
     worker = Worker(task)
-    assert worker.judge(0).problem.startswith("A worker has other packages than the scan was begun with: no ")
+    assert worker.judge(0).problem.startswith("A worker has other packages than those that the scan started with: no ")
     worker.close()
     assert not list((tmp_path / "out/detections").iterdir())
 
@@ -199,7 +199,7 @@ def test_a_full_disk_stops_the_scan_and_keeps_what_was_done(
     )
     assert done.returncode == 0, done.stderr
     assert re.search(
-        r"Error: .*No space left on device.* What was done is kept; the same command goes on\.", done.stderr
+        r"Error: .*No space left on device.* Finished work is kept; run the same command to continue\.", done.stderr
     )
     kept = read_rows(tmp_path / "full")
     assert 0 < len(kept) < 30

@@ -61,11 +61,11 @@ def test_the_first_rule_that_is_met_decides_and_says_so(
         ("otherwise = 'keep'\nrules = [{action = 'drop', verdict = ['fake']}]", "Invalid enum value 'fake'"),
         ("otherwise = 'keep'\nrules = [{action = 'drop', min_probability = 90}]", "`float` <= 1"),
         ("otherwise = 'keep'\nrules = [{action = 'drop', verdicts = ['ai']}]", "unknown field `verdicts`"),
-        ("otherwise = ", "is no valid policy"),
-        ("\udcff", "is no valid policy"),
+        ("otherwise = ", "is not a valid policy"),
+        ("\udcff", "is not a valid policy"),
     ],
 )
 def test_a_policy_that_is_not_valid_is_refused_with_what_is_wrong(text: str, why: str) -> None:
-    with pytest.raises(ScanError, match="is no valid policy") as caught:
+    with pytest.raises(ScanError, match="is not a valid policy") as caught:
         read_rules(text.encode("utf-8", "surrogateescape"), "policy.toml")
     assert why in str(caught.value)

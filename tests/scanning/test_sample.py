@@ -89,7 +89,7 @@ def test_at_a_large_budget_the_most_certain_are_still_the_likeliest(
         ("AI: the least certain", likeliest[::-1][:12]),
     ):
         assert re.findall(r'class="path">(.*?)<', read_sections(page)[heading]) == [row["path"] for row in expected]
-    assert "above the line that your budget draws" in read_sections(page)["AI: the least certain"]
+    assert "above the threshold of your budget" in read_sections(page)["AI: the least certain"]
 
 
 def test_a_hostile_name_is_only_text(bundle: Bundle, tmp_path: Path) -> None:

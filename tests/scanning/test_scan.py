@@ -165,7 +165,7 @@ def test_a_scan_of_another_source_is_refused(bundle: Bundle, scanned: Path, tmp_
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(corpus: Path, bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(ScanError, match=r"something else already \(mine\.txt\)"):
+    with pytest.raises(ScanError, match=r"already holds something else \(mine\.txt\)"):
         run(corpus, tmp_path, bundle)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

@@ -59,7 +59,7 @@ def test_the_summary_has_the_share_of_every_partition() -> None:
     )
     lines = list(summary_lines(found, "out/"))
     assert lines[:2] == ["1,000 images: 210 ai, 700 real, 80 uncertain, 10 could not be read", "Not read: 10 empty"]
-    assert lines.pop(2) == "Near copies: 1,000 images in 400 groups; 3 get another verdict by their group's"
+    assert lines.pop(2) == "Near copies: 1,000 images in 400 groups; 3 get another verdict from their group"
     assert lines[2].startswith("Share of AI images: 20.27% (")
     assert lines[2].endswith(" at 95%), of 990 images")
     assert lines[3] == lines[2].replace("Share of AI images", "  a")

@@ -58,7 +58,7 @@ def test_what_calibrated_a_panel_is_told_with_counts() -> None:
     real = drawn(100, 1, ai=False)
     assert describe_panel(calibrate(real), real)[1:] == (
         "real, all: 100 images",
-        "There are no AI images, so this panel can say ai and uncertain, and never real.",
+        "There are no AI images, so this panel can say ai and uncertain, but never real.",
     )
 
 

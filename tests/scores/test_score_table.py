@@ -92,8 +92,8 @@ def test_a_table_to_judge_needs_no_labels(tmp_path: Path) -> None:
         ("image,label,a\nx,real,1\n,real,2\n", {}, ["1 of 2 rows without an image's name"]),
         ("image,label,a\nx,maybe,1\n", {}, ["row 1", "'maybe' is no class"]),
         ("image,label,a,b\nx,real,1,one\ny,ai,inf,?\n", {}, [
-            "a has 1 of 2 values that are no finite number; the first, in row 2: 'inf'",
-            "b has 2 of 2 values that are no finite number; the first, in row 1: 'one'", "--columns",
+            "a has 1 of 2 values that are not finite numbers; the first, in row 2: 'inf'",
+            "b has 2 of 2 values that are not finite numbers; the first, in row 1: 'one'", "--columns",
         ]),
         ("image,label,group,a\nx,real,,1\ny,real,g,1\n", {}, ["1 of 2 rows without a group in the column 'group'"]),
         ("image,label,a\nx,real,1\n", {"columns": ["a", "z"]}, ["no column 'z' for a detector; it has a"]),

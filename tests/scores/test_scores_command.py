@@ -37,7 +37,7 @@ def panel(run: Run, tmp_path: Path) -> Path:
     code, out, err = run("calibrate", write(tmp_path / "cal.csv", 1), "--out", tmp_path / "panel.json")
     assert (code, err) == (0, "")
     assert "2 detectors: a, b real, x: 150 images real, y: 150 images" in out
-    assert "The smallest error budget that it can keep: " in out
+    assert "Smallest error budget it can keep: " in out
     return tmp_path / "panel.json"
 
 
@@ -58,7 +58,7 @@ def test_a_budget_that_cannot_be_kept_is_refused(run: Run, panel: Path, tmp_path
     new = write(tmp_path / "new.csv", 2, 20)
     code, out, err = run("judge", new, "--panel", panel, "--max-fpr", 0.001, "--out", tmp_path / "v.csv")
     assert (code, out) == (1, "")
-    assert "An error budget of 0.1% takes at least" in err
+    assert "An error budget of 0.1% needs at least" in err
     assert "x has 150, y has 150" in err
     assert "--max-fpr must be at least 0.0" in err
     assert not (tmp_path / "v.csv").exists()
@@ -90,7 +90,7 @@ def test_budgets_that_cannot_be_kept_are_told_beside_the_figures(run: Run, panel
     code, out, err = run("evaluate", write(tmp_path / "test.csv", 2), "--panel", panel)
     assert code == 0
     assert "│ 0.1% │" in out
-    assert err.count("An error budget of 0.1% takes at least") == 1
+    assert err.count("An error budget of 0.1% needs at least") == 1
 
 
 def test_the_calibration_table_is_no_test(run: Run, panel: Path, tmp_path: Path) -> None:

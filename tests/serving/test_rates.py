@@ -32,7 +32,10 @@ def test_images_are_counted_and_not_only_requests(saved: str) -> None:
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         refused = answers[-1]
         assert refused.json()["error"]["code"] == "too_many_requests"
-        assert refused.json()["error"]["message"] == "More than 10 images per hour came from here. Try again later."
+        assert (
+            refused.json()["error"]["message"]
+            == "More than 10 images per hour came from this address. Try again later."
+        )
         assert 3500 < int(refused.headers["retry-after"]) <= 3600
         assert refused.headers["ratelimit-policy"] == '"requests";q=100;w=60, "images";q=10;w=3600'
         # Nothing of what is refused is counted.

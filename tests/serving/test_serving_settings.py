@@ -123,12 +123,12 @@ def test_without_the_extra_the_sentence_names_it(saved: str, monkeypatch: pytest
 def test_an_address_that_is_taken_is_told(saved: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SettingsError, match=f"127.0.0.1:{port} cannot be had"):
+        with pytest.raises(SettingsError, match=f"Cannot listen on 127.0.0.1:{port}"):
             serve(ServerSettings(bundle=saved, port=port))
 
 
 def test_an_address_that_is_none_is_told(saved: str) -> None:
-    with pytest.raises(SettingsError, match="cannot be had"):
+    with pytest.raises(SettingsError, match="Cannot listen on"):
         serve(ServerSettings(bundle=saved, host="a" * 300))
 
 

@@ -373,7 +373,7 @@ def test_what_is_lost_or_stopped_is_resumed(
     chief, other = run_machines([machine(toy, out), machine(toy, elsewhere, act="2 4 SIGKILL")])
     assert other.code == -signal.SIGKILL
     assert chief.code == 1
-    assert "Another machine of this run has stopped, or does not answer." in chief.stderr
+    assert "Another machine of this run has stopped or does not answer." in chief.stderr
     assert load_checkpoint(out / "checkpoint.npz")[0].epoch == 1
 
     chief, other = run_machines(
@@ -394,7 +394,7 @@ def test_the_death_of_the_chief_ends_the_others(run_machines: RunMachines, toy: 
     chief, other = run_machines([machine(toy, tmp_path / "out", act="2 1 SIGKILL"), machine(toy, tmp_path / "other")])
     assert chief.code == -signal.SIGKILL
     assert other.code == 1
-    assert "Another machine of this run has stopped, or does not answer." in other.stderr
+    assert "Another machine of this run has stopped or does not answer." in other.stderr
     assert load_checkpoint(tmp_path / "out" / "checkpoint.npz")[0].epoch == 1
 
 
@@ -428,6 +428,6 @@ def test_a_team_needs_a_process_of_its_own(toy: Path, recipe: Recipe, tmp_path: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TF_CONFIG", environments(2)[0]["TF_CONFIG"])
         build_model(recipe)  # TensorFlow has begun.
-        with pytest.raises(TrainingError, match=r"could not be met: .* a process of its own"):
+        with pytest.raises(TrainingError, match=r"could not be reached: .* its own process"):
             train(toy, recipe, tmp_path / "out")
     assert not (tmp_path / "out").exists()

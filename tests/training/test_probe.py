@@ -122,7 +122,7 @@ def test_a_probe_that_was_stopped_goes_on_with_the_features_that_it_had(examples
         if done >= 100:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(Interrupted, match=r"features of 144 of 240 images, which are kept. Go on with --resume."):
+    with pytest.raises(Interrupted, match=r"features of 144 of 240 images, which are kept. Continue with --resume."):
         fit_probe(small_model(recipe), examples, HASHES, recipe, stop)
     broken = fitted(examples, recipe, told)
     assert told[0] == (208, 240)

@@ -90,7 +90,7 @@ def test_killed_interrupted_and_resumed_is_as_unbroken(
 
     with pytest.raises(Interrupted) as caught:
         train(toy, recipe, out, resume=True, watch=stop_midway)
-    assert str(caught.value) == f"Stopped in epoch 2 after step 5 of {steps}, and saved. Go on with --resume."
+    assert str(caught.value) == f"Stopped in epoch 2 after step 5 of {steps}, and saved. Continue with --resume."
     assert [(e.epoch, e.step) for e in seen if isinstance(e, Step)] == [(2, s) for s in range(1, 6)]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert without_times(read_rows(out / "history.csv")) == without_times(unbroken.states[-1].history)[:1]
@@ -98,7 +98,7 @@ def test_killed_interrupted_and_resumed_is_as_unbroken(
 
     with pytest.raises(Interrupted) as caught:
         train(toy, recipe, out, resume=True, watch=at(3, steps, interrupt))
-    assert str(caught.value) == "Stopped after epoch 3, and saved. Go on with --resume."
+    assert str(caught.value) == "Stopped after epoch 3, and saved. Continue with --resume."
     assert not (out / "bundle").exists()
 
     seen.clear()
@@ -133,7 +133,7 @@ def test_another_recipe_is_refused(killed: Path, toy: Path) -> None:
 
 def test_other_data_is_refused(killed: Path, recipe: Recipe, tmp_path: Path) -> None:
     make_toy(tmp_path / "toy", count=160, seed=1)
-    with pytest.raises(TrainingError, match="data is not what it was when this run began"):
+    with pytest.raises(TrainingError, match="data has changed since this run began"):
         train(tmp_path / "toy", recipe, killed, resume=True)
 
 
@@ -167,7 +167,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(killed: Path, toy: Path, recipe: 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "The checkpoint could not be written: File too large." in str(caught.value)
-    assert "Make room, and go on with --resume." in str(caught.value)
+    assert "Free some space, then continue with --resume." in str(caught.value)
     assert (out / "checkpoint.npz").read_bytes() == good
 
 
@@ -181,7 +181,7 @@ def test_curves_that_cannot_be_written_keep_the_checkpoint(
     with pytest.raises(TrainingError) as caught:
         train(toy, recipe, out, resume=True)
     assert "cannot be written" in str(caught.value)
-    assert "The last checkpoint is kept: put that right, and go on with --resume." in str(caught.value)
+    assert "The last checkpoint is kept: fix this, then continue with --resume." in str(caught.value)
 
 
 def test_a_run_that_is_stopped_and_moved_to_another_machine_is_as_unbroken(
@@ -240,7 +240,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(stopped: tuple[Path, str, int]) -> N
     out, stderr, code = stopped
     assert code != 0
     assert "Traceback" not in stderr
-    assert stderr.rstrip().endswith("and saved. Go on with --resume.")
+    assert stderr.rstrip().endswith("and saved. Continue with --resume.")
     assert load_checkpoint(out / "checkpoint.npz")[0].epoch >= 2
 
 

@@ -129,7 +129,7 @@ def test_a_tracker_that_cannot_begin_says_so(toy: Path, tmp_path: Path, seen: Ca
     with pytest.raises(TrainingError) as caught:
         train(toy, load_recipe("tiny", ["seed=13"]), tmp_path / "out", log=("wandb",))
     assert str(caught.value) == (
-        "Weights & Biases could not begin a run: api_key not configured (no-tty). Put that right, or leave --log out, "
-        "and go on with --resume."
+        "Weights & Biases could not begin a run: api_key not configured (no-tty). Fix this, or leave out --log, "
+        "and continue with --resume."
     )
     assert seen() == []

@@ -239,10 +239,10 @@ def test_signal_handlers_are_put_back(unbroken: Run) -> None:
 
 def test_an_existing_folder_is_left_alone(unbroken: Run, toy: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in unbroken.out.rglob("*")}
-    with pytest.raises(TrainingError, match=r"is there already. Go on with it with --resume, or choose another --out."):
+    with pytest.raises(TrainingError, match=r"already exists. Continue it with --resume, or choose another --out."):
         train(toy, unbroken.recipe, unbroken.out)
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(TrainingError, match="is there already"):
+    with pytest.raises(TrainingError, match="already exists"):
         train(toy, unbroken.recipe, tmp_path / "file")
     assert {path: path.stat().st_mtime_ns for path in unbroken.out.rglob("*")} == before
 

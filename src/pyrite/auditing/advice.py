@@ -13,9 +13,9 @@ _STRONG = 0.1
 """How far a single fact's AUROC is from chance where it is named."""
 
 _REMEDIES = {
-    "container": "Save all images anew in one format, quality and size before training, or the model may learn the "
+    "container": "Re-save all images in one format, quality and size before training, or the model may learn the "
     "files instead of the pictures.",
-    "statistics": "A score means something only by what it adds to that. Balance the classes in what differs, or "
+    "statistics": "Only what a score adds to that counts. Balance the classes in what differs, or "
     "measure on data where they do not differ.",
     "spectrum": "That may be how images were resized and saved rather than how they were made. Bring both classes "
     "to their size in the same way, and measure on re-saved and resized images and on other generators as well.",
@@ -48,8 +48,8 @@ def advise(
         *_shortcuts(floor),
     )
     if unreadable:
-        found += (f"{_some(unreadable, 'file')} cannot be read and would be left out: mend or delete them.",)
-    return found or ("Nothing was found that speaks against this data.",)
+        found += (f"{_some(unreadable, 'file')} cannot be read and would be left out: repair or delete them.",)
+    return found or ("No problems were found in this data.",)
 
 
 def _labels(identical: Copies, copies: Mapping[str, Copies]) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _labels(identical: Copies, copies: Mapping[str, Copies]) -> Iterator[str]:
         if found.both:
             yield (
                 f"{_at_least(found)}{_some(found.both, 'pair')} of {kind} copies {_stand(found.both)} under both "
-                "labels: look at them, and keep what is labelled rightly."
+                "labels: look at them, and keep the correctly labelled one."
             )
 
 
@@ -71,8 +71,8 @@ def _leaks(identical: Copies, copies: Mapping[str, Copies], splits: Mapping[str,
         if count:
             yield (
                 f"{count:,} of the {splits[name]:,} {name} images {_stand(count)} in an earlier split too, byte for "
-                "byte: a score on that split flatters whoever trained on these. Pyrite drops the earlier copies, and "
-                "its reports give the figures without them as well."
+                "byte: a score on that split is inflated for a model that trained on these. Pyrite drops the earlier "
+                "copies, and its reports also give the figures without them."
             )
         for kind, found in copies.items():
             if more := found.leaked[name] - count:
@@ -105,7 +105,7 @@ def _copies(identical: Copies, copies: Mapping[str, Copies]) -> Iterator[str]:
             why = (
                 "Pyrite keeps them on one side of a split, but each still counts twice."
                 if kind == "near"
-                else "The same picture may stand in training and in test."
+                else "The same picture may be in both training and test."
             )
             yield (
                 f"{_at_least(found)}{_some(found.pairs, 'pair')} of {kind} copies ({found.real:,} real, {found.ai:,} "
@@ -120,8 +120,8 @@ def _copies(identical: Copies, copies: Mapping[str, Copies]) -> Iterator[str]:
             )
         elif not found.complete:
             yield (
-                f"The search for {kind} copies ended early, since too many pictures are alike: thin out what resembles "
-                "each other, such as frames of one video, and audit again."
+                f"The search for {kind} copies ended early, since too many pictures are alike: remove similar images, "
+                "such as frames of one video, and audit again."
             )
 
 
@@ -133,7 +133,7 @@ def _shortcuts(floor: Floor) -> Iterator[str]:
     if _tells(floor.best.auroc):
         yield (
             f"The shortcut floor is an AUROC of {floor.best.auroc.value:.3f} and an accuracy of "
-            f"{floor.best.accuracy.value:.1%}, without a look at any picture. Read every score on this data beside it."
+            f"{floor.best.accuracy.value:.1%}, without looking at any picture. Compare all scores on this data with it."
         )
     subjects = {
         "container": "The files alone tell the classes apart",

@@ -23,7 +23,7 @@ def summarize_audit(audit: Audit) -> Group:
     for name, found in rows:
         counts = (found.pairs, found.real, found.ai, found.both, found.between)
         copies.add_row(name if found.complete else f"{name}, at least", *(f"{count:,}" for count in counts))
-    shortcuts = Table(title="What tells the label without a look at the picture", title_justify="left")
+    shortcuts = Table(title="What predicts the label without looking at the picture", title_justify="left")
     shortcuts.add_column("")
     for name in ("AUROC", "95% interval", "accuracy"):
         shortcuts.add_column(name, justify="right")

@@ -246,18 +246,18 @@ def _read_zip(path: Path) -> dict[str, bytes]:
             _check_sizes(sizes, path)
             if sum(sizes.values()) > _MAX_ZIP or WEIGHTS in sizes:
                 raise BundleError(
-                    f"{path} is too large to be used as a zip, or has its weights in a file of their own. "
+                    f"{path} is too large to be used as a zip, or has its weights in a separate file. "
                     "Unpack it, and name the folder."
                 )
             return {place.name: _read_entry(archive, entry) for place, entry in entries.items()}
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
-        raise BundleError(f"The zip {path} is damaged or of a kind that is not read here: {error}") from error
+        raise BundleError(f"The zip {path} is damaged or unsupported: {error}") from error
 
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     # Other methods unpack without a bound, whatever size the entry declares.
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise NotImplementedError(f"{entry.filename} is packed by a method other than deflate")
+        raise NotImplementedError(f"{entry.filename} is compressed by a method other than deflate")
     with archive.open(entry) as stream:
         return stream.read(entry.file_size + 1)
 
@@ -295,9 +295,11 @@ def _verify(info: BundleInfo, files: Mapping[str, Content], path: Path, *, missi
         if name == missing:
             continue
         if name not in files:
-            raise BundleError(f"{path} has no {name}, which its {MANIFEST} lists. Fetch the bundle again.")
+            raise BundleError(f"{path} has no {name}, which its {MANIFEST} lists. Download the bundle again.")
         if _sha256(files[name]) != sha256:
-            raise BundleError(f"{name} in {path} is not what was saved: its SHA-256 differs. Fetch the bundle again.")
+            raise BundleError(
+                f"{name} in {path} is not what was saved: its SHA-256 differs. Download the bundle again."
+            )
 
 
 def _sha256(content: Content) -> str:

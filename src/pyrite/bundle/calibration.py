@@ -142,7 +142,7 @@ def tell_too_few(kind: str, verdict: str, budget: float, groups: Mapping[str, tu
     has = ", ".join(f"{group} has {count:,}" for group, count in short.items())
     each, has = ("", f"there are {short[ALL]:,}") if set(groups) == {ALL} else (" in each group", has)
     return (
-        f"An error budget of {100 * budget:.3g}% takes at least {needed:,} {kind} calibration images{each}, and {has}: "
+        f"An error budget of {100 * budget:.3g}% needs at least {needed:,} {kind} calibration images{each}, and {has}: "
         f"no image can be called {verdict} by its pixels."
     )
 

@@ -33,7 +33,7 @@ def named_place(name: str) -> Path:
         BundleError: Such a name cannot be, or there is no home folder.
     """
     if not _NAME.fullmatch(name):
-        raise BundleError(f"{name!r} is no name for a bundle: use letters, digits, hyphens, dots and underscores.")
+        raise BundleError(f"{name!r} is not a valid bundle name: use letters, digits, hyphens, dots and underscores.")
     return library_folder() / name
 
 
@@ -60,7 +60,7 @@ def remove_named(name: str) -> None:
     """
     place = named_place(name)
     if not place.is_dir():
-        raise BundleError(f"There is no bundle named {name}. `pyrite bundle list` shows those that there are.")
+        raise BundleError(f"There is no bundle named {name}. `pyrite bundle list` shows all names.")
     try:
         shutil.rmtree(place)
     except OSError as error:

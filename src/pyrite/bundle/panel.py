@@ -75,7 +75,9 @@ class Panel:
         if not files:
             return cls(tuple(one if isinstance(one, Bundle) else load_bundle(one) for one in chosen))
         if len(chosen) > 1:
-            raise BundleError(f"{files[0]} is a panel, which judges alone. Calibrate one of all the bundles.")
+            raise BundleError(
+                f"{files[0]} is a panel, which cannot be combined with others. Calibrate one panel of all the bundles."
+            )
         info, _ = load_panel(Path(files[0]))
         return cls(_load_members(info, Path(files[0])), info.calibration, info.data_sha256)
 

@@ -14,16 +14,18 @@ if TYPE_CHECKING:
 @labels_data
 def audit(
     data: DataArgument,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where audit.html and audit.json go.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Output folder for audit.html and audit.json.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the summary.")] = False,
     *,
     labelling: "Labelling",
 ) -> None:
-    """Find what could make a score on labelled images a lie, before training.
+    """Check labelled images, before training, for anything that inflates a score.
 
-    Copies (identical, near, mirrored, bordered, cropped), within and between splits and under both labels; what splits
-    the classes, such as the files' format; and how well the label is told without a look at the picture: by facts of
-    the files, global statistics and the spectrum.
+    The audit finds copies (identical, near, mirrored, bordered, cropped) within a split, between splits and under both
+    labels. It finds what separates the classes, such as the file format. It also measures how well shortcuts alone
+    predict the label: facts about the files, global statistics and the spectrum.
 
     Example: `pyrite audit cifake.zip --out audit`
     """

@@ -34,14 +34,15 @@ if TYPE_CHECKING:
     from pyrite.evaluation.opinions import Scored
 
 
-bundles = typer.Typer(no_args_is_help=True, help="Look into a bundle, or check it.")
+bundles = typer.Typer(no_args_is_help=True, help="Inspect, check, import and calibrate bundles.")
 
 
 @bundles.command()
 def show(bundle: BundleArgument = None) -> None:
-    """Print a bundle's card, and what calibrated it.
+    """Print a bundle's card and calibration.
 
-    It says what the bundle is for, what it is not for, how good it is, and which error budget it keeps in each group.
+    The card says what the bundle is for, what it is not for, how good it is, and which error budget it keeps in each
+    group.
 
     Example: `pyrite bundle show run/bundle`
     """
@@ -64,16 +65,16 @@ def show(bundle: BundleArgument = None) -> None:
 @bundles.command()
 @labels_data
 def quantize(
-    bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A float32 bundle: a folder, or a zip of one.")],
+    bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A float32 bundle: a folder or a zip of one.")],
     data: DataArgument,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where bundle/ and report/ go: a new folder.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder for bundle/ and report/: a new one.")],
     *,
     labelling: "Labelling",
 ) -> None:
-    """Make a bundle compute in 8-bit integers: a quarter of the size, and several times faster.
+    """Convert a bundle to 8-bit integers: a quarter of the size, and several times faster.
 
-    DATA is what it was trained on: its training images set the ranges, its validation images the calibration, and
-    its test images the figures of the new bundle.
+    DATA is the data that it was trained on. Training images set the ranges, validation images the calibration, and test
+    images the figures of the new bundle.
 
     Example: `pyrite bundle quantize run/bundle cifake.zip --out run-int8`
     """
@@ -91,14 +92,15 @@ def quantize(
 def renew(
     bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle that was trained with Pyrite.")],
     data: DataArgument,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where bundle/ and report/ go: a new folder.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder for bundle/ and report/: a new one.")],
     unknown: UnknownOption = None,
     *,
     labelling: "Labelling",
 ) -> None:
-    """Calibrate and measure a bundle anew, with the network that it has.
+    """Calibrate and measure a bundle again, with the same network.
 
-    For a bundle by an older Pyrite, or to measure it on generators that it does not know. DATA is what trained it.
+    Use this for a bundle by an older Pyrite, or to measure one on generators that it does not know. DATA is the data
+    that it was trained on.
 
     Example: `pyrite bundle renew run/bundle cifake.zip --unknown others.zip --out renewed`
     """
@@ -139,12 +141,12 @@ def calibrate(
     *,
     labelling: "Labelling",
 ) -> None:
-    """Calibrate a bundle by images of your own, or several as a panel that keeps one error budget.
+    """Calibrate a bundle on your own images, or several as a panel that keeps one error budget.
 
-    Images that trained a bundle are left out. Real images set the budget, with a group column in each group; `folder`
-    is a column where files lie in several. AI images let it say `real` as well. A panel's file goes to `--bundle` like
-    a bundle: it names its bundles by their places, and tells when one has changed. An interrupted run goes on when the
-    same command is given again: scores are kept in PATH.scores until it is done.
+    Images that trained a bundle are left out. Real images set the error budget; with a group column, it holds in each
+    group, and `folder` groups by folder. AI images let the bundle say `real` as well. Pass a panel's file to `--bundle`
+    like a bundle. It refers to its bundles by path, and reports if one has changed. If the run is interrupted, the same
+    command continues it: scores are kept in PATH.scores until it is done.
 
     Examples: `pyrite bundle calibrate organika ~/Pictures --real-only --out mine`,
     `pyrite bundle calibrate a/bundle b/bundle photos.zip --group-column source --out panel.json`
@@ -154,7 +156,7 @@ def calibrate(
 
     *chosen, data = paths
     if not chosen:
-        raise typer.BadParameter("Name a bundle, and then the images.")
+        raise typer.BadParameter("Name a bundle, then the images.")
     if real_only:
         column, pattern = labelling.group_column, labelling.group_pattern
         if labelling != Labelling(group_column=column, group_pattern=pattern):
@@ -169,11 +171,11 @@ def calibrate(
         else _calibrate_panel(chosen, dataset, out, merge, halves, keep, seed)
     )
     if scored.resumed:
-        stdout.print(f"Images whose scores an interrupted run had kept: {scored.resumed:,}")
+        stdout.print(f"Images already scored by an interrupted run: {scored.resumed:,}")
     if scored.trained:
-        stdout.print(f"Images that trained a bundle, left out: {scored.trained:,}")
+        stdout.print(f"Images left out because they trained a bundle: {scored.trained:,}")
     if scored.copies:
-        stdout.print(f"Copies of others, left out: {scored.copies:,}")
+        stdout.print(f"Copies of other images left out: {scored.copies:,}")
     tell_unreadable(unreadable_line(scored.unreadable, where="."))
 
 
@@ -186,11 +188,11 @@ def _calibrate_one(bundle: Path, dataset: "Dataset", out: Path, keep: int, seed:
     with TrainingDisplay(stderr) as display:
         found = recalibrate(bundle, dataset, out, keep=keep, seed=seed, watch=display)
     info = found.bundle.info
-    stdout.print(f"Calibrated by {found.real:,} real and {found.ai:,} AI images.")
+    stdout.print(f"Calibrated on {found.real:,} real and {found.ai:,} AI images.")
     stdout.print(describe_calibration(info).partition("\n\n")[2])
-    stdout.print(f"The smallest error budget that so many can keep: {info.calibration.smallest_p_real:.2%}")
+    stdout.print(f"Smallest error budget it can keep: {info.calibration.smallest_p_real:.2%}")
     stdout.print(
-        f"1% takes {images_needed(0.01):,} real images of each group, and 0.1% takes {images_needed(0.001):,}."
+        f"1% needs {images_needed(0.01):,} real images of each group, and 0.1% needs {images_needed(0.001):,}."
     )
     stdout.print(f"Bundle: {out}")
     return found.scored
@@ -221,8 +223,8 @@ def _calibrate_panel(
 def verify(bundle: BundleArgument = None, device: DeviceOption = Device.AUTO) -> None:
     """Check a bundle, file by file and by replay.
 
-    Its files must match their hashes, and its golden images get the scores that they got where it was made: by
-    themselves, and in batches, unless the bundle says that its model is run one by one.
+    Its files must match their hashes. Its golden images must get the same scores as where the bundle was made, one at a
+    time and also in batches, unless the bundle says that its model takes one image at a time.
 
     Example: `pyrite bundle verify run/bundle`
     """
@@ -233,30 +235,30 @@ def verify(bundle: BundleArgument = None, device: DeviceOption = Device.AUTO) ->
     check = replay_golden(loaded, device.value)
     stdout.print(f"{len(loaded.info.files)} files match their hashes.")
     stdout.print(
-        f"{check.vectors} golden images on {check.device}: the largest difference of a logit is "
+        f"{check.vectors} golden images on {check.device}: the largest difference in a logit is "
         f"{check.max_difference:.2g}, {len(check.changed_inputs)} inputs and "
         f"{len(check.changed_verdicts)} verdicts changed."
     )
     if check.one_by_one:
-        stdout.print("Its model is given one input at a time.")
+        stdout.print("Its model gets one input at a time.")
     if check.depends_on_batch:
-        stdout.print(f"What else is in a batch changes a logit of its model by up to {check.batch_difference:.2g}.")
+        stdout.print(f"Other images in a batch change a logit of its model by up to {check.batch_difference:.2g}.")
         if not check.one_by_one:
             raise PyriteError(
-                f"The answers of {loaded.path} depend on what else is in a batch, and it does not set one_by_one."
+                f"The answers of {loaded.path} depend on the other images in a batch, and it does not set one_by_one."
             )
     if not check.passed:
-        raise PyriteError(f"{loaded.path} does not say here what it said where it was made.")
+        raise PyriteError(f"{loaded.path} gives other results here than where it was made.")
 
 
 @bundles.command()
 def examples(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the images go: a new folder.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder for the images: a new one.")],
     bundle: BundleArgument = None,
 ) -> None:
     """Write a bundle's golden images as PNG files, to try things on.
 
-    Each is named by its number and the verdict that it got where the bundle was made.
+    Each file name has a number and the verdict that the image got where the bundle was made.
 
     Example: `pyrite bundle examples --out examples`
     """

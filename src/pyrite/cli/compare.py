@@ -18,30 +18,32 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="A B… DATA",
-            help="Two detectors or more, then the images. A detector is a bundle, a panel’s file, several bundles with "
-            "`+` between, which judge as one, or a scores.parquet of `pyrite evaluate`.",
+            help="Two or more detectors, then the images. A detector is a bundle, a panel’s file, several bundles "
+            "joined by `+` and combined, or a scores.parquet from `pyrite evaluate`.",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where compare.html, compare.json and roc.png go.")],
-    protocol: Annotated[Protocol, typer.Option(help="Which images, as in `pyrite evaluate`.")] = Protocol.AUTO,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Judge at most N, drawn at random.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder for compare.html, compare.json and roc.png.")],
+    protocol: Annotated[Protocol, typer.Option(help="Which images to use, as in `pyrite evaluate`.")] = Protocol.AUTO,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Judge at most N images, drawn at random.")
+    ] = None,
     max_fpr: Annotated[
         float | None,
         typer.Option(
             "--max-fpr",
             metavar="RATE",
             help="Error budget of all verdicts: the share of real images that may be called ai. Default: that of the "
-            "scores.parquet, or else the largest that a bundle has of its own.",
+            "scores.parquet, else the largest of the bundles' budgets.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the resamples and of what is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed for resampling and for --limit.")] = 0,
     *,
     labelling: "Labelling",
 ) -> None:
     """Compare detectors on the same labelled images.
 
-    Each judges the images that all can read. For every pair: differences with paired intervals, DeLong's and McNemar's
-    tests, where they agree, and what one finds and the other does not.
+    Every detector judges the images that all of them can read. For each pair, the report shows the differences with
+    paired intervals, DeLong's and McNemar's tests, where the two agree, and what only one of them finds.
 
     Example: `pyrite compare run/bundle other/bundle photos.zip --out comparison`
     """
@@ -52,7 +54,7 @@ def compare(
 
     *chosen, data = paths
     if len(chosen) < 2:
-        raise typer.BadParameter("Name two detectors or more, and then the images.")
+        raise typer.BadParameter("Name at least two detectors, and then the images.")
     dataset = open_dataset(data, labelling, one_class=True)
     with ConfinedReader() as confined, stage_bar(stderr) as show:
         found = run(

@@ -31,15 +31,13 @@ def callback() -> None:
 @decoders.command()
 @labels_data
 def tune(
-    photos: Annotated[
-        str, typer.Argument(metavar="PHOTOS", help="Photographs to tune on, as `pyrite match` takes them.")
-    ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the decoder goes: an .onnx file.")],
+    photos: Annotated[str, typer.Argument(metavar="PHOTOS", help="Photographs to tune on, as for `pyrite match`.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Output file for the decoder: an .onnx file.")],
     upsampling: Annotated[
         UpsamplingName,
         typer.Option(
-            help="How it doubles the resolution, in place of repeating pixels: by interpolation, by a transposed "
-            "convolution, or by a convolution whose channels are shuffled into place."
+            help="How to double the resolution instead of repeating pixels: interpolation, a transposed convolution, "
+            "or a convolution whose channels are shuffled into place."
         ),
     ],
     decoder: Annotated[
@@ -49,13 +47,15 @@ def tune(
         ),
     ] = "taef2",
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of 8 views; about a second of CPU each.")] = 100,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the views, their order and new weights.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Seed for the views, their order and the new weights.")
+    ] = 0,
     *,
     labelling: "Labelling",
 ) -> None:
-    """Give a decoder another upsampling, and so another trace, by a minute of fine-tuning on photographs.
+    """Give a decoder another upsampling, and so another trace, in a minute of fine-tuning on photographs.
 
-    Detectors that train on several kinds of decoder know more generators. The encoder stays as it is.
+    Detectors that train on several kinds of decoder recognise more generators. The encoder does not change.
 
     Example: `pyrite decoder tune holidays --upsampling transposed --out taef2-transposed.onnx`
     """
@@ -77,10 +77,10 @@ def tune(
     except KeyboardInterrupt:
         raise Interrupted("Interrupted. Nothing was written.") from None
     if tuned.passed_over:
-        tell_lines([f"Photographs that are too small or cannot be read, passed over: {tuned.passed_over:,}."])
+        tell_lines([f"Photographs skipped, too small or unreadable: {tuned.passed_over:,}."])
     stdout.print(f"{tuned.views:,} views of {tuned.photographs:,} photographs")
     stdout.print(
-        f"PSNR on views kept back: {tuned.after:.1f} dB; {tuned.before:.1f} before tuning, "
-        f"{tuned.original:.1f} with {decoder} as it was"
+        f"PSNR on held-out views: {tuned.after:.1f} dB; {tuned.before:.1f} before tuning, "
+        f"{tuned.original:.1f} with the original {decoder}"
     )
     stdout.print(f"Use it: pyrite match {photos} --out pairs --decoder taef2 --decoder {out}")

@@ -43,30 +43,30 @@ class FailOn(StrEnum):
 
 def detect(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH…", help="Images, with -r folders of them, or - for a list on stdin.")
+        list[str], typer.Argument(metavar="PATH…", help="Images, folders with -r, or - to read a list from stdin.")
     ],
     bundles: BundlesOption = None,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go through folders.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Search folders and their subfolders.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence under each image.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
-    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line.")] = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     html: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write a page with pictures and evidence as well; of one image, a report to print."
+            metavar="FILE", help="Also write a page with pictures and evidence; for one image, a report to print."
         ),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Of one image, write what a report of a wrong verdict needs as well: JSON, without the image.",
+            help="Also write what you need to report a wrong verdict, as JSON without the image. Needs a single image.",
         ),
     ] = None,
     max_fpr: MaxFprOption = None,
     allow_real: AllowRealOption = False,
-    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 3 if an image gets this verdict.")] = None,
+    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with code 3 if any image gets this verdict.")] = None,
     evidence: EvidenceOption = True,
     trust: TrustOption = TRUST,
     trust_anchors: TrustAnchorsOption = None,
@@ -76,9 +76,9 @@ def detect(
 ) -> None:
     """Judge images: ai, real or uncertain.
 
-    Each with its calibrated probability of ai, and the evidence that its file holds. Results are printed as they
-    are made, in the order of the paths. A file that cannot be read is a result of its own, and makes the exit
-    code 1.
+    Each image gets a verdict, a calibrated probability of ai, and the evidence found in its file. Results are printed
+    as they come, in the order of the paths. A file that cannot be read gets an error as its result, and the exit code
+    is 1.
 
     Example: `pyrite detect photo.jpg -v`
     """
@@ -122,7 +122,7 @@ def detect(
         # Only a page or report has to know whether there are several: without one, none waits for the next.
         first = list(itertools.islice(every, 2 if html or report else 0))
         if report and len(first) != 1:
-            raise typer.BadParameter("--report is of a single image. Name only that one.")
+            raise typer.BadParameter("--report needs a single image. Name only that one.")
         files = itertools.chain(first, every)
         with _page(html, detector, confined, single=len(first) == 1) as add:
 
@@ -146,8 +146,8 @@ def detect(
         stderr.print(f"Report: {report}. {WHAT_IT_HOLDS}", markup=False)
     if outside:
         alone = not bundles and default_bundles() == (DEFAULT,)
-        more = "For photographs: pyrite bundle import photos" if alone else "Others: pyrite bundle catalogue"
-        stderr.print(f"Of another size than any bundle here was made for: {outside:,}. {more}", style="dim")
+        more = "For photographs: pyrite bundle import photos" if alone else "Other bundles: pyrite bundle catalogue"
+        stderr.print(f"Images of a size that no bundle in use supports: {outside:,}. {more}", style="dim")
     if fail_on and counts[fail_on]:
         raise typer.Exit(3)
     if counts["error"]:

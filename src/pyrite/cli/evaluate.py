@@ -33,38 +33,41 @@ class Protocol(StrEnum):
 
 @labels_data
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder, or a zip of one.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder or a zip of one.")],
     data: DataArgument,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where report.html, report.json and figures go.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder for report.html, report.json and figures.")],
     others: Annotated[
         list[Path] | None,
         typer.Option(
             "--bundle",
             metavar="BUNDLE",
-            help="One more, which judges with the first as one; may be given again.",
+            help="Another bundle to combine with the first. May be repeated.",
         ),
     ] = None,
     protocol: Annotated[
         Protocol,
         typer.Option(
-            help="Which images: the data's own test split, a pooled one, or all. `auto` takes what the bundle's "
-            "training kept back if it was trained on this data, else the official test split, else all. `validation` "
-            "takes what chose and calibrated the bundle: for a choice between bundles, which test images must not make."
+            help="Which images to use: the data's own test split, a pooled one, or all. `auto` uses those that the "
+            "bundle's training held out if it was trained on this data, else the official test split, else all. "
+            "`validation` uses those that selected and calibrated the bundle: use it to choose between bundles, and "
+            "keep the test images for the final figures."
         ),
     ] = Protocol.AUTO,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Judge at most N, drawn at random.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Judge at most N images, drawn at random.")
+    ] = None,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Judge them saved again, blurred, resized and so on as well.")
+        bool, typer.Option("--robustness", help="Also judge the images resaved, blurred, resized and so on.")
     ] = False,
     unknown: UnknownOption = None,
     max_fpr: MaxFprOption = None,
     *,
     labelling: "Labelling",
 ) -> None:
-    """Measure a bundle on labelled images, or several as one.
+    """Measure a bundle, or several combined, on labelled images.
 
-    The report has figures with intervals, plots, a table per slice, and the worst mistakes. With `--robustness`, every
-    image is judged under each of a grid of degradations too, which takes that many times longer.
+    The report has figures with intervals, plots, a table per slice, and the worst mistakes. `--robustness` also judges
+    every image under each of a grid of degradations, which takes that many times longer.
 
     Example: `pyrite evaluate run/bundle cifake.zip --out report`
     """

@@ -10,8 +10,8 @@ from pyrite.errors import PyriteError
 
 
 def explain(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image.")],
-    out: Annotated[Path, typer.Option(metavar="PNG", help="Where the picture goes: a file that ends with .png.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image to explain.")],
+    out: Annotated[Path, typer.Option(metavar="PNG", help="Output file for the picture; must end with .png.")],
     bundles: BundlesOption = None,
     device: DeviceOption = Device.AUTO,
     history: Annotated[
@@ -21,17 +21,16 @@ def explain(
             help="Also show the image's own history: error levels, noise, JPEG ghosts, its thumbnail and its tables.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Show what moved an image's score, and whether that can be trusted.
+    """Show what moved an image's score, and whether to trust that explanation.
 
-    The picture has a map of the parts that speak for ai and for real, if it does better than random ones (otherwise it
-    says that it does not), and the image's spectrum beside the average one of each class. Of several bundles, the first
-    that was made for such an image is explained.
+    The picture has a map of the parts that speak for ai and for real, and the image's spectrum beside the average
+    spectrum of each class. If the map does no better than random ones, the picture says so instead. With several
+    bundles, Pyrite explains the first that supports such an image.
 
-    With `--history`, the picture goes on with what the file and its pixels tell of earlier saves and edits, and what
-    that cannot tell. It is context and never a verdict, and is there for any image, also one that no bundle was made
-    for.
+    `--history` adds what the file and its pixels show of earlier saves and edits, and what they cannot show. This is
+    context, never a verdict. It works for any image, even one that no bundle supports.
 
     Examples: `pyrite explain photo.jpg --out photo-explained.png`,
     `pyrite explain photo.jpg --history --out photo-history.png`

@@ -64,7 +64,8 @@ def callback(
 ) -> None:
     """Tell AI-generated images from real ones, and see the evidence.
 
-    Exit codes: 0 done, 1 something could not be read or done, 2 wrong usage, 3 with `--fail-on`, 130 interrupted.
+    Exit codes: 0 success, 1 something failed or could not be read, 2 wrong usage, 3 `--fail-on` matched,
+    130 interrupted.
     """
 
 

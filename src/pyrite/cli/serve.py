@@ -10,23 +10,29 @@ from pyrite.cli.shared import AllowRealOption, BundlesOption, MaxFprOption, open
 
 
 def serve(
-    settings: Annotated[Path | None, typer.Option("--settings", metavar="FILE", help="Settings, in TOML.")] = None,
-    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="127.0.0.1 without it: this machine.")] = None,
-    port: Annotated[int | None, typer.Option(metavar="N", help="8000 without it; 0 takes a free one.")] = None,
+    settings: Annotated[
+        Path | None, typer.Option("--settings", metavar="FILE", help="A settings file, in TOML.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Address to listen on. Default: 127.0.0.1, this machine only.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="N", help="Port to listen on. Default: 8000. 0 picks a free one.")
+    ] = None,
     bundles: BundlesOption = None,
     max_fpr: MaxFprOption = None,
     allow_real: AllowRealOption = False,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change any setting; may be given again."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change any setting. May be repeated."),
     ] = None,
-    new_key: Annotated[bool, typer.Option("--new-key", help="Print a new API key and its hash, and end.")] = False,
+    new_key: Annotated[bool, typer.Option("--new-key", help="Print a new API key and its hash, and exit.")] = False,
 ) -> None:
-    """Judge images for a web page and for programs, over HTTP.
+    """Serve a web page and an HTTP API that judge images.
 
-    The page is at the address that is printed, and the API's description at /docs below it. Nothing is stored, and
-    nothing is sent anywhere. Every setting can also be in a file, or in the environment: `PYRITE_SERVE_` and its name.
-    Ctrl-C ends the server, after it has finished what it accepted.
+    The web page is at the address that the command prints; the API's description is at /docs on the same server.
+    Nothing is stored, and nothing is sent anywhere. Every setting can also come from a file, or from the environment:
+    `PYRITE_SERVE_` and its name. Ctrl-C stops the server once it has finished the requests that it accepted.
 
     Example: `pyrite serve --port 8080 --set max_files=20`
     """
@@ -36,7 +42,7 @@ def serve(
 
     if new_key:
         key, digest = make_key()
-        stdout.print(f"Key, for whoever asks: {key}\nHash, for the setting api_keys: {digest}")
+        stdout.print(f"Key, for the client: {key}\nHash, for the setting api_keys: {digest}")
         return
     several = [str(bundle) for bundle in bundles or ()] or None
     flags: dict[str, Any] = {
@@ -49,7 +55,9 @@ def serve(
     load = partial(load_settings, settings, changes or (), **flags)
     chosen = load()
     if is_open(chosen):
-        stderr.print("Anyone who reaches this address can use it. Set api_keys, or put it behind a proxy.", style="dim")
+        stderr.print(
+            "Anyone who can reach this address can use the server. Set api_keys, or put it behind a proxy.", style="dim"
+        )
     for lack in missing():
         stderr.print(lack, style="dim")
     panel = open_panel(chosen.bundles or ([chosen.bundle] if chosen.bundle else ()))

@@ -28,7 +28,7 @@ DataArgument = Annotated[
     typer.Argument(
         metavar="DATA",
         help="A folder, a .zip or .tar of one, shards, a table of images (CSV, TSV, JSON lines, Parquet), "
-        "`hf:OWNER/NAME` of the Hugging Face Hub, or `cifake` to fetch it.",
+        "`hf:OWNER/NAME` on the Hugging Face Hub, or `cifake`, which is downloaded.",
     ),
 ]
 RealOption = Annotated[
@@ -36,7 +36,7 @@ RealOption = Annotated[
     typer.Option(
         "--real",
         metavar="NAME",
-        help="What folders or labels of real images are called: a name or a pattern like 'coco*'. May be repeated.",
+        help="Folder or label name of real images, or a pattern like 'coco*'. May be repeated.",
     ),
 ]
 AiOption = Annotated[
@@ -44,23 +44,21 @@ AiOption = Annotated[
 ]
 ImageColumnOption = Annotated[
     str | None,
-    typer.Option("--image-column", metavar="NAME", help="Which column of a table has the image or its path."),
+    typer.Option("--image-column", metavar="NAME", help="Column of a table with the image or its path."),
 ]
 LabelColumnOption = Annotated[
     str | None,
-    typer.Option(
-        "--label-column", metavar="NAME", help="Which column says whether an image is real; '' for its folders."
-    ),
+    typer.Option("--label-column", metavar="NAME", help="Column with the label; '' to use folder names instead."),
 ]
 SplitColumnOption = Annotated[
-    str | None, typer.Option("--split-column", metavar="NAME", help="Which column names the split; '' for none.")
+    str | None, typer.Option("--split-column", metavar="NAME", help="Column with the split; '' for none.")
 ]
 GroupColumnOption = Annotated[
     str | None,
     typer.Option(
         "--group-column",
         metavar="NAME",
-        help="Which column says what belongs together: a source, a video, a photographer. Also `folder`.",
+        help="Column that groups related images, such as by source, video or photographer; or `folder`.",
     ),
 ]
 GroupPatternOption = Annotated[
@@ -68,7 +66,7 @@ GroupPatternOption = Annotated[
     typer.Option(
         "--group-pattern",
         metavar="REGEX",
-        help="The same by paths: images whose first match is alike, such as 'videos/([^/]+)/'.",
+        help="Group images whose paths have the same first match, such as of 'videos/([^/]+)/'.",
     ),
 ]
 UnknownOption = Annotated[
@@ -76,20 +74,20 @@ UnknownOption = Annotated[
     typer.Option(
         "--unknown",
         metavar="DATA",
-        help="Also judge the AI images of DATA, by generators that did not train the bundle.",
+        help="Also judge the AI images of DATA, from generators that did not train the bundle.",
     ),
 ]
 BundleArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="PATH", help="A bundle: a folder, or a zip of one. Pyrite’s own without it."),
+    typer.Argument(metavar="PATH", help="A bundle: a folder or a zip of one. Default: the included bundle."),
 ]
 BundlesOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--bundle",
         metavar="BUNDLE",
-        help="The bundle to judge with; given again, several, which keep one error budget together. "
-        "Pyrite’s own without it.",
+        help="The bundle to judge with. Repeat it to combine several bundles under one error budget. "
+        "Default: the included bundle.",
     ),
 ]
 MaxFprOption = Annotated[
@@ -97,30 +95,30 @@ MaxFprOption = Annotated[
     typer.Option(
         "--max-fpr",
         metavar="RATE",
-        help="Error budget: the share of real images that may be called ai. The bundle's own without it.",
+        help="Error budget: the share of real images that may be called ai. Default: the bundle's.",
     ),
 ]
 AllowRealOption = Annotated[
     bool,
     typer.Option(
         "--allow-real",
-        help="Let the pixels alone make an image real, also where a bundle leaves that to provenance.",
+        help="Call an image real by its pixels alone, even if the bundle requires provenance for that.",
     ),
 ]
 EvidenceOption = Annotated[
-    bool, typer.Option("--evidence/--no-evidence", help="Read what files say of themselves, or only their pixels.")
+    bool, typer.Option("--evidence/--no-evidence", help="Read the evidence in files, or only their pixels.")
 ]
 TrustOption = Annotated[
     str,
     typer.Option(
         "--trust",
         metavar="LISTS",
-        help="Whose signatures count as verified: c2pa, interim, files of certificates, with commas between; or none.",
+        help="Whose signatures count as verified: c2pa, interim or certificate files, separated by commas; or none.",
     ),
 ]
 TrustAnchorsOption = Annotated[
     list[Path] | None,
-    typer.Option("--trust-anchors", metavar="PEM", help="More authorities, as certificates. May be repeated."),
+    typer.Option("--trust-anchors", metavar="PEM", help="Certificates of more authorities to trust. May be repeated."),
 ]
 TRUST = "c2pa,interim"
 
@@ -139,10 +137,12 @@ class Device(StrEnum):
 
 DeviceOption = Annotated[
     Device,
-    typer.Option("--device", help="What the model runs on. `auto` takes a GPU where ONNX Runtime can use it."),
+    typer.Option("--device", help="What the model runs on. `auto` uses a GPU if ONNX Runtime can."),
 ]
-MaxBytesOption = Annotated[int, typer.Option("--max-bytes", metavar="N", min=1, help="Refuse larger files.")]
-MaxPixelsOption = Annotated[int, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")]
+MaxBytesOption = Annotated[int, typer.Option("--max-bytes", metavar="N", min=1, help="Reject larger files.")]
+MaxPixelsOption = Annotated[
+    int, typer.Option("--max-pixels", metavar="N", min=1, help="Reject images with more pixels.")
+]
 
 
 class Merging(StrEnum):
@@ -155,18 +155,20 @@ class Merging(StrEnum):
 MergeOption = Annotated[
     Merging,
     typer.Option(
-        help="`fisher` takes all detectors together, and finds more. `bonferroni` takes the most alarmed of them."
+        help="`fisher` combines all detectors and finds more AI images. `bonferroni` uses the lowest p-value only."
     ),
 ]
 HalvesOption = Annotated[
     bool,
     typer.Option(
         "--halves",
-        help="Exact p-values for fisher, by half of the images; without it they are safe, and a little larger.",
+        help="With fisher: exact p-values from half of the images. Without it, p-values are safe but slightly larger.",
     ),
 ]
-KeepOption = Annotated[int, typer.Option(metavar="N", min=2, help="Keep at most N images of each group.")]
-SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Chooses the halves, and which images are kept.")]
+KeepOption = Annotated[int, typer.Option(metavar="N", min=2, help="Use at most N images of each group.")]
+SeedOption = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Seed for choosing the halves and the images to use.")
+]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -184,7 +186,7 @@ def read_trust(lists: str, anchors: list[Path] | None) -> "Trust":
     trust = load_trust([name.strip() for name in lists.split(",") if name.strip()], anchors or ())
     for item in trust.overdue:
         stderr.print(
-            f"A newer {item.title} has been due since {item.next_update}. Bring it with: pyrite trust update",
+            f"A newer {item.title} has been due since {item.next_update}. Update it with: pyrite trust update",
             style="dim",
         )
     return trust
@@ -214,7 +216,7 @@ def tell_panel(panel: "PanelInfo", table: "ScoreTable", out: Path) -> None:
         stdout.print(line, markup=False)
     tell_lines(describe_scores(table))
     tell_lines(panel.calibration.too_few(Policy()))
-    stdout.print(f"The smallest error budget that it can keep: {panel.calibration.smallest_p_real:.2%}")
+    stdout.print(f"Smallest error budget it can keep: {panel.calibration.smallest_p_real:.2%}")
     stdout.print(f"Panel: {out}", markup=False)
 
 

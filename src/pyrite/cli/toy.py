@@ -9,17 +9,19 @@ from pyrite.cli.shared import stderr, stdout
 
 
 def toy(
-    out: Annotated[Path, typer.Argument(metavar="DIR", help="Where: a new folder.")],
-    count: Annotated[int, typer.Option(metavar="N", min=40, help="How many images, half of each class.")] = 1500,
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder: a new one.")],
+    count: Annotated[int, typer.Option(metavar="N", min=40, help="Number of images, half of each class.")] = 1500,
     size: Annotated[
-        int, typer.Option(metavar="PIXELS", min=16, max=4096, help="Their height and width; above 64, of another kind.")
+        int,
+        typer.Option(metavar="PIXELS", min=16, max=4096, help="Height and width. Above 64, images of another kind."),
     ] = 32,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same images.")] = 0,
 ) -> None:
     """Make a toy dataset to try things on.
 
-    Textures, and the same kind drawn by an upsampling generator, so that there is something to learn. Above 64 pixels a
-    side, that leaves a faint pattern that is gone once an image is made smaller: try the recipe `crops` on it.
+    Real images are textures; AI images are the same kind of texture drawn by an upsampling generator, so there is
+    something to learn. Above 64 pixels a side, the generator leaves a faint pattern that downscaling removes: try the
+    recipe `crops` on it.
 
     Examples: `pyrite toy toy-data --count 2000` · `pyrite toy photos --size 512 --count 400`
     """

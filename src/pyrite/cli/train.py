@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 @labels_data
 def train(
     data: DataArgument,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run goes: a new folder, unless resuming.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder: a new one, unless resuming.")],
     recipe: Annotated[
         str,
         typer.Option(
-            metavar="NAME|FILE", help="A shipped recipe, such as resnet50 or photos-scratch, or a .toml file."
+            metavar="NAME|FILE", help="An included recipe, such as resnet50 or photos-scratch, or a .toml file."
         ),
     ] = "resnet50",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given again."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe. May be repeated."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     log: Annotated[
         list[str] | None,
         typer.Option(
             "--log",
             metavar="NAME",
-            help="Where the curves go: mlflow, tensorboard (the default) or wandb; may be given again.",
+            help="Where to log the curves: mlflow, tensorboard (the default) or wandb. May be repeated.",
         ),
     ] = None,
     *,
@@ -40,9 +40,9 @@ def train(
 ) -> None:
     """Train a detector on labelled images.
 
-    What comes out is a bundle, and the report of how good it is on images kept back. A run that was stopped, by
-    Ctrl-C or worse, goes on from its last checkpoint with the same command and `--resume`. On several machines, run the
-    same command on each, with its place in the environment variable `TF_CONFIG`.
+    This writes a bundle, and a report of how well it does on held-out images. To continue a run that was stopped, by
+    Ctrl-C or a crash, from its last checkpoint, run the same command with `--resume`. To train on several machines, run
+    the same command on each, with its role in the environment variable `TF_CONFIG`.
 
     Example: `pyrite train cifake.zip --recipe resnet50 --set epochs=5 --out run`
     """
@@ -56,7 +56,7 @@ def train(
         with TrainingDisplay(stderr) as display:
             report = run(dataset, chosen, out, resume=resume, watch=display, log=log or ("tensorboard",))
     except KeyboardInterrupt:
-        how = " Go on with --resume." if (out / "checkpoint.npz").exists() else ""
+        how = " Continue with --resume." if (out / "checkpoint.npz").exists() else ""
         raise Interrupted(f"Interrupted.{how}") from None
     if report is None:
         stderr.print("Trained. The first machine of TF_CONFIG writes the bundle and the report.")

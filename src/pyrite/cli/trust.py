@@ -6,7 +6,7 @@ import typer
 
 from pyrite.cli.shared import TRUST, TrustAnchorsOption, TrustOption, stdout
 
-trusted = typer.Typer(no_args_is_help=True, help="Show whose signatures count as verified, or bring newer lists.")
+trusted = typer.Typer(no_args_is_help=True, help="Show whose signatures count as verified, or update the lists.")
 
 
 @trusted.command()
@@ -15,7 +15,7 @@ def show(
     trust_anchors: TrustAnchorsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
-    """Print the trust lists in use: how many certificates, from when, and from where.
+    """Print the trust lists in use, with their number of certificates, dates and sources.
 
     Example: `pyrite trust show`
     """
@@ -43,16 +43,16 @@ def show(
 @trusted.command()
 def update(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[LIST…]", help="c2pa, c2pa-tsa. Both without it.")
+        list[str] | None, typer.Argument(metavar="[LIST…]", help="c2pa or c2pa-tsa. Default: both.")
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option("--from", metavar="FILE|URL", help="Certificates in PEM form. From C2PA's site without it."),
+        typer.Option("--from", metavar="FILE|URL", help="Certificates in PEM format. Default: C2PA's site."),
     ] = None,
 ) -> None:
-    """Bring newer trust lists, from C2PA's site or a file.
+    """Update trust lists from C2PA's site or a file.
 
-    Each is checked before it takes the place of the one in use, which stays beside it.
+    Each new list is checked before it replaces the one in use, which is kept as a backup.
 
     Example: `pyrite trust update c2pa --from C2PA-TRUST-LIST.pem`
     """
@@ -60,6 +60,6 @@ def update(
 
     chosen = names or list(UPDATED)
     if source is not None and len(chosen) > 1:
-        raise typer.BadParameter("Name the one list that --from is for: " + " or ".join(UPDATED) + ".")
+        raise typer.BadParameter("--from needs exactly one list: " + " or ".join(UPDATED) + ".")
     for name in chosen:
         stdout.print(update_list(name, source))

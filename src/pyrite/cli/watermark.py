@@ -6,19 +6,19 @@ import typer
 
 from pyrite.cli.shared import stderr, stdout
 
-marks = typer.Typer(help="Show which invisible marks are read, or fetch the networks that some need.")
+marks = typer.Typer(help="Show which invisible watermarks Pyrite reads, or download the networks that some need.")
 
 
 @marks.callback(invoke_without_command=True)
 def callback(context: typer.Context) -> None:
-    """Show which invisible marks are read, or fetch the networks that some need."""
+    """Show which invisible watermarks Pyrite reads, or download the networks that some need."""
     if context.invoked_subcommand is None:
         show()
 
 
 @marks.command("list")
 def show(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False) -> None:
-    """Print the marks that are known, who writes each, what it survives, and whether it is read here.
+    """Print all known watermarks: who writes each, what it survives, and whether it is read here.
 
     Example: `pyrite watermark list`
     """
@@ -44,12 +44,12 @@ def fetch(
     ],
     source: Annotated[
         str | None,
-        typer.Option("--from", metavar="FILE|URL", help="One of the files that are fetched without it."),
+        typer.Option("--from", metavar="FILE|URL", help="A copy of one of the files that would be downloaded."),
     ] = None,
 ) -> None:
-    """Fetch the network that reads a mark; from then on it is looked for in each image.
+    """Download the network that reads a watermark, so that Pyrite looks for it in each image.
 
-    Each file is checked against its known SHA-256, and kept in Pyrite's cache folder. Nothing is fetched but here.
+    Each file is checked against its known SHA-256 and kept in Pyrite's cache folder. Only this command downloads them.
 
     Example: `pyrite watermark fetch rivagan`
     """

@@ -75,7 +75,7 @@ def compose(encoder: Path, head: EncoderHead) -> bytes:
     tokens = f"/vision_model/encoder/layers.{head.layers - 1}/Add_1_output_0"
     if not any(tokens in node.output for node in model.graph.node):
         raise ExportError(
-            f"{encoder.name} is no vision encoder of CLIP as transformers exports it, of {head.layers} layers or more."
+            f"{encoder.name} is not a CLIP vision encoder as transformers exports it, of {head.layers} layers or more."
         )
     model = onnx.utils.Extractor(onnx.shape_inference.infer_shapes(model)).extract_model([taken.name], [tokens])
     values = model.graph.output[0].type.tensor_type.shape.dim[-1].dim_value

@@ -101,7 +101,7 @@ def _json_lines(name: str, data: bytes) -> Columns:
             if line.strip():
                 row = json.loads(line)
                 if not isinstance(row, dict):
-                    raise DatasetError(f"{name}, line {number}: it is no JSON object.")
+                    raise DatasetError(f"{name}, line {number}: it is not a JSON object.")
                 rows.append(row)
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{name} is not a file of JSON lines in UTF-8: {error}") from error

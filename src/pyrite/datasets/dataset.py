@@ -175,7 +175,7 @@ class Dataset:
         digest = hashlib.sha256(repr((storage.fingerprint, manifest)).encode())
         if isinstance(storage, FolderStorage) and storage.missing:
             first = f"{len(storage.missing):,}, such as {encodable(storage.missing[0])}"
-            manifest.tally.notes[f"Listed, but not there: {first}."] += 1
+            manifest.tally.notes[f"Listed but missing: {first}."] += 1
         return cls(
             name=name,
             paths=manifest.paths,
@@ -290,7 +290,7 @@ def fetch_cifake() -> Path:
         return Path(kagglehub.dataset_download(_CIFAKE_HANDLE))
     except Exception as error:  # kagglehub passes on whatever its HTTP client raises.
         raise DatasetError(
-            f"CIFAKE could not be fetched from Kaggle: {error}. Download it by hand from "
+            f"CIFAKE could not be downloaded from Kaggle: {error}. Download it manually from "
             f"https://www.kaggle.com/datasets/{_CIFAKE_HANDLE} and give its path instead."
         ) from error
 

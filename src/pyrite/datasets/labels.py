@@ -289,7 +289,7 @@ def _check_classes(files: Mapping[str, FolderLabel], names: Sequence[str], one_c
     raise DatasetError(
         f"Found {lack}. Folders here: {_listed(folders) or 'none'}. Real images belong in a folder named like real, "
         "nature or human, AI images in one named like ai, fake or generated; or name yours with --real NAME and "
-        f"--ai NAME, each of which may be given again and may be a pattern like 'gen*'.{others}{alone}{_hint(names)}"
+        f"--ai NAME, each of which may be repeated and may be a pattern like 'gen*'.{others}{alone}{_hint(names)}"
     )
 
 

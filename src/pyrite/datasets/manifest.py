@@ -152,8 +152,8 @@ def read_labels(name: str, texts: Sequence[str], labelling: Labelling, tally: Ta
         if certain != {REAL} or not any(map(is_generator, counts)) or "" in unknown:
             row = next(i for i, text in enumerate(texts, start=1) if text.strip() in unknown)
             raise DatasetError(
-                f"{name}, row {row}: {texts[row - 1]!r} is no class; use real or ai (or 0 and 1), or say what labels "
-                "mean with --real LABEL and --ai LABEL, each of which may be given again and may be a pattern."
+                f"{name}, row {row}: {texts[row - 1]!r} is not a class; use real or ai (or 0 and 1), or say what "
+                "labels mean with --real LABEL and --ai LABEL, each of which may be repeated and may be a pattern."
             )
         meaning |= dict.fromkeys(unknown, AI)
     digits = [text for text in counts if text in _DIGITS and not labelling.match(text)]
@@ -261,7 +261,7 @@ def _splits(
         split = split_of(text)
         if text.strip() and split is None:
             raise DatasetError(
-                f"{name}, row {row}: {text!r} is no split; use train, validation or test. --split-column NAME takes "
+                f"{name}, row {row}: {text!r} is not a split; use train, validation or test. --split-column NAME takes "
                 "another column, and --split-column '' none."
             )
         splits.append(split)

@@ -239,7 +239,7 @@ def _json(shard: str, name: str, data: bytes) -> Mapping[str, object]:
     try:
         row = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{name} in {shard} is no JSON: {error}") from error
+        raise DatasetError(f"{name} in {shard} is not JSON: {error}") from error
     return row if isinstance(row, dict) else {}
 
 

@@ -107,7 +107,7 @@ def _official(
 ) -> tuple[NDArray[np.intp], int]:
     own = np.array([{"train": 0, "validation": 1, "test": 2}.get(s or "train", 0) for s in dataset.splits])
     if not (own == 2).any():
-        raise DatasetError(f"{dataset.name} has no test folder of its own; use protocol = 'pooled'.")
+        raise DatasetError(f"{dataset.name} has no test folder; use protocol = 'pooled'.")
     side = own.copy()
     if not (own == 1).any():
         side[(own == 0) & (draw < validation_share)] = 1

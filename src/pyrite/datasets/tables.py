@@ -73,7 +73,7 @@ def open_tables(
     if root is not None:
         return FolderStorage(root, manifest.paths), manifest
     if missing := sorted(listed - set(storage.names)):
-        manifest.tally.notes[f"Listed, but not there: {len(missing):,}, such as {missing[0]}."] += 1
+        manifest.tally.notes[f"Listed but missing: {len(missing):,}, such as {missing[0]}."] += 1
     return storage, manifest
 
 

@@ -101,11 +101,11 @@ def choose(
         dropped = own.dropped
     elif own and own.protocol == protocol:
         indices = _with_unreadable(own.test, hashes)
-        why = f"The {protocol} test split of {name}, which {who}’s training kept back.{rest}"
+        why = f"The {protocol} test split of {name}, which {who}’s training held out.{rest}"
         dropped = own.dropped
     elif protocol == "official":
         if not named.any():
-            raise EvaluationError(f"{name} names no test split of its own. Use the protocol 'all' or 'pooled' instead.")
+            raise EvaluationError(f"{name} has no test split. Use the protocol 'all' or 'pooled' instead.")
         indices = np.flatnonzero(named)
         why = f"The test split that {name} names. {origin}"
     elif protocol == "pooled":
@@ -123,7 +123,8 @@ def choose(
         why += f" Of its {len(indices):,} images, {limit:,} were drawn at random (seed {seed})."
         indices = np.sort(drawn)
     cautions = [
-        f"{known:,} of the {len(indices):,} judged images trained {past.who} or chose it, so these figures flatter it."
+        f"{known:,} of the {len(indices):,} judged images trained {past.who} or chose it, so these figures are "
+        "inflated."
         for past in pasts
         if past.seen is not None and (known := int(past.seen[indices].sum()))
     ]
@@ -132,7 +133,7 @@ def choose(
         if few := caution_of_clusters(len(indices), count):
             cautions.append(few)
     if panel.data_sha256 == content_sha256(dataset, hashes):
-        cautions.append("These images calibrated the panel, so the figures flatter it.")
+        cautions.append("These images calibrated the panel, so the figures are inflated.")
     return Chosen(dataset, hashes, indices, Part(protocol, why.strip(), dropped, " ".join(cautions) or None))
 
 
@@ -156,7 +157,7 @@ def _draw(panel: Panel, dataset: Dataset, protocol: Protocol, limit: int, seed: 
     )
     official = protocol == "official" or (protocol == "auto" and bool(named.any()) and not pooled)
     if official and not named.any():
-        raise EvaluationError(f"{name} names no test split of its own. Use the protocol 'all' or 'pooled' instead.")
+        raise EvaluationError(f"{name} has no test split. Use the protocol 'all' or 'pooled' instead.")
     among = np.flatnonzero(named) if official else np.arange(len(dataset))
     order = np.random.default_rng(seed).permutation(among)
     kept: list[int] = []
@@ -187,7 +188,7 @@ def _draw(panel: Panel, dataset: Dataset, protocol: Protocol, limit: int, seed: 
         for bundle in panel.bundles
     ]
     own = sum(i in known for i in kept)
-    caution = f"{own:,} of the {len(kept):,} judged images trained a bundle or chose it, so these figures flatter it."
+    caution = f"{own:,} of the {len(kept):,} judged images trained a bundle or chose it, so these figures are inflated."
     selected = dataset.select(np.array(kept, np.intp))
     return Chosen(
         selected,
@@ -287,6 +288,6 @@ def _origin(past: _Past) -> str:
         return f"{who} was trained on this data, by its {past.own.protocol} split."
     name, seen = past.training.data.name, past.seen
     if seen is None:
-        return f"{who} was trained on {name}; whether this data shares images with that cannot be told."
+        return f"{who} was trained on {name}; whether this data shares images with it is not known."
     shared = f"{seen.sum():,} of the images here were in that" if seen.any() else "none of the images here was in that"
     return f"{who} was trained on {name}, and {shared}."

@@ -196,7 +196,7 @@ def claimed(folder: str | Path | None) -> Iterator[None]:
 
 
 HEADLINE = (
-    ("accuracy", "Accuracy", "called rightly at probability 0.5"),
+    ("accuracy", "Accuracy", "called correctly at probability 0.5"),
     ("auroc", "AUROC", "an AI image outranks a real one"),
     ("average_precision", "Average precision", "area under precision over recall"),
     ("f1", "F1", "of AI, at probability 0.5"),

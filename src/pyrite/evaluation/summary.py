@@ -24,7 +24,7 @@ def summarize(report: Report) -> Table:
                 [
                     report.part.caution or report.part.why,
                     *([report.no_probability] if report.no_probability else []),
-                    "Floor: what shortcuts reach without a look at the picture."
+                    "Floor: what shortcuts reach without looking at the picture."
                     if best
                     else f"Floor: {report.floor.note}",
                 ]
@@ -56,10 +56,10 @@ def transfer_line(report: Report) -> str:
     """Return what is known of images by generators that the bundle does not know."""
     found = report.transfer
     if found is None:
-        return "Images by unknown generators: not measured. Name some with --unknown."
+        return "Images from unknown generators: not measured. Measure them with --unknown."
     left_out = f" {found.unreadable:,} files could not be judged." if found.unreadable else ""
     return (
-        f"Of {found.images:,} images by unknown generators ({found.data}), {found.called_real.value:.1%} "
+        f"Of {found.images:,} images from unknown generators ({found.data}), {found.called_real.value:.1%} "
         f"({found.called_real.low:.1%} to {found.called_real.high:.1%}) are called real, and "
         f"{found.called_ai.value:.1%} AI.{left_out}{f' {found.caution}' if found.caution else ''}"
     )
@@ -77,21 +77,23 @@ def robustness_lines(report: Report) -> list[str]:
     if known:
         typical, lowest = getattr(mean, name.lower()), getattr(worst, name.lower())
         lines.append(
-            f"Under {len(found.grid)} degradations, {name} is {typical:.4f} in the mean and {lowest:.4f} "
-            f"at worst ({found.lowest}), without any {known.value:.4f}"
-            + (f"; ECE {mean.ece:.4f} in the mean and {worst.ece:.4f} at worst." if mean.ece is not None else ".")
+            f"Under {len(found.grid)} degradations, {name} is {typical:.4f} on average and {lowest:.4f} "
+            f"at worst ({found.lowest}), and {known.value:.4f} without any"
+            + (f"; ECE {mean.ece:.4f} on average and {worst.ece:.4f} at worst." if mean.ece is not None else ".")
         )
     for name, typical, highest in (("FPR", mean.fpr, worst.fpr), ("FNR", mean.fnr, worst.fnr)):
         if typical is not None and highest is not None:
-            lines.append(f"The verdict’s {name} is {typical:.4f} in the mean and {highest:.4f} at worst.")
+            lines.append(f"The verdict’s {name} is {typical:.4f} on average and {highest:.4f} at worst.")
     flips = [(kind, row) for kind, row in (("real", found.flips_real), ("AI", found.flips_ai)) if row]
     shares = (
         f"{row.changed.value:.1%} ({row.changed.low:.1%} to {row.changed.high:.1%}) of {kind} images"
         for kind, row in flips
     )
-    lines.append(f"Saved again ({found.resave}), the verdict is another for {' and '.join(shares)}.")
+    lines.append(f"Saved again ({found.resave}), the verdict changes for {' and '.join(shares)}.")
     if found.left_out:
-        lines.append(f"In no row, as a degradation of them could not be judged: {len(found.left_out):,} of the images.")
+        lines.append(
+            f"Left out, because a degradation of them could not be judged: {len(found.left_out):,} of the images."
+        )
     return lines
 
 
@@ -143,5 +145,5 @@ def difference_lines(comparison: Comparison) -> list[str]:
         if pair.delong and pair.delong.p_value is not None:
             told.append(f"p = {pair.delong.p_value:.2g} for AUROC (DeLong)")
         told.append(f"p = {pair.mcnemar_verdict.p_value:.2g} for verdicts (McNemar)")
-        lines.append(f"{pair.first} less {pair.second}: {', '.join(told)}.")
+        lines.append(f"{pair.first} minus {pair.second}: {', '.join(told)}.")
     return lines

@@ -213,7 +213,7 @@ def _tell(
     else:
         detail = f"Content credentials signed{when} in the name of {name}, {certificate.told}, {said}"
         detail += "; the content matches, but "
-        detail += "anyone could have made them" if certificate.state == "unknown" else "that counts as asserted alone"
+        detail += "anyone could have made them" if certificate.state == "unknown" else "this counts only as asserted"
     if failing:
         parts = ", ".join(f"“{title}” ({', '.join(reasons[:2])})" for title, reasons in failing[:_MAX_SHOWN])
         more = f", and {len(failing) - _MAX_SHOWN:,} more" if len(failing) > _MAX_SHOWN else ""

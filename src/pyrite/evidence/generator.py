@@ -84,7 +84,7 @@ def _read_source_types(metadata: Metadata) -> Iterator[Evidence]:
     for address, place in terms.items():
         term = plain(address, 100)
         extent = AI_EXTENTS.get(term)
-        meaning = f"{TERMS[term]} ({term})" if term in TERMS else f"“{term}”, which is no known digital source type"
+        meaning = f"{TERMS[term]} ({term})" if term in TERMS else f"“{term}”, which is not a known digital source type"
         yield Evidence(
             kind="source_type",
             strength=Strength.ASSERTED,

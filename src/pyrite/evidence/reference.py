@@ -18,30 +18,30 @@ def evidence_page() -> str:
         [
             "# What is read",
             "",
-            "Made from the code's own tables; `make docs` writes it anew. What each finding says, and how far it",
-            "counts, is in [what a detection says](detection.md#evidence).",
+            "Everything that Pyrite reads in files, made from the tables in the code by `make docs`.",
+            "[What a detection says](detection.md#evidence) explains each finding and how far it counts.",
             "",
             "## Places",
             "",
-            *_table(("place", "in which files"), PLACES.items()),
+            *_table(("place", "file formats"), PLACES.items()),
             "",
-            "Content credentials are read in JPEG (APP11), PNG (caBX), WebP, GIF, TIFF, HEIC, AVIF and JPEG XL.",
-            "The pixels of JPEG XL are not decoded here: such a file is judged by what it says alone.",
+            "Pyrite reads content credentials in JPEG (APP11), PNG (caBX), WebP, GIF, TIFF, HEIC, AVIF and JPEG XL.",
+            "It does not decode the pixels of JPEG XL, and judges such a file only by what it says.",
             "",
-            "## How programs write what they were asked for",
+            "## How programs write their prompts and settings",
             "",
-            "In any of these places, whatever the field is called.",
+            "In any of these places, whatever the name of the field.",
             "",
-            *_table(("programs", "told by"), [(form.programs, form.told_by) for form in FORMS]),
-            *_rows([(name, f"{told} (texts of one place together)") for name, told in GROUPS.items()]),
+            *_table(("programs", "recognised by"), [(form.programs, form.told_by) for form in FORMS]),
+            *_rows([(name, f"{told} (several texts in one place)") for name, told in GROUPS.items()]),
             "",
             "## Names",
             "",
-            "As the whole of a field that names a program "
-            f"({_code(sorted(SOFTWARE_FIELDS))}), by itself, after “made with” or the like, or before a version.",
-            f"In fields for a source ({_code(sorted(CREDIT_FIELDS))}), words that may be a person or a camera",
+            "Names count as the whole text of a field that names a program "
+            f"({_code(sorted(SOFTWARE_FIELDS))}), after “made with” or similar words, or before a version.",
+            f"In fields for a source ({_code(sorted(CREDIT_FIELDS))}), words that could be a person or a camera",
             "do not count.",
-            "The list is `names.toml` in `pyrite/evidence`.",
+            "The list is in `names.toml` in `pyrite/evidence`.",
             "",
             *_table(
                 ("generator", "company", "words"),
@@ -50,7 +50,7 @@ def evidence_page() -> str:
             "",
             "## Digital source types",
             "",
-            "IPTC's vocabulary, with http or https, a prefix, or as a bare term; in XMP, texts and credentials.",
+            "IPTC's vocabulary, with http or https, with a prefix, or as a bare term; in XMP, texts and credentials.",
             "",
             *_table(("term", "meaning", "says"), [(f"`{term}`", told, _says(term)) for term, told in TERMS.items()]),
             "",
@@ -69,12 +69,12 @@ def evidence_page() -> str:
             "",
             "## Marks in the pixels",
             "",
-            "RivaGAN and TrustMark take networks: they are read once `pyrite watermark fetch rivagan` or",
-            "`pyrite watermark fetch trustmark` has brought these to the cache folder of the machine that reads.",
-            "`pyrite watermark list` shows what is read here.",
-            "Then RivaGAN takes nearly a second of one CPU for each image of 256 pixels or more on either side. It is",
+            "RivaGAN and TrustMark need networks. Pyrite reads these marks once `pyrite watermark fetch rivagan` or",
+            "`pyrite watermark fetch trustmark` has downloaded the networks to the cache folder of the machine.",
+            "`pyrite watermark list` shows which marks are read on this machine.",
+            "RivaGAN then takes nearly a second of one CPU for each image of 256 pixels or more on either side. It is",
             "not looked for in images of more than 33 million pixels that are judged at a smaller size.",
-            "A TrustMark says nothing of AI, and nor does a RivaGAN mark whose code is not known.",
+            "A TrustMark says nothing about AI. Neither does a RivaGAN mark with an unknown code.",
             "",
             *_table(
                 ("mark", "written by", "bits", "found at", "survives"),
@@ -99,7 +99,7 @@ def evidence_page() -> str:
             ),
             "",
             "Sources and licences: `README.md` in `pyrite/evidence/trust_lists`. `PYRITE_TRUST` names the folder for",
-            "newer lists; without it they are kept in `pyrite/trust` among the user's data.",
+            "newer lists. By default, they are in `pyrite/trust` in the user's data folder.",
             "",
         ]
     )
@@ -108,7 +108,7 @@ def evidence_page() -> str:
 def _says(term: str) -> str:
     if term in AI_EXTENTS:
         return f"ai ({AI_EXTENTS[term]})"
-    return "real, in verified credentials alone" if term in CAPTURE_TYPES else "–"
+    return "real, only in verified credentials" if term in CAPTURE_TYPES else "–"
 
 
 def _code(names: Sequence[str]) -> str:

@@ -186,7 +186,7 @@ def _newest_text(name: str) -> str:
         return newer.read_text("ascii") if newer.is_file() else _shipped_text(f"{name}.pem")
     except (OSError, ValueError) as error:
         raise PyriteError(
-            f"The trust list {newer} cannot be read: {error}. Bring it anew with: pyrite trust update"
+            f"The trust list {newer} cannot be read: {error}. Download it again with: pyrite trust update"
         ) from error
 
 
@@ -196,7 +196,7 @@ def _newer(name: str) -> dict[str, Any]:
     try:
         found = tomllib.loads(place.read_text("utf-8")) if place.is_file() else {}
     except (OSError, ValueError) as error:
-        raise PyriteError(f"{place} cannot be read: {error}. Bring the list with: pyrite trust update") from error
+        raise PyriteError(f"{place} cannot be read: {error}. Download the list with: pyrite trust update") from error
     return {key: found[key] for key in ("issued", "next_update", "source") if isinstance(found.get(key), str)}
 
 

@@ -54,7 +54,7 @@ def update_list(name: str, source: str | None = None) -> str:
 
 def _fetch(source: str) -> bytes:
     if source.startswith("http://"):
-        raise PyriteError("A trust list comes over https alone: whoever can change it could vouch for anyone.")
+        raise PyriteError("Trust lists are only read over https: anyone who can change one could vouch for anyone.")
     return fetch(source, max_bytes=_MAX_BYTES, seconds=_SECONDS)
 
 

@@ -273,7 +273,7 @@ def wrap(model: Any, how: Wrapping) -> Any:
     inputs = [value for value in graph.input if value.name not in fixed]
     if len(inputs) != 1:
         named = ", ".join(value.name for value in inputs)
-        raise ExportError(f"The model takes {len(inputs)} inputs ({named}), and a bundle's takes an image alone.")
+        raise ExportError(f"The model takes {len(inputs)} inputs ({named}), and a bundle's model takes only an image.")
     taken, given = inputs[0], graph.output[0]
     kinds = [value.type.tensor_type.elem_type for value in (taken, given)]
     if not set(kinds) <= {TensorProto.FLOAT, TensorProto.FLOAT16}:

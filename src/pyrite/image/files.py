@@ -40,7 +40,7 @@ class File(io.BufferedReader):
         """Read on, if not for too many times already."""
         self.reads_left -= 1
         if self.reads_left < 0:
-            raise ImageError("corrupt", "The image is damaged, or made to harm: it has far too many parts.")
+            raise ImageError("corrupt", "The image is damaged or malicious: it has far too many parts.")
         try:
             return super().read(size)
         except OSError as error:

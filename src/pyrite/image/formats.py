@@ -77,9 +77,9 @@ def recognise(file: File, limits: Limits = Limits()) -> str:
         raise ImageError("empty", "The file is empty.")
     name = sniff(head)
     if name is None:
-        sentence = f"This is not an image in a format that is read here ({', '.join(FORMATS)})."
+        sentence = f"This is not an image in a supported format ({', '.join(FORMATS)})."
         if head.startswith(_JXL):
-            sentence = "The pixels of JPEG XL are not decoded here. Convert the image to PNG to have them judged."
+            sentence = "Pyrite does not decode the pixels of JPEG XL. Convert the image to PNG to have them judged."
         raise ImageError("unsupported_format", sentence)
     if limits.formats is not None and name not in limits.formats:
         sentence = f"This is an image in {name}; here, only {', '.join(limits.formats)} are read."
@@ -120,6 +120,6 @@ def _check_structure(name: str, file: File) -> None:
     """Refuse small files that would keep a decoder busy for hours; both counts are far above any honest file's."""
     # Each scan goes over the whole image. By chance, the marker is in 1 of 65,536 bytes after the image.
     if name == "JPEG" and file.count(b"\xff\xda") > _MAX_SCANS + file.size // 32_768:
-        raise ImageError("corrupt", "The image is damaged, or made to harm: it has far too many scans.")
+        raise ImageError("corrupt", "The image is damaged or malicious: it has far too many scans.")
     if name == "PNG" and file.count(b"iCCP") > _MAX_PROFILES:
-        raise ImageError("corrupt", "The image is damaged, or made to harm: it has far too many colour profiles.")
+        raise ImageError("corrupt", "The image is damaged or malicious: it has far too many colour profiles.")

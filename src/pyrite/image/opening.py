@@ -84,7 +84,7 @@ def open_image(
         raise ImageError("too_many_pixels", f"The image has too many pixels: {error}") from error
     except Exception as error:  # Decoders raise nearly anything on damaged files.
         detail = f"{type(error).__name__}: {error}".removesuffix(".")
-        raise ImageError("corrupt", f"The image is damaged, or of a kind that is not read here ({detail}).") from error
+        raise ImageError("corrupt", f"The image is damaged or of an unsupported kind ({detail}).") from error
 
 
 def _from_array(pixels: NDArray[np.uint8], limits: Limits, short: Shortest) -> Image:

@@ -230,7 +230,7 @@ def _check_shape(base: str, network: Network, side: int) -> tuple[int | None, in
 def _stride(base: str, network: Network) -> int:
     said = network.metadata.get(STRIDE, str(_USUAL_STRIDE))
     if not said.isdecimal() or not 1 <= int(said) <= 1024:
-        raise DecoderError(f"The decoder {base} names {said!r} as its stride, which is no number from 1 to 1,024.")
+        raise DecoderError(f"The decoder {base} names {said!r} as its stride, which is not a number from 1 to 1,024.")
     return int(said)
 
 

@@ -192,7 +192,7 @@ def _check_together(decoders: Sequence[Autoencoder], history: str) -> None:
     fixed = [one.name for one in decoders if one.size != (None, None)]
     if fixed and HISTORIES[history].resized:
         raise SettingsError(
-            f"The decoder {fixed[0]} takes images of one size alone, and the history {history!r} resizes. Take none."
+            f"The decoder {fixed[0]} takes images of one size only, and the history {history!r} resizes. Take none."
         )
 
 
@@ -205,11 +205,11 @@ def _claimed(out: Path, settings: MatchSettings) -> Iterator[dict[str, MatchedPh
         with _told(out):
             earlier = read_match(out)
             if earlier is None and (foreign := sorted(path.name for path in out.iterdir() if path.name[:1] != ".")):
-                raise DatasetError(f"{out} holds something else already ({foreign[0]}). Choose a new folder.")
+                raise DatasetError(f"{out} already holds something else ({foreign[0]}). Choose a new folder.")
             if earlier and earlier.settings != settings:
                 raise DatasetError(
-                    f"{out} was made with {_difference(earlier.settings, settings)}. Go on with the same settings, or "
-                    "choose another folder."
+                    f"{out} was made with {_difference(earlier.settings, settings)}. Continue with the same settings, "
+                    "or choose another folder."
                 )
             for folder in (out, *out.glob(f"{IMAGES}/*")):
                 remove_drafts(folder)
@@ -234,8 +234,8 @@ def _told(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DatasetError(
-            f"{error.filename or out} cannot be read or written: {error.strerror or error}. What is done stays: once "
-            "that is mended, the same command goes on."
+            f"{error.filename or out} cannot be read or written: {error.strerror or error}. Finished work is kept: "
+            "once that is fixed, run the same command to continue."
         ) from error
 
 

@@ -102,7 +102,7 @@ def tune_decoder(
     _check_parity(content, tuned.model, latents[held])
     before, after = (_psnr(made, views[held]) for made in (build_autoencoder(changed, name=out.stem), content))
     if not np.isfinite(after):
-        raise DecoderError("Tuning went astray: the decoder gives no finite numbers. Take fewer steps or another seed.")
+        raise DecoderError("Tuning failed: the decoder's output is not finite. Use fewer steps or another seed.")
     try:
         with whole_file(out) as draft:
             draft.write_bytes(content)

@@ -87,7 +87,7 @@ def describe_calibration(info: BundleInfo) -> str:
     ]
     lines = ["## Calibration", ""]
     if not rows:
-        lines.append("No images have calibrated this bundle: its verdict is always `uncertain`.")
+        lines.append("This bundle is not calibrated: its verdict is always `uncertain`.")
         if info.origin and info.origin.threshold is not None:
             lines.append(f"Its authors call an image AI where its score is above {info.origin.threshold:g}.")
         return "\n".join(lines) + "\n"
@@ -103,7 +103,10 @@ def describe_calibration(info: BundleInfo) -> str:
         *rows,
     ]
     if not calibration.ai:
-        lines += ["", "Only real images have calibrated it, so it says `ai` or `uncertain`, and gives no probability."]
+        lines += [
+            "",
+            "It was calibrated on real images only, so it says `ai` or `uncertain`, and gives no probability.",
+        ]
     for sentence in calibration.too_few(policy):
         lines += ["", sentence]
     return "\n".join(lines) + "\n"

@@ -341,7 +341,7 @@ def _labels(
         real = tuple(sorted(place for place, found in words.items() if found & REAL_NAMES and not found & _AI_WORDS))
         if not ai or not real or len(ai) + len(real) < classes:
             raise ExportError(
-                f"Of the model's {classes} outputs ({listed}), it cannot be told which mean AI and which real. Declare "
+                f"Of the model's {classes} outputs ({listed}), it is not known which mean AI and which real. Declare "
                 "--ai-index and --real-index, once for each, or --ai-label and --real-label: its model card says, or "
                 "id2label in its config.json."
             )

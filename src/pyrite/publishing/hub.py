@@ -161,7 +161,7 @@ def _commit(repository: str, content: dict[str, Content], private: bool, message
         address = api.create_repo(repository, private=private or None, exist_ok=True)
         if private and not api.model_info(repository).private:
             raise PyriteError(
-                f"{repository} is there already, and everyone can read it. Choose another name, or leave out --private."
+                f"{repository} already exists, and everyone can read it. Choose another name, or leave out --private."
             )
         there = set(api.list_repo_files(repository))
         stale = there & {*REQUIRED, *OPTIONAL} - content.keys()

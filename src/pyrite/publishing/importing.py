@@ -249,7 +249,7 @@ def _complete(
     checked = replay_golden(bundle)
     if not checked.passed:
         raise ExportError(
-            f"With its encoder, {info.name} does not say what it said where it was made: a logit differs by "
+            f"With its encoder, {info.name} gives other results than where it was made: a logit differs by "
             f"{checked.max_difference:.2g}, and {len(checked.changed_verdicts)} verdicts. Please report this."
         )
     head = read_head(bundle.files[HEAD])
@@ -273,7 +273,9 @@ def _refuse_declared(source: str, declared: Declared, licence: str | None) -> No
     said = [key for key in Declared.__struct_fields__ if getattr(declared, key) is not None]
     said += ["licence"] if licence else []
     if said:
-        raise ExportError(f"{source} is a bundle already, which says all of that itself. Leave out: {', '.join(said)}.")
+        raise ExportError(
+            f"{source} is already a bundle, which declares all of that itself. Leave out: {', '.join(said)}."
+        )
 
 
 def _take(found: Obtained, out: Path) -> Imported:

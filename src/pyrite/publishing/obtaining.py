@@ -194,8 +194,8 @@ def is_pickle(name: str) -> bool:
 def describe_pickle(name: str) -> str:
     """Return a sentence on why a pickle is refused, and the way out."""
     return (
-        f"{name} is a pickle, which can run any program when it is opened. Convert it to ONNX on a machine that you "
-        "can lose, and import that."
+        f"{name} is a pickle, which can run any program when it is opened. Convert it to ONNX on a disposable "
+        "machine, and import that."
     )
 
 

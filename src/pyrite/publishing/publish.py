@@ -91,14 +91,14 @@ def publish(
 def _describe(material: PreparedDataset, more: Sequence[str]) -> Part:
     """Return what the test split is, for a reader of its report."""
     parts, clusters = material.parts, material.clusters
-    why = f"The {parts.protocol} test split, which training kept back."
+    why = f"The {parts.protocol} test split, which training held out."
     cautions = list(more)
     if clusters is not None and clusters.searched:
         why += " No image of it has a copy or near copy in training."
     elif clusters is not None:
         cautions.append(
-            "Near copies were not all looked for, so images of the test split may have some in training. Name what "
-            "belongs together with --group-column or --group-pattern."
+            "The search for near copies was incomplete, so images of the test split may have some in training. Group "
+            "related images with --group-column or --group-pattern."
         )
     if clusters is not None:
         count = len(np.unique(clusters.numbers[parts.test]))
@@ -112,7 +112,7 @@ def written(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kept = " The last checkpoint is kept: put that right, and go on with --resume."
+        kept = " The last checkpoint is kept: fix this, then continue with --resume."
         raise TrainingError(
             f"{error.filename or out} cannot be written: {error.strerror or error}."
             f"{kept if (out / 'checkpoint.npz').exists() else ''}"

@@ -51,7 +51,7 @@ def quantize(
     out = Path(out)
     check_new(out)
     if bundle.info.quantization:
-        raise TrainingError(f"The bundle {bundle.info.name} is quantised already.")
+        raise TrainingError(f"The bundle {bundle.info.name} is already quantised.")
     material = prepare_again(bundle, data, watch)
     parts = material.parts
     watch(Stage("Quantising"))

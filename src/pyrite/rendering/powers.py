@@ -8,19 +8,19 @@ _FORGED = "prove it: this can be added to any image, changed, or removed."
 POWERS = {
     "pixels": (
         "how usual this score is among the real and the AI images that calibrated the model.",
-        "prove anything of one image, or hold for images unlike those: other generators, cameras or sizes, "
+        "prove anything about one image, or hold for others than those: other generators, cameras or sizes, "
         "screenshots, edits.",
     ),
-    "frames": ("which of several frames the verdict is about.", "tell anything of the others."),
+    "frames": ("which of several frames the verdict is about.", "say anything about the others."),
     "generator": ("what was written into the file, mostly by the program that made it.", _FORGED),
     "source_type": ("what was declared as the image's origin.", _FORGED),
-    "watermark": ("that the pixels hold a mark which a generator's code writes.", _FORGED),
+    "watermark": ("that the pixels hold a watermark that a generator's code writes.", _FORGED),
     "camera": (
         "which camera and settings the file names.",
         "make an image real: the note can be copied into any file, and stays when a photo is edited.",
     ),
-    "history": ("what programs and services left in the file on its way.", _FORGED),
-    "reader": ("that the file holds something that was not read.", "tell what that says."),
+    "history": ("what programs and services left in the file.", _FORGED),
+    "reader": ("that the file holds something that was not read.", "say what that is."),
 }
 
 
@@ -34,11 +34,11 @@ def powers(item: Evidence) -> tuple[str, str] | None:
     if item.kind != "credentials":
         return POWERS.get(item.kind)
     if item.data.get("remote_url"):
-        return "where credentials are said to be kept.", "tell what they say: nothing was fetched."
+        return "where credentials are said to be kept.", "show what they say: nothing was downloaded."
     if "valid" not in item.data:
-        return "that there are credentials.", "tell what they say: they could not be read."
+        return "that there are credentials.", "show what they say: they could not be read."
     if not item.data["valid"]:
-        return "that there were credentials, and that they do not hold for this file.", "tell anything else."
+        return "that there are credentials, and that they are not valid for this file.", "show anything else."
     if item.strength is Strength.VERIFIED:
         return (
             "that a signer on the trust list stands behind this, and that the file has not changed since.",

@@ -48,9 +48,9 @@ def budget_line(verdict: Verdict | str, probability: float | None) -> str | None
         probability: Of the detection, 0 to 1, or `None`.
     """
     if probability is not None and verdict == Verdict.AI and probability < 0.5:
-        return "above the line that your budget draws"
+        return "above the threshold of your budget"
     if probability is not None and verdict == Verdict.REAL and probability > 0.5:
-        return "below the line that your budget draws"
+        return "below the threshold of your budget"
     return None
 
 
@@ -70,7 +70,7 @@ def summary_line(counts: Mapping[str, int], max_fprs: Collection[float]) -> Text
         share = f"{per * highest:,.0f} of {whole}"
         if lowest < highest:
             share = f"{per * lowest:,.0f} to {share}, by the bundle,"
-        budget = f"; at most about {share} real images like those of its calibration would be called ai"
+        budget = f"; at most about {share} real images similar to the calibration set would be called ai"
     return Text(f"{total:,} image{'' if total == 1 else 's'}: {', '.join(parts)}{budget}.", style="dim")
 
 

@@ -15,7 +15,7 @@ _IMAGES = ("image", "bytes", "jpg", "jpeg", "png", "webp")
 _KEYS = ("key", "__key__")
 _ADDRESSES = ("url", "urls", "image_url", "img_url", "uri")
 _FETCH_FIRST = (
-    "It holds addresses, and no images. Fetch them first, as with img2dataset, and scan the folder that it writes."
+    "It holds addresses, not images. Download them first, as with img2dataset, and scan the folder that it writes."
 )
 
 
@@ -80,7 +80,7 @@ def check_images(name: str, schema: Any, columns: Columns) -> None:
 def without_images(name: str, there: Sequence[str], columns: Columns) -> ScanError:
     """Return what to say of a table with neither images nor paths."""
     if columns.image in there:
-        return ScanError(f"The column `{columns.image}` of {name} holds no bytes, and so no images.")
+        return ScanError(f"The column `{columns.image}` of {name} holds no bytes, so no images.")
     if columns.image or columns.path:
         wanted = " or ".join(f"`{column}`" for column in (columns.image, columns.path) if column)
         return ScanError(f"{name} has no column {wanted}; it has {_listed(there)}.")

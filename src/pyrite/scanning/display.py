@@ -83,7 +83,7 @@ def summary_lines(found: Summary, out: str) -> Iterator[str]:
         yield f"Rows without a value: {', '.join(f'{count:,} of {name}' for name, count in short.items())}"
     if found.copies:
         images, groups, changed = found.copies.images, found.copies.groups, found.copies.changed
-        yield f"Near copies: {images:,} images in {groups:,} groups; {changed:,} get another verdict by their group's"
+        yield f"Near copies: {images:,} images in {groups:,} groups; {changed:,} get another verdict from their group"
     if found.no_share:
         yield f"Share of AI images: not known. {found.no_share}"
     else:
@@ -118,12 +118,12 @@ def estimate_lines(found: Estimate) -> Iterator[str]:
         yield f"Images: {'' if found.exact else 'about '}{found.images:,}"
     unread = f", {found.trial.errors:,} of which could not be judged" if found.trial.errors else ""
     if found.images_per_second is None:
-        yield "Speed: not known, since no image was found to try"
+        yield "Speed: not known, as there was no image to try"
     else:
-        speed = f"{found.images_per_second:,.1f} images a second and worker"
-        yield f"Speed: {speed}, by {found.trial.images:,} that were tried{unread}"
+        speed = f"{found.images_per_second:,.1f} images a second per worker"
+        yield f"Speed: {speed}, from {found.trial.images:,} tried images{unread}"
     for name, count in found.trial.without.items():
-        yield f"Column {name}: {count:,} of {found.trial.images:,} that were tried have no value"
+        yield f"Column {name}: {count:,} of {found.trial.images:,} tried images have no value"
     if found.core_hours is not None:
         each = found.core_hours / found.workers
         yield f"Time: about {_hours(found.core_hours)} of a core; with {found.workers:,} workers about {_hours(each)}"

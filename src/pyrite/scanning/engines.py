@@ -80,7 +80,7 @@ def run_on_ray(
             for values in zip(*batch.values(), strict=True):
                 yield Done(**{name: _plain(value) for name, value in zip(batch, values, strict=True)})
     except (ray.exceptions.RayError, ConnectionError, OSError) as error:
-        raise ScanError(f"Ray failed: {error}. What was done is kept; the same command goes on.") from error
+        raise ScanError(f"Ray failed: {error}. Finished work is kept; run the same command to continue.") from error
     finally:
         if own:
             ray.shutdown()

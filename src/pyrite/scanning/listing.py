@@ -140,7 +140,7 @@ def find_inputs(source: Source) -> Iterator[Input]:
     if columns.image and not table:
         raise ScanError(f"{source.name} holds no Parquet file with a column `{columns.image}` of images.")
     if columns.path and not table and not root.lower().endswith((".csv", ".parquet")):
-        raise ScanError(f"{source.name} is no table with a column `{columns.path}`.")
+        raise ScanError(f"{source.name} is not a table with a column `{columns.path}`.")
     if columns.keep and not described:
         raise ScanError(f"The images of {source.name} have no columns to keep: nothing beside them describes them.")
 

@@ -65,7 +65,9 @@ def read_rates(bundles: Sequence[Bundle], max_fpr: float) -> Rates | str:
     if not rates.real or not rates.ai:
         return "The bundle was tested with images of one class only."
     if rates.tpr <= rates.fpr:
-        return "The bundle calls no more of the AI images ai than of the real ones, so its verdicts tell no share."
+        return (
+            "The bundle calls no more of the AI images ai than of the real ones, so its verdicts do not show the share."
+        )
     return rates
 
 

@@ -81,4 +81,4 @@ def read_rules(data: bytes, name: str) -> Rules:
     try:
         return msgspec.convert(tomllib.loads(data.decode()), Rules)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ScanError(f"{name} is no valid policy: {error}.") from error
+        raise ScanError(f"{name} is not a valid policy: {error}.") from error

@@ -240,7 +240,7 @@ def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSett
             raise ScanError(f"{out} holds a scan with {difference}. Install that, or choose another --out.")
         return manifest
     if foreign := sorted(name for name in names if name != LISTING and not name.startswith(PARTIAL)):
-        raise ScanError(f"{out} holds something else already ({foreign[0]}). Choose a new folder.")
+        raise ScanError(f"{out} already holds something else ({foreign[0]}). Choose a new folder.")
     found = Source(source, settings.columns)
     listing = write_listing(find_inputs(found), join(out, LISTING), settings.shard_size)
     manifest = ScanManifest(
@@ -280,7 +280,7 @@ def _follow(results: Iterator[Done], before: int, shards: int, watch: Callable[[
     images = errors = flagged = 0
     for number, result in enumerate(results, start=1):
         if result.problem:
-            raise ScanError(f"{result.problem}. What was done is kept; the same command goes on.")
+            raise ScanError(f"{result.problem}. Finished work is kept; run the same command to continue.")
         images, errors, flagged = images + result.images, errors + result.errors, flagged + result.flagged
         seconds = time.monotonic() - began
         watch(

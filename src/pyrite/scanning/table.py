@@ -52,7 +52,7 @@ def check_keep(keep: Sequence[str]) -> None:
     for i, name in enumerate(keep):
         if name in own:
             raise ScanError(
-                f"The column `{name}` cannot be kept, since the table of results has one of its own. Join by `key`."
+                f"The column `{name}` cannot be kept, since the table of results already has one. Join by `key`."
             )
         if not name or name in keep[:i]:
             raise ScanError(f"The columns to keep have {f'`{name}` twice' if name else 'an empty name'}.")

@@ -42,7 +42,7 @@ class Worker:
         path = part_path(self._task.out, shard)
         try:
             if difference := packages_differ(self._task.packages):
-                raise ScanError(f"A worker has other packages than the scan was begun with: {difference}")
+                raise ScanError(f"A worker has other packages than those that the scan started with: {difference}")
             if exists(path):
                 return Done(shard=shard, images=0, errors=0, flagged=0, seconds=0.0)
             inputs = self._listing.read(shard)

@@ -129,5 +129,5 @@ def describe_panel(panel: PanelInfo, table: ScoreTable) -> tuple[str, ...]:
             kept = f", {group.images:,} of them kept" if group.images < there else ""
             told.append(f"{kind}, {name}: {there:,} images{kept}")
     if not fitted.ai:
-        told.append("There are no AI images, so this panel can say ai and uncertain, and never real.")
+        told.append("There are no AI images, so this panel can say ai and uncertain, but never real.")
     return tuple(told)

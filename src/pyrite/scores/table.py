@@ -166,7 +166,7 @@ def _numbers(name: str, columns: dict[str, list[str]]) -> dict[str, Floats]:
         values = [_number(text) for text in texts]
         if bad := [row for row, value in enumerate(values, start=1) if value is None]:
             wrong.append(
-                f"{column} has {len(bad):,} of {len(texts):,} values that are no finite number; the first, in row "
+                f"{column} has {len(bad):,} of {len(texts):,} values that are not finite numbers; the first, in row "
                 f"{bad[0]}: {texts[bad[0] - 1]!r}"
             )
         else:

@@ -96,7 +96,7 @@ def create_app(
         def preflight_response(self, request_headers: "Headers") -> "Response":
             answer = super().preflight_response(request_headers)
             if answer.status_code >= 400:
-                raise Refusal(403, "cross_origin", "Pages of this origin may not ask in this way.")
+                raise Refusal(403, "cross_origin", "Pages of this origin may not send such requests.")
             return answer
 
     service = Service(settings, panel=panel, shared=shared, reload=reload)
@@ -389,7 +389,7 @@ def _answer_errors(routes: "ASGIApp", service: Service) -> "ASGIApp":
 
     async def not_routed(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        sentence = {404: "There is nothing here.", 405: "This path has other methods."}
+        sentence = {404: "There is nothing here.", 405: "This path does not support that method."}
         message = sentence.get(error.status_code, str(error.detail))
         return respond(request, error.status_code, code_of(error.status_code), message, error.headers)
 

@@ -234,10 +234,10 @@ class Gate:
         named = self._hosts and not (path == "/metrics" and settings.hosts)
         if named and host and re.sub(r":\d*$", "", host) not in self._hosts:
             # Else any page could have its own name lead here, and read what it gets.
-            sentence = f"This server does not answer for {host!r}, which its setting hosts can change."
+            sentence = f"This server does not answer for {host!r}. Its setting hosts can change that."
             raise Refusal(421, "misdirected_request", sentence)
         if scope["method"] == "POST" and not _is_own(headers, host, settings.origins):
-            sentence = "Pages of other origins may not ask this server, which its setting origins can change."
+            sentence = "Pages of other sites may not use this server. Its setting origins can change that."
             raise Refusal(403, "cross_origin", sentence)
         client, key = _identify(scope["headers"], scope["client"][0] if scope.get("client") else None, self._service)
         if client is None:

@@ -13,18 +13,18 @@ Results are those of `pyrite detect --json`. Nothing is stored, and nothing is s
 All errors have one shape, and each answer has the request's id in the header `X-Request-ID`."""
 
 _ERRORS = {
-    400: ("malformed_body", "The form cannot be read, or was cut short; or this is no HTTP (`bad_request`)."),
-    401: ("unauthorized", "An API key is needed, and none or a wrong one came."),
-    403: ("cross_origin", "A page of an origin that may not ask sent this."),
+    400: ("malformed_body", "The form cannot be read, or was cut short; or this is not HTTP (`bad_request`)."),
+    401: ("unauthorized", "The API key is missing or wrong."),
+    403: ("cross_origin", "The request comes from a page of a site that may not use the server."),
     408: ("timed_out", "The body did not come in time."),
     413: ("too_large", "The body is too large (`too_large`), or has too many files (`too_many_files`)."),
     415: ("unsupported_media_type", "The body is neither a form nor an image, or is packed."),
-    421: ("misdirected_request", "The name in the header Host is none that this server answers for."),
+    421: ("misdirected_request", "The server does not answer for the name in the header Host."),
     422: ("invalid_request", "The request is not valid: its query, its form, or, to explain, its image."),
-    429: ("too_many_requests", "More than a rate limit allows; Retry-After says when to come again."),
+    429: ("too_many_requests", "More than a rate limit allows; Retry-After says when to try again."),
     431: ("headers_too_large", "The request's headers are too long."),
     500: ("internal_server_error", "Something failed on the server."),
-    503: ("queue_full", "There is no room now, or the server is not ready; Retry-After says when to come again."),
+    503: ("queue_full", "The server is full or not ready; Retry-After says when to try again."),
     504: ("timed_out", "It took longer than a request may take."),
 }
 _REQUEST_ID = {
@@ -174,7 +174,7 @@ def images(name: str, max_files: int, *, smallest: float | None = None, client_i
     budget = {
         "name": "max_fpr",
         "in": "query",
-        "description": "Error budget: the share of real images that may be called ai. The server's own without it.",
+        "description": "Error budget: the share of real images that may be called ai. Default: the server's.",
         "schema": {"type": "number", "minimum": smallest, "exclusiveMaximum": 1},
     }
     return {"parameters": [budget], **whole}

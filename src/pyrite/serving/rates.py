@@ -73,7 +73,9 @@ class RateLimits:
                 raise Refusal(413, "too_large", sentence)
             if not self._limiter.test(limit.item, client, cost=number):
                 wait = {"Retry-After": str(self._window(limit, client)[1])}
-                raise Refusal(429, "too_many_requests", f"More than {limit} came from here. Try again later.", wait)
+                raise Refusal(
+                    429, "too_many_requests", f"More than {limit} came from this address. Try again later.", wait
+                )
         for limit, number in wanted:
             self._limiter.hit(limit.item, client, cost=number)
 

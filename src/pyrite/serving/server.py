@@ -34,7 +34,7 @@ def serve(
     Raises:
         MissingExtraError: The extra `serve` is not installed.
         PyriteError: The bundle or a setting cannot be used, or no worker starts.
-        SettingsError: The address cannot be had.
+        SettingsError: The server cannot listen on the address.
     """
     require("serve", "uvicorn")
     set_up_logging(settings.log_format, settings.log_level)
@@ -65,9 +65,7 @@ def _bound(settings: ServerSettings) -> Iterator[tuple[socket.socket, Callable[[
         listener = _bind(settings) if path is None else _bind_file(path)
     except (OSError, UnicodeError) as error:
         place = settings.host if path else f"{settings.host}:{settings.port}"
-        raise SettingsError(
-            f"The address {place} cannot be had: {getattr(error, 'strerror', None) or error}."
-        ) from error
+        raise SettingsError(f"Cannot listen on {place}: {getattr(error, 'strerror', None) or error}.") from error
     leave: Callable[[], None] = partial(_leave, path, path.stat().st_ino) if path else lambda: None
     with listener:
         try:

@@ -144,7 +144,7 @@ def reload_keys(settings: ServerSettings, read: Callable[[], ServerSettings] | N
         raise SettingsError("This server was not told where its settings come from.")
     keys = read().api_keys
     if settings.api_keys and not keys:
-        raise SettingsError("The setting api_keys is empty. To let anyone ask, start the server again.")
+        raise SettingsError("The setting api_keys is empty. To let anyone use the server, restart it.")
     return msgspec.structs.replace(settings, api_keys=keys)
 
 

@@ -176,7 +176,7 @@ async def receive(
         except TimeoutError:
             sentence = f"The body did not come within {bounds.seconds:g} seconds."
             if this.gave_way:
-                sentence = "The body came so slowly that it had to give way to others."
+                sentence = "The body came too slowly while others were waiting."
             raise Refusal(408, "timed_out", sentence) from None
         finally:
             coming.discard(this)
@@ -339,7 +339,7 @@ def _what_is_wrong(field: bytes, file: bytes | None, client_ids: bool) -> str:
     if field == _CLIENT_ID and client_ids and file is not None:
         return "A part named client_id has a filename. Send the id as text, without one."
     allowed = "files, and client_id for their ids" if client_ids else "files"
-    return f"The form has a part named {name!r}. Its parts are to be named {allowed}."
+    return f"The form has a part named {name!r}. Its parts must be named {allowed}."
 
 
 async def _body(request: "Request", most: int, this: Coming) -> AsyncIterator[bytes]:

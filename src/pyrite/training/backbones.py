@@ -206,7 +206,7 @@ def _image_size(model: Any, recipe: Recipe) -> tuple[int, int]:
     """
     [taken, *more] = model.inputs
     if more or len(taken.shape) != 4 or taken.shape[-1] != 3:
-        raise RecipeError(f"The preset {recipe.backbone!r} does not take an image alone. Choose an image backbone.")
+        raise RecipeError(f"The preset {recipe.backbone!r} takes more than an image. Choose an image backbone.")
     return taken.shape[1] or recipe.height, taken.shape[2] or recipe.width
 
 

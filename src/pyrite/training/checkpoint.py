@@ -74,7 +74,8 @@ def save_checkpoint(path: Path, state: State, groups: Mapping[str, Sequence[Any]
     except OSError as error:
         kept = f" The last good one, {path}, is untouched." if path.exists() else ""
         raise TrainingError(
-            f"The checkpoint could not be written: {error.strerror or error}.{kept} Make room, and go on with --resume."
+            f"The checkpoint could not be written: {error.strerror or error}.{kept} Free some space, then continue "
+            "with --resume."
         ) from error
 
 

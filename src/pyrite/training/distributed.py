@@ -127,8 +127,8 @@ class Team:
                 self._strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
         except (RuntimeError, tf.errors.OpError) as error:
             raise TrainingError(
-                f"The other machines of TF_CONFIG could not be met: {error} Start the command on all of them, each in "
-                "a process of its own, with its own place and a free port."
+                f"The other machines of TF_CONFIG could not be reached: {error} Start the command on all of them, each "
+                "in its own process, with its own place and a free port."
             ) from error
         if self._strategy.num_replicas_in_sync != place.size:
             raise TrainingError(
@@ -288,7 +288,7 @@ def _losses_told() -> Iterator[None]:
         yield
     except lost as error:
         raise TrainingError(
-            "Another machine of this run has stopped, or does not answer. Put that right, and go on from the last "
+            "Another machine of this run has stopped or does not answer. Fix that, then continue from the last "
             "checkpoint with --resume on all of them."
         ) from error
 

@@ -98,9 +98,9 @@ def fit(
     if place.is_chief and checkpoint.exists():
         state, groups = load_checkpoint(checkpoint)
         if state.data_sha256 != start.data_sha256:
-            raise TrainingError("The data is not what it was when this run began; start again in a new folder.")
+            raise TrainingError("The data has changed since this run began; start again in a new folder.")
         if state.teachers != start.teachers:
-            raise TrainingError("The teachers are not those that this run began with; start again in a new folder.")
+            raise TrainingError("The teachers have changed since this run began; start again in a new folder.")
         best = groups.get("best", [])
         try:
             _assign(model.variables, groups["model"])
@@ -135,7 +135,7 @@ def fit(
                 save(state)
                 raise Interrupted(
                     f"Stopped in epoch {state.epoch + 1} after step {state.step} of {steps}, and saved. "
-                    "Go on with --resume."
+                    "Continue with --resume."
                 )
             with _averaged(model, recipe):
                 measure_statistics(model, examples.pixels, examples.train, recipe.seed)
@@ -149,7 +149,7 @@ def fit(
             if watch:
                 watch(state)
             if stop_requested():
-                raise Interrupted(f"Stopped after epoch {state.epoch}, and saved. Go on with --resume.")
+                raise Interrupted(f"Stopped after epoch {state.epoch}, and saved. Continue with --resume.")
     if place.is_chief:
         _assign(model.variables, best)
     return state

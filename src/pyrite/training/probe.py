@@ -140,7 +140,7 @@ def compute_features(
         ) from error
     except KeyboardInterrupt:
         raise Interrupted(
-            f"Stopped after the features of {done:,} of {total:,} images, which are kept. Go on with --resume."
+            f"Stopped after the features of {done:,} of {total:,} images, which are kept. Continue with --resume."
         ) from None
     progress(total, total)
     return np.lib.format.open_memmap(array_file, "r")

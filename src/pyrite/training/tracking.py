@@ -140,7 +140,7 @@ def _begins(name: str) -> Iterator[None]:
     except Exception as error:  # Whatever their HTTP clients and stores raise.
         told = in_one_line(error).removesuffix(".")
         raise TrainingError(
-            f"{name} could not begin a run: {told}. Put that right, or leave --log out, and go on with --resume."
+            f"{name} could not begin a run: {told}. Fix this, or leave out --log, and continue with --resume."
         ) from error
 
 
@@ -150,7 +150,7 @@ def _read(path: Path) -> _Tracked:
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Tracked)
     except (OSError, msgspec.DecodeError) as error:
-        raise TrainingError(f"{path} cannot be read: {error}. Delete it to track this run anew.") from error
+        raise TrainingError(f"{path} cannot be read: {error}. Delete it to track this run from the start.") from error
 
 
 def _write(path: Path, state: _Tracked) -> None:

@@ -273,7 +273,7 @@ def _check(out: Path, recipe: Recipe, resume: bool) -> None:
     if not resume:
         # A run that was killed as it began left no more than this.
         if out.exists() and (not out.is_dir() or any(not _is_beginning(entry.name) for entry in out.iterdir())):
-            raise TrainingError(f"{out} is there already. Go on with it with --resume, or choose another --out.")
+            raise TrainingError(f"{out} already exists. Continue it with --resume, or choose another --out.")
         return
     saved = out / "recipe.toml"
     if not saved.is_file():

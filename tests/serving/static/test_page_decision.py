@@ -149,7 +149,7 @@ def test_no_verdict_stands_beside_a_probability_that_contradicts_it(page: "Page"
     theirs = run(page, "decision", "return cases.map(([verdict, p]) => own.budgetLine(verdict, p))", cases=cases)
     assert theirs == [budget_line(verdict, p) for verdict, p in cases]
     assert set(theirs) == {
-        None, "above the line that your budget draws", "below the line that your budget draws",
+        None, "above the threshold of your budget", "below the threshold of your budget",
     }  # fmt: skip
 
 

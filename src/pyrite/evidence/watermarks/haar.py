@@ -89,7 +89,7 @@ def _to_evidence(mark: Watermark, agreeing: int) -> Evidence:
         says=Verdict.AI,
         detail=f"The pixels hold the invisible mark of {mark.generator} ({agreeing} of {total} bits), so the image was "
         f"made with AI, or someone put the mark there. {mark.writer[0].upper()}{mark.writer[1:]} writes it, and it "
-        "survives in lossless files alone.",
+        "survives only in lossless files.",
         data=tidy(
             {
                 "generator": mark.generator,

@@ -32,10 +32,10 @@ KNOWN = (
     ),
     KnownMark(
         "RivaGAN",
-        "whoever uses method rivaGan of invisible-watermark; no generator is known to do so by default",
+        "anyone who uses method rivaGan of invisible-watermark; no generator is known to do so by default",
         "32",
         "30 or more of a known code (SDV2); of any other, 32 of which none is in doubt",
-        "JPEG, cutting and slight resizing, in three of four pictures; not smooth ones",
+        "JPEG, cropping and slight resizing, in three of four pictures, but not smooth ones",
         "rivagan",
     ),
     KnownMark(

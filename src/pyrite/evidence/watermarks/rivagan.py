@@ -100,7 +100,7 @@ def _unknown(code: bytes) -> Evidence:
         kind="watermark",
         strength=Strength.ASSERTED,
         says=None,
-        detail=f"The pixels hold a RivaGAN mark with the code {shown}, which is nobody's that Pyrite knows. Anyone can "
+        detail=f"The pixels hold a RivaGAN mark with the code {shown}, which Pyrite does not know. Anyone can "
         "put one into any picture, so it does not say whether the image was made with AI.",
         data=tidy({"mark": "RivaGAN", "code": code.hex(), "text": text if shown != code.hex() else None, "bits": BITS}),
     )

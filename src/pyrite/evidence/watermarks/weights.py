@@ -89,12 +89,12 @@ def weights_of(mark: str) -> tuple[Weights, ...]:
     """Return what reads a mark.
 
     Raises:
-        PyriteError: There is nothing to fetch for it.
+        PyriteError: There is nothing to download for it.
     """
     found = tuple(weights for weights in WEIGHTS if weights.mark == mark)
     if not found:
         known = " and ".join(dict.fromkeys(weights.mark for weights in WEIGHTS))
-        raise PyriteError(f"There is nothing to fetch for {mark!r}, but for {known}.")
+        raise PyriteError(f"There is nothing to download for {mark!r}, only for {known}.")
     return found
 
 
@@ -132,7 +132,7 @@ def fetch_weights(
     told = []
     for weights in wanted:
         if is_here(weights):
-            told.append(f"{weights.file} is here already, in {weights.place}.")
+            told.append(f"{weights.file} already exists in {weights.place}.")
             continue
         url = weights.source if isinstance(weights.source, str) else weights.source.url
         content = fetch(url, max_bytes=_package_size(weights) or weights.size, progress=progress)
@@ -184,7 +184,7 @@ def load(weights: Weights) -> "Network | None":
 def _load(weights: Weights, place: Path, size: int, changed: int) -> "Network | PyriteError":
     from pyrite.runtime import Network  # Late, since it loads ONNX Runtime, which reading a file does not need.
 
-    again = f"Bring it anew with: pyrite watermark fetch {weights.mark}"
+    again = f"Download it again with: pyrite watermark fetch {weights.mark}"
     if size != weights.size:
         return PyriteError(f"{place} is damaged. {again}")
     try:

@@ -52,14 +52,14 @@ const HINT = 0.01; // The p-value above which an `ai` by the pixels is worded as
 /** Return the sentence that tells why, where `isScored`. */
 export function explain(verdict, reason, p_real, p_ai, knows) {
   if (verdict === "ai") {
-    const looks = p_real <= HINT ? "look AI-generated" : "lean to AI";
+    const looks = p_real <= HINT ? "look AI-generated" : "lean towards AI";
     return `The pixels ${looks}: ${share(p_real)} real images score as high.`;
   }
   if (reason === "pixels") return tellNoTrace(p_ai, knows);
-  if (reason === "unproven") return `${tellNoTrace(p_ai, knows)} Other generators leave other traces, so that makes no image real.`;
+  if (reason === "unproven") return `${tellNoTrace(p_ai, knows)} Other generators leave other traces, so this does not prove it real.`;
   return p_ai === null
-    ? "The model cannot tell: it knows real images alone, and real ones score like this often enough."
-    : "The model cannot tell: real and AI images both score like this often enough.";
+    ? "The model cannot tell: it knows only real images, and too many of them score like this."
+    : "The model cannot tell: too many real and too many AI images score like this.";
 }
 
 function tellNoTrace(p_ai, knows) {
@@ -77,7 +77,7 @@ export function share(p) {
 /** Return what is said in place of a probability that contradicts its verdict, as text.py does. */
 export function budgetLine(verdict, p) {
   const side = { ai: p < 0.5 && "above", real: p > 0.5 && "below" }[verdict];
-  return p !== null && side ? `${side} the line that your budget draws` : null;
+  return p !== null && side ? `${side} the threshold of your budget` : null;
 }
 
 /** Return a detection as the server would have made it with another budget. */

@@ -40,26 +40,26 @@ const FORGED = "prove it: this can be added to any image, changed, or removed.";
 const POWERS = {
   pixels: [
     "how usual this score is among the real and the AI images that calibrated the model.",
-    "prove anything of one image, or hold for images unlike those: other generators, cameras or sizes, screenshots, edits.",
+    "prove anything about one image, or hold for others than those: other generators, cameras or sizes, screenshots, edits.",
   ],
-  frames: ["which of several frames the verdict is about.", "tell anything of the others."],
+  frames: ["which of several frames the verdict is about.", "say anything about the others."],
   generator: ["what was written into the file, mostly by the program that made it.", FORGED],
   source_type: ["what was declared as the image's origin.", FORGED],
-  watermark: ["that the pixels hold a mark which a generator's code writes.", FORGED],
+  watermark: ["that the pixels hold a watermark that a generator's code writes.", FORGED],
   camera: [
     "which camera and settings the file names.",
     "make an image real: the note can be copied into any file, and stays when a photo is edited.",
   ],
-  history: ["what programs and services left in the file on its way.", FORGED],
-  reader: ["that the file holds something that was not read.", "tell what that says."],
+  history: ["what programs and services left in the file.", FORGED],
+  reader: ["that the file holds something that was not read.", "say what that is."],
 };
 
 function powers(item) {
   if (item.data?.reason === "out_of_scope") return [];
   if (item.kind !== "credentials") return POWERS[item.kind];
-  if (item.data.remote_url) return ["where credentials are said to be kept.", "tell what they say: nothing was fetched."];
-  if (item.data.valid === undefined) return ["that there are credentials.", "tell what they say: they could not be read."];
-  if (!item.data.valid) return ["that there were credentials, and that they do not hold for this file.", "tell anything else."];
+  if (item.data.remote_url) return ["where credentials are said to be kept.", "show what they say: nothing was downloaded."];
+  if (item.data.valid === undefined) return ["that there are credentials.", "show what they say: they could not be read."];
+  if (!item.data.valid) return ["that there are credentials, and that they are not valid for this file.", "show anything else."];
   if (item.strength === "verified") {
     return [
       "that a signer on the trust list stands behind this, and that the file has not changed since.",

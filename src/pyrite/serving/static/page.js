@@ -139,7 +139,7 @@ function describeTradeoff() {
   });
   const border = borderOfAi(model, budget);
   const useful = largestUseful(model);
-  const line = border ? `By the pixels, AI begins at a probability of ${border}: the line that your budget draws. ` : "";
+  const line = border ? `By the pixels, AI begins at a probability of ${border}: the threshold of your budget. ` : "";
   const more = budget > useful ? `A budget above ${asPercent(useful)} finds no more.` : "";
   say($("tradeoff"), line + more);
 }
@@ -288,7 +288,7 @@ function chosen() {
 /** Return the title and the sentences of a report. */
 function headOf(entries) {
   const made = new Date().toISOString().slice(0, 16).replace("T", " ");
-  const kept = limits.max_fpr.smallest < 1 ? ` ${describeBudget(budget)}, if they are like those that calibrated the model.` : "";
+  const kept = limits.max_fpr.smallest < 1 ? ` ${describeBudget(budget)}, if they are similar to the calibration set.` : "";
   const lines = [
     `Judged by ${visible(model.name)} ${visible(model.version)}.${kept}`,
     `A verdict is an estimate with an error rate, not a proof. Made ${made} UTC.`,
