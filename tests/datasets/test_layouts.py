@@ -321,9 +321,9 @@ def test_metadata_without_labels_leaves_the_class_to_folders(tmp_path: Path) -> 
     write(tmp_path / "train", "metadata.csv", "file_name,label", "real/a.png,cat", "fake/b.png,dog")
     dataset = Dataset.open(tmp_path)
     assert rows(dataset) == {(0, "train", ""): 1, (1, "train", ""): 1}
-    assert "Folders say the class: train/metadata.csv, row 1: 'cat' is no class" in told(dataset)
+    assert "Folders say the class: train/metadata.csv, row 1: 'cat' is not a class" in told(dataset)
     (tmp_path / "train" / "fake").rename(tmp_path / "train" / "painter")
-    with pytest.raises(DatasetError, match=r"row 1: 'cat' is no class.* Found no AI images"):
+    with pytest.raises(DatasetError, match=r"row 1: 'cat' is not a class.* Found no AI images"):
         Dataset.open(tmp_path)
 
 
@@ -433,8 +433,8 @@ def test_columns_are_chosen_by_name(tmp_path: Path) -> None:
             Labelling(image_column="shot", label_column="kind", real=("camera",), ai=("s",)),
             "--ai s fits no label in kind",
         ),
-        (Labelling(image_column="shot", label_column="kind"), "row 3: 'other' is no class"),
-        (Labelling(("camera",), ("sd*",), "shot", "kind", "part"), "row 3: 'x' is no split"),
+        (Labelling(image_column="shot", label_column="kind"), "row 3: 'other' is not a class"),
+        (Labelling(("camera",), ("sd*",), "shot", "kind", "part"), "row 3: 'x' is not a split"),
         (Labelling(("camera",), ("sd*",), "shot", "kind", "", "gone"), "no column 'gone' for groups"),
     ):
         with pytest.raises(DatasetError) as caught:
@@ -470,7 +470,7 @@ def test_real_against_the_rest(tmp_path: Path) -> None:
     assert dataset.labels.tolist() == [0, 1, 1]
     assert "Taken for AI: flux-dev 1, Mystery 3 1." in told(dataset)
     write(tmp_path, "t.csv", "path,label", "a.png,real", "b.png,drawing", "c.png,painting")
-    with pytest.raises(DatasetError, match="row 2: 'drawing' is no class"):
+    with pytest.raises(DatasetError, match="row 2: 'drawing' is not a class"):
         Dataset.open(tmp_path / "t.csv")
 
 

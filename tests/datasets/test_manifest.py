@@ -71,10 +71,10 @@ def test_a_column_without_a_name_is_a_row_number():
         (b"where,label\na,ai\n", ["no column 'path'", "where, label"]),
         (b"path;label\na;ai\n", ["no column 'path'", "path;label"]),
         (b"path,kind\na,ai\n", ["no column 'label'", "it has kind", "--label-column", "no class folders"]),
-        (b"path,label\na,ai\nb,dog\n", ["row 2", "'dog' is no class", "real or ai"]),
-        (b"path,label\na,\n", ["row 1", "'' is no class"]),
-        (b"path,label\na,2\n", ["row 1", "'2' is no class"]),
-        (b"path,label,split\na,ai,later\n", ["row 1", "'later' is no split"]),
+        (b"path,label\na,ai\nb,dog\n", ["row 2", "'dog' is not a class", "real or ai"]),
+        (b"path,label\na,\n", ["row 1", "'' is not a class"]),
+        (b"path,label\na,2\n", ["row 1", "'2' is not a class"]),
+        (b"path,label,split\na,ai,later\n", ["row 1", "'later' is not a split"]),
         (b"path,label\na,ai\nb\n", ["row 2", "1 values for 2 columns"]),
         (b"path,label\na,ai,x\n", ["row 1", "3 values for 2 columns"]),
         (b"path,label,label\na,ai,real\n", ["column 'label' more than once"]),
@@ -103,4 +103,4 @@ def test_damaged_parquet():
     refused(parquet({"path": ["a"]}), "no column 'label'", name="m.parquet")
     refused(parquet({"path": [], "label": []}), "no rows", name="m.parquet")
     refused(parquet([["a"], ["ai"], ["b"]], ["path", "label", "path"]), "more than once", name="m.parquet")
-    refused(parquet({"path": ["a"], "label": [True]}), "'True' is no class", name="m.parquet")
+    refused(parquet({"path": ["a"], "label": [True]}), "'True' is not a class", name="m.parquet")

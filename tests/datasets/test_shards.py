@@ -160,7 +160,7 @@ def test_a_row_without_bytes_is_a_failure(plain: Dataset, tmp_path: Path) -> Non
         ),
         ({"a.parquet": {"image": ["a.png"], "label": [0]}}, "a.parquet has no column 'image' of bytes"),
         ({"a.parquet": {"image": [b"x"]}}, "has no column 'label'"),
-        ({"a.parquet": {"image": [b"x"], "label": ["maybe"]}}, "row 1: 'maybe' is no class"),
+        ({"a.parquet": {"image": [b"x"], "label": ["maybe"]}}, "row 1: 'maybe' is not a class"),
         (
             {"a.parquet": {"image": [b"x"], "label": [0]}, "b.parquet": {"image": [b"x"], "label": [0], "more": [1]}},
             "b.parquet has other columns than a.parquet",
@@ -170,7 +170,7 @@ def test_a_row_without_bytes_is_a_failure(plain: Dataset, tmp_path: Path) -> Non
         ({"a.tar": {"notes/readme.txt": b"x"}}, "Found no class folders"),
         ({"a.tar": {"x.png": b"x"}}, "Found no class folders"),
         ({"a.tar": {"real/x.png": b"x", "painter/y.png": b"x"}}, "1 pictures lie in no class folder"),
-        ({"a.tar": {"x.cls": b"7", "x.png": b"x"}}, "row 1: '7' is no class"),
+        ({"a.tar": {"x.cls": b"7", "x.png": b"x"}}, "row 1: '7' is not a class"),
         ({"a.tar": {"real/x.png": b"x"}, "b.parquet": b""}, "tar and Parquet files side by side"),
     ],
 )

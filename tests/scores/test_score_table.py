@@ -90,7 +90,7 @@ def test_a_table_to_judge_needs_no_labels(tmp_path: Path) -> None:
         ("image,label,a,a\nx,real,1,1\n", {}, ["'a' more than once"]),
         ("image,label,a\nx,real,1\nx,real,2\ny,ai,1\ny,ai,1\n", {}, ["2 images more than once", "'x', 2 times"]),
         ("image,label,a\nx,real,1\n,real,2\n", {}, ["1 of 2 rows without an image's name"]),
-        ("image,label,a\nx,maybe,1\n", {}, ["row 1", "'maybe' is no class"]),
+        ("image,label,a\nx,maybe,1\n", {}, ["row 1", "'maybe' is not a class"]),
         ("image,label,a,b\nx,real,1,one\ny,ai,inf,?\n", {}, [
             "a has 1 of 2 values that are not finite numbers; the first, in row 2: 'inf'",
             "b has 2 of 2 values that are not finite numbers; the first, in row 1: 'one'", "--columns",
