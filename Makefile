@@ -14,11 +14,11 @@ help:
 	@echo "make check    lint, formatting, types, licences, prose, spelling and the site, as CI has them"
 	@echo "make audit    known vulnerabilities of the versions in requirements.lock; needs a network"
 	@echo "make fuzz     look for files that break a reader, for SECONDS=600; in .venv-fuzz, which it makes"
-	@echo "make format   mend what can be mended of these"
+	@echo "make format   fix what can be fixed automatically"
 	@echo "make docs     write docs/cli.md, docs/evidence.md and docs/schemas from the code"
 	@echo "make site     the documentation as a site that needs no network, in ./site"
 	@echo "make dist     a wheel and an sdist in ./dist, checked; needs a network"
-	@echo "make lock     write requirements.lock anew from pyproject.toml, with the newest versions"
+	@echo "make lock     write requirements.lock from pyproject.toml, with the newest versions"
 	@echo "make install  only set up .venv"
 	@echo "make clean    remove .venv, ./demo, ./site and all caches"
 
@@ -123,7 +123,7 @@ dist:
 	$(DIST)/python -m build
 	$(DIST)/twine check --strict dist/*
 
-# In an environment of its own, so that a lock that does not install can be mended.
+# In an environment of its own, so that a lock that does not install can be repaired.
 lock:
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && \
 		"$$tools/bin/python" -m pip --disable-pip-version-check --quiet install uv && \
