@@ -140,7 +140,7 @@ def test_without_ai_images_there_is_ai_or_uncertain(bundle: Bundle) -> None:
         found = detector.detect(grey(value))
         assert found.verdict is verdict
         assert found.probability is found.p_ai is None
-    assert "knows real images alone" in found.explanation
+    assert "knows only real images" in found.explanation
 
 
 def test_without_calibration_everything_is_uncertain(bundle: Bundle) -> None:

@@ -136,7 +136,7 @@ def test_a_list_that_is_none_leaves_the_old_one(tmp_path: Path, kept: Path) -> N
     for source, said in (
         (str(tmp_path / "gone.pem"), "cannot be read"),
         (str(tmp_path / "huge.pem"), "too large"),
-        ("http://example.org/c2pa.pem", "https alone"),
+        ("http://example.org/c2pa.pem", "only read over https"),
     ):
         with pytest.raises(PyriteError, match=said):
             update_list("c2pa", source)

@@ -82,7 +82,7 @@ def test_its_scores_are_near_those_of_the_float_bundle(quantised: Bundle, unbrok
 
 
 def test_a_quantised_bundle_is_not_quantised_again(quantised: Bundle, toy: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="quantised already"):
+    with pytest.raises(TrainingError, match="already quantised"):
         quantize(quantised, toy, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

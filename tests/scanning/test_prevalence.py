@@ -96,7 +96,7 @@ def test_rates_come_from_the_report_at_its_error_budget(bundle: Bundle) -> None:
         (None, "has no report.json"),
         (b"{}", "is not a report"),
         (report(max_fpr=0.01), "measured at --max-fpr 0.01"),
-        (report(real_ai=81), "tell no share"),
+        (report(real_ai=81), "do not show the share"),
     ],
 )
 def test_without_rates_there_is_a_reason(bundle: Bundle, data: bytes | None, why: str) -> None:

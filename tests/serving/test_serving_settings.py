@@ -140,8 +140,8 @@ def test_the_command_line_refuses_what_is_not_valid_and_makes_keys() -> None:
     wrong = run("--set", "prot=1")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "Did you mean 'port'?" in wrong.stderr
-    made = run("--new-key").stdout.split()
-    assert hashlib.sha256(made[made.index("asks:") + 1].encode()).hexdigest() == made[-1]
+    key, stored = (line.rpartition(" ")[2] for line in run("--new-key").stdout.splitlines())
+    assert hashlib.sha256(key.encode()).hexdigest() == stored
 
 
 def test_the_strict_profile_takes_few_formats_and_one_frame() -> None:

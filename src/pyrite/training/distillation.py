@@ -116,7 +116,8 @@ def ask_teachers(
         ) from error
     except KeyboardInterrupt:
         raise Interrupted(
-            f"Stopped after the teachers answered {done:,} of {total:,} images, which is kept. Continue with --resume."
+            f"Stopped after the teachers answered {done:,} of {total:,} images. The answers are kept. Continue with "
+            "--resume."
         ) from None
     logits = np.full((variants, len(examples.labels)), np.nan, np.float32)
     logits[:, train] = mean

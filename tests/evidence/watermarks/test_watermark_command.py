@@ -57,7 +57,7 @@ def test_an_identifier_is_context(run: Run, published, bundle: Bundle, tmp_path:
 def test_what_cannot_be_fetched_ends_with_a_sentence(run: Run, published, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = run("watermark", "fetch", "synthid")
     assert (code, out) == (1, "")
-    assert err == "Error: There is nothing to download for 'synthid', but for rivagan and trustmark."
+    assert err == "Error: There is nothing to download for 'synthid', only for rivagan and trustmark."
     with web(send(b"", status=404)) as address:
         (known,) = weights.weights_of("rivagan")
         monkeypatch.setattr(weights, "WEIGHTS", (replace(known, source=f"{address}/a.onnx"),))

@@ -317,6 +317,7 @@ def test_the_bundle_that_comes_with_pyrite_judges_its_own_images(
     detector = Detector(evidence=False)
     page = visit(host(*detector.bundles))
     page.get_by_role("button", name="Try sample images").click()
+    expect(page.locator("#cards > li")).to_have_count(10, timeout=180_000)
     expect(page.locator("#cards > li.pending")).to_have_count(0, timeout=180_000)
     names = page.locator("#cards .name").all_inner_texts()
     outcomes = [element.inner_text().lower() for element in page.locator("#cards .stamp").all()]
