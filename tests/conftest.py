@@ -1,6 +1,5 @@
 """A model small enough to reason about and a bundle of it; a toy dataset, and one unbroken training run on it."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,11 +20,6 @@ from pyrite.training import train
 from pyrite.training.checkpoint import State
 from pyrite.training.loop import Step
 from runs import Run
-
-
-def pytest_configure() -> None:
-    """Let TensorFlow add in one order, however busy the machine is: two runs then agree to the last digit."""
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
 def _build_model(
