@@ -382,7 +382,7 @@ def draw_novelty(figure: Figure, bundle: Bundle, pixels: Pixels) -> None:
         left.imshow(shown, interpolation="none")
         left.axis("off")
         left.set_title(f"{title}: {tell(bundle, shown)['verdict']}")
-        _, statistics, features = detector.measure([shown[None]])
+        statistics, features = detector.look([shown[None]])
         distances = novelty.distances(statistics, features)
         merged = [(one.merged, merge(one.distances, distances)) for one in novelty.groups.values()]
         p_typical, kept, here = max(
