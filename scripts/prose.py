@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     *(ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md")),
-    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in ("cli.md", "evidence.md")),
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page.name not in ("cli.md", "evidence.md")),
     *sorted((ROOT / "results").glob("*.md")),
     *sorted((ROOT / "results").glob("*/*.md")),
 )

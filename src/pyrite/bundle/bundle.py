@@ -75,6 +75,11 @@ class Bundle:
         return self.content(MODEL)
 
     @property
+    def model_size(self) -> int:
+        """Bytes of model.onnx."""
+        return _size(self.model)
+
+    @property
     def model_sha256(self) -> str:
         """The SHA-256 of model.onnx, in hexadecimal."""
         return self.info.files.get(MODEL) or _sha256(self.model)

@@ -81,11 +81,9 @@ class Reader:
         """
         if path is None and isinstance(source, str | Path):
             path = str(source)
-        try:
-            image = open_image(source, self.limits, at_least=self._enough)
-        except ImageError as error:
-            failure = Failure(error.code, str(error))
-            return self._read_undecoded(source, path, failure) if self.evidence else Unreadable(path, failure)
+        image = self.open(source, path=path, reduced=True)
+        if isinstance(image, Unreadable):
+            return self._read_undecoded(source, path, image.error) if self.evidence else image
         look(image)
         judging = self._judging(image.width, image.height)
         return Prepared(
@@ -101,6 +99,19 @@ class Reader:
                 view.preprocess.apply(image.pixels, image.box) if view in judging else None for view in self.views
             ),
         )
+
+    def open(self, source: Source, *, path: str | None = None, reduced: bool = False) -> Image | Unreadable:
+        """Decode one image, and no more.
+
+        Args:
+            source: The image.
+            path: What to call it where it cannot be read.
+            reduced: Whether it may be smaller than it is, where each bundle that judges it allows that.
+        """
+        try:
+            return open_image(source, self.limits, at_least=self._enough if reduced else None)
+        except ImageError as error:
+            return Unreadable(path, Failure(error.code, str(error)))
 
     def _read_undecoded(self, source: Source, path: str | None, failure: Failure) -> Unreadable:
         """Return what the file says where its format is none that is decoded here."""

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from pyrite.datasets import Dataset, Progress
 from pyrite.detector import ConfinedReader, Detector, Reader, Unreadable
-from pyrite.errors import EvaluationError, ImageError
+from pyrite.errors import EvaluationError
 from pyrite.evaluation.choose import Chosen, Indices
 from pyrite.evaluation.scores import Floats
-from pyrite.image import open_image
 from pyrite.image.thumbnail import draw_thumbnail
 from pyrite.results import Detection, Failure
 from pyrite.sources import encodable
@@ -128,11 +127,8 @@ def show(dataset: Dataset, index: int, confined: ConfinedReader | None) -> Shown
 
 
 def _show(reader: Reader, data: bytes) -> tuple[int, int, bytes] | Unreadable:
-    try:
-        image = open_image(data, reader.limits)
-    except ImageError as error:
-        return Unreadable(None, Failure(error.code, str(error)))
-    return image.width, image.height, draw_thumbnail(image.pixels)
+    image = reader.open(data)
+    return image if isinstance(image, Unreadable) else (image.width, image.height, draw_thumbnail(image.pixels))
 
 
 def values_of(detector: Detector, detections: Sequence[Detection]) -> Floats:

@@ -15,13 +15,12 @@ from pyrite.datasets import Dataset, Progress
 from pyrite.datasets.degrade import DEGRADATIONS, Degradation
 from pyrite.decision import Policy, decide
 from pyrite.detector import Detector, Reader, Unreadable
-from pyrite.errors import EvaluationError, ImageError
+from pyrite.errors import EvaluationError
 from pyrite.evaluation import metrics
 from pyrite.evaluation.judge import Judged, values_of
 from pyrite.evaluation.metrics import Headline, Metric
 from pyrite.evaluation.scores import Scores
-from pyrite.image import open_image
-from pyrite.results import Detection, Failure, Reason, Verdict
+from pyrite.results import Detection, Reason, Verdict
 from pyrite.runtime import available_cpus
 from pyrite.sources import encodable
 
@@ -234,10 +233,8 @@ def _degraded(
 
 
 def _open(reader: Reader, data: bytes) -> Pixels | Unreadable:
-    try:
-        return open_image(data, reader.limits).pixels
-    except ImageError as error:
-        return Unreadable(None, Failure(error.code, str(error)))
+    image = reader.open(data)
+    return image if isinstance(image, Unreadable) else image.pixels
 
 
 def _rng(seed: int, degradation: Degradation, index: int) -> np.random.Generator:

@@ -117,7 +117,7 @@ def _check(panel: Panel) -> None:
         raise BundleError("The page without a server takes bundles, and no panel that was calibrated as one.")
     for bundle in panel.bundles:
         info, size = bundle.info, bundle.info.preprocess
-        if WEIGHTS in info.files or _model_size(bundle) > MAX_MODEL:
+        if WEIGHTS in info.files or bundle.model_size > MAX_MODEL:
             raise BundleError(f"The model of {info.name} is too large for a browser: more than 2 GB, or in two files.")
         # From twice the margin on, Pyrite decodes an image smaller than it is, as no browser does.
         longest = info.scope.max_side
@@ -128,14 +128,9 @@ def _check(panel: Panel) -> None:
             )
 
 
-def _model_size(bundle: Bundle) -> int:
-    content = bundle.model
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
-
-
 def _suits_gpu(bundle: Bundle) -> bool:
     """Say whether a graphics processor would help: with a large model, unless it computes in int8."""
-    return _model_size(bundle) >= LARGE and not any(name in bundle.read(MODEL) for name in _INT8)
+    return bundle.model_size >= LARGE and not any(name in bundle.read(MODEL) for name in _INT8)
 
 
 def _page_files() -> dict[str, bytes]:
