@@ -49,14 +49,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def write_together(folder: Path, files: Mapping[str, bytes | None]) -> None:
-    """Write files that belong together: where the last of them stands, all do, and all are of one making.
+    """Write files that belong together: if the last of them exists, all do, and all come from the same call.
 
     What was there stays until all are written beside it. A process that is killed while they change places leaves
     a folder without the last of them, and no file that is half written.
 
     Args:
-        folder: Is made where it is missing.
-        files: By their names in it, the one that stands for all last; `None` for what is not to be there any more.
+        folder: Is created if it is missing.
+        files: By their names in it, the one that shows that all are there last; `None` for a file to remove.
 
     Raises:
         OSError: One cannot be written, or put there.
@@ -78,7 +78,7 @@ def write_together(folder: Path, files: Mapping[str, bytes | None]) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove from a folder that this process holds what those left half written who were killed."""
+    """Remove the half-written files of killed processes from a folder that this process has locked."""
     for path in folder.glob(f"{PARTIAL}*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -53,7 +53,7 @@ class ConfinedReader:
     def call(
         self, reader: Reader, function: Callable[..., _Found], source: Source, *arguments: object
     ) -> _Found | Unreadable:
-        """Return what a function makes of an image, or why that could not be had.
+        """Return what a function makes of an image, or why it failed.
 
         Args:
             reader: As in `read`; the function's first argument.

@@ -168,9 +168,9 @@ def _draw_figures(figures: Figures) -> dict[str, plots.Picture]:
 
 @contextmanager
 def claimed(folder: str | Path | None) -> Iterator[None]:
-    """Hold a report's folder while the work is done, and refuse before one that cannot have it.
+    """Lock a report's folder during the work, and refuse it first if it cannot hold a report.
 
-    What others who were killed there left half written is removed.
+    Half-written files of killed processes are removed.
 
     Args:
         folder: `None` for no report, and nothing to hold.
