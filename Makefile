@@ -57,7 +57,6 @@ demo: $(INSTALLED)
 # threads of linear algebra that wait for each other take the CPUs from the tests in the other processes.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: export OMP_NUM_THREADS ?= 1
-# One thread adds in one order, however busy the machine is: so a resumed training is its unbroken twin to the last digit.
 test: export TF_NUM_INTRAOP_THREADS ?= 1
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest --numprocesses 3

@@ -1,5 +1,6 @@
 """A model small enough to reason about and a bundle of it; a toy dataset, and one unbroken training run on it."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,10 @@ from pyrite.training import train
 from pyrite.training.checkpoint import State
 from pyrite.training.loop import Step
 from runs import Run
+
+# As `load_keras` has it, also where a test imports TensorFlow by another way first: without oneDNN it rounds otherwise,
+# and a resumed training would not be its unbroken twin to the last digit.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def _build_model(

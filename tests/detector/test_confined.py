@@ -27,7 +27,7 @@ if "pyrite.sandbox" in sys.orig_argv:
     def open_image(source, *args, **kwargs):
         # Of bytes, what stands after the image.
         name = source[-20:].decode("latin-1") if isinstance(source, bytes) else os.path.basename(source)
-        if "whole" in name and "at_least" not in kwargs:
+        if "whole" in name and kwargs.get("at_least") is None:
             os._exit(1)
         if "hang" in name:
             time.sleep(1000)
