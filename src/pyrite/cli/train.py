@@ -48,11 +48,14 @@ def train(
     """
     from pyrite.recipe import load_recipe
     from pyrite.training import train as run
+    from pyrite.training.backend import precision_note
     from pyrite.training.display import TrainingDisplay
 
     chosen = load_recipe(recipe, settings or ())  # Before the data, which may take a while to open.
     try:
         dataset = open_dataset(data, labelling)
+        if note := precision_note(chosen.precision):
+            stderr.print(note)
         with TrainingDisplay(stderr) as display:
             report = run(dataset, chosen, out, resume=resume, watch=display, log=log or ("tensorboard",))
     except KeyboardInterrupt:
