@@ -12,7 +12,7 @@ def test_it_is_whole_but_for_what_is_fetched() -> None:
     head = read_head(bundle.read(HEAD))
     entry = read_catalogue()["photos"]
     assert (bundle.info.name, entry.bundle, entry.source) == ("photos", FOLDER.name, head.encoder)
-    assert (head.layers, len(head.weights)) == (8, 768)
+    assert (head.layers, len(head.weights)) == (9, 768)
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 3_000_000
 
 
@@ -20,7 +20,7 @@ def test_it_promises_no_more_than_it_was_calibrated_for() -> None:
     info = read_headless(FOLDER).info
     assert info.policy.max_fpr == 0.05
     assert info.policy.real_needs_provenance
-    assert len(info.calibration.real) == 3
+    assert len(info.calibration.real) == 2
     assert not info.calibration.ai
     assert info.calibration.too_few(info.policy) == ()
 
