@@ -192,11 +192,11 @@ def test_the_card_tells_what_it_cost_and_how_it_fares_on_degraded_images(quantis
     card = quantised.read("card.md").decode()
     for words in (
         "- Quantised to int8 by the value ranges of ",
-        "Compare with the floor: ",
+        "Compare with the floor: shortcuts (",
         "## Verdicts at an error budget of 5%\n",
         "| 2% | ",
         f"| jpeg 90 | {report['robustness']['grid'][0]['headline']['accuracy']['value']:.4f} | ",
-        f"| mean of the degraded | {report['robustness']['mean']['accuracy']:.4f} | ",
+        f"| mean over degradations | {report['robustness']['mean']['accuracy']:.4f} | ",
         "Saved again (jpeg 90), the verdict changes for ",
         "% of AI images.\n",
     ):

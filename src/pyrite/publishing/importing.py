@@ -362,7 +362,7 @@ def _scope(preprocess: Preprocess, min_side: int | None, name: str) -> Scope:
     """Return which images a model is for: those large enough not to be enlarged."""
     sides = (preprocess.shorter_side,) if isinstance(preprocess, ShorterSide) else preprocess.size
     scope = Scope(min_side=min_side or max(sides), max_side=None, description="")
-    description = f"Images of the kind that {name} was made for, {scope.sizes} pixels a side."
+    description = f"Images similar to those that trained {name}, {scope.sizes} pixels a side."
     return msgspec.structs.replace(scope, description=description)
 
 
