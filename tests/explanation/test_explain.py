@@ -242,7 +242,7 @@ def test_the_command_prints_the_figures_and_writes_the_picture(run: Run, saved: 
     assert "log-odds of ai" in lines[1]
     assert lines[2].startswith("Insertion: 3.")
     assert lines[3] == "The map does better than each of 19 random orders, so it is shown."
-    assert lines[4].startswith("Spectrum, at the model's 32 × 32: the bundle keeps no class averages")
+    assert lines[4].startswith("Spectrum, at the model's 32 × 32: the bundle has no class averages")
     assert lines[5] == f"Picture: {picture.parent / 'out.PNG'}"
     with Image.open(picture.parent / "out.PNG") as written:
         assert written.format == "PNG"

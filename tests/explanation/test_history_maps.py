@@ -81,11 +81,11 @@ def test_maps_are_made_on_the_blocks_of_the_file_and_shown_upright(orientation: 
     [
         (FLAT, "JPEG", {"error_levels": "is flat", "noise": "no noise", "ghosts": "no part"}),
         (photo(0, (63, 300)), "JPEG", dict.fromkeys(ABOUT, "only 63 × 300 pixels")),
-        (photo(0), "PNG", {"error_levels": "the file is PNG, no JPEG", "ghosts": "is no JPEG"}),
+        (photo(0), "PNG", {"error_levels": "the file is PNG, not JPEG", "ghosts": "is not JPEG"}),
         (Image.new("RGB", (1, 1)), "PNG", dict.fromkeys(ABOUT, "only 1 × 1 pixels")),
     ],
 )  # fmt: skip
-def test_where_there_is_nothing_to_see_it_says_why(
+def test_where_there_is_no_map_it_says_why(
     image: Image.Image, form: str, nothing: dict[str, str], tmp_path: Path
 ) -> None:
     image.save(tmp_path / "image", form)
@@ -93,7 +93,7 @@ def test_where_there_is_nothing_to_see_it_says_why(
     for found in history.traces:
         assert (found.levels is None) is (found.about.kind in nothing)
         if found.levels is None:
-            assert found.found.startswith("Nothing to see: ")
+            assert found.found.startswith("No map: ")
             assert nothing[found.about.kind] in found.found
             assert found.figures == {}
     assert draw_history(history).width > 800
@@ -101,7 +101,7 @@ def test_where_there_is_nothing_to_see_it_says_why(
 
 def test_pixels_that_never_were_a_file_have_a_history_too() -> None:
     found = trace_history(open_image(np.asarray(photo(0))))
-    assert "there is no file, no JPEG" in named(found, "error_levels").found
+    assert "there is no JPEG file" in named(found, "error_levels").found
     assert named(found, "noise").levels is not None
     assert found.evidence == ()
 
@@ -115,7 +115,7 @@ def test_a_thumbnail_of_other_pixels_is_shown_beside_the_image() -> None:
     history = trace(save(after, 90, exif=exif_with(before.resize((160, 120)))))
     assert history.match is not None
     assert not history.match.alike
-    assert "shows something else than the image" in history.thumbnail_says
+    assert "shows something other than the image" in history.thumbnail_says
     assert any("thumbnail_correlation" in item.data for item in history.evidence)
     assert history.thumbnail is not None
     assert history.thumbnail.shape == (120, 160, 3)
@@ -135,9 +135,9 @@ def test_a_turned_or_barred_thumbnail_is_no_mismatch(orientation: int) -> None:
     history = trace(save(image, 90, exif=exif_with(barred, orientation)))
     assert history.match is not None
     assert history.match.alike
-    assert "bars and turns are usual and no mismatch" in history.thumbnail_says
+    assert "Bars and rotation are normal, and not a mismatch." in history.thumbnail_says
     assert "without its bars" in history.thumbnail_says
-    assert ("turned" in history.thumbnail_says.partition(" shows")[0]) is (orientation != 1)
+    assert ("rotated" in history.thumbnail_says.partition(" matches")[0]) is (orientation != 1)
     assert [item for item in history.evidence if item.kind == "history"] == []
     # It lies as the image does: upright.
     assert history.thumbnail is not None
@@ -162,10 +162,10 @@ def test_history_of_an_image_that_no_bundle_was_made_for(run: Run, tmp_path: Pat
     (tmp_path / "photo.jpg").write_bytes(data)
     code, out, err = run(tmp_path / "photo.jpg", "--out", tmp_path / "out.png")
     assert (code, out) == (1, "")
-    assert "Its own history can still be shown" in err
+    assert "The image's own history can still be shown" in err
     code, out, err = run(tmp_path / "photo.jpg", "--history", "--out", tmp_path / "out.png")
     assert (code, err) == (0, "")
-    assert "No bundle here was made for such an image" in out
+    assert "No loaded bundle was made for this image" in out
     assert "saved as JPEG before, more coarsely" in out
     assert "JPEG ghosts: " in out
     with Image.open(tmp_path / "out.png") as written:
@@ -186,7 +186,7 @@ def test_with_a_score_both_are_in_one_picture(to_corner: Bundle, checks: Pixels,
     found = examine(checks, to_corner, out=tmp_path / "out.png")
     read = json.loads(found.to_json())
     assert (read["leans"], read["scored"]) == ("ai", 651)
-    assert read["history"]["maps"][0]["found"].startswith("Nothing to see")
+    assert read["history"]["maps"][0]["found"].startswith("No map: ")
     assert found.explanation is not None
     assert found.describe()[:4] == found.explanation.describe()
     with Image.open(tmp_path / "out.png") as written:

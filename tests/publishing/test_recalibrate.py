@@ -56,7 +56,7 @@ def test_real_images_alone_set_the_budget(bundle: Bundle, pictures: Path, run_py
     assert found.p_real == pytest.approx(1 / 121)
     # What the figures of its training are of is another calibration.
     assert "report.json" not in mine.files
-    assert "## Calibrated anew\n\nBy 120 real images of pictures." in mine.files["card.md"].decode()
+    assert "## Recalibration\n\nCalibrated with 120 real images of pictures." in mine.files["card.md"].decode()
 
 
 def test_folders_can_be_groups(bundle: Bundle, pictures: Path, tmp_path: Path) -> None:

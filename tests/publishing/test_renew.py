@@ -31,9 +31,9 @@ def test_the_network_and_what_it_was_trained_on_stay(renewed: Bundle, unbroken: 
 
 def test_unknown_generators_are_measured_and_on_the_card(renewed: Bundle, unbroken: Run) -> None:
     card = renewed.files["card.md"].decode()
-    assert "Of 10 AI images of others, by generators that did not train it," in card
+    assert "Of 10 AI images from unknown generators (others), " in card
     before = load_bundle(unbroken.out / "bundle").files["card.md"].decode()
-    assert "## Images by unknown generators\n\nNot measured." in before
+    assert "## Images from unknown generators\n\nNot measured." in before
 
 
 def test_it_takes_what_trained_the_bundle(unbroken: Run, bundle: Bundle, toy: Path, tmp_path: Path) -> None:

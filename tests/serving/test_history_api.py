@@ -59,7 +59,7 @@ def test_history_is_there_for_images_that_nothing_judges(serve: Serve) -> None:
 def test_history_of_what_is_tiny_or_no_image(serve: Serve) -> None:
     with serve() as server:
         found = server.ask("POST", "/v1/history", picture(), PNG).json()
-        assert all(one["picture"] is None and "Nothing to see" in one["found"] for one in found["maps"])
+        assert all(one["picture"] is None and "No map: " in one["found"] for one in found["maps"])
         assert found["evidence"] == []
         assert server.ask("POST", "/v1/history", b"no image", PNG).code == "unsupported_format"
 

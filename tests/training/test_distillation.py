@@ -174,7 +174,8 @@ def test_a_run_says_what_it_learnt_from(taught: Run) -> None:
     [named] = bundle.info.training.teachers or ()
     assert (named.name, named.version, named.sha256) == ("tiny", "1", teacher.sha256)
     assert (
-        f"Learnt from the bundle tiny 1 (`{teacher.sha256[:12]}`) besides the labels" in bundle.read("card.md").decode()
+        f"Learnt from the bundle tiny 1 (`{teacher.sha256[:12]}`), as well as from the labels"
+        in bundle.read("card.md").decode()
     )
 
 

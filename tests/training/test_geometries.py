@@ -103,9 +103,9 @@ def test_a_bundle_of_crops_says_how_it_looks_at_images_and_at_which(crops: Bundl
     assert not crops.info.one_by_one
     card = crops.read("card.md").decode()
     for words in (
-        "- An image is judged by up to 5 parts of it, 28 × 24 pixels each, as they are: nothing is resized. Its score "
-        "is the mean of the highest 50% of theirs.",
-        "- Knows the images of: SD 1.5, flux.",
+        "- The model sees up to 5 crops of an image, 28 × 24 pixels each. Nothing is resized. The image's score is the "
+        "mean of the highest 50% of the crops' scores.",
+        "- Generators it knows: SD 1.5, flux.",
     ):
         assert words in card
 
@@ -175,7 +175,7 @@ def test_the_shorter_side(mixed: Path, tmp_path: Path) -> None:
     assert (bundle.info.scope.min_side, bundle.info.scope.max_side) == (20, 89)
     assert replay_golden(bundle).passed
     assert (
-        "shorter side is resized to 36 pixels, and only the centre of that is judged: 32 × 32"
+        "resized until its shorter side has 36 pixels. The model sees only its centre, 32 × 32 pixels."
         in bundle.read("card.md").decode()
     )
 

@@ -141,7 +141,7 @@ def test_frames_of_a_video_stay_together_and_the_report_says_how_few_there_are(t
     dataset = Dataset.open(tmp_path / "data")
     report = train(dataset, load_recipe("tiny", ["epochs=1"]), tmp_path / "out")
     assert report is not None
-    assert report.part.why.endswith("No image of it has a copy or near copy in training.")
+    assert report.part.why.endswith("None of its images has a copy or near copy in training.")
     assert report.part.caution is not None
     assert report.part.caution.startswith("The 24 images are of 2 groups: copies, near copies, or one source.")
     bundle = load_bundle(tmp_path / "out" / "bundle")
@@ -219,7 +219,7 @@ def test_the_scope_is_that_of_what_was_learnt_from(tmp_path: Path) -> None:
     vectors = msgspec.json.decode(bundle.read("golden.json"))["vectors"]
     assert {Image.open(io.BytesIO(base64.b64decode(vector["png"]))).size for vector in vectors} == {(48, 48)}
     assert replay_golden(bundle).passed
-    assert "resized to that first" in bundle.read("card.md").decode()
+    assert "Images of any other size are first resized to 32 × 32 pixels." in bundle.read("card.md").decode()
 
 
 def test_a_run_that_was_killed_as_it_began_can_begin_again(toy: Path, tmp_path: Path) -> None:

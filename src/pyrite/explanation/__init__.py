@@ -1,4 +1,4 @@
-"""Explanation: one image → what moved its score, and whether that can be trusted."""
+"""Explanation: what moved the score of an image, and whether that can be trusted."""
 
 from pyrite.explanation.examine import Examination, examine
 from pyrite.explanation.explain import check_out, explain

@@ -1,4 +1,4 @@
-"""The spectrum of an image beside both classes' averages, as a chart."""
+"""A chart of an image's spectrum beside the averages of both classes."""
 
 import math
 
@@ -17,7 +17,7 @@ _DECADE = math.log(10)
 
 
 def draw_chart(spectrum: Floats, spectra: Spectra | None, width: int, size: float) -> Image.Image:
-    """Return the chart with its legend.
+    """Draw the chart with its legend.
 
     Args:
         spectrum: (BANDS,), the natural logarithm of the power.

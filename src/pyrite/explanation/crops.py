@@ -1,7 +1,7 @@
-"""Several crops of one image: each is scored once for each way to hide its parts, and every curve is read from that.
+"""Several crops of one image: each is scored once for each way to hide its parts, which gives every curve.
 
-A crop's logit depends on nothing but what is hidden of it. Of q parts there are 2^q ways, so no order of hiding needs
-more scores than those.
+A crop's logit depends only on what is hidden of it. There are 2^q ways to hide q parts, so no order of hiding needs
+more scores than these.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,12 +20,12 @@ HALVES: Parts = (1, 2)
 
 
 def count_ways(parts: Parts) -> int:
-    """Return in how many ways the parts of a crop can be hidden, with none and all among them."""
+    """Return in how many ways the parts of a crop can be hidden, including none and all."""
     return int(2 ** (parts[0] * parts[1]))
 
 
 def score_ways(crops: Pixels, parts: Parts, logits: Callable[[Iterable[Pixels]], Floats]) -> Floats:
-    """Return the logit of each crop with each choice of its parts hidden, (k, ways).
+    """Return the logit of each crop for each choice of hidden parts, (k, ways).
 
     Bit i of a way says whether part i is hidden, row by row.
 
@@ -46,7 +46,7 @@ def score_ways(crops: Pixels, parts: Parts, logits: Callable[[Iterable[Pixels]],
 
 
 def read_logits(table: Floats, hidden: Iterable[Hidden], merge: Callable[[Floats], float]) -> Floats:
-    """Return the logit of the image (n,) for n times which parts of its crops are hidden.
+    """Return the image's logit (n,) for n choices of hidden parts.
 
     Args:
         table: (k, ways), as `score_ways` gives it.
@@ -60,11 +60,11 @@ def read_logits(table: Floats, hidden: Iterable[Hidden], merge: Callable[[Floats
 def explain_crops(
     score: Callable[[Iterable[Hidden]], Floats], crops: int, parts: Parts, *, seed: int = 0
 ) -> tuple[Floats, Faithfulness, float]:
-    """Return by how much each part moves the log-odds towards AI (crops, parts), how far to trust it, and the score.
+    """Return how much each part moves the log-odds towards AI (crops, parts), how far to trust it, and the score.
 
-    A part's value is what the score of the image loses when that part alone is hidden. The random maps have the same
-    values with the crops in random order, and so the parts of each: what belongs to one crop stays together in them
-    as in the map.
+    A part's value is what the image's score loses when only that part is hidden. The random maps have the same values,
+    with the crops in random order, and the parts within each crop too. The values of one crop stay together, as in the
+    map.
 
     Args:
         score: From which parts are hidden, each (crops, parts), n times, to the log-odds of AI (n,).
@@ -81,13 +81,13 @@ def explain_crops(
 
 
 def arrange(moved: Floats, down: int, parts: Parts) -> Floats:
-    """Return the parts' values (crops, parts) as one map (rows, columns), with so many crops below each other."""
+    """Arrange the parts' values (crops, parts) as one map (rows, columns), with `down` rows of crops."""
     across = len(moved) // down
     return moved.reshape(down, across, *parts).swapaxes(1, 2).reshape(down * parts[0], across * parts[1])
 
 
 def find_spans(sides: Sequence[tuple[int, int]], cells: int, length: int) -> tuple[tuple[int, int], ...]:
-    """Return from where to where each row, or column, of a map goes, in pixels of the image.
+    """Return where each row, or column, of a map starts and ends, in pixels of the image.
 
     Args:
         sides: From where to where each crop goes.

@@ -1,4 +1,4 @@
-"""Texts and colours of the picture, and how its parts are put together; with Pillow alone."""
+"""The picture's text, colours and layout, with Pillow alone."""
 
 from collections.abc import Sequence
 
@@ -22,19 +22,19 @@ _DRAWN = "±…’“”"
 
 
 def load_font(size: float) -> Font:
-    """Return the font that comes with Pillow, its size in pixels."""
+    """Return the font that comes with Pillow, at a size in pixels."""
     return ImageFont.load_default(size)
 
 
 def write(text: str, width: int, size: float, colour: Colour = INK, ground: Colour = PAPER) -> Image.Image:
-    """Return a text as a picture of this width, in as many lines as it takes.
+    """Draw a text at this width, in as many lines as it takes.
 
     Args:
-        text: Signs that the font has not are replaced.
+        text: Characters that the font lacks are replaced.
         width: In pixels.
         size: Of the font, in pixels.
         colour: Of the letters.
-        ground: What they stand on.
+        ground: The background.
     """
     font = load_font(size)
     lines = _wrap(drawable(text), font, width)
@@ -46,12 +46,12 @@ def write(text: str, width: int, size: float, colour: Colour = INK, ground: Colo
 
 
 def drawable(text: str) -> str:
-    """Return a text in signs that the font has."""
+    """Return a text in characters that the font has."""
     return "".join(sign if " " <= sign <= "~" or sign in _DRAWN else "?" for sign in text.translate(_SIGNS))
 
 
 def stack(parts: Sequence[Image.Image], gap: int) -> Image.Image:
-    """Return pictures below each other, flush left."""
+    """Stack pictures vertically, aligned left."""
     height = sum(part.height for part in parts) + gap * (len(parts) - 1)
     whole = Image.new("RGB", (max(part.width for part in parts), height), PAPER)
     top = 0
@@ -62,7 +62,7 @@ def stack(parts: Sequence[Image.Image], gap: int) -> Image.Image:
 
 
 def beside(parts: Sequence[Image.Image], gap: int, column: int) -> Image.Image:
-    """Return pictures beside each other, flush with the top, each in a column of this width."""
+    """Put pictures side by side, aligned at the top, each in a column of this width."""
     width = column * len(parts) + gap * (len(parts) - 1)
     whole = Image.new("RGB", (width, max(part.height for part in parts)), PAPER)
     for i, part in enumerate(parts):
@@ -71,7 +71,7 @@ def beside(parts: Sequence[Image.Image], gap: int, column: int) -> Image.Image:
 
 
 def framed(part: Image.Image, margin: int) -> Image.Image:
-    """Return a picture with a margin."""
+    """Add a margin around a picture."""
     whole = Image.new("RGB", (part.width + 2 * margin, part.height + 2 * margin), PAPER)
     whole.paste(part, (margin, margin))
     return whole

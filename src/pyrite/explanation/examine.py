@@ -1,4 +1,4 @@
-"""`examine`: the explanation of an image's score, where a bundle judges it, and its own history, in one picture."""
+"""`examine`: the explanation of an image's score, if a bundle judges it, and its own history, in one picture."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,22 +25,22 @@ _LINE = 60  # A line of text is about so many times as wide as its letters are h
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Examination:
-    """All that can be shown of one image."""
+    """Everything that can be shown about one image."""
 
     detection: Detection
     explanation: Explanation | None
-    """What moved its score; `None` where no bundle was made for such an image."""
+    """What moved its score; `None` if no bundle was made for this image."""
     history: History
 
     def to_json(self) -> bytes:
-        """Return the figures as JSON: those of the explanation, null where there is none, and `history`."""
+        """Return the figures as JSON: those of the explanation, null if there is none, and `history`."""
         explained = self.explanation.figures() if self.explanation else {}
         content = dict.fromkeys(FIGURES) | {"detection": for_json(self.detection)} | explained
         content["history"] = self.history.to_builtins()
         return msgspec.json.format(msgspec.json.encode(content)) + b"\n"
 
     def describe(self) -> tuple[str, ...]:
-        """Return what was found as sentences, a line each."""
+        """Return what was found, one sentence a line."""
         score = self.explanation.describe() if self.explanation else (_unexplained(self.detection),)
         return (*score, *self.history.describe())
 
@@ -53,7 +53,7 @@ def examine(
     policy: Policy | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Examination:
-    """Explain the score of one image if there is one, and show its own history in any case.
+    """Explain the score of one image, if it has one, and show its own history.
 
     Args:
         source: The image.
@@ -81,7 +81,7 @@ def examine(
 
 
 def draw_examination(examination: Examination) -> PillowImage.Image:
-    """Return the picture of the explanation above that of the history; where there is none, it says so."""
+    """Return the picture of the explanation above that of the history; without an explanation, it says so."""
     picture = draw_history(examination.history)
     if examination.explanation is not None:
         return stack([draw(examination.explanation), picture], 0)
@@ -92,4 +92,4 @@ def draw_examination(examination: Examination) -> PillowImage.Image:
 
 
 def _unexplained(detection: Detection) -> str:
-    return f"No bundle here was made for such an image, so there is no score to explain. {detection.explanation}"
+    return f"No loaded bundle was made for this image, so there is no score to explain. {detection.explanation}"

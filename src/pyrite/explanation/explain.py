@@ -1,4 +1,4 @@
-"""`explain`: from one image to a map of what moved its score, and the figures that tell whether to trust it."""
+"""`explain`: a map of what moved the score of one image, and figures that say whether to trust it."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -36,9 +36,9 @@ from pyrite.writing import whole_file
 _BATCH = 64
 _BATCH_BYTES = 1_000_000  # of model inputs, where they are large: progress is told after each batch
 _BUDGET = 3_000_000
-"""Pixels of the model inputs that are scored for a map in full; of larger inputs, fewer are scored.
+"""Pixels of model inputs up to which a map is scored in full; with more pixels, fewer inputs are scored.
 
-What a network costs grows with the pixels that it takes; its time would make results depend on the machine."""
+The cost of a network grows with its pixels. A limit on time would make results depend on the machine."""
 
 
 def explain(
@@ -52,9 +52,9 @@ def explain(
     """Explain the score of one image.
 
     The model scores 651 inputs for it: the image with each patch of its map made neutral, and both curves of the map
-    and of 19 random orders. Where inputs are large, it scores 171. Of several crops, each is scored with every choice
-    of its quarters, or halves, made neutral: 16 or 4 times, which is enough for all curves. No gradients are needed. Of
-    several bundles, the first that was made for such an image is explained.
+    and of 19 random orders. If inputs are large, it scores 171. Of several crops, each is scored with every choice of
+    its quarters, or halves, made neutral: 16 or 4 times, which is enough for all curves. No gradients are needed. Of
+    several bundles, the first that was made for this image is explained.
 
     Args:
         source: The image.
@@ -76,7 +76,9 @@ def explain(
     detection = detector.score([seen.prepared], [policy] if policy else None)[0]
     explanation = explain_seen(seen, detector, detection, progress)
     if explanation is None:
-        raise PyriteError(f"There is no score to explain. {detection.explanation} Its own history can still be shown.")
+        raise PyriteError(
+            f"There is no score to explain. {detection.explanation} The image's own history can still be shown."
+        )
     if out is not None:
         write_picture(draw(explanation), Path(out))
     return explanation
@@ -88,7 +90,7 @@ def explain_seen(
     detection: Detection,
     progress: Callable[[int, int], None],
 ) -> Explanation | None:
-    """Return what moved the score of an image, or `None` where no bundle was made for such an image.
+    """Return what moved the score of an image, or `None` if no bundle was made for it.
 
     Args:
         image: As it was opened.
@@ -159,13 +161,13 @@ def explain_seen(
 
 
 def _place(detection: Detection) -> int | None:
-    """Return which bundle's score is explained: the first that judged the image."""
+    """Return the index of the bundle to explain: the first that judged the image."""
     opinions = [item for item in detection.evidence if item.kind == "pixels"]
     return next((i for i, item in enumerate(opinions) if item.data["reason"] != Reason.OUT_OF_SCOPE), None)
 
 
 def check_out(out: str | Path, source: Source) -> None:
-    """Refuse a place that the picture cannot or should not go to.
+    """Refuse a path that the picture cannot or should not be written to.
 
     Raises:
         PyriteError: `out` is no .png, is a folder, lies in none, or is the image itself.

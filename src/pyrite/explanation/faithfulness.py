@@ -1,4 +1,4 @@
-"""Whether a map tells what moved the score: deletion and insertion (Petsiuk, Das and Saenko 2018), against chance."""
+"""Whether a map shows what moved the score: deletion and insertion (Petsiuk, Das and Saenko 2018), against chance."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,49 +10,50 @@ from pyrite.bundle.preprocess import Pixels
 from pyrite.explanation.occlusion import Floats, Score, count_patches, make_map, map_size, replace
 
 Hidden = NDArray[np.bool_]
-"""Which cells are neutral, of the shape of the map."""
+"""Which cells are neutral, in the shape of the map."""
 
 RANDOM_ORDERS = 19
-"""A map that tells nothing beats them all once in twenty images: a permutation test at the level of 5%."""
+"""A map without information beats them all once in twenty images: a permutation test at the 5% level."""
 STEPS = 16
 """Of each curve, at most."""
 FEWEST_STEPS = 4
-"""Of each curve where a model input is large. How much less they find is in docs/explanation.md."""
+"""Of each curve if a model input is large. docs/explanation.md says how much less they find."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faithfulness:
-    """Areas under the curves, in log-odds of the class that the score leans to: the mean over the curve.
+    """Areas under the deletion and insertion curves: mean log-odds of the class that the score leans to.
 
-    Deletion makes cells neutral, the ones that spoke most for that class first; the sooner the score
-    falls, the better the map, so lower is better. Insertion brings them back into the neutral image; higher is better.
+    Deletion makes cells neutral, starting with those that speak most for that class. The sooner the score falls, the
+    better the map, so lower is better. Insertion brings them back into the neutral image in the same order; higher is
+    better.
     """
 
     deletion: float
     insertion: float
     random_deletion: tuple[float, ...]
-    """Of the same cells in random orders, with the same neutral image."""
+    """The same cells in random orders, with the same neutral image."""
     random_insertion: tuple[float, ...]
 
     @property
     def beaten(self) -> int:
-        """How many random orders the map does better than, by insertion less deletion."""
+        """How many random orders the map beats, by insertion less deletion."""
         chance = np.subtract(self.random_insertion, self.random_deletion)
         return int(np.sum(self.insertion - self.deletion > chance))
 
     @property
     def better_than_random(self) -> bool:
-        """Whether that is all of them."""
+        """Whether the map beats all of them."""
         return self.beaten == len(self.random_deletion)
 
 
 def measure_faithfulness(
     pixels: Pixels, fill: Pixels, score: Score, base: float, patches: Floats, *, steps: int = STEPS, seed: int = 0
 ) -> Faithfulness:
-    """Hold the map of one model input against random orders of its cells.
+    """Compare the map of one model input with random orders of its cells.
 
-    These are of maps whose patches have the same values in random places. Neighbours go together in them as in the
-    map, which makes areas differ more by chance than cells do that go one by one; see docs/explanation.md.
+    The random maps have the same patch values in random places. Neighbours go together in them as in the map, which
+    makes areas differ more by chance than with single cells; see docs/explanation.md.
 
     Args:
         pixels: The model input (height, width, 3).
@@ -72,7 +73,7 @@ def measure_faithfulness(
 def compare_orders(
     maps: Sequence[Floats], score: Callable[[Iterable[Hidden]], Floats], base: float, steps: int = STEPS
 ) -> Faithfulness:
-    """Hold the first of several maps against the others, which are random.
+    """Compare the first of several maps with the others, which are random.
 
     Args:
         maps: By how much each cell moves the log-odds towards AI, all of one shape.
@@ -106,7 +107,7 @@ def compare_orders(
 
 
 def count_scored(height: int, width: int, steps: int = STEPS) -> int:
-    """Return how many model inputs are scored for a map and its faithfulness, the whole and the neutral one too."""
+    """Return how many model inputs a map and its faithfulness take, including the whole and the neutral one."""
     rows, columns = map_size(height, width)
     inner = min(steps, rows * columns) - 1
     return 2 + count_patches(height, width) + 2 * (1 + RANDOM_ORDERS) * inner

@@ -1,4 +1,4 @@
-"""An image's own history: what its file and its pixels tell of earlier saves and edits. Context, never a verdict."""
+"""An image's own history: what its file and pixels show of earlier saves and edits. Context, never a verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,15 +20,15 @@ from pyrite.image.canvas import as_stored, make_upright
 from pyrite.results import Evidence
 
 SMALLEST = 64
-"""Pixels of the shorter side below which there are too few cells for a map."""
+"""Pixels that the shorter side needs for a map."""
 LARGEST = 1024
-"""Pixels on the longer side of the image that is shown beside the maps, at most."""
+"""The most pixels on the longer side of the image that is shown beside the maps."""
 _FLAT = 0.05  # of 255: levels below this are none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What there is to say of a kind of map, whatever the image."""
+    """What can be said about a kind of map, for any image."""
 
     kind: str
     title: str
@@ -45,30 +45,30 @@ ABOUT = {
         About(
             kind="error_levels",
             title="Error levels",
-            shows="How much each part changes when the image is saved as JPEG once more. A part that was pasted in, "
-            "and has been saved less often than the rest, can change more than similar parts.",
-            limits="Edges, texture and strong colours change more in any image, and every save of the whole evens the "
-            "levels out, so that neither a bright part shows an edit nor an even map that there was none.",
-            unit="mean change of a pixel, of 255",
+            shows="How much each part changes when the image is saved as JPEG once more. A pasted part that was saved "
+            "less often than the rest can change more than similar parts.",
+            limits="Edges, texture and strong colours change more in any image. Each save of the whole image evens the "
+            "levels out. So a bright part does not prove an edit, and an even map does not rule one out.",
+            unit="mean change of a pixel, out of 255",
         ),
         About(
             kind="noise",
             title="Noise",
-            shows="How strong the finest noise is in each part. A part from another camera, at another sensitivity, or "
-            "made by a program can have more or less of it than similar parts.",
-            limits="Fine texture counts as noise here, and smooth, dark, bright and blurred parts have less of it in "
-            "any photograph, so that only parts that should be alike can be compared.",
-            unit="standard deviation, of 255",
+            shows="How strong the finest noise is in each part. A part from another camera, another ISO setting or a "
+            "program can have more or less noise than similar parts.",
+            limits="Fine texture counts as noise. Smooth, dark, bright and blurred parts have less noise in any "
+            "photograph. So compare only parts that should be alike.",
+            unit="standard deviation, out of 255",
         ),
         About(
             kind="ghosts",
             title="JPEG ghosts",
-            shows="Where the image looks as if it had been saved as JPEG before, more coarsely than the last time. A "
-            "part that was pasted in or painted over does not share that past, or has one of its own.",
-            limits="It sees no save that was as fine as the last one or finer, none before the image was resized or "
-            "cropped off the grid of JPEG's blocks, and nothing in smooth parts (grey); services save images again, so "
-            "a past that all parts share is usual.",
-            unit="how far the change dips, in powers of 2",
+            shows="Where the image looks as if it was saved as JPEG before, at a lower quality than the last time. A "
+            "part that was pasted in or painted over does not share that past, or has its own.",
+            limits="It misses saves at the same or a higher quality than the last one. It misses saves from before the "
+            "image was resized, or cropped off the grid of JPEG blocks. It sees nothing in smooth parts (grey). A past "
+            "that all parts share is normal, because services save images again.",
+            unit="depth of the dip, in powers of 2",
         ),
     )
 }
@@ -76,21 +76,21 @@ ABOUT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trace:
-    """One map of an image, or why there is none."""
+    """One map of an image, or why it has none."""
 
     about: About
     found: str
-    """One sentence: the figures, or why there is nothing to see."""
+    """The figures, or why there is no map."""
     levels: Levels | None = field(default=None, repr=False)
-    """(rows, columns), upright; not a number where nothing can be told. `None` where there is nothing to see."""
+    """(rows, columns), upright; NaN where nothing can be told. `None` if there is no map."""
     region: Region | None = None
-    """The part of the upright image, in its own pixels, that the map is of: left, top, right, bottom."""
+    """The part of the upright image that the map covers, in its own pixels: left, top, right, bottom."""
     figures: Mapping[str, float] = field(default_factory=dict)
     """`low`, `median` and `high`: levels that 5%, 50% and 95% of the cells are below. Of ghosts, `quality` and the
     `share` of cells that have it."""
 
     def to_builtins(self) -> dict[str, Any]:
-        """Return what JSON has of it: all but the levels."""
+        """Return it as JSON has it, without the levels."""
         about = self.about
         return {
             "kind": about.kind,
@@ -106,24 +106,24 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class History:
-    """What is known of an image's earlier saves and edits."""
+    """What is known about an image's earlier saves and edits."""
 
     evidence: tuple[Evidence, ...]
-    """What the file says of its history, and how it was compressed."""
+    """What the file says about its history and compression."""
     traces: tuple[Trace, ...]
     thumbnail: Pixels | None = field(repr=False)
-    """The thumbnail in the file's EXIF data, laid as the image is; `None` where there is none that can be shown."""
+    """The thumbnail in the file's EXIF data, oriented like the image; `None` if there is none to show."""
     thumbnail_says: str
-    """One sentence on it, also where there is none."""
+    """What can be said about it, or that there is none."""
     match: Match | None
-    """How alike it and the image are; `None` where that cannot be told."""
+    """How alike it and the image are; `None` if they cannot be compared."""
     pixels: Pixels = field(repr=False)
     """The image (rows, columns, 3), upright, with 1,024 pixels on its longer side at most."""
     size: tuple[int, int]
     """Width and height of the image itself."""
 
     def to_builtins(self) -> dict[str, Any]:
-        """Return the figures and sentences, without pixels, as JSON has them."""
+        """Return the figures and sentences as JSON has them, without pixels."""
         return {
             "evidence": msgspec.to_builtins(self.evidence),
             "maps": [trace.to_builtins() for trace in self.traces],
@@ -142,7 +142,7 @@ class History:
 
 
 def trace_history(image: Image) -> History:
-    """Return what the file and the pixels of an image tell of its history.
+    """Return what an image's file and pixels show of its history.
 
     Args:
         image: Opened with all its pixels.
@@ -177,29 +177,29 @@ def trace_history(image: Image) -> History:
 
 def _tell_thumbnail(thumbnail: Thumbnail | None) -> str:
     if thumbnail is None:
-        return "The file has no thumbnail in its EXIF data, as most that were edited or sent have none."
+        return "The file has no thumbnail in its EXIF data. Most edited or sent files have none."
     if thumbnail.match is None:
-        return "The thumbnail in the file's EXIF data cannot be compared: it or the image is flat or tiny."
+        return "The thumbnail in the file's EXIF data cannot be compared, because it or the image is flat or tiny."
     if not thumbnail.match.alike:
         return (
-            f"The thumbnail shows something else than the image (correlation {thumbnail.match.correlation:.2f}): look "
-            "at both."
+            "The thumbnail shows something other than the image (correlation "
+            f"{thumbnail.match.correlation:.2f}). Look at both."
         )
-    changes = ["turned"] * bool(thumbnail.match.turn)
+    changes = ["rotated"] * bool(thumbnail.match.turn)
     changes += ["without its bars"] * (thumbnail.laid(1).size < thumbnail.pixels.size)
     how = f", shown {' and '.join(changes)}," if changes else ""
     return (
-        f"The thumbnail{how} shows the same as the image (correlation {thumbnail.match.correlation:.2f}). An edit of a "
-        "small part would not change that figure, so look at both; bars and turns are usual and no mismatch."
+        f"The thumbnail{how} matches the image (correlation {thumbnail.match.correlation:.2f}). Editing a small part "
+        "would not change that figure, so look at both. Bars and rotation are normal, and not a mismatch."
     )
 
 
 def _trace(image: Image) -> list[Trace]:
-    """Return all maps, computed on the pixels as they lie in the file, where JPEG's blocks are."""
+    """Return all maps, computed on the pixels as stored in the file, aligned with JPEG's blocks."""
     stored = as_stored(image.pixels, image.orientation)
     if min(stored.shape[:2]) < SMALLEST:
         size = f"{image.width:,} × {image.height:,}"
-        why = f"Nothing to see: the image has only {size} pixels, and a map needs {SMALLEST} on the shorter side."
+        why = f"No map: the image has only {size} pixels, and a map needs {SMALLEST} on the shorter side."
         return [Trace(about=about, found=why) for about in ABOUT.values()]
     cells, apart = thin(stored)
     jpeg = image.format in ("JPEG", "MPO")
@@ -216,19 +216,19 @@ def _trace(image: Image) -> list[Trace]:
 def _trace_errors(cells: Pixels, jpeg: bool, format: str | None) -> Trace:
     about = ABOUT["error_levels"]
     if not jpeg:
-        what = f"the file is {format}" if format else "there is no file"
-        why = f"Nothing to see: {what}, no JPEG, so there are no error levels of an earlier save to compare."
+        what = f"the file is {format}, not JPEG" if format else "there is no JPEG file"
+        why = f"No map: {what}, so there are no error levels to compare."
         return Trace(about=about, found=why)
     levels = error_levels(cells)
     if levels.max() < _FLAT:
-        return Trace(about=about, found="Nothing to see: the image is flat, and another save changes none of it.")
-    return _measured(about, levels, "Another save changes")
+        return Trace(about=about, found="No map: the image is flat, so saving it again changes nothing.")
+    return _measured(about, levels, "Saving again changes pixels by")
 
 
 def _trace_noise(cells: Pixels) -> Trace:
     about, levels = ABOUT["noise"], noise_levels(cells)
     if np.percentile(levels, 95) < _FLAT:
-        why = "Nothing to see: there is next to no noise, as in flat or drawn images, or compression has removed it."
+        why = "No map: there is almost no noise. The image is flat or drawn, or compression has removed its noise."
         return Trace(about=about, found=why)
     return _measured(about, levels, "The noise is")
 
@@ -236,26 +236,26 @@ def _trace_noise(cells: Pixels) -> Trace:
 def _trace_ghost(cells: Pixels, quality: int | None) -> Trace:
     about, ghost = ABOUT["ghosts"], find_ghost(cells, quality)
     if ghost is None:
-        why = "the file is no JPEG, and no part looks as if it had been saved as one before"
+        why = "the file is not JPEG, and no part looks as if it was saved as JPEG before"
         if quality:
-            why = f"no part looks as if saved as JPEG more coarsely than the last time (quality {quality} or near it)"
-        return Trace(about=about, found=f"Nothing to see: {why}.")
+            why = f"no part looks as if it was saved as JPEG at a lower quality than the last time (about {quality})"
+        return Trace(about=about, found=f"No map: {why}.")
     found = (
-        f"{ghost.share:.0%} of the image look as if saved as JPEG before, at quality {ghost.quality} or near it; "
-        f"{np.isnan(ghost.dips).mean():.0%} are too smooth to tell. Of {FALSE_ALARMS[1]:,} files of photographs "
-        f"saved once or never, {FALSE_ALARMS[0]:,} show some too."
+        f"{ghost.share:.0%} of the image looks as if it was saved as JPEG before, at a quality of about "
+        f"{ghost.quality}; {np.isnan(ghost.dips).mean():.0%} is too smooth to tell. Of {FALSE_ALARMS[1]:,} files of "
+        f"photographs that were saved once or never, {FALSE_ALARMS[0]:,} show such parts too."
     )
     return Trace(about=about, found=found, levels=ghost.dips, figures={"quality": ghost.quality, "share": ghost.share})
 
 
 def _measured(about: About, levels: Levels, what: str) -> Trace:
     low, median, high = (round(float(value), 3) for value in np.percentile(levels, (5, 50, 95)))
-    found = f"{what} {median:.2f} of 255 in the median part, and between {low:.2f} and {high:.2f} in nine of ten."
+    found = f"{what} {median:.2f} out of 255 in the median part, and {low:.2f} to {high:.2f} in 90% of parts."
     return Trace(about=about, found=found, levels=levels, figures={"low": low, "median": median, "high": high})
 
 
 def _place(trace: Trace, image: Image, apart: tuple[int, int]) -> Trace:
-    """Turn a map upright, and tell what part of the image it is of."""
+    """Turn a map upright, and add the part of the image that it covers."""
     if trace.levels is None:
         return trace
     down, across = (cells * CELL * by for cells, by in zip(trace.levels.shape, apart, strict=True))

@@ -1,4 +1,4 @@
-"""The picture of an image's history: its maps, with what each can show and cannot, and its thumbnail."""
+"""The picture of an image's history: its maps, what each can and cannot show, and its thumbnail."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ _VIRIDIS = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), 
 
 
 def draw_history(history: History) -> Image.Image:
-    """Return the picture: the image beside its thumbnail, what the file says, and a map after the other."""
+    """Return the picture: the image beside its thumbnail, what the file says, and the maps."""
     image = Image.fromarray(history.pixels)
     scale = max(1, math.ceil(_SMALLEST / max(image.size)))
     panel = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
@@ -30,25 +30,25 @@ def draw_history(history: History) -> Image.Image:
     size = column * _LETTERS
     gap = round(size)
     says = [write(item.detail, column, size) for item in history.evidence]
-    says = says or [write("The file says nothing of its own history.", column, size)]
+    says = says or [write("The file says nothing about its own history.", column, size)]
     first = [write("The image", column, size, MUTED), panel, *says]
     parts = [_draw_thumbnail(history, panel.size, column, size)]
     parts += [_draw_part(trace, panel.size, history, column, size) for trace in history.traces]
     rows = [beside([stack(first, gap // 2), parts[0]], gap, column), beside(parts[1:3], gap, column), *parts[3:]]
     title = "The image's own history"
-    meaning = "Context for a person who compares parts: none of this is a verdict, and none of it changes one."
+    meaning = "Context for a person who compares parts of the image. None of this is a verdict, or changes one."
     width = rows[0].width
     intro = stack([write(title, width, 1.4 * size), write(meaning, width, size, MUTED)], 0)
     return framed(stack([intro, *rows], gap), gap)
 
 
 def draw_map(trace: Trace, size: tuple[int, int], within: tuple[int, int]) -> Image.Image | None:
-    """Return a map as a picture, dark where levels are low and bright where they are high; grey where there is none.
+    """Return a map as a picture: dark where levels are low, bright where they are high, grey where there are none.
 
     Args:
-        trace: With its levels; `None` comes of one that has none.
+        trace: A map. The picture is `None` if it has no levels.
         size: Width and height of the picture.
-        within: Width and height of the image that the map's `region` is of.
+        within: Width and height of the image that the map's `region` is a part of.
     """
     if trace.levels is None or trace.region is None:
         return None
@@ -66,9 +66,9 @@ def draw_map(trace: Trace, size: tuple[int, int], within: tuple[int, int]) -> Im
 
 
 def pack_history(history: History) -> dict[str, Any]:
-    """Return what JSON has of a history, with its maps and the thumbnail as pictures: PNG, in data URLs.
+    """Return a history as JSON has it, with the maps and the thumbnail as PNG pictures in data URLs.
 
-    A map's `picture` is of the whole image, with 480 pixels on the longer side, or `None`.
+    A map's `picture` covers the whole image, with 480 pixels on the longer side, or is `None`.
     """
     content = history.to_builtins()
     scale = _PACKED / max(history.size)
@@ -93,7 +93,7 @@ def _from_pixels(pixels: Pixels) -> Image.Image:
 
 
 def scale_of(trace: Trace) -> tuple[float, float]:
-    """Return the levels that are drawn darkest and brightest: one cell in a hundred is beyond either."""
+    """Return the levels drawn darkest and brightest: one cell in a hundred is beyond each."""
     assert trace.levels is not None
     known = trace.levels[np.isfinite(trace.levels)]
     if not len(known):
@@ -112,7 +112,7 @@ def _draw_part(trace: Trace, size: tuple[int, int], history: History, column: in
         parts.append(_instead(trace.found, size, column, letters))
     else:
         parts += [drawn, _legend(trace, column, letters), write(trace.found, column, letters)]
-    parts += [write(f"Can show: {about.shows}", column, letters), write(f"Cannot: {about.limits}", column, letters)]
+    parts += [write(f"Shows: {about.shows}", column, letters), write(f"Limits: {about.limits}", column, letters)]
     return stack(parts, round(letters) // 2)
 
 
@@ -129,7 +129,7 @@ def _draw_thumbnail(history: History, size: tuple[int, int], column: int, letter
 
 
 def _instead(text: str, size: tuple[int, int], column: int, letters: float) -> Image.Image:
-    """Return what stands in the place of a picture that there is not."""
+    """Return what is drawn in place of a missing picture."""
     written = write(text, round(column - 4 * letters), letters, INK, PALE)
     whole = Image.new("RGB", (column, max(min(size[1], column // 2), round(written.height + 4 * letters))), PALE)
     whole.paste(written, (round(2 * letters), round(2 * letters)))

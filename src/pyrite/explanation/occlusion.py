@@ -1,7 +1,7 @@
 """Occlusion (Zeiler and Fergus 2014): what a score loses when a part of the image is made neutral.
 
-Neutral is the same image blurred. A box of one colour would bring edges of its own, and a detector of
-generators' traces sees those. The choice is by measurement, see docs/explanation.md.
+Neutral means the same image, blurred. A box of one colour would add edges, which a detector of generators' traces
+notices. docs/explanation.md has the measurements behind this choice.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,19 +18,19 @@ Score = Callable[[Iterable[Pixels]], Floats]
 """From n model inputs, each (height, width, 3), to their calibrated log-odds of AI (n,)."""
 
 CELLS = 8
-"""A side of the map, or fewer where the model takes fewer pixels."""
+"""Cells on each side of the map; fewer if the model takes fewer pixels."""
 _PATCH = 2  # cells a side
 _BLUR = 1 / 16  # of the input's shorter side: the standard deviation
 
 
 def make_neutral(pixels: Pixels) -> Pixels:
-    """Return the model input (height, width, 3) blurred so far that no trace of a generator is left."""
+    """Return the model input (height, width, 3), blurred until no trace of a generator is left."""
     radius = min(pixels.shape[:2]) * _BLUR
     return np.asarray(PillowImage.fromarray(pixels).filter(ImageFilter.GaussianBlur(radius)))
 
 
 def replace(pixels: Pixels, fill: Pixels, gone: NDArray[np.bool_]) -> Pixels:
-    """Return the model input with those cells replaced that `gone` (rows, columns) tells."""
+    """Return the model input with the cells in `gone` (rows, columns) replaced."""
     rows, columns = (np.arange(side) * cells // side for side, cells in zip(pixels.shape[:2], gone.shape, strict=True))
     return np.where(gone[rows[:, None], columns, None], fill, pixels)
 
@@ -46,9 +46,9 @@ def count_patches(height: int, width: int) -> int:
 
 
 def occlude(pixels: Pixels, fill: Pixels, score: Score, base: float) -> Floats:
-    """Return by how much each patch moves the log-odds towards AI, (patches,).
+    """Return how much each patch moves the log-odds towards AI, (patches,).
 
-    They are of 2 by 2 cells, one at each cell that a patch can begin at, row by row.
+    Patches have 2 by 2 cells. One begins at each cell where it fits, row by row.
 
     Args:
         pixels: The model input (height, width, 3).
@@ -69,7 +69,7 @@ def occlude(pixels: Pixels, fill: Pixels, score: Score, base: float) -> Floats:
 
 
 def make_map(values: Floats, height: int, width: int) -> Floats:
-    """Return the map (rows, columns) for a model input of this size: of each cell, the mean over its patches' values.
+    """Return the map (rows, columns) for a model input of this size: a cell is the mean of the patches over it.
 
     Args:
         values: (patches,), as `occlude` gives them.

@@ -1,4 +1,4 @@
-"""The image of an explanation: opened once, here or in a process that can be killed and can do no harm."""
+"""The image of an explanation: opened once, here or in a sandboxed process."""
 
 from dataclasses import dataclass, field
 
@@ -15,12 +15,12 @@ from pyrite.image import Image, Limits, Source, open_image
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """All that is taken of an image's file."""
+    """Everything that is read from an image's file."""
 
     prepared: Prepared
     """As the detector takes it."""
     pixels: Pixels = field(repr=False)
-    """At its own size, or with `LARGEST` pixels on its longer side if that has more."""
+    """At its own size, or reduced to `LARGEST` pixels on its longer side."""
     history: History | None = None
     """`None` where it was not asked for."""
 
@@ -58,7 +58,7 @@ def _see(reader: Reader, source: Source, history: bool) -> Seen | Unreadable:
 
 
 def _to_show(image: Image, source: Source, limits: Limits) -> Pixels:
-    """Return the image at its own size, or with `LARGEST` pixels on its longer side; opened again only if need be."""
+    """Return the image at its own size, or reduced to `LARGEST` pixels; it is opened again only if necessary."""
     scale = min(1.0, LARGEST / max(image.width, image.height))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     if max(image.pixels.shape) < max(size):

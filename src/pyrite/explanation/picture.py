@@ -1,4 +1,4 @@
-"""An explanation as one picture, for people who have nothing but an image viewer."""
+"""An explanation as one picture, for any image viewer."""
 
 import math
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from pyrite.rendering.text import budget_line
 from pyrite.results import Detection, Verdict
 
 LARGEST = 2048
-"""Pixels on the longer side of the image that the map is laid over, at most."""
+"""The most pixels on the longer side of the image under the map."""
 PNG: Mapping[str, Any] = {"format": "PNG", "compress_level": 3}
 """How pictures are saved. Of a photograph's, Pillow's own level of 6 takes 2.5 times as long, for 13% fewer bytes."""
 _SMALLEST = 440  # Smaller images are enlarged by a whole number until their longer side has as many pixels.
@@ -37,16 +37,16 @@ _COLOURS = {Verdict.AI: AI, Verdict.REAL: REAL, Verdict.UNCERTAIN: INK}
 _BLACK = (72, 72, 72)
 _STRONGEST = 0.8  # How far the colour of the largest value covers the image.
 _MEANING = (
-    "Orange parts raise the score for AI, compared with the same part blurred; blue parts lower it. The map tells "
-    "where this model's score comes from. It does not tell which parts were generated or edited, and it proves nothing."
+    "Orange parts raise the score for AI, compared with the same part blurred; blue parts lower it. The map shows "
+    "where this model's score comes from. It does not show what was generated or edited, and proves nothing."
 )
 
 
 def draw(explanation: Explanation) -> Image.Image:
-    """Return the picture: the image, the map over it, how far to trust that, and the spectrum.
+    """Return the picture: the image, the map over it, how far to trust the map, and the spectrum.
 
-    Both panels have the image's own size, but for images of less than 440 pixels or more than 2,048 on the longer
-    side; the picture says so. Where the map is no better than random, it is left out, and the picture says that.
+    Both panels have the image's own size, except for images of less than 440 pixels or more than 2,048 on the longer
+    side; the picture says so. A map that is no better than random is left out, and the picture says so.
     """
     image = Image.fromarray(explanation.pixels)
     scale = max(1, math.ceil(_SMALLEST / max(image.size)))
@@ -77,7 +77,7 @@ def draw(explanation: Explanation) -> Image.Image:
 
 
 def draw_verdict(detection: Detection, sentence: str, width: int, size: float) -> Image.Image:
-    """Return the head of a picture: the verdict, and a sentence under it in letters of this size."""
+    """Return the head of a picture: the verdict, and a sentence below it in letters of this size."""
     verdict = write(f"Verdict: {detection.verdict}", width, 1.8 * size, _COLOURS[detection.verdict])
     return stack([verdict, write(sentence, width, size)], 0)
 
@@ -85,11 +85,11 @@ def draw_verdict(detection: Detection, sentence: str, width: int, size: float) -
 def _head(explanation: Explanation, width: int, size: float) -> Image.Image:
     found = explanation.detection
     by = f"by {explanation.model.name} {explanation.model.version}"
-    score = f"The pixels' score, {by}, leans to {explanation.leans}. "
+    score = f"The pixels' score, {by}, leans towards {explanation.leans}. "
     if line := budget_line(found.verdict, found.probability):
         score = f"The pixels' score, {by}, is {line}. "
     elif found.probability is not None:
-        score = f"Probability of AI by the pixels alone, {by}: {found.probability:.1%}. "
+        score = f"Probability of AI from the pixels alone, {by}: {found.probability:.1%}. "
     return draw_verdict(found, f"{score}{found.explanation}", width, size)
 
 
@@ -97,16 +97,16 @@ def _size_note(explanation: Explanation, scale: int) -> str:
     found = explanation.detection
     size = f"The image, {found.width:,} × {found.height:,} pixels"
     if scale > 1:
-        return f"{size}, each drawn {scale} × {scale}"
+        return f"{size}, each drawn as {scale} × {scale}"
     height, width = explanation.pixels.shape[:2]
-    return size if (width, height) == (found.width, found.height) else f"{size}, brought down to {width:,} × {height:,}"
+    return size if (width, height) == (found.width, found.height) else f"{size}, reduced to {width:,} × {height:,}"
 
 
 def _spread(explanation: Explanation, panel: Image.Image) -> NDArray[np.float32]:
-    """Return how strongly each pixel of the panel is coloured, -1 to 1, (height, width).
+    """Return how strongly to colour each pixel of the panel, -1 to 1, (height, width).
 
-    The map is smoothed between the centres of its cells where they lie side by side. Where they overlap, the mean is
-    drawn, and between them nothing.
+    Where cells lie side by side, the map is smoothed between their centres. Where they overlap, the mean is drawn;
+    between them, nothing.
     """
     found, moved = explanation.detection, explanation.moved
     strength = (moved / (np.abs(moved).max() or 1)).astype(np.float32)
@@ -132,7 +132,7 @@ def _smooth(strength: NDArray[np.float32], width: int, height: int) -> NDArray[n
 
 
 def _colour(panel: Image.Image, strength: NDArray[np.float32]) -> Image.Image:
-    """Return the image in grey under the colours of the map, of the same size."""
+    """Return the image in grey below the colours of the map, at the same size."""
     # Black would swallow the colours, so it becomes a grey.
     whole = ImageOps.colorize(ImageOps.grayscale(panel), _BLACK, PAPER)
     for colour, part in ((AI, strength), (REAL, -strength)):
@@ -148,11 +148,11 @@ def _legend(largest: float, width: int, size: float) -> Image.Image:
     marks = ((0, "lm", f"-{largest:.2f}, to real"), (width / 2, "mm", "0"), (width, "rm", f"to AI, +{largest:.2f}"))
     for x, anchor, label in marks:
         ImageDraw.Draw(labels).text((x, 0.7 * size), label, MUTED, load_font(size), anchor)
-    return stack([bar, labels, write("By how much a part moves the log-odds of AI", width, size, MUTED)], 0)
+    return stack([bar, labels, write("How much each part moves the log-odds of AI", width, size, MUTED)], 0)
 
 
 def _instead(height: int, width: int, size: float) -> Image.Image:
-    """Return what stands in the place of a map that would mislead."""
+    """Return what is drawn in place of a map that would mislead."""
     text = write("No map is shown: it is no better than random.", round(width - 4 * size), size, INK, PALE)
     whole = Image.new("RGB", (width, max(height, round(text.height + 4 * size))), PALE)
     whole.paste(text, (round(2 * size), round(2 * size)))

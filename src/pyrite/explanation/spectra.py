@@ -1,4 +1,4 @@
-"""The average spectra of both classes, which a bundle keeps of the images that trained it."""
+"""The average spectra of a bundle's training images, for each class."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -20,7 +20,7 @@ Deviation = Annotated[float, msgspec.Meta(ge=0, le=100)]
 
 
 class ClassSpectrum(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Of one class: the mean and standard deviation over images of the natural logarithm of the power, per band."""
+    """Mean and standard deviation of one class's log power (natural) per band, over images."""
 
     images: Annotated[int, msgspec.Meta(ge=1)]
     mean: tuple[LogPower, ...]
@@ -69,7 +69,7 @@ def measure_spectra(
 
 
 def distance(spectrum: NDArray[np.float64], of: ClassSpectrum) -> float:
-    """Return how many standard deviations a spectrum (BANDS,) is from the mean of a class: root mean square of bands.
+    """Return how many standard deviations a spectrum (BANDS,) is from a class's mean: root mean square over bands.
 
     For an image of the class, 1 is usual.
     """
@@ -78,7 +78,7 @@ def distance(spectrum: NDArray[np.float64], of: ClassSpectrum) -> float:
 
 
 def read_spectra(bundle: Bundle) -> Spectra | None:
-    """Return the average spectra of both classes; `None` where the bundle has none.
+    """Return the average spectra of both classes; `None` if the bundle has none.
 
     Raises:
         BundleError: Its spectra.json is not valid.

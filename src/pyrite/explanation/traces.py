@@ -1,6 +1,6 @@
-"""What saving and editing leave in pixels, as maps of cells of 16 × 16 pixels: error levels, noise and JPEG ghosts.
+"""What saving and editing leave in pixels, as maps of 16 × 16 pixel cells: error levels, noise and JPEG ghosts.
 
-None of them decides anything: texture and light move them more than most edits do.
+None of them decides anything: texture and light affect them more than most edits do.
 """
 
 import io
@@ -16,15 +16,15 @@ from pyrite.evidence.compression import COSINES, scale_table
 
 Levels = NDArray[np.float32]
 CELL = 16
-"""Pixels a side of what one value is of: four blocks of JPEG, and Farid's window."""
+"""Pixels on each side of a cell: four JPEG blocks, and Farid's window."""
 MOST = 12_500_000
-"""Pixels of an image that are looked at, about; of larger ones, cells at equal distances."""
+"""About how many pixels of an image are measured; of larger images, cells at equal distances."""
 DIP = 0.6
 """How far a ghost's cells dip: their change is below that at the qualities around by a factor of 2 ** 0.6 = 1.5."""
 SHARE = 0.02
-"""Of all cells, which have to dip for a ghost."""
+"""The share of cells that must dip for a ghost."""
 FALSE_ALARMS = (10, 745)
-"""How many images that were saved once as JPEG or never show a ghost all the same, and of how many: 149 photographs at
+"""How many images show a ghost although they were saved as JPEG once or never, and of how many: 149 photographs at
 half their size, at qualities 70, 80, 90 and 95 (6, 4, 0 and 0), and without compression (0)."""
 
 _QUALITIES = range(40, 95)
@@ -36,7 +36,7 @@ _ROUNDING = 0.5  # What rounding pixels does to a mean squared difference, about
 
 
 def thin(pixels: Pixels, most: int = MOST) -> tuple[Pixels, tuple[int, int]]:
-    """Return an image's whole cells, and of a large one so few that they have at most about `most` pixels.
+    """Return an image's whole cells; of a large image, only so many that they have at most about `most` pixels.
 
     Args:
         pixels: (rows, columns, 3), as they lie in the file: cells are counted from the top left, as JPEG's blocks are.
@@ -58,7 +58,7 @@ def thin(pixels: Pixels, most: int = MOST) -> tuple[Pixels, tuple[int, int]]:
 
 
 def error_levels(pixels: Pixels, quality: int = 95) -> Levels:
-    """Return how much each cell changes when the image is saved as JPEG once more: the mean absolute difference.
+    """Return how much each cell changes when the image is saved as JPEG once more: mean absolute difference.
 
     Source: N. Krawetz, "A Picture's Worth: Digital Image Analysis and Forensics", Black Hat 2007: error level analysis.
 
@@ -83,7 +83,7 @@ def error_levels(pixels: Pixels, quality: int = 95) -> Levels:
 
 
 def noise_levels(pixels: Pixels) -> Levels:
-    """Return the standard deviation of the noise of each cell: median |HH| / 0.6745.
+    """Return the standard deviation of each cell's noise: median |HH| / 0.6745.
 
     HH are the diagonal details of brightness at the finest scale of a Haar wavelet, (a - b - c + d) / 2 of each
     2 × 2 pixels. Their median is moved little by edges.
@@ -108,9 +108,9 @@ def noise_levels(pixels: Pixels) -> Levels:
 
 
 def requantise(pixels: Pixels, qualities: Sequence[int]) -> Levels:
-    """Return how much each cell's brightness would change by a save as JPEG at each quality: mean squared difference.
+    """Return how much a save as JPEG at each quality would change each cell's brightness: mean squared difference.
 
-    It is measured on the coefficients: by Parseval's theorem that is the difference of pixels, but for their rounding.
+    It is measured on the coefficients: by Parseval's theorem that is the difference of pixels, except for rounding.
     The mean of a block is left out: in smooth parts, it is a multiple of some step by chance.
     Source: H. Farid, "Exposing digital forgeries from JPEG ghosts", IEEE Transactions on Information Forensics and
     Security 2009, of brightness alone.
@@ -144,7 +144,7 @@ def requantise(pixels: Pixels, qualities: Sequence[int]) -> Levels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ghost:
-    """Where an image looks as if it had been saved as JPEG before, at another quality than the last time."""
+    """Where an image looks as if it was saved as JPEG before, at another quality than the last time."""
 
     quality: int
     """Of libjpeg, about."""
@@ -156,11 +156,11 @@ class Ghost:
 
 
 def find_ghost(pixels: Pixels, last: int | None = None) -> Ghost | None:
-    """Return the strongest ghost, or `None` where no quality has one.
+    """Return the strongest ghost, or `None` if no quality has one.
 
     Coefficients that were rounded to multiples of a step lose little when rounded to them again, so that the
     difference, which otherwise falls with each higher quality, dips at an earlier one (Farid 2009, section II). Each
-    quality is held against those 6 below and above, over 3 × 3 cells.
+    quality is compared with those 6 below and above, over 3 × 3 cells.
 
     Args:
         pixels: (rows, columns, 3), 0 to 255, of whole cells.
@@ -183,7 +183,7 @@ def find_ghost(pixels: Pixels, last: int | None = None) -> Ghost | None:
 
 
 def _dips(below: Levels, at: Levels, above: Levels) -> Levels:
-    """Return how far the change at one quality lies below those at two around it, over 3 × 3 cells."""
+    """Return how far the change at one quality is below the changes at two qualities around it, over 3 × 3 cells."""
     below, at, above = (np.log2(level + _ROUNDING) for level in (below, at, above))
     dips = np.pad((below + above) / 2 - at, 1, mode="edge")
     rows, columns = at.shape
@@ -196,7 +196,7 @@ def _empty(pixels: Pixels) -> Levels:
 
 
 def _strips(pixels: Pixels, levels: Levels) -> Iterator[tuple[Pixels, Levels]]:
-    """Yield some rows of cells after the other, and where what is found of them goes."""
+    """Yield strips of cells, and where to write what is found in them."""
     rows = max(1, _STRIP // (CELL * max(1, pixels.shape[1])))
     for top in range(0, len(levels), rows):
         yield pixels[top * CELL : (top + rows) * CELL], levels[top : top + rows]

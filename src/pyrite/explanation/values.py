@@ -1,4 +1,4 @@
-"""What an explanation says, as values and in sentences."""
+"""An explanation as values and in sentences."""
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -17,7 +17,7 @@ from pyrite.sources import encodable
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Explanation:
-    """What moved the score of one image, whether that can be trusted, and how much detail the image has."""
+    """What moved the score of one image, whether to trust that, and how much detail the image has."""
 
     detection: Detection
     model: Model
@@ -25,30 +25,30 @@ class Explanation:
     leans: Verdict
     """The class that the pixels' score leans to, whatever the verdict: `ai` where the probability is above 0.5."""
     moved: NDArray[np.float64]
-    """(rows, columns): by how much each cell moves the log-odds of AI, below 0 towards real. It means something
-    only where `faithfulness.better_than_random`."""
+    """(rows, columns): how much each cell moves the log-odds of AI; below 0 is towards real. It means something only
+    if `faithfulness.better_than_random`."""
     faithfulness: Faithfulness
     spectrum: NDArray[np.float64]
-    """(16,), of the model input, as `pyrite.spectrum.radial_spectrum` gives it. Of several crops, it is that of
-    the one that speaks most for what the score leans to."""
+    """(16,), of the model input, as `pyrite.spectrum.radial_spectrum` gives it. Of several crops, that of the one that
+    speaks most for the class that the score leans to."""
     spectra: Spectra | None
-    """Of training images of both classes; `None` where the bundle keeps none."""
+    """Of training images of both classes; `None` if the bundle keeps none."""
     input_size: tuple[int, int]
     """Height and width of a model input."""
     region: Region
     """The part of the image, in its own pixels, that the map shows: all of its cells."""
     rows: tuple[tuple[int, int], ...]
-    """From where to where each row of the map goes, in the image's pixels. Those of several crops may leave gaps, which
-    the model does not see, or overlap."""
+    """Where each row of the map starts and ends, in the image's pixels. For several crops, rows may overlap, or leave
+    gaps that the model does not see."""
     columns: tuple[tuple[int, int], ...]
     """Likewise."""
     scored: int
-    """How many model inputs were scored for this."""
+    """How many model inputs were scored for it."""
     pixels: Pixels = field(repr=False)
-    """The image (height, width, 3) at its own size, or with 2,048 pixels on its longer side if that has more."""
+    """The image (height, width, 3) at its own size, or reduced to 2,048 pixels on its longer side."""
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures by name; `moved` is `None` where the map is no better than random."""
+        """Return the figures by name; `moved` is `None` if the map is no better than random."""
         better = self.faithfulness.better_than_random
         return {
             "detection": for_json(self.detection),
@@ -71,12 +71,12 @@ class Explanation:
         return msgspec.json.format(msgspec.json.encode(self.figures())) + b"\n"
 
     def describe(self) -> tuple[str, ...]:
-        """Return the figures as sentences, a line each."""
+        """Return the figures, one sentence a line."""
         return (*describe_faithfulness(self), describe_spectrum(self))
 
     @property
     def is_whole(self) -> bool:
-        """Whether its cells lie side by side, without a gap or overlap, so that it can be drawn smoothly."""
+        """Whether the cells lie side by side without gaps or overlaps, so that the map can be smoothed."""
         return all(end == begin for spans in (self.rows, self.columns) for (_, end), (begin, _) in pairwise(spans))
 
 
@@ -88,12 +88,12 @@ FIGURES = (
 
 
 def for_json(detection: Detection) -> Detection:
-    """Return a detection that JSON can hold: a file name may have bytes that are no UTF-8."""
+    """Return a detection that JSON can hold: a file name may have bytes that are not UTF-8."""
     return detection if detection.path is None else replace(detection, path=encodable(detection.path))
 
 
 def describe_faithfulness(explanation: Explanation) -> tuple[str, ...]:
-    """Return sentences that tell a person how far the map can be trusted."""
+    """Return sentences on how far to trust the map."""
     found = explanation.faithfulness
     count = len(found.random_deletion)
     as_good = count - found.beaten
@@ -114,10 +114,10 @@ def describe_faithfulness(explanation: Explanation) -> tuple[str, ...]:
 
 
 def describe_spectrum(explanation: Explanation) -> str:
-    """Return a sentence that tells a person how the spectrum compares."""
+    """Return a sentence on how the spectrum compares with both classes."""
     height, width = explanation.input_size
     if explanation.spectra is None:
-        return f"Spectrum, at the model's {width} × {height}: the bundle keeps no class averages to compare it with."
+        return f"Spectrum, at the model's {width} × {height}: the bundle has no class averages to compare it with."
     real, ai = (distance(explanation.spectrum, of) for of in (explanation.spectra.real, explanation.spectra.ai))
     return (
         f"Spectrum, at the model's {width} × {height}: {real:.1f} standard deviations from the average real image "

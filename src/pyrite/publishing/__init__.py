@@ -1,4 +1,4 @@
-"""What makes and changes bundles without Keras."""
+"""Making and changing bundles, without Keras."""
 
 from pyrite.publishing.catalogue import read_catalogue
 from pyrite.publishing.declared import SCALES, Declared

@@ -1,4 +1,4 @@
-"""Calibration by images that neither trained a model nor chose it, judged by the `Detector` that its users run."""
+"""Calibration with images that neither trained nor chose a model, judged by the `Detector` that users run."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def measure_logits(
     stage: str,
     watch: Callable[[Stage], None],
 ) -> NDArray[np.float64]:
-    """Return a bundle's logits (len(indices),) of some of a dataset's images.
+    """Return a bundle's logits (len(indices),) for some of a dataset's images.
 
     Args:
         bundle: It need not be calibrated.
@@ -55,7 +55,7 @@ def calibrate(
     seed: int,
     watch: Callable[[Stage], None],
 ) -> Calibration:
-    """Return the calibration of a model by some of a dataset's images.
+    """Calibrate a model with some of a dataset's images.
 
     Args:
         info: The rest of the bundle; its own calibration does not matter.

@@ -1,5 +1,6 @@
-"""The bundle's card: what it is for, what it is not, and its figures."""
+"""The bundle's card: what it is for, what it is not for, and its figures."""
 
+import re
 from functools import cache
 
 import jinja2
@@ -20,11 +21,11 @@ _HEADLINE = (
     ("brier", "Brier score"),
 )
 
-_NOTE = "## Calibrated anew"
+_NOTE = re.compile(r"^## (?:Recalibration|Calibrated anew)$", re.MULTILINE)  # Older cards have the second.
 
 
 def write_card(info: BundleInfo, report: Report, novelty: Novelty | None, cost: Cost | None) -> str:
-    """Return the Markdown of card.md; its figures leave copies out, if anything else is left."""
+    """Return the Markdown of card.md; its figures leave out copies, unless nothing else is left."""
     return (
         _environment()
         .get_template("card.md.j2")
@@ -46,40 +47,40 @@ def write_card(info: BundleInfo, report: Report, novelty: Novelty | None, cost: 
 
 
 def write_import_card(info: BundleInfo) -> str:
-    """Return the Markdown of card.md of a model that others published."""
+    """Return the Markdown of card.md for an imported model."""
     return _environment().get_template("import-card.md.j2").render(info=info, origin=info.origin)
 
 
 def write_calibration_note(bundle: Bundle, data: str, real: int, ai: int) -> str:
-    """Return the Markdown of card.md of a bundle that other images have calibrated.
+    """Return the Markdown of card.md for a recalibrated bundle.
 
     Args:
         bundle: As it was before, with its card.
-        data: What those images are called.
-        real: How many real ones there were.
-        ai: How many AI ones.
+        data: The name of the dataset that recalibrated it.
+        real: Its number of real images.
+        ai: Its number of AI images.
     """
-    card = bundle.files.get("card.md", b"").decode("utf-8", "replace").partition(_NOTE)[0].rstrip()
+    card = _NOTE.split(bundle.files.get("card.md", b"").decode("utf-8", "replace"))[0].rstrip()
     images = f"{real:,} real" + (f" and {ai:,} AI" if ai else "") + f" images of {data}"
-    told = f"{_NOTE}\n\nBy {images}. Verdicts are by these; any figures above are of an earlier calibration."
-    return f"{card or f'# {bundle.info.name} {bundle.info.version}'}\n\n{told}\n"
+    told = f"Calibrated with {images}. Verdicts use this calibration. Any figures above are from an earlier one."
+    return f"{card or f'# {bundle.info.name} {bundle.info.version}'}\n\n## Recalibration\n\n{told}\n"
 
 
 def describe_novelty(novelty: Novelty | None) -> str:
-    """Return Markdown of what a bundle calls foreign."""
+    """Return Markdown on which images a bundle calls unusual."""
     if novelty is None:
-        told = "This bundle does not tell when an image is unlike those that calibrated it."
+        told = "This bundle cannot tell when an image looks unlike the calibration images."
     else:
-        groups = " and ".join(f"{len(group.merged):,} {name}" for name, group in novelty.groups.items())
+        groups = " and ".join(f"{len(group.merged):,} of them {name}" for name, group in novelty.groups.items())
         told = (
-            f"An image that is more unlike the calibration images than {_percent(1 - novelty.rate)} of them gets "
-            f"`uncertain`, whatever its score. Compared with {groups}."
+            f"An image that looks more unusual than {_percent(1 - novelty.rate)} of the calibration images gets "
+            f"`uncertain`, whatever its score. It is compared with {groups}."
         )
     return f"## Novelty\n\n{told}\n"
 
 
 def describe_calibration(info: BundleInfo) -> str:
-    """Return Markdown of what calibrated a bundle, and of the error budget that it keeps in each group."""
+    """Return Markdown on what calibrated a bundle, and which error budget it keeps in each group."""
     calibration, policy = info.calibration, info.policy
     rows = [
         f"| {kept.kind}, {kept.group} | {kept.images:,} | {_percent(kept.smallest)} | {_percent(kept.wrong)} |"
@@ -89,7 +90,7 @@ def describe_calibration(info: BundleInfo) -> str:
     if not rows:
         lines.append("This bundle is not calibrated: its verdict is always `uncertain`.")
         if info.origin and info.origin.threshold is not None:
-            lines.append(f"Its authors call an image AI where its score is above {info.origin.threshold:g}.")
+            lines.append(f"Its authors call an image AI if its score is above {info.origin.threshold:g}.")
         return "\n".join(lines) + "\n"
     budgets = f"At most {_percent(policy.max_fpr)} of real images are called `ai`"
     budgets += (

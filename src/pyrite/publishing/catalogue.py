@@ -1,4 +1,4 @@
-"""Detectors that others published, and what it takes to import each: a TOML file for each in `pyrite/catalogue`."""
+"""Published detectors and how to import them: one TOML file each in `pyrite/catalogue`."""
 
 import difflib
 import tomllib
@@ -17,7 +17,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is known of a published detector."""
+    """What is known about a published detector."""
 
     title: Text
     source: Text | None = None
@@ -40,7 +40,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     bundle: str | None = None
     """Our own: the folder in `pyrite/bundles` that has all but the encoder, which is fetched from `source`."""
     head: str | None = None
-    """A JSON file beside the model with `weights` and `bias` of a linear layer upon its output."""
+    """A JSON file beside the model with `weights` and `bias` of a linear layer on its output."""
     knows: tuple[Text, ...] = ()
     inputs: Declared = Declared()
 
@@ -51,7 +51,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 @cache
 def read_catalogue() -> dict[str, Entry]:
-    """Return every entry by its name, in alphabetical order."""
+    """Return all entries by name, in alphabetical order."""
     return {
         path.stem: msgspec.convert(tomllib.loads(path.read_text("utf-8")), Entry)
         for path in sorted(_FOLDER.glob("*.toml"))

@@ -1,4 +1,4 @@
-"""What lies around a published model: as its files say, and as a user declares where they do not."""
+"""What surrounds a published model: read from its files, and declared by the user where they do not say."""
 
 import math
 import re
@@ -30,7 +30,7 @@ _AI_WORDS = AI_NAMES | {"artificial", "aigenerated", "fakes", "sd", "sdxl"}
 
 
 class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a user says of a model; `None` is to be read from its files."""
+    """What a user declares about a model; `None` means: read it from the files."""
 
     architecture: str | None = None
     """Of weights in safetensors that no config.json says the network of: `timm:NAME`."""
@@ -59,7 +59,7 @@ class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What is done around a model."""
+    """What surrounds a model."""
 
     wrapping: Wrapping
     preprocess: Preprocess
@@ -70,7 +70,7 @@ class Settled:
 def settle(
     declared: Declared, folder: Path, original: Any, head: tuple[tuple[float, ...], float] | None = None
 ) -> Settled:
-    """Return what is done around a model: as declared, else as its files say, else where there is one safe answer.
+    """Return what surrounds a model: as declared, else as its files say, else the only safe answer.
 
     Args:
         declared: What a user says.
@@ -123,7 +123,7 @@ def settle(
 
 
 def input_sides(declared: Declared, folder: Path) -> tuple[int, int]:
-    """Return the height and width that weights are to be converted for, in pixels.
+    """Return the height and width, in pixels, to convert weights for.
 
     Raises:
         ExportError: Neither the files nor the user say.
@@ -134,7 +134,7 @@ def input_sides(declared: Declared, folder: Path) -> tuple[int, int]:
 
 
 def _read_configs(folder: Path) -> dict[str, Any]:
-    """Return the configurations beside a model, or in the folder above, as Hugging Face lays them out."""
+    """Return the configuration files beside a model or in the folder above, as Hugging Face lays them out."""
     found: dict[str, Any] = {}
     for name in ("config.json", "preprocessor_config.json"):
         for place in (folder / name, folder.parent / name):
@@ -154,7 +154,7 @@ def _read_configs(folder: Path) -> dict[str, Any]:
 
 
 def _read_timm(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what timm says of a model's input in the words of a preprocessor_config.json.
+    """Translate what timm says about a model's input into a preprocessor_config.json.
 
     See `create_transform` in timm's data/transforms_factory.py: the shorter side becomes the input's by `crop_pct`.
 
@@ -184,7 +184,7 @@ def _read_timm(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _input_shape(original: Any) -> list[int | str]:
-    """Return the lengths of the model's input, or what the graph calls those that are not fixed."""
+    """Return the dimensions of the model's input, by number or by the graph's name for those that are not fixed."""
     fixed = {value.name for value in original.graph.initializer}
     inputs = [value for value in original.graph.input if value.name not in fixed]
     dims = inputs[0].type.tensor_type.shape.dim if inputs else []
@@ -237,7 +237,7 @@ def _size(
 def _statistics(
     declared: Declared, prepared: Mapping[str, Any], read: dict[str, str]
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Return mean and standard deviation, of values from 0 to 1."""
+    """Return the mean and standard deviation of values from 0 to 1."""
     if (declared.mean is None) != (declared.std is None):
         raise ExportError("A mean and a standard deviation go together: declare both, or --scale.")
     if declared.mean and declared.std:
@@ -304,11 +304,11 @@ def _geometry(
     try:
         return ShorterSide(height=height, width=width, shorter_side=shorter or max(height, width), filter=kind)
     except ValueError as error:
-        raise ExportError(f"Such a geometry cannot be: {error}.") from error
+        raise ExportError(f"This geometry is not possible: {error}.") from error
 
 
 def _classes(original: Any, config: Mapping[str, Any]) -> int:
-    """Return how many numbers the output has for an image."""
+    """Return how many numbers the model gives for an image."""
     dims = original.graph.output[0].type.tensor_type.shape.dim
     sides = [dim.dim_value for dim in dims[1:]]
     if all(side > 0 for side in sides):
@@ -357,7 +357,7 @@ def _labels(
 
 
 def _places(chosen: Sequence[int | str] | None, names: Mapping[int, str], listed: str) -> tuple[int, ...] | None:
-    """Return the numbers of outputs that are declared by number or by label."""
+    """Return the indices of outputs declared by number or label."""
     if chosen is None:
         return None
     numbers = {name.lower(): place for place, name in names.items()}
@@ -367,7 +367,7 @@ def _places(chosen: Sequence[int | str] | None, names: Mapping[int, str], listed
 
 
 def _output(original: Any, classes: int) -> str | None:
-    """Return whether a softmax or sigmoid comes last; `None` where that cannot be seen."""
+    """Return whether a softmax or sigmoid comes last; `None` if the graph does not show it."""
     makers = {name: node for node in original.graph.node for name in node.output}
     node = makers.get(original.graph.output[0].name)
     while node is not None and node.op_type in ("Reshape", "Squeeze", "Identity", "Cast", "Flatten"):

@@ -1,6 +1,6 @@
-"""Bundles that are shared without model.onnx: what it is made of is in head.json, and an encoder that is fetched.
+"""Bundles that are shared without model.onnx, which is made from head.json and an encoder that is fetched.
 
-The encoder's weights are larger than all that is Pyrite's own, and others publish them already.
+The encoder's weights are larger than everything else in Pyrite, and are already published elsewhere.
 """
 
 from dataclasses import replace
@@ -15,12 +15,12 @@ _MODEL = "model.onnx"
 
 
 def lacks_encoder(folder: Path) -> bool:
-    """Say whether a folder is a bundle without its model, which can be made again."""
+    """Say whether a folder is a bundle whose model is missing and can be made again."""
     return all((folder / name).is_file() for name in (MANIFEST, HEAD)) and not (folder / _MODEL).exists()
 
 
 def complete(folder: Path, progress: Progress) -> Bundle:
-    """Return a bundle with the model that its folder lacks. It is not verified: `replay_golden` tells how it does.
+    """Return a bundle with the model that its folder lacks, unverified: see `replay_golden`.
 
     Args:
         folder: One that `lacks_encoder`.

@@ -1,4 +1,4 @@
-"""`push`: a bundle as a model repository of the Hugging Face Hub, with a card as the Hub reads it."""
+"""`push`: share a bundle on the Hugging Face Hub, with a model card that the Hub can read."""
 
 import re
 from collections.abc import Sequence
@@ -75,7 +75,7 @@ def push(
     if origin and origin.allows != "free" and not licence_allows_it:
         raise PyriteError(
             f"{bundle.info.name} is by others, and its licence {_ALLOWS[origin.allows]}: {bundle.info.licence}. "
-            "Where you know that you may share it, add --licence-allows-it."
+            "If you know that you may share it, add --licence-allows-it."
         )
     content: dict[str, Content] = {file: bundle.content(file) for file in bundle.info.files}
     content |= {MANIFEST: format_manifest(bundle.info), "README.md": hub_card(bundle, datasets).encode()}
@@ -83,7 +83,7 @@ def push(
 
 
 def hub_card(bundle: Bundle, datasets: Sequence[str] = ()) -> str:
-    """Return the content of README.md: the bundle's card, with what the Hub reads above it.
+    """Return the content of README.md: the bundle's card, below the Hub's metadata.
 
     Raises:
         BundleError: The bundle's report is not understood.
@@ -111,7 +111,7 @@ def hub_card(bundle: Bundle, datasets: Sequence[str] = ()) -> str:
 
 
 def _licence(licence: str) -> tuple[str, str | None]:
-    """Return the Hub's identifier of a licence, and a name where it has none."""
+    """Return the Hub's identifier of a licence, and a name if it has none."""
     # What a model was trained on is no part of its own licence; the card tells it.
     named = re.sub(r"[^a-z0-9.]+", "-", licence.partition("; trained on ")[0].lower()).strip("-")
     if named in _LICENCES.split():
@@ -120,7 +120,7 @@ def _licence(licence: str) -> tuple[str, str | None]:
 
 
 def _results(bundle: Bundle) -> list[Any]:
-    """Return the Hub's form of the figures of a bundle's own test split, as its card has them."""
+    """Return the figures on a bundle's own test split, as the Hub takes them."""
     from huggingface_hub import EvalResult
 
     report = read_report(bundle)
@@ -143,7 +143,7 @@ def _results(bundle: Bundle) -> list[Any]:
 
 
 def _commit(repository: str, content: dict[str, Content], private: bool, message: str) -> Pushed:
-    """Send files, and remove those of a bundle that are not among them.
+    """Upload files, and delete other bundle files from the repository.
 
     Raises:
         PyriteError: There is no token, it is refused, the repository is not private, or the Hub cannot be reached.

@@ -1,8 +1,8 @@
-"""`import`: a detector that others published, as a bundle.
+"""`import`: make a bundle of a published detector.
 
-What its authors do around the network (scaling, statistics, channel order, a softmax) goes into the graph, which is
-held against the original on images, so that a bundle says what the original says. What cannot be read from the files
-must be declared, and nothing is guessed that has two answers. What is a bundle already is verified and taken as it is.
+What its authors do around the network (scaling, statistics, channel order, a softmax) goes into the graph. The graph is
+compared with the original on images, so that the bundle gives the original's answers. What the files do not say must be
+declared: nothing ambiguous is guessed. A source that is already a bundle is verified and copied as it is.
 """
 
 import re
@@ -48,15 +48,15 @@ from pyrite.publishing.obtaining import Obtained, describe_pickle, is_pickle, ob
 from pyrite.runtime import Session
 
 PARITY = 1e-4
-"""What a logit may differ by from the original's; relative to logits beyond 1."""
+"""How far a logit may differ from the original's; relative for logits beyond 1."""
 HALF_PARITY = 2e-3
-"""The same of a model in float16, which keeps some three digits."""
-_SIDE = 160  # pixels of the images that the graph is held against the original on
+"""The same for a model in float16, which keeps about three digits."""
+_SIDE = 160  # pixels of the images on which the graph is compared with the original
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """A bundle, and what is known of how well it was imported."""
+    """A bundle, and how well it was imported."""
 
     bundle: Bundle
     source: str
@@ -81,7 +81,7 @@ def import_source(
     sha256: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Imported:
-    """Make a bundle of a published model, wherever it is, or take one that is published as such.
+    """Make a bundle of a published model, or copy a published bundle.
 
     Args:
         source: As `obtain` takes it, or a name of the catalogue.
@@ -239,7 +239,7 @@ def _complete(
     licence: str | None,
     progress: Callable[[int, int], None],
 ) -> Imported:
-    """Fetch the encoder that a bundle lacks, and take the bundle once it says what it said where it was made."""
+    """Fetch the encoder that a bundle lacks, check its golden images, and save it."""
     info = read_info(folder)
     out = out or named_place(name or info.name)
     _refuse_declared(info.name, declared, licence)
@@ -249,8 +249,8 @@ def _complete(
     checked = replay_golden(bundle)
     if not checked.passed:
         raise ExportError(
-            f"With its encoder, {info.name} gives other results than where it was made: a logit differs by "
-            f"{checked.max_difference:.2g}, and {len(checked.changed_verdicts)} verdicts. Please report this."
+            f"With its encoder, {info.name} gives other results than where it was made: logits differ by up to "
+            f"{checked.max_difference:.2g}, and {len(checked.changed_verdicts)} verdicts change. Please report this."
         )
     head = read_head(bundle.files[HEAD])
     return Imported(
@@ -259,13 +259,13 @@ def _complete(
         revision=None,
         read={
             "encoder": head.encoder,
-            "golden images": f"{checked.vectors}, a logit differs by at most {checked.max_difference:.2g}",
+            "golden images": f"{checked.vectors}, logits differ by at most {checked.max_difference:.2g}",
         },
     )
 
 
 def _refuse_declared(source: str, declared: Declared, licence: str | None) -> None:
-    """Refuse what a bundle says itself.
+    """Refuse declarations that the bundle already makes.
 
     Raises:
         ExportError: Something of it is declared.
@@ -279,7 +279,7 @@ def _refuse_declared(source: str, declared: Declared, licence: str | None) -> No
 
 
 def _take(found: Obtained, out: Path) -> Imported:
-    """Copy what is a bundle already, once it is verified."""
+    """Verify and copy a bundle."""
     bundle = load_bundle(found.model.parent, among_others=True)
     files = {name: bundle.content(name) for name in bundle.info.files}
     return Imported(bundle=save_bundle(out, bundle.info, files), source=found.source, revision=found.revision)
@@ -288,7 +288,7 @@ def _take(found: Obtained, out: Path) -> Imported:
 def _compare(
     model: Path, content: bytes | Path, how: Wrapping, preprocess: Preprocess, images: Sequence[Pixels]
 ) -> float:
-    """Return the largest difference of a logit between the original fed by hand and its wrapping.
+    """Return the largest difference between a logit of the original, fed by hand, and of the wrapped graph.
 
     Raises:
         ExportError: One exceeds `PARITY`, or `HALF_PARITY`.
@@ -328,7 +328,7 @@ def _compare(
 
 
 def by_hand(given: NDArray[np.float64], how: Wrapping) -> float:
-    """Return the logit that a model's output (classes,) for one image comes to."""
+    """Turn a model's output (classes,) for one image into a logit."""
     if how.head:
         weights, bias = how.head
         return float(given / np.linalg.norm(given) @ np.asarray(weights) + bias + how.bias)
@@ -345,7 +345,7 @@ def by_hand(given: NDArray[np.float64], how: Wrapping) -> float:
 
 
 def _filter_effect(content: bytes | Path, preprocess: Preprocess, images: Sequence[Pixels]) -> float | None:
-    """Return by how much another filter moves a logit, at most: what a slip in the declared one would cost."""
+    """Return the largest change of a logit with another filter: what a wrong declaration would cost."""
     if isinstance(preprocess, Crops):
         return None
     other: Filter = "bilinear" if preprocess.filter == "bicubic" else "bicubic"
@@ -359,14 +359,15 @@ def _filter_effect(content: bytes | Path, preprocess: Preprocess, images: Sequen
 
 
 def _scope(preprocess: Preprocess, min_side: int | None, name: str) -> Scope:
-    """Return which images a model is for: those of which nothing has to be made up."""
+    """Return which images a model is for: those large enough not to be enlarged."""
     sides = (preprocess.shorter_side,) if isinstance(preprocess, ShorterSide) else preprocess.size
     scope = Scope(min_side=min_side or max(sides), max_side=None, description="")
-    return msgspec.structs.replace(scope, description=f"Images as {name} takes them, {scope.sizes} pixels a side.")
+    description = f"Images similar to those that trained {name}, {scope.sizes} pixels a side."
+    return msgspec.structs.replace(scope, description=description)
 
 
 def _name_of(found: Obtained) -> str:
-    """Return what a model is called, from its repository, its file, or as a bundle."""
+    """Return a model's name, from its repository, its file or its bundle."""
     if found.source.startswith("hf:"):
         stem = found.source.rpartition("/")[2]
     else:

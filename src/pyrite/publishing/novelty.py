@@ -1,4 +1,4 @@
-"""What a model's calibration images look like, so that its bundle can tell what is foreign to it."""
+"""What a model's calibration images look like, so that its bundle can recognise unusual images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -41,7 +41,7 @@ def calibrate_novelty(
     seed: int,
     watch: Callable[[Stage], None],
 ) -> Novelty | None:
-    """Return what some of a dataset's images look like to a model, as they are and degraded; `None` of too few.
+    """Measure what some of a dataset's images look like to a model, as they are and degraded; `None` if too few.
 
     Near copies, such as a photograph and its smaller copy, count as one picture.
 
@@ -73,7 +73,7 @@ def calibrate_novelty(
         ]
         clean.append(detector.look(inputs))
         degraded.append(detector.look([_degrade(each, rng) for each in inputs]))
-        watch(Stage("Looking for what is typical", start + len(inputs), len(indices)))
+        watch(Stage("Measuring what is typical", start + len(inputs), len(indices)))
     pictures = _find_pictures(thumbnails)
     if len(np.unique(pictures)) < LEAST:
         return None
@@ -88,7 +88,7 @@ def fit_novelty(
     seed: int,
     pictures: NDArray[np.integer] | None = None,
 ) -> Novelty:
-    """Return what images look like: a random half of them is what distances are from, and the other is how far it is.
+    """Fit what images look like: one random half to measure distances from, the other to calibrate them.
 
     Args:
         looks: By group, of the same n images, at least `LEAST`.
@@ -118,13 +118,13 @@ def fit_novelty(
 
 
 def _find_pictures(thumbnails: Pixels) -> NDArray[np.intp]:
-    """Return a number (n,) for each image, the same for near copies; of more than can be compared, its own for each."""
+    """Return a number (n,) for each image, the same for near copies; too many images to compare all differ."""
     every = np.arange(len(thumbnails))
     return every if len(every) > MAX_COMPARED else cluster(len(every), [], find_near_copies(thumbnails, every))
 
 
 def _halve(count: int, pictures: NDArray[np.integer] | None, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return a random half of `count` images, and the other; each goes where its picture's first image goes."""
+    """Return two random halves of `count` images; near copies stay together."""
     order = np.random.default_rng(seed).permutation(count)
     if pictures is None:
         return order[: count // 2], order[count // 2 :]
@@ -134,7 +134,7 @@ def _halve(count: int, pictures: NDArray[np.integer] | None, seed: int) -> tuple
 
 
 def _fit_gaussians(rows: Rows, classes: NDArray[np.integer]) -> Gaussians:
-    """Fit a Gaussian to each class, with the covariance of both, which Ledoit and Wolf 2004 shrink."""
+    """Fit a Gaussian to each class, with one covariance, shrunk as in Ledoit and Wolf 2004."""
     from sklearn.covariance import ledoit_wolf
 
     labels, places = np.unique(classes, return_inverse=True)

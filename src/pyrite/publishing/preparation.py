@@ -1,4 +1,4 @@
-"""What a model is made from: a dataset's images, decoded and divided as a recipe says."""
+"""What a model is made from: a dataset's images, decoded and split as a recipe says."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ _LEAST = (1, 4, 1)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of the job, and how much of it is done."""
+    """A stage of the job, and its progress."""
 
     name: str
     done: int = 0
@@ -49,7 +49,7 @@ class PreparedDataset:
 def prepare_dataset(
     data: Dataset | str | Path, recipe: Recipe, watch: Callable[[Stage], None], *, trained: Bundle | None = None
 ) -> PreparedDataset:
-    """Decode a dataset and divide it; copies, near copies and the dataset's groups stay on one side.
+    """Decode and split a dataset; copies, near copies and the dataset's groups stay on one side.
 
     Args:
         data: the images, or where they lie.
@@ -98,7 +98,7 @@ def _find_clusters(
 
 
 def _readable(parts: Split, dataset: Dataset, decoded: Decoded) -> Split:
-    """Leave out of train and validation what turned out not to be an image, if enough is left.
+    """Leave unreadable files out of train and validation, if enough is left.
 
     Raises:
         DatasetError: it is not.
@@ -117,7 +117,7 @@ def _readable(parts: Split, dataset: Dataset, decoded: Decoded) -> Split:
 
 
 def _left_out_tests(whole: Dataset, kept: Dataset) -> frozenset[str]:
-    """Return the hashes of the test images that a limit left out, for no copy of them may be trained on.
+    """Return the hashes of the test images that a limit left out: no copy of them may be trained on.
 
     Those of a size that no kept image has are copies of none, and are not read.
     """

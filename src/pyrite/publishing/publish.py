@@ -1,4 +1,4 @@
-"""The last step of making a bundle: calibration, golden images, the report on the test split, the card."""
+"""The last step of making a bundle: calibration, golden images, the report on the test split, and the card."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,9 +39,8 @@ def publish(
 ) -> Report:
     """Calibrate a model, measure it on the test split, and write `bundle/` and `report/` into a folder.
 
-    A model that was trained on degraded or augmented images is measured on degraded ones as well, since whoever trains
-    for it wants to know.
-    One whose answer depends on what else is in a batch is run one by one from here on.
+    A model that was trained on degraded or augmented images is also measured on degraded ones. A model whose output
+    depends on what else is in a batch runs on one input at a time from here on.
 
     Args:
         out: the folder, which has neither.
@@ -89,16 +88,16 @@ def publish(
 
 
 def _describe(material: PreparedDataset, more: Sequence[str]) -> Part:
-    """Return what the test split is, for a reader of its report."""
+    """Describe the test split for readers of the report."""
     parts, clusters = material.parts, material.clusters
     why = f"The {parts.protocol} test split, which training held out."
     cautions = list(more)
     if clusters is not None and clusters.searched:
-        why += " No image of it has a copy or near copy in training."
+        why += " None of its images has a copy or near copy in training."
     elif clusters is not None:
         cautions.append(
-            "The search for near copies was incomplete, so images of the test split may have some in training. Group "
-            "related images with --group-column or --group-pattern."
+            "The search for near copies was incomplete, so test images may have near copies in training. Group related "
+            "images with --group-column or --group-pattern."
         )
     if clusters is not None:
         count = len(np.unique(clusters.numbers[parts.test]))
@@ -108,7 +107,7 @@ def _describe(material: PreparedDataset, more: Sequence[str]) -> Part:
 
 @contextmanager
 def written(out: Path) -> Iterator[None]:
-    """Say what to do where the disk is full or refuses."""
+    """Turn errors of writing into one that says what to do."""
     try:
         yield
     except OSError as error:
@@ -120,7 +119,7 @@ def written(out: Path) -> Iterator[None]:
 
 
 def _golden_images(material: PreparedDataset) -> list[Pixels]:
-    """Return some validation images of each class, so small that the bundle stays small."""
+    """Return some validation images of each class, shrunk to keep the bundle small."""
     labels, validation = material.dataset.labels, material.parts.validation
     chosen = np.concatenate([validation[labels[validation] == label][:_GOLDEN_PER_CLASS] for label in (0, 1)])
     return [_shrink(_read(material.dataset, int(i)), material.preprocess) for i in chosen]
@@ -134,7 +133,7 @@ def _read(dataset: Dataset, index: int) -> Pixels:
 
 
 def _shrink(pixels: Pixels, preprocess: Preprocess) -> Pixels:
-    """Return a small image of which a replay goes through all of a geometry: resizing, or several crops."""
+    """Return a small image that still exercises the whole geometry: resizing, or several crops."""
     if isinstance(preprocess, Crops):
         height, width = pixels.shape[:2]
         across = min(width, max(SIDE, preprocess.width * 5 // 4))

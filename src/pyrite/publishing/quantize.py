@@ -1,4 +1,4 @@
-"""`quantize`: a bundle's network in 8-bit integers, several times faster, and measured anew."""
+"""`quantize`: a bundle's network in 8-bit integers, several times faster, and measured again."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -31,10 +31,10 @@ def quantize(
     *,
     watch: Callable[[Stage], None] = lambda stage: None,
 ) -> Report:
-    """Make a bundle whose network computes in int8, calibrate it anew, and measure it on the test split.
+    """Quantise a bundle's network to int8, recalibrate it, and measure it on the test split.
 
-    Weights are quantised by output channel, activations by the range that they have on some training images, half
-    of them degraded at random (Jacob et al. 2018; ONNX Runtime's static quantisation). `out` will hold `bundle/` and
+    Weights are quantised by output channel, and activations by their range on some training images, half of them
+    degraded at random (Jacob et al. 2018; ONNX Runtime's static quantisation). `out` will hold `bundle/` and
     `report/`, or nothing where this fails.
 
     Args:

@@ -1,4 +1,4 @@
-"""`calibrate`: a bundle, calibrated anew by a user's own images."""
+"""`calibrate`: recalibrate a bundle with a user's own images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -51,10 +51,10 @@ def recalibrate(
     seed: int = 0,
     watch: Callable[[Stage], None] = lambda stage: None,
 ) -> Recalibrated:
-    """Make a bundle of the same network that is calibrated by other images, and remembers which.
+    """Make a bundle of the same network with a new calibration, which remembers the images it used.
 
-    With real images alone it says `ai` or `uncertain`, and never `real`. The figures of its training are left out: they
-    are of another calibration.
+    With real images alone it says `ai` or `uncertain`, and never `real`. The figures of its training are left out,
+    because they are from another calibration.
 
     Args:
         bundle: The bundle, or where it lies.

@@ -1,4 +1,4 @@
-"""`renew`: what a bundle has beside its network, made anew from the data that it was trained on."""
+"""`renew`: everything in a bundle except its network, made again from its training data."""
 
 import tomllib
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def renew(
     unknown: Dataset | None = None,
     watch: Callable[[Stage], None] = lambda stage: None,
 ) -> Report:
-    """Make a bundle of the same network, calibrated and measured anew by this version of Pyrite.
+    """Make a bundle of the same network, calibrated and measured again by this version of Pyrite.
 
     `out` will hold `bundle/` and `report/`, or nothing where this fails.
 
@@ -57,7 +57,7 @@ def check_new(out: Path) -> None:
 
 
 def prepare_again(bundle: Bundle, data: Dataset | str | Path, watch: Callable[[Stage], None]) -> PreparedDataset:
-    """Decode and divide the data that a bundle was trained on, as its training did.
+    """Decode and split the data that a bundle was trained on, as its training did.
 
     Args:
         bundle: One that was trained here.
@@ -91,7 +91,7 @@ def publish_again(
     unknown: Dataset | None = None,
     watch: Callable[[Stage], None],
 ) -> Report:
-    """Publish a model in place of a bundle's, all of it or nothing; see `publish`."""
+    """Publish a bundle with another model, all of it or nothing; see `publish`."""
     kept = {name: content for name, content in bundle.files.items() if name in _KEPT}
     history = stored.history if (stored := read_report(bundle)) else None
     with written(out), whole_folder(out) as draft:

@@ -49,7 +49,7 @@ def check_teachers(teachers: Sequence[Bundle], material: PreparedDataset) -> tup
     """Refuse teachers that know images which are kept back from the network; return what is to be said of others.
 
     A network that learns from what such a teacher says learns something of these images too, so its figures would
-    flatter it. Images that chose a teacher's epoch, and copies of what it knows, count too; only validation images of
+    be inflated. Images that chose a teacher's epoch, and copies of what it knows, count too; only validation images of
     the teacher's own may choose the network as well.
 
     Raises:
@@ -62,8 +62,8 @@ def check_teachers(teachers: Sequence[Bundle], material: PreparedDataset) -> tup
         who = f"{teacher.info.name} {teacher.info.version}"
         if "trained_on.bin" not in teacher.files:
             cautions.append(
-                f"The teacher {who} does not say what it was trained on: where that has images of this split, these "
-                "figures flatter."
+                f"The teacher {who} does not say what it was trained on. If it was trained on images of this split, "
+                "these figures are inflated."
             )
             continue
         seen = recognise(teacher.files["trained_on.bin"], hashes)

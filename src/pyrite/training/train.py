@@ -328,7 +328,8 @@ def _scope(preprocess: Preprocess, sides: NDArray[np.int32], name: str) -> Scope
         scope = Scope(min_side=min(usual, max(preprocess.size)), max_side=None, description="")
     else:
         scope = Scope(min_side=shortest, max_side=longest, description="")
-    return msgspec.structs.replace(scope, description=f"Images like those of {name}, {scope.sizes} pixels a side.")
+    description = f"Images similar to those in {name}, {scope.sizes} pixels a side."
+    return msgspec.structs.replace(scope, description=description)
 
 
 def _generators(dataset: Dataset, train: NDArray[np.intp]) -> tuple[str, ...]:

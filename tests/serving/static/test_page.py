@@ -576,15 +576,15 @@ def test_the_history_of_an_image_that_nothing_judges_is_shown_on_demand(page: "P
     there.get_by_role("button", name="Show the image's own history").press("Enter")
     box = there.locator(".of-history")
     expect(box).to_be_focused()
-    expect(box).to_contain_text("The thumbnail shows something else than the image")
+    expect(box).to_contain_text("The thumbnail shows something other than the image")
     expect(box.locator("h5")).to_have_text(["Error levels", "Noise", "JPEG ghosts"])
     for name in ("The thumbnail in the file", "The image", "Noise, as a map over the image"):
         picture = box.get_by_role("img", name=name, exact=True)
         assert eventually(lambda picture=picture: picture.evaluate("(image) => image.naturalWidth") > 0)
-    expect(box).to_contain_text("Fine texture counts as noise here")
+    expect(box).to_contain_text("Fine texture counts as noise.")
     check_accessible(page)
     report = exported(page, "Report")
-    assert "The thumbnail shows something else than the image" in report
+    assert "The thumbnail shows something other than the image" in report
     assert report.count("data:image/png;base64,") >= 3
 
 
