@@ -17,7 +17,7 @@ _REGISTRY_NAMES = ("NPM_CONFIG_REGISTRY", "npm_config_registry")  # npm reads ei
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
+class NpmPackage:
     """One version of a package."""
 
     name: str
@@ -36,7 +36,7 @@ class Package:
 
 
 def read_package(
-    package: Package,
+    package: NpmPackage,
     wanted: Mapping[str, str],
     source: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -69,7 +69,7 @@ def read_package(
     return found
 
 
-def _fetch(package: Package, progress: Callable[[int, int], None]) -> Path:
+def _fetch(package: NpmPackage, progress: Callable[[int, int], None]) -> Path:
     registry = next((os.environ[name] for name in _REGISTRY_NAMES if os.environ.get(name)), REGISTRY)
     name = f"{package.name.rpartition('/')[2]}-{package.version}.tgz"
     place = cache_folder() / "npm" / name

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from pyrite.serving.npm import Package, read_package
+from pyrite.serving.npm import NpmPackage, read_package
 
-PACKAGE = Package(
+PACKAGE = NpmPackage(
     name="@contentauth/c2pa-wasm",
     version="0.13.3",  # The same c2pa-rs (0.91.3) as in c2pa-python.
     sha512="9c05d1b8e67e238fa8fa6ebd648e3daf5daaa1d6b90319732f6bc200926e55d9"

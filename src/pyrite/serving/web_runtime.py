@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from pyrite.serving.npm import Package, read_package
+from pyrite.serving.npm import NpmPackage, read_package
 
-PACKAGE = Package(
+PACKAGE = NpmPackage(
     name="onnxruntime-web",
     version="1.30.0",
     sha512="ab4cbe26baedba45d2cec05610c71c55fa97db92d19a8b171c5f8269126683ca"
