@@ -19,9 +19,11 @@ from PIL import Image as PillowImage
 from pyrite.evidence import Trust, read_evidence, trust_of
 from pyrite.image import open_image
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "evidence"))
-from authority import make_authority, sign
 from metadata_files import SETTINGS, Base, jpeg, png
+
+from authority import make_authority, sign
 
 RUNS = 200
 

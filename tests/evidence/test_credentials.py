@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("c2pa")
 pytest.importorskip("cryptography")
 
-from authority import make_authority, sign
 from documented import check_documented
 from metadata_files import encode
 
+from authority import make_authority, sign
 from pyrite.evidence import Trust, missing_readers, read_evidence, trust_of
 from pyrite.image import open_image
 from pyrite.results import Evidence, Strength, Verdict

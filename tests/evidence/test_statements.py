@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("c2pa")
 pytest.importorskip("cryptography")
 
-from authority import SOURCE_TYPES, make_authority, sign
 from documented import check_documented
 from metadata_files import encode
 
+from authority import SOURCE_TYPES, make_authority, sign
 from pyrite.evidence import Trust, read_evidence, trust_of
 from pyrite.evidence.trust import ListKind, TrustList
 from pyrite.evidence.validation import check_certificate

@@ -11,7 +11,6 @@ import pytest
 pytest.importorskip("cryptography")
 
 from authority import make_authority
-
 from pyrite.errors import PyriteError
 from pyrite.evidence import UPDATED, Trust, describe_trust, load_trust, trust_of, update_list
 from pyrite.evidence.trust import ListKind, count_certificates

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import AllowRealOption, BundlesOption, MaxFprOption, stderr, stdout
+from pyrite.cli.shared import (
+    TRUST,
+    AllowRealOption,
+    BundlesOption,
+    MaxFprOption,
+    TrustAnchorsOption,
+    TrustOption,
+    read_trust,
+    stderr,
+    stdout,
+)
 
 
 def page(
@@ -21,14 +31,25 @@ def page(
             help="The npm package onnxruntime-web, a .tgz or a folder. Fetched without it, once.",
         ),
     ] = None,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(
+            "--credentials",
+            metavar="PATH",
+            help="The npm package @contentauth/c2pa-wasm, a .tgz or a folder. Fetched without it, once.",
+        ),
+    ] = None,
+    trust: TrustOption = TRUST,
+    trust_anchors: TrustAnchorsOption = None,
 ) -> None:
     """Write the page as a folder that needs no server: the browser itself judges, and no image leaves the device.
 
     Copy the folder to any static host, under any path, over HTTPS; to look at it here, run
     `python -m http.server --directory site`. It works without a network after the first visit.
 
-    The page judges the pixels alone, and says so: it reads neither credentials nor metadata. What runs the model is
-    fetched from npm (33 MB) and kept in Pyrite's cache folder; `NPM_CONFIG_REGISTRY` names another registry.
+    The page judges the pixels and content credentials, and says that it reads nothing else in the file. What runs the
+    model (33 MB) and what reads the credentials (3 MB) is fetched from npm and kept in Pyrite's cache folder;
+    `NPM_CONFIG_REGISTRY` names another registry.
 
     Example: `pyrite page --out site`
     """
@@ -37,6 +58,15 @@ def page(
     from pyrite.serving import write_page
 
     panel = Panel.open(bundles or [DEFAULT])
-    with progress_bar(stderr, "Fetching onnxruntime-web") as show:
-        size = write_page(out, panel, runtime=runtime, max_fpr=max_fpr, allow_real=allow_real, progress=show)
+    with progress_bar(stderr, "Fetching from npm") as show:
+        size = write_page(
+            out,
+            panel,
+            runtime=runtime,
+            credentials=credentials,
+            trust=read_trust(trust, trust_anchors),
+            max_fpr=max_fpr,
+            allow_real=allow_real,
+            progress=show,
+        )
     stdout.print(f"Page: {out} ({size / 1e6:.0f} MB). To look at it here: python -m http.server --directory {out}")

@@ -30,7 +30,7 @@ from pyrite.image import Image
 from pyrite.results import Evidence, Extent, Strength, Verdict
 
 INSTALL = "Install it with: pip install 'pyrite[credentials]'"
-_ADDRESS = re.compile(rb"digitalSourceType.{0,4}(https?://[\w./-]{1,60}/digitalsourcetype/\w{1,60})", re.DOTALL)
+ADDRESS = re.compile(rb"digitalSourceType.{0,4}(https?://[\w./-]{1,60}/digitalsourcetype/\w{1,60})", re.DOTALL)
 """A digital source type as it stands in the bytes of a manifest (CBOR): its key, the length of a text, and the text."""
 _MAX_SHOWN = 5
 """Changes that a sentence names."""
@@ -76,7 +76,7 @@ def _read_damaged(data: bytes, reason: str) -> Evidence:
     """Report credentials that the library cannot read, and what a look at their bytes shows all the same."""
     detail = f"The file's content credentials could not be read: {reason}"
     at = data.find(b"jumb")
-    terms = dict.fromkeys(read_term(found.decode()) for found in _ADDRESS.findall(data, at)) if at >= 0 else {}
+    terms = dict.fromkeys(read_term(found.decode()) for found in ADDRESS.findall(data, at)) if at >= 0 else {}
     extent = next((AI_EXTENTS[term] for term in terms if term in AI_EXTENTS), None)
     if extent is None:
         return _say("credentials", None, detail)

@@ -95,6 +95,16 @@ def all_names() -> list[tuple[str, str, tuple[str, ...]]]:
     return [(str(entry["name"]), str(entry.get("company", "")), tuple(entry["words"])) for entry in _read()]
 
 
+def name_rules() -> dict[str, Any]:
+    """Return what `find_name` goes by, for a reader in another language."""
+    entries, pattern = _table()
+    words = {
+        word: {"company": entry.company, "common": word in entry.common, "after": word in entry.after}
+        for word, entry in entries.items()
+    }
+    return {"pattern": pattern, "words": words, "companies": dict(_companies())}
+
+
 def _normal(text: str) -> str:
     return " ".join(text.lower().replace("_", " ").replace("\N{BLACK STAR}", " ").split()).strip(" .!*\"'")
 

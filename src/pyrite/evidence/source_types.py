@@ -52,9 +52,9 @@ AI_EXTENTS: Mapping[str, Extent] = {
 CAPTURE_TYPES = frozenset({"digitalCapture", "computationalCapture", "negativeFilm", "positiveFilm"})
 """Terms that mean light on a sensor or on film."""
 
-_BY_NAME = {term.lower(): term for term in TERMS}
+BY_NAME = {term.lower(): term for term in TERMS}
 # What the vocabulary calls them for people, and some programs write instead.
-_BY_NAME |= {
+BY_NAME |= {
     "created using generative ai": "trainedAlgorithmicMedia",
     "edited using generative ai": "compositeWithTrainedAlgorithmicMedia",
     "trained algorithmic media": "trainedAlgorithmicMedia",
@@ -64,6 +64,7 @@ _BY_NAME |= {
     "composite including generative ai elements": "compositeSynthetic",
     "digital capture": "digitalCapture",
 }
+"""Terms by what writers call them, in lower case."""
 
 
 def read_term(address: str) -> str:
@@ -74,4 +75,4 @@ def read_term(address: str) -> str:
     """
     text = address.strip()
     term = re.split(r"[/:#]", text.rstrip("/#"))[-1]
-    return _BY_NAME.get(term.lower(), _BY_NAME.get(text.lower(), term))
+    return BY_NAME.get(term.lower(), BY_NAME.get(text.lower(), term))

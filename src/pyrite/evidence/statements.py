@@ -17,16 +17,16 @@ _MAX_DEPTH = 4
 _MAX_VALUES = 500
 
 # Assertions whose being there says that a trained model was at work: C2PA's own, Adobe's, and those of others.
-_AI_ASSERTION = re.compile(r"(?:.*[._-])?(?:generative[-_]ai|ai[-_](?:disclosure|generated\w*))(?:[._-].*)?")
-_NOT_AI = {"ai_generated", "aigenerated", "isaigenerated"}
-_STARTS = frozenset({"c2pa.created"})
-_EDITS = frozenset({"c2pa.edited", "c2pa.enhanced", "c2pa.removed", "c2pa.filtered", "c2pa.placed", "c2pa.drawing"})
+AI_ASSERTION = re.compile(r"(?:.*[._-])?(?:generative[-_]ai|ai[-_](?:disclosure|generated\w*))(?:[._-].*)?")
+NOT_AI = {"ai_generated", "aigenerated", "isaigenerated"}
+STARTS = frozenset({"c2pa.created"})
+EDITS = frozenset({"c2pa.edited", "c2pa.enhanced", "c2pa.removed", "c2pa.filtered", "c2pa.placed", "c2pa.drawing"})
 # What programs say that they did, in the action's name, its description or a parameter.
-_GENERATED = re.compile(
+GENERATED = re.compile(
     r"(?:text|image|sketch)[ _-]?to[ _-]?image|txt2img|img2img|created by google generative ai\.?", re.I
 )
 _WORDS = r"(?:(?!no\b|not\b|without\b|never\b)[\w.]+[ :_-]){0,4}"
-_CHANGED = re.compile(
+CHANGED = re.compile(
     _WORDS + r"(?:generative[ _-]?(?:fill|expand|erase|edit|remove|upscale|ai)|object[ _-]?(?:removal|eraser)|"
     r"magic[ _-]?(?:editor|eraser)|edited (?:with|by) google (?:generative )?ai|inpaint(?:ing)?|outpaint(?:ing)?)"
     r"(?:[ .:_-][\w.]+){0,3}\.?",
@@ -66,7 +66,7 @@ def read_statements(manifest: Mapping[str, Any]) -> Iterator[Statement]:
             for template in dicts_in(data, "templates"):
                 for term in _terms(template):
                     yield Statement(None, term, stands, _agent(template), AI_EXTENTS.get(term))
-        elif _AI_ASSERTION.fullmatch(kind):
+        elif AI_ASSERTION.fullmatch(kind):
             if not _denies(data):
                 terms: list[str | None] = [*_terms(data)] or [None]
                 yield from (
@@ -95,7 +95,7 @@ def _read_action(action: Mapping[str, Any], stands: bool) -> Iterator[Statement]
         extent = AI_EXTENTS.get(term or "")
         told = "" if ai or extent else _tells(name, agent, action)
         if told:
-            extent = Extent.WHOLE if name in _STARTS or _GENERATED.fullmatch(told) else Extent.PART
+            extent = Extent.WHOLE if name in STARTS or GENERATED.fullmatch(told) else Extent.PART
             if WATERMARK.search(told):
                 extent = Extent.UNKNOWN
         yield Statement(name, term, stands, agent, extent, told)
@@ -104,15 +104,15 @@ def _read_action(action: Mapping[str, Any], stands: bool) -> Iterator[Statement]
 def _tells(name: str, agent: str, action: Mapping[str, Any]) -> str:
     """Return what in an action says that a trained model was at work, where no digital source type does."""
     for text in (name.rpartition(".")[2], *texts_in(action)):
-        if _GENERATED.fullmatch(text[:200]) or _CHANGED.fullmatch(text[:200]) or WATERMARK.search(text[:500]):
+        if GENERATED.fullmatch(text[:200]) or CHANGED.fullmatch(text[:200]) or WATERMARK.search(text[:500]):
             return text[:200]
-    known = find_name(agent) if name in _STARTS | _EDITS else None
+    known = find_name(agent) if name in STARTS | EDITS else None
     return f"{name} by {agent}" if known is not None and not known.common else ""
 
 
 def _denies(data: Mapping[str, Any]) -> bool:
     """Say whether an assertion on AI says that there was none."""
-    flags = [value for key, value in data.items() if str(key).lower() in _NOT_AI]
+    flags = [value for key, value in data.items() if str(key).lower() in NOT_AI]
     return bool(flags) and not any(flags)
 
 

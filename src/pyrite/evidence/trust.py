@@ -17,6 +17,8 @@ from pyrite.errors import PyriteError
 SHIPPED = ("c2pa", "interim")
 """What `load_trust` knows by name; together they are the default."""
 NONE = "none"
+NOTES = Path(__file__).parent / "trust_lists" / "README.md"
+"""Where the lists that come with Pyrite are from, and their licences."""
 
 _TSA = "c2pa-tsa"
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]{100,20000}?-----END CERTIFICATE-----")

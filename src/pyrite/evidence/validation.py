@@ -84,10 +84,13 @@ def _context(trust: Trust, kinds: tuple[ListKind, ...], verify: Mapping[str, boo
     if key not in made:
         if len(made) > 8:
             made.clear()
-        made[key] = c2pa.Context.from_dict(
-            {"core": _CORE, "verify": {**_VERIFY, **verify}, "trust": trust.settings(*kinds)}
-        )
+        made[key] = c2pa.Context.from_dict(settings_for(trust, *kinds, **verify))
     return made[key]
+
+
+def settings_for(trust: Trust, *kinds: ListKind, **verify: bool) -> dict[str, Any]:
+    """Return the library's settings, by which it fetches nothing, for the lists of these kinds."""
+    return {"core": _CORE, "verify": {**_VERIFY, **verify}, "trust": trust.settings(*kinds)}
 
 
 def _read_dates(reader: Any) -> tuple[str, str]:

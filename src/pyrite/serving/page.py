@@ -11,9 +11,11 @@ from pyrite.bundle import NOVELTY, Bundle, Panel, Resize
 from pyrite.bundle.bundle import MODEL, WEIGHTS
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, PyriteError
+from pyrite.evidence import TRUST_NOTES, Trust, credential_rules
 from pyrite.serving.app import STATIC
 from pyrite.serving.cards import bounds_of, examples_of, model_card
 from pyrite.serving.settings import ServerSettings
+from pyrite.serving.web_credentials import read_library
 from pyrite.serving.web_runtime import read_runtime
 from pyrite.writing import whole_folder
 
@@ -41,8 +43,8 @@ _CHANGES = (
     ('    <a href="docs">API</a>\n', ""),
     (
         "They go to this server and nowhere else, and it keeps none.",
-        "They stay on this device. Their pixels alone are judged: content credentials and metadata, which can outweigh "
-        "them, are not read.",
+        "They stay on this device. Their pixels and content credentials are judged. Other metadata, which can outweigh "
+        "the pixels, is not read.",
     ),
     (
         "On the machine that runs this server, run <code>pyrite bundle import photos</code>, then start "
@@ -50,8 +52,6 @@ _CHANGES = (
         "Whoever makes this page runs <code>pyrite bundle import photos</code>, then "
         "<code>pyrite page --bundle photos --out site</code>.",
     ),
-    (", or the file itself says so", ""),
-    (" Or a trusted signature says so.", ""),
 )
 """What the page says otherwise where there is no server, in its HTML."""
 
@@ -61,6 +61,8 @@ def write_page(
     panel: Panel,
     *,
     runtime: Path | None = None,
+    credentials: Path | None = None,
+    trust: Trust | None = None,
     max_fpr: float | None = None,
     allow_real: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -71,13 +73,15 @@ def write_page(
         out: Must not exist yet, or be an empty folder.
         panel: What judges. The browser has its bundles.
         runtime: The package onnxruntime-web, a .tgz or a folder; by default it is fetched. See `read_runtime`.
+        credentials: The package @contentauth/c2pa-wasm, in the same way. See `read_library`.
+        trust: Whose signatures count as verified; by default, the lists that come with Pyrite.
         max_fpr: As `Detector` has it.
         allow_real: As `Detector` has it.
         progress: Told how many bytes of a download are here, and how many there are.
 
     Raises:
         BundleError: No browser could judge by such a bundle as Pyrite does.
-        PyriteError: The folder is not empty or cannot be written, or the package cannot be had.
+        PyriteError: The folder is not empty or cannot be written, or a package cannot be had.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise PyriteError(f"{out} exists already. Name a new folder, or remove it first.")
@@ -91,11 +95,13 @@ def write_page(
         "v1/limits.json": bounds_of(ServerSettings(), detector),
         "v1/examples.json": examples_of(detector),
         "v1/bundles.json": _bundles(detector, gpu),
+        "v1/credentials.json": msgspec.json.encode(credential_rules(Trust.default() if trust is None else trust)),
         **{
             # Not every host knows that .mjs is JavaScript.
             f"runtime/{name.replace('.mjs', '.js')}": content
             for name, content in read_runtime(runtime, gpu=gpu, progress=progress).items()
         },
+        **{f"c2pa/{name}": content for name, content in read_library(credentials, progress=progress).items()},
     }
     for i, bundle in enumerate(panel.bundles):
         files |= {f"bundles/{i}/{name}": bundle.read(name) for name in (MODEL, NOVELTY) if name in bundle.info.files}
@@ -138,7 +144,9 @@ def _page_files() -> dict[str, bytes]:
     own = {path.name: path.read_bytes() for path in STATIC.iterdir() if path.is_file() and path.name != "index.html"}
     own |= {path.name: path.read_bytes() for path in BROWSER.glob("*.js") if path.name != "sw.js"}
     return {f"static/{name}": own[name] for name in sorted(own)} | {
-        "runtime/LICENSE": (BROWSER / "LICENSE-onnxruntime-web").read_bytes()
+        "runtime/LICENSE": (BROWSER / "LICENSE-onnxruntime-web").read_bytes(),
+        "c2pa/LICENSE": (BROWSER / "LICENSE-c2pa-wasm").read_bytes(),
+        "c2pa/TRUST-LISTS.md": TRUST_NOTES.read_bytes(),
     }
 
 

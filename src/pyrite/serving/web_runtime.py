@@ -1,25 +1,18 @@
-"""ONNX Runtime for browsers: a package of npm, fetched once and known by its hashes. It is no part of Pyrite's own."""
+"""ONNX Runtime for browsers, as a package of npm."""
 
-import hashlib
-import os
-import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-from pyrite.cache import cache_folder
-from pyrite.errors import PyriteError
-from pyrite.fetching import download
+from pyrite.serving.npm import NpmPackage, read_package
 
-PACKAGE = "onnxruntime-web"
-VERSION = "1.30.0"
-SHA512 = (
-    "ab4cbe26baedba45d2cec05610c71c55fa97db92d19a8b171c5f8269126683ca"
-    "590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61"
+PACKAGE = NpmPackage(
+    name="onnxruntime-web",
+    version="1.30.0",
+    sha512="ab4cbe26baedba45d2cec05610c71c55fa97db92d19a8b171c5f8269126683ca"
+    "590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61",
+    home="dist",
+    option="--runtime",
 )
-"""Of the package's archive: npm's `integrity`, in hexadecimal."""
-REGISTRY = "https://registry.npmjs.org"
-"""Where packages of npm are fetched from, unless npm's own variable names another place."""
-_REGISTRY_NAMES = ("NPM_CONFIG_REGISTRY", "npm_config_registry")  # npm reads either.
 
 _CPU = {
     "ort.wasm.min.mjs": "219e6a1fc8a9938268d18efca3c91d310bd2f4a59bbd13744df5b2b7fc6cee3b",
@@ -36,56 +29,14 @@ _GPU = {
 def read_runtime(
     source: Path | None = None, *, gpu: bool = False, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, bytes]:
-    """Return the files that a page needs to run models, by their names.
+    """Return the files that a page needs to run models, by their names; see `read_package`.
 
     Args:
-        source: The package, as `npm pack` gives it (a .tgz) or unpacked (a folder); by default it is fetched from the
-            registry that `NPM_CONFIG_REGISTRY` names, or npm's own, into Pyrite's cache folder.
+        source: The package, where it is not to be fetched.
         gpu: Whether to take those for the graphics processor (WebGPU) too.
         progress: Told how many bytes of a download are here, and how many there are.
 
     Raises:
         PyriteError: It cannot be had or read, or is another than the one that is known.
     """
-    wanted = _CPU | (_GPU if gpu else {})
-    place = source or _fetch(progress)
-    try:
-        found = dict(_read_folder(place, wanted) if place.is_dir() else _read_archive(place, wanted))
-    except (OSError, tarfile.TarError, EOFError) as error:
-        raise PyriteError(f"{place} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    for name, sha256 in wanted.items():
-        if name not in found:
-            raise PyriteError(f"{place} has no dist/{name}. {_ways_out()}")
-        if hashlib.sha256(found[name]).hexdigest() != sha256:
-            raise PyriteError(f"dist/{name} in {place} is not that of {PACKAGE} {VERSION}. {_ways_out()}")
-    return found
-
-
-def _fetch(progress: Callable[[int, int], None]) -> Path:
-    registry = next((os.environ[name] for name in _REGISTRY_NAMES if os.environ.get(name)), REGISTRY)
-    name = f"{PACKAGE}-{VERSION}.tgz"
-    place = cache_folder() / "npm" / name
-    try:
-        download(f"{registry.rstrip('/')}/{PACKAGE}/-/{name}", place, sha512=SHA512, progress=progress)
-    except PyriteError as error:
-        raise PyriteError(f"{error} {_ways_out()}") from error
-    return place
-
-
-def _ways_out() -> str:
-    return f"Give the package with --runtime: `npm pack {PACKAGE}@{VERSION}` fetches it."
-
-
-def _read_folder(folder: Path, wanted: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
-    home = folder / "dist" if (folder / "dist").is_dir() else folder
-    for name in wanted:
-        if (home / name).is_file():
-            yield name, (home / name).read_bytes()
-
-
-def _read_archive(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(path, "r:gz") as archive:
-        for entry in archive:
-            name = entry.name.removeprefix("package/dist/")
-            if name in wanted and entry.isfile() and (stream := archive.extractfile(entry)):
-                yield name, stream.read()
+    return read_package(PACKAGE, _CPU | (_GPU if gpu else {}), source, progress)

@@ -2,7 +2,7 @@
 
 One has a time stamp, by an authority of its own that answers on this machine, and one has none. It needs asn1crypto.
 
-PYTHONPATH=src:tests/evidence python tests/evidence/credentials/make.py
+PYTHONPATH=src:tests python tests/evidence/credentials/make.py
 """
 
 import datetime
@@ -13,10 +13,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 from asn1crypto import algos, cms, core, tsp, x509
-from authority import TIME_STAMPING, make_authority, sign
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
+
+from authority import TIME_STAMPING, make_authority, sign
 
 HERE = Path(__file__).parent
 SECONDS = 20

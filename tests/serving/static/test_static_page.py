@@ -17,14 +17,17 @@ import pytest
 from PIL import Image
 from PIL.Image import Resampling
 
+from authority import make_authority, sign
 from pyrite.bundle import Bundle, Crops, Panel, ShorterSide, load_bundle, save_bundle
 from pyrite.bundle.calibration import Calibration
 from pyrite.bundle.preprocess import Preprocess
 from pyrite.decision import Policy, Scope
 from pyrite.detector import Detector
 from pyrite.errors import PyriteError
+from pyrite.evidence import Trust, load_trust
 from pyrite.golden import make_golden
 from pyrite.serving import write_page
+from pyrite.serving.web_credentials import read_library
 from pyrite.serving.web_runtime import read_runtime
 from web import web
 
@@ -34,8 +37,12 @@ expect = sync_api.expect
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+ROOT = Path(__file__).parents[3]
+FIXTURES = ROOT.parent / "shared" / "data" / "fixtures"
 CIFAKE = Path(__file__).parents[4] / "shared" / "data" / "cifake.zip"
 TOLERANCE = 1e-3
+READ = ("credentials", "frames", "pixels")
+"""The kinds of evidence that the page reads."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,10 @@ class Site:
 
 @pytest.fixture(scope="module", autouse=True)
 def runtime() -> None:
-    """What runs models in a browser, fetched once into the session's cache; the tests skip without a network."""
+    """What the page takes from npm, fetched once into the session's cache; the tests skip without a network."""
     try:
         read_runtime()
+        read_library()
     except PyriteError as error:
         if "cannot be fetched" not in str(error):
             raise
@@ -78,8 +86,12 @@ def host(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Write the page with bundles, change it where a test wants that, and serve it."""
     with ExitStack() as held:
 
-        def run(*bundles: Bundle | Path, change: Callable[[Path], None] = lambda folder: None) -> Site:
-            write_page(tmp_path / "site", Panel.open(bundles))
+        def run(
+            *bundles: Bundle | Path,
+            trust: Trust | None = None,
+            change: Callable[[Path], None] = lambda folder: None,
+        ) -> Site:
+            write_page(tmp_path / "site", Panel.open(bundles), trust=trust)
             change(tmp_path / "site")
             return held.enter_context(hosting(tmp_path / "site"))
 
@@ -159,6 +171,7 @@ def assert_alike(page: "Page", detector: Detector, files: dict[str, bytes]) -> i
         wanted, own = msgspec.to_builtins(detector.detect(content, path=name)), found[name]
         assert wanted["error"] is None, name
         scored += wanted["p_real"] is not None
+        wanted["evidence"] = [item for item in wanted["evidence"] if item["kind"] in READ]
         for one, other in zip([wanted, *wanted.pop("evidence")], [own, *own.pop("evidence")], strict=True):
             pairs = [(one, other), (one.pop("data", {}), other.pop("data", {}))]
             for values, others in pairs:
@@ -253,23 +266,95 @@ def test_it_works_without_a_network_after_the_first_visit(
     assert page.evaluate("crossOriginIsolated"), "Threads need that."
     files = many([(32, 32)])
     assert assert_alike(page, Detector(served_bundle, evidence=False), files) == len(files)
+    page.locator("#clear").click()
+    pytest.importorskip("c2pa")
+    fox = {"fox.jpg": (ROOT / "docs" / "photographs" / "fox.jpg").read_bytes()}
+    assert assert_alike(page, Detector(served_bundle), fox) == 0
+    expect(page.locator("#cards .stamp")).to_have_text("AI")
 
 
-def test_it_says_that_it_reads_the_pixels_alone(
+def test_content_credentials_count_as_in_python(
+    visit: Callable[..., "Page"], host: Callable[..., Site], served_bundle: Path
+) -> None:
+    pytest.importorskip("c2pa")
+    pytest.importorskip("cryptography")
+    white, black = (encoded(Image.new("RGB", (32, 32), colour), "JPEG") for colour in ("white", "black"))
+    golden = ROOT / "tests" / "evidence" / "credentials"
+    place = served_bundle.parent / "authority.pem"
+    place.write_bytes(make_authority("Test Authority")[0])
+    trust = load_trust(["c2pa", place, golden / "expired.pem"])
+    captured = sign(white, source_type="digitalCapture", complete=True)
+    made = sign(black, source_type="trainedAlgorithmicMedia", program="Adobe Firefly")
+    files = {
+        "none.jpg": black,
+        "captured.jpg": captured,
+        "made.jpg": made,
+        "made.png": sign(encoded(drawn(32, 32, 1), "PNG"), mime="image/png", source_type="compositeSynthetic"),
+        "made.webp": sign(
+            encoded(drawn(90, 40, 1), "WEBP"), mime="image/webp", listed=[{"action": "com.generative_fill"}]
+        ),
+        "opened.jpg": sign(white, action="c2pa.opened", complete=True, ingredients=(("parentOf", captured),)),
+        "edited.jpg": sign(white, source_type="digitalCapture", more=(("c2pa.edited", None), ("c2pa.placed", "print"))),
+        "part.jpg": sign(black, action="c2pa.opened", ingredients=(("componentOf", made), ("parentOf", captured))),
+        "broken-part.jpg": sign(black, action="c2pa.opened", ingredients=(("parentOf", made[:-2] + b"..\xff\xd9"),)),
+        "stranger.jpg": sign(black, source_type="trainedAlgorithmicMedia", authority="Stranger"),
+        "changed.jpg": made[:-2] + b"..\xff\xd9",
+        "elsewhere.jpg": sign(black, source_type="digitalCapture", remote_url="https://example.org/manifest"),
+        **{name: (golden / name).read_bytes() for name in ("expired.jpg", "stamped.jpg")},
+    }
+    detector = Detector(served_bundle, trust=trust)
+    decided = {name: detector.detect(content) for name, content in files.items()}
+    assert {name for name, found in decided.items() if found.reason == "pixels"} == {
+        "none.jpg", "edited.jpg", "elsewhere.jpg"
+    }  # fmt: skip
+    assert {name for name, found in decided.items() if found.verdict == "real" and found.reason == "verified"} == {
+        "captured.jpg", "opened.jpg"
+    }  # fmt: skip
+    page = visit(host(served_bundle, trust=trust))
+    library = list[str]()
+    page.on("request", lambda request: "/c2pa/" in request.url and library.append(request.url))
+    assert_alike(page, detector, {"none.jpg": black})
+    assert library == [], "It is loaded for the first file with credentials."
+    page.locator("#clear").evaluate("button => button.click()")
+    assert_alike(page, detector, files)
+    assert library
+    page.locator("#clear").click()
+    # Of what cannot be read, the reason is in the words of either library.
+    damaged = made.replace(b"jumdc2cl", b"jumdxxxx")
+    wanted, found = detector.detect(damaged), judge(page, {"damaged.jpg": damaged})["damaged.jpg"]
+    assert (found["verdict"], found["reason"]) == (wanted.verdict, wanted.reason) == ("ai", "asserted")
+    assert found["explanation"].startswith("The file's content credentials could not be read: ")
+    assert found["explanation"].partition(". ")[2] == wanted.explanation.partition(". ")[2] != ""
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"{FIXTURES} is not there")
+def test_the_c2pa_projects_own_files_get_the_same_verdicts(
+    visit: Callable[..., "Page"], host: Callable[..., Site], served_bundle: Path
+) -> None:
+    pytest.importorskip("c2pa")
+    files = {path.name: path.read_bytes() for path in sorted((FIXTURES / "credentials").iterdir())}
+    assert len(files) > 20
+    assert_alike(visit(host(served_bundle)), Detector(served_bundle), files)
+
+
+def test_it_says_what_it_does_not_read(
     visit: Callable[..., "Page"], host: Callable[..., Site], served_bundle: Path
 ) -> None:
     page = visit(host(served_bundle))
-    expect(page.locator("#zone-note")).to_contain_text("They stay on this device. Their pixels alone are judged")
-    expect(page.locator("#zone-note")).to_contain_text("which can outweigh them, are not read")
+    expect(page.locator("#zone-note")).to_contain_text(
+        "They stay on this device. Their pixels and content credentials are"
+    )
+    expect(page.locator("#zone-note")).to_contain_text("which can outweigh the pixels, is not read")
     expect(page.locator("body")).not_to_contain_text("this server")
     judge(page, {"a.png": encoded(drawn(32, 32, 1), "PNG")})
     card = page.locator("#cards > li")
-    expect(card.locator(".missing")).to_contain_text("are not read: pyrite detect reads them.")
+    expect(card.locator(".missing")).to_contain_text("are not: pyrite detect reads them.")
     expect(card.locator(".explain")).to_have_count(2)
     expect(card.locator(".explain:visible")).to_have_count(0)
     page.locator("#clear").evaluate("button => button.click()")
     judge(page, {"b.png": encoded(drawn(200, 300, 1), "PNG")})
-    expect(card).to_contain_text("Not read here.")
+    expect(card).to_contain_text("no content credentials. Nothing else in it is read here.")
 
 
 def test_what_cannot_be_read_says_so_and_fails_nothing_else(

@@ -1,4 +1,5 @@
 // Judges images beside the page, which goes on meanwhile: reads them as they come, and scores in batches what is there.
+import { readCredentials } from "./credentials.js";
 import { loadRuntime, Model } from "./model.js";
 import { decideTogether } from "./opinion.js";
 import { keepsPixels, readPixels } from "./pixels.js";
@@ -43,7 +44,7 @@ async function prepare({ models }, file, path, { max_pixels }) {
   const image = { path, sha256: await hash(bytes), format: facts.format, width: facts.width, height: facts.height, frames: facts.frames };
   // An image out of scope gets no score: it would decide nothing.
   const inputs = models.map((model) => (model.fits(image) ? model.prepare({ ...facts, pixels }) : null));
-  return { image, inputs };
+  return { image, inputs, evidence: await readCredentials(bytes, facts.format) };
 }
 
 async function scoreAll({ models, spec }) {
@@ -66,9 +67,9 @@ async function scoreAll({ models, spec }) {
 async function score(models, spec, batch) {
   const said = [];
   for (const [place, model] of models.entries()) said.push(await model.judge(batch.map(({ inputs }) => inputs[place])));
-  return batch.map(({ image }, i) => {
+  return batch.map(({ image, evidence }, i) => {
     const opinions = models.map((model, place) => ({ info: model.info, fits: model.fits(image), ...said[place][i] }));
-    return decideTogether(image, opinions, spec);
+    return decideTogether(image, opinions, spec, evidence);
   });
 }
 

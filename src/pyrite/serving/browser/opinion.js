@@ -7,13 +7,16 @@ import { decide, explain, isScored, share } from "./decision.js";
  * @param image `{path, sha256, format, width, height, frames}`
  * @param opinions of each bundle its `info`, whether the image `fits`, and what `Model.judge` gave
  * @param spec what bundles.json says: `policy`, `shares`, `model`
+ * @param found the evidence in its file
  */
-export function decideTogether(image, opinions, { policy, shares, model }) {
+export function decideTogether(image, opinions, { policy, shares, model }, found) {
   const judging = opinions.filter(inScope);
   const merged = (which, counts) => bonferroni(opinions.map((one) => (inScope(one) ? one[which] : null)), counts);
   const [p_real, p_ai] = [merged("p_real", shares.real), merged("p_ai", shares.ai)];
   const said = opinions.map((one) => evidenceOf(one, policy, image));
-  const [verdict, reason] = judging.length ? decide(p_real, p_ai, policy) : ["uncertain", "out_of_scope"];
+  const deciding = decidingOf(found);
+  const byPixels = () => (judging.length ? decide(p_real, p_ai, policy) : ["uncertain", "out_of_scope"]);
+  const [verdict, reason] = deciding ? [deciding.says, deciding.strength] : byPixels();
   const alone = judging.length === 1 ? judging[0] : null;
   const knows = [...new Set(judging.flatMap(({ info }) => info.knows))];
   return {
@@ -23,14 +26,21 @@ export function decideTogether(image, opinions, { policy, shares, model }) {
     logit: (alone ?? (opinions.length === 1 ? opinions[0] : null))?.logit ?? null,
     reason,
     explanation:
-      reason === "uncalibrated" && said.length === 1 ? said[0].detail : tell(verdict, reason, p_real, p_ai, opinions, image, knows),
+      deciding?.detail ??
+      (reason === "uncalibrated" && said.length === 1 ? said[0].detail : tell(verdict, reason, p_real, p_ai, opinions, image, knows)),
     p_real,
     p_ai,
     max_fpr: policy.max_fpr,
-    evidence: [...frameNote(image), ...said],
+    evidence: [...found, ...frameNote(image), ...said],
     model,
     error: null,
   };
+}
+
+/** Return the piece of evidence that outweighs the pixels, if there is one: anyone could have written that a camera took it. */
+function decidingOf(found) {
+  const order = [["verified", "ai"], ["verified", "real"], ["asserted", "ai"]];
+  return order.map(([strength, says]) => found.find((item) => item.strength === strength && item.says === says)).find(Boolean);
 }
 
 const isForeign = ({ fits, p_typical, info }) => fits && p_typical !== null && p_typical <= info.foreign_rate;

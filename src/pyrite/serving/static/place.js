@@ -11,5 +11,6 @@ export const WORDS = {
   link: "That is a link. The server fetches nothing from other sites, so that nobody can use it to reach them. Save the picture, then choose the file here.",
   signature: "a signature that this server's trust list vouches for",
   unread: "",
+  unseen: "",
   report: "Saves this verdict with all that the file says of itself, and without the image. Read it before you share it.",
 };

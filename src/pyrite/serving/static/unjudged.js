@@ -1,6 +1,6 @@
 // Of an image that no bundle here judges, as unjudged.py has it.
 import { h, terms, withCode } from "./dom.js";
-import { READS_FILES } from "./place.js";
+import { READS_FILES, WORDS } from "./place.js";
 
 const NEXT_SIZE =
   "Use a bundle for images of this size: the one that comes with Pyrite knows only images of 32 pixels a side. " +
@@ -37,7 +37,7 @@ export function lookedAt(found) {
     Pixels: isForeign(found)
       ? "Not judged: the image looks unlike those that calibrated the bundle."
       : "Not judged: no bundle here is made for images of this size.",
-    File: READS_FILES ? inFile : "Not read here.",
+    File: READS_FILES || count ? inFile : WORDS.unseen,
   };
 }
 

@@ -1,4 +1,4 @@
-"""What runs models in a browser: where it is fetched from, and that it is what it should be."""
+"""What the page without a server takes from npm: where it is fetched from, and that it is what it should be."""
 
 import io
 import tarfile
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pyrite.errors import PyriteError
-from pyrite.serving.web_runtime import PACKAGE, VERSION, read_runtime
+from pyrite.serving.web_credentials import PACKAGE, read_library
+from pyrite.serving.web_runtime import read_runtime
 from web import send, web
 
 
@@ -26,14 +27,16 @@ def test_the_registry_is_the_one_that_npm_is_told_of(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PYRITE_CACHE", str(tmp_path))
     with web(send(packed())) as address:
         monkeypatch.setenv("NPM_CONFIG_REGISTRY", f"{address}/npm/")
-        place = f"{address}/npm/{PACKAGE}/-/{PACKAGE}-{VERSION}.tgz"
+        place = f"{address}/npm/@contentauth/c2pa-wasm/-/c2pa-wasm-{PACKAGE.version}.tgz"
         with pytest.raises(
-            PyriteError, match=f"^{place} has the SHA-512 .* changed since. Give the package with --run"
+            PyriteError, match=f"^{place} has the SHA-512 .* changed since. Give the package with --cred"
         ):
-            read_runtime()
+            read_library()
     assert not list(tmp_path.rglob("*.tgz*"))
-    with pytest.raises(PyriteError, match=r"cannot be fetched: .* Give the package with --runtime: `npm pack"):
-        read_runtime()
+    with pytest.raises(
+        PyriteError, match=r"cannot be fetched: .* with --credentials: `npm pack @contentauth/c2pa-wasm@"
+    ):
+        read_library()
 
 
 def test_another_package_is_refused(tmp_path: Path) -> None:
