@@ -107,7 +107,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 docs: $(INSTALLED)
-	$(BIN)/typer pyrite.cli.main utils docs --name pyrite --title "The command line" --output docs/cli.md
+	$(BIN)/typer pyrite.cli.application utils docs --name pyrite --title "The command line" --output docs/cli.md
 	$(BIN)/python -m pyrite.evidence.reference > docs/evidence.md
 	$(BIN)/python scripts/schemas.py docs/schemas
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pyrite.bundle import DEFAULT, load_bundle
-from pyrite.cli import app
+from pyrite.cli.application import app
 from pyrite.detector import Detector
 from pyrite.golden import replay_golden, write_golden
 from pyrite.recipe import load_recipe, make_recipe

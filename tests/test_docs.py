@@ -37,7 +37,7 @@ from pyrite.bundle import (
     TrainingInfo,
 )
 from pyrite.bundle.panel import Member
-from pyrite.cli import app
+from pyrite.cli.application import app
 from pyrite.decision import Policy, Scope
 from pyrite.evaluation import Comparison, Report
 from pyrite.evaluation.comparison import Competitor, Found, Pair, SliceColumn, SliceFigures, SliceRow
