@@ -182,12 +182,17 @@ def test_importing_the_package_loads_nothing_but_itself_and_the_standard_library
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
     heavy = {"numpy", "PIL", "onnxruntime", "jinja2", "joblib"} | OPTIONAL
-    assert not heavy & loaded_by("import pyrite.cli")
+    assert not heavy & loaded_by("import pyrite.cli.application")
 
 
-def names_imported_by(package: Path) -> list[str]:
+def test_a_process_that_imports_a_script_of_the_command_line_loads_no_command() -> None:
+    assert not {"typer", "rich"} & loaded_by("from pyrite.cli import main")
+
+
+def names_defined_by(package: Path) -> list[str]:
     tree = ast.parse((package / "__init__.py").read_text("utf-8"))
-    return [
+    functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"]
+    return functions or [
         alias.asname or alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pyrite.")
@@ -200,7 +205,7 @@ def test_all_is_the_public_namespace(package: Path) -> None:
     module = import_module(".".join(package.relative_to(SOURCE.parent).parts))
     names = getattr(module, "__all__", [])
     assert len(set(names)) == len(names)
-    assert set(names) == set(names_imported_by(package))
+    assert set(names) == set(names_defined_by(package))
     for name in names:
         assert getattr(module, name) is not None
     if package == SOURCE:
