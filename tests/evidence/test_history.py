@@ -47,6 +47,13 @@ def test_steps_of_editing_are_told_in_order() -> None:
     assert "and 1 more" in found.detail
 
 
+def test_steps_in_a_row_that_are_told_alike_are_told_once() -> None:
+    save = 'stEvt:action="saved" stEvt:when="2024-05-01T1{}:00:00Z" stEvt:softwareAgent="Duckshop"'
+    [found] = read(history('stEvt:action="created"', *(save.format(i) for i in range(4)), 'stEvt:action="converted"'))
+    assert "lists its history: created; saved with Duckshop on 2024-05-01 (4 times); converted, and" in found.detail
+    assert len(found.data["steps"]) == 6
+
+
 def test_steps_as_structures_and_without_anything() -> None:
     inner = "<rdf:li rdf:parseType='Resource'><stEvt:action>saved</stEvt:action></rdf:li><rdf:li>text</rdf:li>"
     data = jpeg_with(
@@ -117,7 +124,7 @@ def test_a_thumbnail_of_something_else_is_told() -> None:
     image = picture(0, (640, 480))
     [found] = read(with_thumbnail(image, picture(1)))
     assert found.data["thumbnail_correlation"] < 0.8
-    assert "shows something else than the image" in found.detail
+    assert "does not show the image" in found.detail
 
 
 def test_a_thumbnail_of_the_image_is_nothing() -> None:

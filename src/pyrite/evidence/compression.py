@@ -69,7 +69,7 @@ def read_compression(image: Image) -> list[Evidence]:
         f"its coefficients show that it was saved as JPEG before, more coarsely ({alarms:,} of {of:,} files saved once "
         "show such); most services save images again, so this is not a sign of forgery"
         if twice
-        else "no sign was found that it was saved as JPEG before, which only shows if that was more coarsely"
+        else "no sign was found that it was saved as JPEG before; one shows only if it was saved more coarsely then"
     )
     return [
         Evidence(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from pyrite.evidence.metadata import Metadata
 from pyrite.evidence.thumbnail import read_thumbnail
@@ -48,9 +49,12 @@ def _read_steps(metadata: Metadata) -> Iterator[Evidence]:
     parent = first(source.get(_REFERENCE + "documentID", "")) if isinstance(source, dict) else first(source or "")
     if not steps and not parent:
         return
-    told = [_tell_step(step) for step in steps[:_SHOWN_STEPS]]
-    more = f", and {len(events) - _SHOWN_STEPS:,} more" if len(events) > _SHOWN_STEPS else ""
-    parts = [f"tells of its history: {'; '.join(told)}{more}"] if told else []
+    # A program notes a step each time it saves, and those in a row differ in nothing that is told.
+    alike = [(told, len([*same])) for told, same in groupby(map(_tell_step, steps))][:_SHOWN_STEPS]
+    told = [f"{step} ({count:,} times)" if count > 1 else step for step, count in alike]
+    left = len(events) - sum(count for _, count in alike)
+    more = f", and {left:,} more" if left else ""
+    parts = [f"lists its history: {'; '.join(told)}{more}"] if told else []
     parts += ["says that it was made from another document"] if parent else []
     yield _say(
         f"The file's XMP {', and '.join(parts)}, which anyone could have written.",
@@ -121,7 +125,7 @@ def _compare_thumbnail(image: Image, packed: bytes) -> Iterator[Evidence]:
     match = thumbnail and thumbnail.match
     if match and not match.alike:
         yield _say(
-            "The thumbnail in the file's EXIF data shows something else than the image (correlation "
+            "The thumbnail in the file's EXIF data does not show the image (correlation "
             f"{match.correlation:.2f}): the image was changed by a program that left the thumbnail as it was, or was "
             "given a stranger's.",
             thumbnail_correlation=round(match.correlation, 3),

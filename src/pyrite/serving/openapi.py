@@ -224,7 +224,7 @@ EXAMPLES: dict[str, Any] = {
                 "kind": "history",
                 "strength": "asserted",
                 "says": None,
-                "detail": "The file's XMP tells of its history: saved with Duckshop on 2024-05-01, which anyone could "
+                "detail": "The file's XMP lists its history: saved with Duckshop on 2024-05-01, which anyone could "
                 "have written.",
                 "data": {"steps": [{"action": "saved", "softwareAgent": "Duckshop", "when": "2024-05-01"}]},
             }
