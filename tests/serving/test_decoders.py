@@ -7,12 +7,15 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import pebble
 import psutil
 import pytest
 from asking import picture
 from hostile import CALLER, DEADLY, LONG, READER, SLOW, WRITER, hold, hostile_reader, tell_nonsense
+from pebble.pool.base_pool import PoolStatus
 
 from pyrite.bundle import Bundle
 from pyrite.decision import Policy
@@ -157,6 +160,32 @@ def test_processes_that_somebody_else_ends_are_replaced(bundle: Bundle, how: int
             return await finish_all([began, *(ask(picture() + bytes(padding)) for _ in range(3))])
 
     assert [isinstance(one, Prepared) for one in asyncio.run(work())] == [True] * 4
+
+
+def test_a_call_that_a_failing_pool_forgot_is_made_again(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that the pool takes between its last look at the calls and its end."""
+    forgotten = list[pebble.ProcessFuture[object]]()
+
+    class Forgetful(pebble.ProcessPool):  # type: ignore[misc]
+        def schedule(self, *arguments: Any, **options: Any) -> "pebble.ProcessFuture[object]":
+            if forgotten:
+                return super().schedule(*arguments, **options)
+            self._context.status = PoolStatus.ERROR
+            forgotten.append(pebble.ProcessFuture())
+            return forgotten[0]
+
+    monkeypatch.setattr(pebble, "ProcessPool", Forgetful)
+
+    async def work() -> int:
+        pool = Pool(1, hostile_reader(bundle.info))
+        try:
+            [found] = await finish_all([asyncio.create_task(pool.run(os.getpid, seconds=60))])
+            return found
+        finally:
+            pool.close()
+
+    assert asyncio.run(work()) != os.getpid()
+    assert forgotten[0].cancelled()
 
 
 def test_a_process_tells_how_far_it_is_and_no_more_than_there_is(bundle: Bundle) -> None:

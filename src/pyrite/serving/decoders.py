@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,7 @@ from pyrite.serving.fair import SHARE, Asker, FairQueue, Turns
 from pyrite.serving.uploads import upload_folder
 
 if TYPE_CHECKING:
-    from pebble import ProcessPool
+    from pebble import ProcessFuture, ProcessPool
 
 _NANOSECONDS = {"JPEG": 8.0, "PNG": 25.0, "WEBP": 65.0, "BMP": 12.0}
 """What reading a pixel takes at most, about, on one CPU of 2023: of noise. Of the other formats, what their first
@@ -47,6 +48,7 @@ _OUT_OF_TIME = getattr(signal, "SIGPROF", 0)
 
 Found = Prepared | Unreadable
 _LOOK = 0.1  # seconds after which it is seen how far a process is
+_WATCH = 1.0  # seconds after which it is seen whether a pool still works
 
 _Result = TypeVar("_Result")
 Tell = Callable[[int, int], None]
@@ -268,7 +270,7 @@ class Pool:
                 # Aside: others are answered meanwhile.
                 await asyncio.to_thread(self._begin, pool)
             try:
-                return await asyncio.wrap_future(pool.schedule(function, args=arguments, timeout=seconds))
+                return await _result_of(pool.schedule(function, args=arguments, timeout=seconds), pool)
             except TimeoutError:
                 _tell_killed("timed_out", seconds=seconds)
                 raise Lost(slow=True) from None
@@ -326,6 +328,24 @@ class Pool:
         with self._beginning:
             if pool.active:
                 self._begun = pool
+
+
+async def _result_of(call: "ProcessFuture[_Result]", pool: "ProcessPool") -> _Result:
+    """Return what a call comes to. Whoever is cancelled in this has its process killed.
+
+    A pool that gives up just as it takes a call forgets it, and tells nobody.
+
+    Raises:
+        BrokenProcessPool: The pool gave up.
+    """
+    work = asyncio.wrap_future(call)
+    try:
+        while not (await asyncio.wait([work], timeout=_WATCH))[0]:
+            if not pool.active:
+                raise BrokenProcessPool
+        return work.result()
+    finally:
+        work.cancel()
 
 
 def _tell_killed(reason: str, **fields: object) -> None:
