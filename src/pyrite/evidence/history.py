@@ -125,7 +125,7 @@ def _compare_thumbnail(image: Image, packed: bytes) -> Iterator[Evidence]:
     match = thumbnail and thumbnail.match
     if match and not match.alike:
         yield _say(
-            "The thumbnail in the file's EXIF data does not show the image (correlation "
+            "The thumbnail in the file's EXIF data shows something other than the image (correlation "
             f"{match.correlation:.2f}): the image was changed by a program that left the thumbnail as it was, or was "
             "given a stranger's.",
             thumbnail_correlation=round(match.correlation, 3),
