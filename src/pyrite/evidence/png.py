@@ -18,6 +18,8 @@ _PACKETS = (b"<?xpacket", b"<x:xmpmeta", b"<x:xapmeta", b"<rdf:RDF")
 """How XMP begins, whatever the text is called."""
 _RAW = "Raw profile type "
 _JPEG_NAMES = (b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0")
+_CHANNELS = {2: 3, 6: 4}
+"""By PNG's colour type: red, green and blue, without and with alpha."""
 
 
 def find_png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -38,6 +40,18 @@ def find_chunks(
         if name == b"IEND":
             return
         at += overhead + -(-size // align) * align
+
+
+def read_layout(data: bytes) -> tuple[int, int, int] | None:
+    """Return width, height and channels (3 or 4) of a PNG file whose rows hold a byte for each channel of each pixel.
+
+    `None` for other kinds of PNG: grey, with a palette, of 16 bits, interlaced; and for a file that ends in its header.
+    """
+    if len(data) < 29:
+        return None
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    channels = _CHANNELS.get(colour)
+    return None if depth != 8 or channels is None or interlaced else (width, height, channels)
 
 
 def unpack_rows(data: bytes, size: int, count: int) -> bytes:

@@ -6,13 +6,12 @@ Source: https://github.com/ashen-sensored/sd_webui_stealth_pnginfo
 """
 
 import io
-import struct
 import zlib
 from collections.abc import Iterable
 
 from PIL import Image as PillowImage
 
-from pyrite.evidence.png import find_chunks, unpack_rows
+from pyrite.evidence.png import find_chunks, read_layout, unpack_rows
 from pyrite.evidence.values import MAX_TEXT, read_json
 from pyrite.image import Image
 
@@ -25,8 +24,6 @@ _MAX_SIDE = 16_384
 _MAX_PIXELS = 1 << 25
 _MAX_BITS = 1 << 23
 """Generators write some ten thousand."""
-_CHANNELS = {2: 3, 6: 4}
-"""By PNG's colour type: red, green and blue, without and with alpha."""
 
 _LOWEST = bytes(48 + value % 2 for value in range(256))
 """The lowest bit of each byte, as a digit."""
@@ -68,10 +65,10 @@ def _area(canvas: PillowImage.Image) -> int:
 
 def _may_hide(data: bytes) -> bool:
     """Say whether the first column's lowest bits begin as a signature does, as far as the column goes."""
-    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
-    channels = _CHANNELS.get(colour)
-    if depth != 8 or channels is None or interlaced or max(width, height) > _MAX_SIDE or width * height > _MAX_PIXELS:
+    layout = read_layout(data)
+    if layout is None or max(layout[:2]) > _MAX_SIDE or layout[0] * layout[1] > _MAX_PIXELS:
         return False
+    width, height, channels = layout
     size = 1 + width * channels
     rows = unpack_rows(data, size, min(height, 8 * len(_START)))
     column = _read_column((rows[at : at + 1 + channels] for at in range(0, len(rows) - size + 1, size)), channels)

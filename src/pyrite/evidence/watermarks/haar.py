@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from pyrite.evidence.names import company_of
-from pyrite.evidence.png import unpack_rows
+from pyrite.evidence.png import read_layout, unpack_rows
 from pyrite.evidence.stealth import is_lossless_webp
 from pyrite.evidence.values import tidy
 from pyrite.image import Image
@@ -147,14 +147,14 @@ def _read_top(image: Image) -> NDArray[np.uint8] | None:
 
 def _read_png(data: bytes, rows: int) -> NDArray[np.uint8] | None:
     """Decode the upper rows alone, as a PNG file of their own: the rest of a large file would take most of the time."""
-    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
-    channels = {2: 3, 6: 4}.get(colour)
-    if depth != 8 or channels is None or interlaced or width > 1 << 15:
+    layout = read_layout(data)
+    if layout is None or layout[0] > 1 << 15:
         return None
+    width, height, channels = layout
     size = 1 + width * channels
     packed = unpack_rows(data, size, min(rows, height))
     rows = len(packed) // size
-    header = struct.pack(">IIBBBBB", width, rows, 8, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, rows, 8, 6 if channels == 4 else 2, 0, 0, 0)
     parts = ((b"IHDR", header), (b"IDAT", zlib.compress(packed[: rows * size], 0)), (b"IEND", b""))
     file = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(part)) + name + part + struct.pack(">I", zlib.crc32(name + part)) for name, part in parts
