@@ -8,6 +8,7 @@ import pytest
 
 from pyrite.errors import PyriteError
 from pyrite.serving.web_credentials import PACKAGE, read_library
+from pyrite.serving.web_metadata import read_parsers
 from pyrite.serving.web_runtime import read_runtime
 from web import send, web
 
@@ -43,6 +44,8 @@ def test_another_package_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.tgz").write_bytes(packed(ort__wasm__min__mjs=b"another version"))
     with pytest.raises(PyriteError, match=r"dist/ort.wasm.min.mjs in .*other.tgz is not that of onnxruntime-web"):
         read_runtime(tmp_path / "other.tgz")
+    with pytest.raises(PyriteError, match=r"has no dist/exif-reader\.js\. Give the package with --metadata: `npm pack"):
+        read_parsers(tmp_path)
     (tmp_path / "dist").mkdir()
     with pytest.raises(PyriteError, match=r"has no dist/ort\.wasm\.min\.mjs"):
         read_runtime(tmp_path)

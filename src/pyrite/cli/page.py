@@ -39,6 +39,22 @@ def page(
             help="The npm package @contentauth/c2pa-wasm, a .tgz or a folder. Fetched without it, once.",
         ),
     ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            "--metadata",
+            metavar="PATH",
+            help="The npm package exifreader, a .tgz or a folder. Fetched without it, once.",
+        ),
+    ] = None,
+    xml: Annotated[
+        Path | None,
+        typer.Option(
+            "--xml",
+            metavar="PATH",
+            help="The npm package sax, a .tgz or a folder. Fetched without it, once.",
+        ),
+    ] = None,
     trust: TrustOption = TRUST,
     trust_anchors: TrustAnchorsOption = None,
 ) -> None:
@@ -47,9 +63,9 @@ def page(
     Copy the folder to any static host, under any path, over HTTPS; to look at it here, run
     `python -m http.server --directory site`. It works without a network after the first visit.
 
-    The page judges the pixels and content credentials, and says that it reads nothing else in the file. What runs the
-    model (33 MB) and what reads the credentials (3 MB) is fetched from npm and kept in Pyrite's cache folder;
-    `NPM_CONFIG_REGISTRY` names another registry.
+    The page judges the pixels, content credentials and other metadata, and says what it does not read. What runs the
+    model (33 MB) and what reads the credentials (3 MB) and metadata (0.3 MB) is fetched from npm and kept in Pyrite's
+    cache folder; `NPM_CONFIG_REGISTRY` names another registry.
 
     Example: `pyrite page --out site`
     """
@@ -64,6 +80,8 @@ def page(
             panel,
             runtime=runtime,
             credentials=credentials,
+            metadata=metadata,
+            xml=xml,
             trust=read_trust(trust, trust_anchors),
             max_fpr=max_fpr,
             allow_real=allow_real,

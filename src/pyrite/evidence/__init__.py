@@ -1,6 +1,6 @@
 """What a file says of itself: content credentials, traces of generators, marks in its pixels, a camera's notes."""
 
-from pyrite.evidence.browser import credential_rules
+from pyrite.evidence.browser import credential_rules, metadata_rules
 from pyrite.evidence.compression import read_compression
 from pyrite.evidence.credentials import missing_readers
 from pyrite.evidence.read import NO_PROVENANCE, read_evidence, read_file_evidence
@@ -20,6 +20,7 @@ __all__ = [
     "describe_trust",
     "fetch_weights",
     "load_trust",
+    "metadata_rules",
     "missing_readers",
     "read_compression",
     "read_evidence",

@@ -7,15 +7,15 @@ from pyrite.evidence.metadata import Metadata
 from pyrite.evidence.values import plain, tidy
 from pyrite.results import Evidence, Strength
 
-_SETTINGS = {
+SETTINGS = {
     "ExposureTime": "exposure_time",
     "FNumber": "f_number",
     "ISOSpeedRatings": "iso",
     "FocalLength": "focal_length",
     "DateTimeOriginal": "taken",
 }
-_EXPOSURE = ("exposure_time", "f_number", "iso")
-_NAME = re.compile(r"[^{}\[\]\n]{1,80}")
+EXPOSURE = ("exposure_time", "f_number", "iso")
+NAME = re.compile(r"[^{}\[\]\n]{1,80}")
 
 
 def read_camera(metadata: Metadata) -> list[Evidence]:
@@ -25,13 +25,13 @@ def read_camera(metadata: Metadata) -> list[Evidence]:
     """
     exif = metadata.exif
     make, model = (exif.get(name) for name in ("Make", "Model"))
-    names = [name for name in (make, model) if isinstance(name, str) and _NAME.fullmatch(name)]
-    settings = {key: exif[name] for name, key in _SETTINGS.items() if name in exif}
+    names = [name for name in (make, model) if isinstance(name, str) and NAME.fullmatch(name)]
+    settings = {key: exif[name] for name, key in SETTINGS.items() if name in exif}
     if names and settings:
         # Many models begin with their make.
         name = names[-1] if names[-1].casefold().startswith(names[0].casefold()) else " ".join(names)
         told = f"names a camera, {plain(name)}"
-    elif not names and settings.keys() >= set(_EXPOSURE):
+    elif not names and settings.keys() >= set(EXPOSURE):
         told = "has a camera's exposure time, aperture and sensitivity, but names no camera"
     else:
         return []

@@ -12,7 +12,7 @@ from pyrite.evidence.values import plain, read_json, read_object, tidy
 from pyrite.evidence.xmp import texts_of
 from pyrite.results import Evidence, Extent, Strength, Verdict
 
-_IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/ "
+IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/ "
 _ANYONE = "which anyone could have written"
 _UNNAMED = "an AI system that it does not name"
 
@@ -99,7 +99,7 @@ def _read_source_types(metadata: Metadata) -> Iterator[Evidence]:
 def _find_ai_properties(metadata: Metadata) -> Iterator[_Found]:
     """Find the properties that IPTC has for generated images alone, whatever they name (version 2025.1)."""
     system, version, prompt, writer = (
-        metadata.property(_IPTC + name)
+        metadata.property(IPTC + name)
         for name in ("AISystemUsed", "AISystemVersionUsed", "AIPromptInformation", "AIPromptWriterName")
     )
     if system or version or prompt or writer:

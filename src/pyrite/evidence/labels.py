@@ -23,11 +23,11 @@ MEANINGS: Mapping[str, tuple[Verdict | None, str]] = {
 """By what stands under `Label`: what it says, and in words. Its writer knows (1), its distributor was told by its user
 (2), or the distributor found signs of it (3)."""
 
-_WORDS = {"aigc": "1", "ai": "1", "true": "1", "ai-generated": "1", "ai generated": "1"}
+WORDS = {"aigc": "1", "ai": "1", "true": "1", "ai-generated": "1", "ai generated": "1"}
 """What some write there instead of 1."""
-_OTHERS = {"contentproducer", "produceid", "contentpropagator", "propagateid"}
+OTHERS = {"contentproducer", "produceid", "contentpropagator", "propagateid"}
 # A kind of code, the company's Unified Social Credit Identifier (GB 32100-2015), and a number of its own.
-_CODE = re.compile(r"\d{4}([0-9A-HJ-NPQRTUWXY]{18})\w{0,16}")
+CODE = re.compile(r"\d{4}([0-9A-HJ-NPQRTUWXY]{18})\w{0,16}")
 
 
 def read_label(name: str, value: Any) -> dict[str, Any] | None:
@@ -41,7 +41,7 @@ def read_label(name: str, value: Any) -> dict[str, Any] | None:
             value = inner
             break
     low = {key.lower(): item for key, item in list(value.items())[:50] if isinstance(key, str)}
-    if "label" not in low or (not low.keys() & _OTHERS and name.lower() != "aigc"):
+    if "label" not in low or (not low.keys() & OTHERS and name.lower() != "aigc"):
         return None
     return {**value, "Label": low["label"]} if meaning_of(low["label"]) else None
 
@@ -49,7 +49,7 @@ def read_label(name: str, value: Any) -> dict[str, Any] | None:
 def meaning_of(label: object) -> str:
     """Return which of `MEANINGS` a label has, or an empty text."""
     word = str(label).strip().lower() if isinstance(label, str | int) else ""
-    return word if word in MEANINGS else _WORDS.get(word, "")
+    return word if word in MEANINGS else WORDS.get(word, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def producer_of(label: Mapping[str, Any]) -> tuple[Producer | None, str]:
     """Return who made the content by a label, where that is known, and the registered code as written."""
     low = {key.lower(): item for key, item in label.items() if isinstance(key, str)}
     code = plain(low.get("contentproducer") or low.get("producer") or "", 100)
-    matched = _CODE.fullmatch(code.upper())
+    matched = CODE.fullmatch(code.upper())
     return (_producers().get(matched[1]) if matched else None), code
 
 

@@ -19,6 +19,8 @@ SOFTWARE_FIELDS = frozenset(
 CREDIT_FIELDS = frozenset({"credit", "creditline", "make", "source"})
 """Names of the fields for where an image comes from, where a common word may be a person or a camera."""
 
+EDITED = frozenset({"edited", "enhanced", "modified"})
+"""What a field says of a generator that changed the image, rather than made it."""
 _MAX = 200
 _DID = (
     r"(?:(?:images?|pictures?|photos?|artworks?) )?"
@@ -69,7 +71,7 @@ def find_name(text: str) -> Name | None:
         return None
     # With what it did, or a version, a common word is no longer anything else.
     alone = matched["did"] is None and matched.end("name") == matched.end() and matched.start("name") == 0
-    edited = matched["did"] in ("edited", "enhanced", "modified") or entry.edits
+    edited = matched["did"] in EDITED or entry.edits
     return Name(entry.name, entry.company, alone and word in entry.common, entry.writes_a1111, edited)
 
 
@@ -99,7 +101,14 @@ def name_rules() -> dict[str, Any]:
     """Return what `find_name` goes by, for a reader in another language."""
     entries, pattern = _table()
     words = {
-        word: {"company": entry.company, "common": word in entry.common, "after": word in entry.after}
+        word: {
+            "name": entry.name,
+            "company": entry.company,
+            "common": word in entry.common,
+            "after": word in entry.after,
+            "edits": entry.edits,
+            "writes_a1111": entry.writes_a1111,
+        }
         for word, entry in entries.items()
     }
     return {"pattern": pattern, "words": words, "companies": dict(_companies())}

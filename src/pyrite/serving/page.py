@@ -11,11 +11,12 @@ from pyrite.bundle import NOVELTY, Bundle, Panel, Resize
 from pyrite.bundle.bundle import MODEL, WEIGHTS
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, PyriteError
-from pyrite.evidence import TRUST_NOTES, Trust, credential_rules
+from pyrite.evidence import TRUST_NOTES, Trust, credential_rules, metadata_rules
 from pyrite.serving.app import STATIC
 from pyrite.serving.cards import bounds_of, examples_of, model_card
 from pyrite.serving.settings import ServerSettings
 from pyrite.serving.web_credentials import read_library
+from pyrite.serving.web_metadata import read_parsers
 from pyrite.serving.web_runtime import read_runtime
 from pyrite.writing import whole_folder
 
@@ -43,8 +44,8 @@ _CHANGES = (
     ('    <a href="docs">API</a>\n', ""),
     (
         "They go to this server and nowhere else, and it keeps none.",
-        "They stay on this device. Their pixels and content credentials are judged. Other metadata, which can outweigh "
-        "the pixels, is not read.",
+        "They stay on this device. Their pixels and metadata are judged. Watermarks and texts hidden in the pixels, "
+        "which can outweigh the score, are not read.",
     ),
     (
         "On the machine that runs this server, run <code>pyrite bundle import photos</code>, then start "
@@ -62,6 +63,8 @@ def write_page(
     *,
     runtime: Path | None = None,
     credentials: Path | None = None,
+    metadata: Path | None = None,
+    xml: Path | None = None,
     trust: Trust | None = None,
     max_fpr: float | None = None,
     allow_real: bool = False,
@@ -74,6 +77,8 @@ def write_page(
         panel: What judges. The browser has its bundles.
         runtime: The package onnxruntime-web, a .tgz or a folder; by default it is fetched. See `read_runtime`.
         credentials: The package @contentauth/c2pa-wasm, in the same way. See `read_library`.
+        metadata: The package exifreader, in the same way. See `read_parsers`.
+        xml: The package sax, in the same way.
         trust: Whose signatures count as verified; by default, the lists that come with Pyrite.
         max_fpr: As `Detector` has it.
         allow_real: As `Detector` has it.
@@ -96,12 +101,14 @@ def write_page(
         "v1/examples.json": examples_of(detector),
         "v1/bundles.json": _bundles(detector, gpu),
         "v1/credentials.json": msgspec.json.encode(credential_rules(Trust.default() if trust is None else trust)),
+        "v1/metadata.json": msgspec.json.encode(metadata_rules()),
         **{
             # Not every host knows that .mjs is JavaScript.
             f"runtime/{name.replace('.mjs', '.js')}": content
             for name, content in read_runtime(runtime, gpu=gpu, progress=progress).items()
         },
         **{f"c2pa/{name}": content for name, content in read_library(credentials, progress=progress).items()},
+        **{f"metadata/{name}": content for name, content in read_parsers(metadata, xml, progress=progress).items()},
     }
     for i, bundle in enumerate(panel.bundles):
         files |= {f"bundles/{i}/{name}": bundle.read(name) for name in (MODEL, NOVELTY) if name in bundle.info.files}
@@ -147,6 +154,8 @@ def _page_files() -> dict[str, bytes]:
         "runtime/LICENSE": (BROWSER / "LICENSE-onnxruntime-web").read_bytes(),
         "c2pa/LICENSE": (BROWSER / "LICENSE-c2pa-wasm").read_bytes(),
         "c2pa/TRUST-LISTS.md": TRUST_NOTES.read_bytes(),
+        "metadata/LICENSE-exifreader": (BROWSER / "LICENSE-exifreader").read_bytes(),
+        "metadata/LICENSE-sax": (BROWSER / "LICENSE-sax").read_bytes(),
     }
 
 

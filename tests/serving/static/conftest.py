@@ -7,7 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,21 @@ import numpy as np
 import pytest
 
 from ports import free_ports
-from pyrite.bundle import BundleInfo, load_bundle, save_bundle
+from pyrite.bundle import Bundle, BundleInfo, Panel, load_bundle, save_bundle
 from pyrite.bundle.calibration import Calibration
 from pyrite.decision import Scope
+from pyrite.errors import PyriteError
+from pyrite.evidence import Trust
 from pyrite.golden import make_golden
+from pyrite.serving import write_page
+from pyrite.serving.web_credentials import read_library
+from pyrite.serving.web_metadata import read_parsers
+from pyrite.serving.web_runtime import read_runtime
 from waiting import eventually, processes_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+    from static_site import Site
 
 
 def _build_model(checks: float = 3.0) -> bytes:
@@ -226,3 +233,35 @@ def visit(visiting: Callable[[], AbstractContextManager[Callable[..., "Page"]]])
 def page(visit: Callable[..., "Page"], server: Served) -> "Page":
     """The page at desktop size."""
     return visit(server)
+
+
+@pytest.fixture(scope="session")
+def runtime() -> None:
+    """What the page takes from npm, fetched once into the session's cache; the tests skip without a network."""
+    try:
+        read_runtime()
+        read_library()
+        read_parsers()
+    except PyriteError as error:
+        if "cannot be fetched" not in str(error):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def host(runtime: None, tmp_path: Path) -> Iterator[Callable[..., "Site"]]:
+    """Write the page without a server with bundles, change it where a test wants that, and serve it."""
+    from static_site import hosting
+
+    with ExitStack() as held:
+
+        def run(
+            *bundles: Bundle | Path,
+            trust: Trust | None = None,
+            change: Callable[[Path], None] = lambda folder: None,
+        ) -> "Site":
+            write_page(tmp_path / "site", Panel.open(bundles), trust=trust)
+            change(tmp_path / "site")
+            return held.enter_context(hosting(tmp_path / "site"))
+
+        yield run

@@ -1,21 +1,17 @@
 """The page without a server, in a real browser, beside what Python says of the same files."""
 
-import io
 import json
-import mimetypes
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 from PIL.Image import Resampling
+from static_site import Site, assert_alike, drawn, encoded, expect, hosting, judge
 
 from authority import make_authority, sign
 from pyrite.bundle import Bundle, Crops, Panel, ShorterSide, load_bundle, save_bundle
@@ -24,15 +20,9 @@ from pyrite.bundle.preprocess import Preprocess
 from pyrite.decision import Policy, Scope
 from pyrite.detector import Detector
 from pyrite.errors import PyriteError
-from pyrite.evidence import Trust, load_trust
+from pyrite.evidence import load_trust
 from pyrite.golden import make_golden
 from pyrite.serving import write_page
-from pyrite.serving.web_credentials import read_library
-from pyrite.serving.web_runtime import read_runtime
-from web import web
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
-expect = sync_api.expect
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -40,62 +30,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 FIXTURES = ROOT.parent / "shared" / "data" / "fixtures"
 CIFAKE = Path(__file__).parents[4] / "shared" / "data" / "cifake.zip"
-TOLERANCE = 1e-3
-READ = ("credentials", "frames", "pixels")
-"""The kinds of evidence that the page reads."""
 
-
-@dataclass(frozen=True)
-class Site:
-    url: str
-
-
-@pytest.fixture(scope="module", autouse=True)
-def runtime() -> None:
-    """What the page takes from npm, fetched once into the session's cache; the tests skip without a network."""
-    try:
-        read_runtime()
-        read_library()
-    except PyriteError as error:
-        if "cannot be fetched" not in str(error):
-            raise
-        pytest.skip(str(error))
-
-
-@contextmanager
-def hosting(folder: Path) -> Iterator[Site]:
-    """Serve a folder below a path, as a host of static files does."""
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        inside = handler.path.partition("?")[0].removeprefix("/a/path/")
-        file = folder / (inside or "index.html")
-        found = handler.path.startswith("/a/path/") and file.is_file()
-        content = file.read_bytes() if found else b"nothing"
-        handler.send_response(200 if found else 404)
-        handler.send_header("Content-Type", mimetypes.guess_type(file.name)[0] or "text/plain")
-        handler.send_header("Content-Length", str(len(content)))
-        handler.end_headers()
-        handler.wfile.write(content)
-
-    with web(answer) as address:
-        yield Site(f"{address}/a/path/")
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Write the page with bundles, change it where a test wants that, and serve it."""
-    with ExitStack() as held:
-
-        def run(
-            *bundles: Bundle | Path,
-            trust: Trust | None = None,
-            change: Callable[[Path], None] = lambda folder: None,
-        ) -> Site:
-            write_page(tmp_path / "site", Panel.open(bundles), trust=trust)
-            change(tmp_path / "site")
-            return held.enter_context(hosting(tmp_path / "site"))
-
-        yield run
+pytestmark = pytest.mark.usefixtures("runtime")
 
 
 def with_geometry(
@@ -109,22 +45,6 @@ def with_geometry(
     model, random = own.read("model.onnx"), np.random.default_rng(0)
     images = [random.integers(0, 256, (40 + i, 60 - i, 3), np.uint8) for i in range(8)]
     return save_bundle(folder / name, info, {"model.onnx": model, "golden.json": make_golden(info, model, images)})
-
-
-def drawn(width: int, height: int, seed: int, mode: str = "RGB") -> Image.Image:
-    """Return a picture with soft shapes and some noise, bright or dark by its seed."""
-    random = np.random.default_rng(seed)
-    bands = len(Image.new(mode, (1, 1)).getbands())
-    coarse = random.integers(0, 256, (height // 6 + 2, width // 6 + 2, bands), np.uint8)
-    soft = Image.fromarray(coarse.squeeze(), mode).resize((width, height), Resampling.BICUBIC)
-    noisy = np.asarray(soft, np.int16) + random.integers(-30, 31, np.shape(soft)) + random.integers(-60, 61)
-    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8), mode)
-
-
-def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, format, **options)
-    return stream.getvalue()
 
 
 def many(sizes: Sequence[tuple[int, int]]) -> dict[str, bytes]:
@@ -151,38 +71,6 @@ def many(sizes: Sequence[tuple[int, int]]) -> dict[str, bytes]:
             f"{seed}.bmp": encoded(draw(), "BMP"),
         }
     return files
-
-
-def judge(page: "Page", files: dict[str, bytes]) -> dict[str, dict[str, Any]]:
-    """Choose files on the page, and return its detections by their names, as it exports them."""
-    chosen = [{"name": name, "mimeType": "", "buffer": content} for name, content in files.items()]
-    page.locator("#pick").set_input_files(chosen)  # type: ignore[arg-type]
-    expect(page.locator("#cards > li")).to_have_count(len(files), timeout=60_000)
-    expect(page.locator("#cards > li.pending")).to_have_count(0, timeout=180_000)
-    with page.expect_download() as saved:
-        page.locator("[data-export=json]").click()
-    return {found["path"]: found for found in json.loads(saved.value.path().read_text("utf-8"))}
-
-
-def assert_alike(page: "Page", detector: Detector, files: dict[str, bytes]) -> int:
-    """Hold the page to what Python says of each file but for a logit's rounding; return how many were scored."""
-    found, scored = judge(page, files), 0
-    for name, content in files.items():
-        wanted, own = msgspec.to_builtins(detector.detect(content, path=name)), found[name]
-        assert wanted["error"] is None, name
-        scored += wanted["p_real"] is not None
-        wanted["evidence"] = [item for item in wanted["evidence"] if item["kind"] in READ]
-        for one, other in zip([wanted, *wanted.pop("evidence")], [own, *own.pop("evidence")], strict=True):
-            pairs = [(one, other), (one.pop("data", {}), other.pop("data", {}))]
-            for values, others in pairs:
-                logits = values.pop("logit", None), others.pop("logit", None)
-                # Out of scope, Python may have a score that decides nothing.
-                if None not in logits:
-                    assert logits[0] == pytest.approx(logits[1], abs=TOLERANCE), name
-                probabilities = values.pop("probability", None), others.pop("probability", None)
-                assert probabilities[0] == pytest.approx(probabilities[1], abs=TOLERANCE), name
-                assert others == values, name
-    return scored
 
 
 def test_it_says_what_python_says_of_all_formats(
@@ -343,18 +231,21 @@ def test_it_says_what_it_does_not_read(
 ) -> None:
     page = visit(host(served_bundle))
     expect(page.locator("#zone-note")).to_contain_text(
-        "They stay on this device. Their pixels and content credentials are"
+        "They stay on this device. Their pixels and metadata are judged."
     )
-    expect(page.locator("#zone-note")).to_contain_text("which can outweigh the pixels, is not read")
+    expect(page.locator("#zone-note")).to_contain_text("Watermarks and texts hidden in the pixels, which can outweigh")
     expect(page.locator("body")).not_to_contain_text("this server")
     judge(page, {"a.png": encoded(drawn(32, 32, 1), "PNG")})
     card = page.locator("#cards > li")
+    expect(card.locator(".missing")).to_contain_text(
+        "Watermarks and texts hidden in the pixels, which can outweigh the score"
+    )
     expect(card.locator(".missing")).to_contain_text("are not: pyrite detect reads them.")
     expect(card.locator(".explain")).to_have_count(2)
     expect(card.locator(".explain:visible")).to_have_count(0)
     page.locator("#clear").evaluate("button => button.click()")
     judge(page, {"b.png": encoded(drawn(200, 300, 1), "PNG")})
-    expect(card).to_contain_text("no content credentials. Nothing else in it is read here.")
+    expect(card).to_contain_text("names no origin. What is hidden in its pixels is not read here.")
 
 
 def test_what_cannot_be_read_says_so_and_fails_nothing_else(

@@ -38,12 +38,12 @@ WRITERS = {
 _MAX_LINES = 50
 """From the end, in which the line of settings is looked for; plugins write some lines after it."""
 # A key and its value, up to the next comma. A value with commas is in quotes, and a quote in it has a backslash.
-_PAIR = re.compile(r'([^:,]*)(?::\s*("(?:[^"\\]|\\.?)*+"(?=\s*(?:,|$))|[^,]*)[^,]*)?(?:,|$)')
-_NEGATIVE = re.compile(r"\bnegative prompt:", re.IGNORECASE)
+PAIR = re.compile(r'([^:,]*)(?::\s*("(?:[^"\\]|\\.)*+"(?=\s*(?:,|$))|[^,]*)[^,]*)?(?:,|$)')
+NEGATIVE = re.compile(r"\bnegative prompt:", re.IGNORECASE)
 # A line break that was escaped once too often.
-_ESCAPED = re.compile(r"\\n(?=Negative prompt:|Steps:)", re.IGNORECASE)
+ESCAPED = re.compile(r"\\n(?=Negative prompt:|Steps:)", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d{1,20}(?:\.\d{1,20})?")
-_OTHERS = {
+SETTINGS = {
     "cfg scale": _NUMBER,
     "clip skip": _NUMBER,
     "denoising strength": _NUMBER,
@@ -59,9 +59,9 @@ _OTHERS = {
 }
 """Beside the number of steps, two of these tell the form from a recipe for soup."""
 # "f2.0.1v1.10.1" is Forge's on AUTOMATIC1111's.
-_FORGE = re.compile(r"f\d[\w.+-]*")
+FORGE = re.compile(r"f\d[\w.+-]*")
 # Words, but no number and no hash.
-_WORDS = re.compile(r"(?!v?\d|[0-9a-f]{7,}$)([A-Za-z][A-Za-z.]*(?:[ -][A-Za-z][A-Za-z.]+)*)(?:$|[ _-]?v?\d.*|[ _-].*)")
+NAMED = re.compile(r"(?!v?\d|[0-9a-f]{7,}$)([A-Za-z][A-Za-z.]*(?:[ -][A-Za-z][A-Za-z.]+)*)(?:$|[ _-]?v?\d.*|[ _-].*)")
 
 
 def read_a1111(text: str) -> Made | None:
@@ -70,12 +70,12 @@ def read_a1111(text: str) -> Made | None:
     if at < 1 or text[at - 1] not in "sS":
         return None
     if "\n" not in text:
-        text = _ESCAPED.sub("\n", text)
+        text = ESCAPED.sub("\n", text)
     found = _find_line(text) or _find_within(text)
     if found is None:
         return None
     before, pairs = found
-    parts = _NEGATIVE.split(before, maxsplit=1)
+    parts = NEGATIVE.split(before, maxsplit=1)
     model, seed = _unquote(pairs.get("model", "")), _unquote(pairs.get("seed", ""))
     negative = parts[1] if len(parts) > 1 else ""
     return Made(_name(pairs), asked(model, parts[0], negative, seed))
@@ -90,7 +90,7 @@ def _find_line(text: str) -> tuple[str, dict[str, str]] | None:
             first = lines[at].partition("teps:")[0][:-1]
             return (
                 None
-                if _NEGATIVE.search(first) or (first.strip() and ":" not in first)
+                if NEGATIVE.search(first) or (first.strip() and ":" not in first)
                 else ("\n".join(lines[:at]), pairs)
             )
     return None
@@ -111,7 +111,7 @@ def _are_settings(pairs: dict[str, str]) -> bool:
     if not re.fullmatch(r"\d{1,5}", pairs.get("steps", "")):
         return False
     return (
-        sum(pattern.fullmatch(_unquote(pairs[key])) is not None for key, pattern in _OTHERS.items() if key in pairs)
+        sum(pattern.fullmatch(_unquote(pairs[key])) is not None for key, pattern in SETTINGS.items() if key in pairs)
         >= 2
     )
 
@@ -121,7 +121,7 @@ def _read_pairs(line: str) -> dict[str, str]:
     if "teps:" not in line:
         return {}
     pairs: dict[str, str] = {}
-    for key, value in _PAIR.findall(line):
+    for key, value in PAIR.findall(line):
         pairs.setdefault(key.strip().lower()[:100], value.strip())
     return pairs
 
@@ -132,11 +132,11 @@ def _name(pairs: dict[str, str]) -> str:
     if app:
         return WRITERS.get(app.lower(), app)
     version = _unquote(pairs.get("version", ""))
-    if _FORGE.fullmatch(version):
+    if FORGE.fullmatch(version):
         return "Forge"
     if "civitai resources" in pairs or "civitai metadata" in pairs:
         return "Civitai"
-    words = _WORDS.fullmatch(version[:100])
+    words = NAMED.fullmatch(version[:100])
     return WRITERS.get(words[1].lower(), words[1]) if words else DEFAULT
 
 

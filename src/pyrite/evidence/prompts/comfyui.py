@@ -11,7 +11,7 @@ from pyrite.results import Verdict
 _Node = Mapping[str, Any]
 _Nodes = Mapping[str, _Node]
 
-_GENERATING = re.compile(
+GENERATING = re.compile(
     r".*Sampler.*|UltimateSDUpscale.*|"
     # Services that ComfyUI has nodes for, each with what makes an image there.
     r"OpenAI(?:Dalle|GPTImage)\w*|"
@@ -23,18 +23,18 @@ _GENERATING = re.compile(
 )
 """By its type, a node that makes an image out of noise or words."""
 
-_STARTS: Mapping[str, tuple[str, ...]] = {
+STARTS: Mapping[str, tuple[str, ...]] = {
     "positive": ("positive", "conditioning", "cond1", "cond2", "prompt"),
     "negative": ("negative", "negative_prompt"),
 }
 """The inputs of a generating node, or of its guider, that lead to either prompt."""
-_TEXTS = (
+TEXTS = (
     *("conditioning", "conditioning_1", "conditioning_2", "conditioning_to", "conditioning_from"),
     *("text", "text_g", "text_l", "clip_g", "clip_l", "t5xxl", "prompt", "string", "string_a", "string_b", "value"),
 )
 """The inputs of other nodes that hold a text, or lead on to one."""
-_MODELS = ("ckpt_name", "unet_name")
-_SEEDS = ("seed", "noise_seed", "noise", "value")
+MODELS = ("ckpt_name", "unet_name")
+SEEDS = ("seed", "noise_seed", "noise", "value")
 _MAX_STEPS = 200
 """Nodes that are visited for one prompt, model or seed."""
 _MAX_MAKERS = 50
@@ -44,7 +44,7 @@ _MAX_NAME = 100
 _MARGIN = 100
 """Pixels around the nodes in a picture of the editor."""
 _TOLERANCE = 0.03
-_BESIDE = frozenset(
+BESIDE = frozenset(
     {"extra", "extraMetadata", "extra_data", "extra_pnginfo", "workflow", "version", "client_id", "prompt"}
 )
 """What services write beside the nodes of a graph."""
@@ -108,14 +108,14 @@ def _pair(value: Any) -> tuple[float, float] | None:
 
 
 def _generates(kind: str) -> bool:
-    return _GENERATING.fullmatch(kind[:_MAX_NAME]) is not None
+    return GENERATING.fullmatch(kind[:_MAX_NAME]) is not None
 
 
 def _read_nodes(graph: Any) -> dict[str, dict[str, Any]]:
     """Return the nodes of a graph, which is only one if all of it is nodes, but for what services add."""
     if not isinstance(graph, dict):
         return {}
-    nodes = {name: node for name, node in graph.items() if name not in _BESIDE}
+    nodes = {name: node for name, node in graph.items() if name not in BESIDE}
     for node in nodes.values():
         if not isinstance(node, dict):
             return {}
@@ -154,11 +154,11 @@ def _summarise(nodes: _Nodes, order: list[_Node], makers: list[Mapping[str, Any]
     """
     at = next((i for i, inputs in enumerate(makers[:_MAX_MAKERS]) if _find_texts(nodes, inputs, "positive")), 0)
     asked = makers[at] if makers else {}
-    loaded = [node["inputs"].get(key) for node in order for key in _MODELS]
-    models = _strings([*_follow(nodes, asked, ("guider", "model", "model1", "model2", *_MODELS)), *loaded])
+    loaded = [node["inputs"].get(key) for node in order for key in MODELS]
+    models = _strings([*_follow(nodes, asked, ("guider", "model", "model1", "model2", *MODELS)), *loaded])
     # A pass that adds no noise makes no use of its seed; that of the pass before it counts.
     noisy = [inputs for inputs in makers[at:] if inputs.get("add_noise") != "disable"][:_MAX_MAKERS]
-    seeds = (seed for inputs in noisy for seed in _follow(nodes, inputs, _SEEDS))
+    seeds = (seed for inputs in noisy for seed in _follow(nodes, inputs, SEEDS))
     return {
         "model": models[0] if models else None,
         "models": models if len(models) > 1 else None,
@@ -172,9 +172,9 @@ def _find_texts(nodes: _Nodes, asked: Mapping[str, Any], role: str) -> list[str]
     """Return the texts of a prompt, which are several where their effects are combined."""
     guiders = [nodes[name]["inputs"] for name in _links(nodes, [asked.get("guider")])]
     for inputs in (asked, *guiders):
-        starts = {key: inputs[key] for key in _STARTS[role] if key in inputs}
+        starts = {key: inputs[key] for key in STARTS[role] if key in inputs}
         if starts:
-            return _strings(_follow(nodes, starts, (*_STARTS[role], *_TEXTS)))
+            return _strings(_follow(nodes, starts, (*STARTS[role], *TEXTS)))
     return []
 
 

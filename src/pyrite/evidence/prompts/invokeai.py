@@ -10,14 +10,14 @@ from pyrite.results import Verdict
 
 PROGRAM = "InvokeAI"
 
-_GENERATES = re.compile(r"(?:\w+_)?(?:denoise|denoise_latents|t2l|l2l|txt2img|img2img|inpaint|text_to_image)(?:_\w+)?")
+GENERATES = re.compile(r"(?:\w+_)?(?:denoise|denoise_latents|t2l|l2l|txt2img|img2img|inpaint|text_to_image)(?:_\w+)?")
 """By its type, a node that makes an image out of noise or words."""
-_MODE = re.compile(r"(?:\w+_)?(?:txt2img|img2img|inpaint|outpaint)")
+MODE = re.compile(r"(?:\w+_)?(?:txt2img|img2img|inpaint|outpaint)")
 _MAX_NODES = 10_000
 # One letter and its value, with a space between or without.
-_OPTION = re.compile(r"(?:^|(?<=\s))-([A-Za-z])\s?([^\s-]\S{0,40})")
+OPTION = re.compile(r"(?:^|(?<=\s))-([A-Za-z])\s?([^\s-]\S{0,40})")
 # What was to be kept away from, before there was a second prompt.
-_BRACKETS = re.compile(r"\[([^\[\]]*)\]")
+BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 
 def read_metadata(value: Any) -> Made | None:
@@ -25,7 +25,7 @@ def read_metadata(value: Any) -> Made | None:
     if not isinstance(value, dict):
         return None
     mode = value.get("generation_mode")
-    generated = isinstance(mode, str) and _MODE.fullmatch(mode[:100]) and "app_version" in value
+    generated = isinstance(mode, str) and MODE.fullmatch(mode[:100]) and "app_version" in value
     if not generated and not {"positive_prompt", "seed"} <= value.keys():
         return None
     model = value.get("model")
@@ -46,7 +46,7 @@ def read_graph(value: Any) -> Made | None:
     kinds = [kind for node in inner if isinstance(kind := node.get("type"), str)]
     if not kinds:
         return None
-    generates = any(_GENERATES.fullmatch(kind[:100]) for kind in kinds)
+    generates = any(GENERATES.fullmatch(kind[:100]) for kind in kinds)
     found = {key: next((node[key] for node in inner if node.get(key)), None) for key in ("seed", "model", "prompt")}
     model = read_object(found["model"]).get("name", found["model"])
     return Made(PROGRAM, asked(model, found["prompt"], None, found["seed"]), Verdict.AI if generates else None)
@@ -66,7 +66,7 @@ def read_old(value: Any) -> Made | None:
 def read_dream(text: str) -> Made | None:
     """Read `Dream`, of version 1, in the form of a command line: a prompt in quotes, and options of one letter."""
     prompt, found, options = text.rpartition('" -')
-    chosen: Mapping[str, str] = dict(_OPTION.findall(f"-{options}"))
+    chosen: Mapping[str, str] = dict(OPTION.findall(f"-{options}"))
     if not found or not prompt.startswith('"') or not {"s", "S"} <= chosen.keys():
         return None
     return Made(PROGRAM, asked(None, *_split_brackets(prompt[1:]), chosen["S"]))
@@ -76,4 +76,4 @@ def _split_brackets(prompt: object) -> tuple[object, str | None]:
     """Return a prompt without what it has in brackets, and that."""
     if not isinstance(prompt, str):
         return prompt, None
-    return _BRACKETS.sub(" ", prompt), " ".join(_BRACKETS.findall(prompt))
+    return BRACKETS.sub(" ", prompt), " ".join(BRACKETS.findall(prompt))

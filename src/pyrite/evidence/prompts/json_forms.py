@@ -5,8 +5,8 @@ from typing import Any
 
 from pyrite.evidence.prompts.values import Made, asked
 
-_FOOOCUS = re.compile(r"(Ruined)?Fooocus\b(?:.*\b(MRE)\b)?", re.IGNORECASE)
-_NOVELAI = ({"uc", "sampler"}, {"signed_hash"}, {"request_type"}, {"uncond_scale"}, {"noise_schedule"})
+FOOOCUS = re.compile(r"(Ruined)?Fooocus\b(?:.*\b(MRE)\b)?", re.IGNORECASE)
+NOVELAI = ({"uc", "sampler"}, {"signed_hash"}, {"request_type"}, {"uncond_scale"}, {"noise_schedule"})
 
 
 def read_fooocus(value: Any) -> Made | None:
@@ -14,7 +14,7 @@ def read_fooocus(value: Any) -> Made | None:
     if not isinstance(value, dict):
         return None
     written = value.get("software", value.get("version"))
-    named = _FOOOCUS.match(written[:100]) if isinstance(written, str) else None
+    named = FOOOCUS.match(written[:100]) if isinstance(written, str) else None
     low = {key.lower().replace(" ", "_"): item for key, item in list(value.items())[:200] if isinstance(key, str)}
     if not named and not {"base_model", "sampler", "prompt", "seed"} <= low.keys():
         return None
@@ -63,9 +63,9 @@ def read_tensor_art(value: Any) -> Made | None:
 
 def read_novelai(value: Any) -> Made | None:
     """Read NovelAI's comment where it stands alone: with what it has to keep away from (`uc`), and its own keys."""
-    if not isinstance(value, dict) or not _NOVELAI[0] <= value.keys():
+    if not isinstance(value, dict) or not NOVELAI[0] <= value.keys():
         return None
-    if sum(keys <= value.keys() for keys in _NOVELAI[1:]) < 1:
+    if sum(keys <= value.keys() for keys in NOVELAI[1:]) < 1:
         return None
     return Made("NovelAI", asked(None, value.get("prompt"), value["uc"], value.get("seed")))
 
@@ -75,11 +75,11 @@ def read_easy_diffusion(value: Any) -> Made | None:
     if not isinstance(value, dict):
         return None
     low = {key.lower().replace(" ", "_"): item for key, item in list(value.items())[:200] if isinstance(key, str)}
-    if "prompt" not in low or not (low.keys() & _EASY_MODELS and low.keys() & _EASY_STEPS):
+    if "prompt" not in low or not (low.keys() & EASY_MODELS and low.keys() & EASY_STEPS):
         return None
-    model = next(low[key] for key in _EASY_MODELS if key in low)
+    model = next(low[key] for key in EASY_MODELS if key in low)
     return Made("Easy Diffusion", asked(model, low["prompt"], low.get("negative_prompt"), low.get("seed")))
 
 
-_EASY_MODELS = {"use_stable_diffusion_model", "stable_diffusion_model"}
-_EASY_STEPS = {"num_inference_steps", "guidance_scale", "inference_steps"}
+EASY_MODELS = {"use_stable_diffusion_model", "stable_diffusion_model"}
+EASY_STEPS = {"num_inference_steps", "guidance_scale", "inference_steps"}

@@ -15,12 +15,12 @@ from pyrite.evidence.values import read_json
 Read = Callable[[str, str, Any, Mapping[str, str]], Made | None]
 """From a text's name, the text, its value where it is JSON, and all texts of the place by name."""
 
-_NESTED = (
+NESTED = (
     "parameters", "prompt", "workflow", "invokeai_metadata", "invokeai_graph", "invokeai_workflow", "sd-metadata",
     "generation_data", "extraMetadata", "Comment", "UserComment", "usercomment", "metadata",
 )  # fmt: skip
 """Keywords whose texts some programs put together into one object, or write before the text with a colon."""
-_PREFIX = re.compile(r"(parameters|prompt|workflow|generation_data|invokeai_metadata)\s*:\s*(?=\S)", re.IGNORECASE)
+PREFIX = re.compile(r"(parameters|prompt|workflow|generation_data|invokeai_metadata)\s*:\s*(?=\S)", re.IGNORECASE)
 _MAX_TEXTS = 200
 
 
@@ -134,14 +134,14 @@ def _unwrap(item: Field) -> Iterator[tuple[str, str, Any]]:
     """Yield name, text and value of a text, and of those that are written within it."""
     name, text = item.name, item.text
     # ComfyUI has no field of its own outside of PNG, and writes the name before the text.
-    if prefix := _PREFIX.match(text):
+    if prefix := PREFIX.match(text):
         name, text = prefix[1].lower(), text[prefix.end() :]
     value = read_json(text)
     if isinstance(value, str):
         text, value = value, read_json(value)
     yield name, text, value
     if isinstance(value, dict):
-        for key in _NESTED:
+        for key in NESTED:
             inner = value.get(key)
             if isinstance(inner, str):
                 yield key, inner, read_json(inner)
@@ -157,7 +157,7 @@ def _read_groups(texts: Mapping[str, str], size: tuple[int, int]) -> Iterator[Ma
     # Outside of PNG the names stand before the texts, in fields that belong to the camera.
     graphs = {key.lower(): text for key, text in texts.items() if key.lower() in ("prompt", "workflow")}
     for text in texts.values():
-        if (prefix := _PREFIX.match(text)) and prefix[1].lower() in ("prompt", "workflow"):
+        if (prefix := PREFIX.match(text)) and prefix[1].lower() in ("prompt", "workflow"):
             graphs.setdefault(prefix[1].lower(), text[prefix.end() :])
     if graphs:
         made = read_comfyui(read_json(graphs.get("prompt", "")), read_json(graphs.get("workflow", "")), size)

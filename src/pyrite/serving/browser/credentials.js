@@ -1,7 +1,8 @@
 // Content credentials (C2PA) as evidence, as credentials.py has it: does the content match what was signed, does the
 // signer's certificate hold, and what do the credentials claim?
+import { find } from "./bytes.js";
 import { activeOf, findCapture, findContext, findFailing, findOrigins, programOf, UNTRUSTED } from "./manifest.js";
-import { Rules } from "./rules.js";
+import { loadRules } from "./rules.js";
 import { isOverdue, timeOf, validate } from "./validation.js";
 import { plain, tidy, unique } from "./values.js";
 
@@ -17,7 +18,7 @@ export async function readCredentials(bytes, format) {
   if (at < 0 || !TYPES[format]) return readRemote(bytes);
   let rules;
   try {
-    rules = await (loading ??= loadRules());
+    rules = await (loading ??= loadRules("credentials"));
     const { store, certificate, stamp } = await validate(new Blob([bytes]), TYPES[format], rules);
     return [judge(store, certificate, stamp, rules)];
   } catch (error) {
@@ -29,19 +30,6 @@ export async function readCredentials(bytes, format) {
     const remote = readRemote(bytes);
     return remote.length || reason === NONE ? remote : [readDamaged(bytes, at, plain(reason, 200), rules)];
   }
-}
-
-async function loadRules() {
-  return new Rules(await (await fetch(new URL("../v1/credentials.json", import.meta.url))).json());
-}
-
-/** Return where a text in ASCII begins among bytes, or -1. */
-function find(bytes, text) {
-  const codes = [...text].map((sign) => sign.charCodeAt(0));
-  for (let at = bytes.indexOf(codes[0]); at >= 0; at = bytes.indexOf(codes[0], at + 1)) {
-    if (codes.every((code, i) => bytes[at + i] === code)) return at;
-  }
-  return -1;
 }
 
 /** Report credentials that the library cannot read, and what a look at their bytes shows all the same. */

@@ -1,5 +1,6 @@
 // Judges images beside the page, which goes on meanwhile: reads them as they come, and scores in batches what is there.
 import { readCredentials } from "./credentials.js";
+import { readMetadata } from "./metadata.js";
 import { loadRuntime, Model } from "./model.js";
 import { decideTogether } from "./opinion.js";
 import { keepsPixels, readPixels } from "./pixels.js";
@@ -44,7 +45,8 @@ async function prepare({ models }, file, path, { max_pixels }) {
   const image = { path, sha256: await hash(bytes), format: facts.format, width: facts.width, height: facts.height, frames: facts.frames };
   // An image out of scope gets no score: it would decide nothing.
   const inputs = models.map((model) => (model.fits(image) ? model.prepare({ ...facts, pixels }) : null));
-  return { image, inputs, evidence: await readCredentials(bytes, facts.format) };
+  const evidence = [...(await readCredentials(bytes, facts.format)), ...(await readMetadata(bytes, image))];
+  return { image, inputs, evidence };
 }
 
 async function scoreAll({ models, spec }) {

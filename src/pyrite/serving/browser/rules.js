@@ -1,42 +1,70 @@
-// What decides how content credentials are judged: terms, patterns, names. `pyrite page` writes them, from its own code.
+// What decides how a file's words are judged: terms, patterns, names. `pyrite page` writes them, from its own code.
+
+/** Return the rules of one kind of metadata, which are a file of this page. */
+export async function loadRules(name) {
+  return new Rules(await (await fetch(new URL(`../v1/${name}.json`, import.meta.url))).json());
+}
+
+/** Return a field's name without what writers vary: capitals, spaces, dashes and underlines. */
+export const keyOf = (name) => name.slice(0, 100).replace(/[\s_-]/g, "").toLowerCase();
+
+const MAX_NAME = 200; // characters
 
 export class Rules {
-  #patterns;
+  #compiled = new Map();
   #words;
   #companies;
+  #edited;
   #termsByName;
   #aiExtents;
 
-  /** @param raw as v1/credentials.json has it */
+  /** @param raw as v1/credentials.json and v1/metadata.json have it */
   constructor(raw) {
-    this.#patterns = raw.patterns;
+    this.raw = raw;
     for (const name of ["settings", "lists", "did"]) this[name] = raw[name];
-    for (const name of ["terms", "capture_types", "harmless_actions", "starts", "edits", "not_ai"]) this[name] = new Set(raw[name]);
+    for (const name of ["capture_types", "harmless_actions", "starts", "edits", "not_ai", "software_fields", "credit_fields"]) this[name] = new Set(raw[name]);
+    this.terms = new Map(Object.entries(raw.terms));
     this.#words = new Map(Object.entries(raw.names.words));
     this.#companies = new Map(Object.entries(raw.names.companies));
+    this.#edited = new Set(raw.names.edited);
     this.#termsByName = new Map(Object.entries(raw.terms_by_name));
     this.#aiExtents = new Map(Object.entries(raw.ai_extents));
   }
 
-  /** Say whether a pattern, by its name, is all of a text. */
-  isAll(name, text) {
-    return this.#match(name, text, (source) => `^(?:${source})$`) !== null;
+  /** Return what a pattern, by its name, finds where it is all of a text; or `null`. */
+  all(name, text) {
+    return this.pattern(name, (source) => `^(?:${source})$`).exec(text);
   }
 
-  /** Say whether a text begins with a pattern. */
+  /** Return what a pattern finds at the beginning of a text, or `null`. */
+  first(name, text) {
+    return this.pattern(name, (source) => `^(?:${source})`).exec(text);
+  }
+
+  isAll(name, text) {
+    return this.all(name, text) !== null;
+  }
+
   begins(name, text) {
-    return this.#match(name, text, (source) => `^(?:${source})`) !== null;
+    return this.first(name, text) !== null;
   }
 
   /** Say whether a pattern is somewhere in a text. */
   isIn(name, text) {
-    return this.#match(name, text, (source) => source) !== null;
+    return this.pattern(name).test(text);
   }
 
   /** Return the first group of each place in a text where a pattern is. */
   findAll(name, text) {
-    const [source, flags] = this.#patterns[name];
-    return [...text.matchAll(new RegExp(source, `g${flags}`))].map((found) => found[1]);
+    return [...text.matchAll(this.pattern(name, undefined, "g"))].map((found) => found[1]);
+  }
+
+  /** Return a pattern, by its name, in some place of a text; each is compiled once. */
+  pattern(name, place = (source) => source, more = "") {
+    const [source, flags] = this.raw.patterns[name];
+    const key = `${place("")}${more} ${name}`;
+    if (!this.#compiled.has(key)) this.#compiled.set(key, new RegExp(place(source), flags + more));
+    return this.#compiled.get(key);
   }
 
   /** Return how much of an image a trained model made, as a term says; `null` where it says something else. */
@@ -51,25 +79,29 @@ export class Rules {
     return this.#termsByName.get(term.toLowerCase()) ?? this.#termsByName.get(text.toLowerCase()) ?? term;
   }
 
-  /** Return the company of the generator that is all that a field says, and whether the word is a common one; or `null`. */
+  /**
+   * Return `{name, company, common, edited, writes_a1111}` of the generator that is all that a field says, or `null`;
+   * `common` is a word that is also the name of something else.
+   */
   findName(text) {
-    if (!text || text.length > 200) return null;
-    const tidied = text.toLowerCase().replace(/[_★]/g, " ").split(/\s+/).join(" ").replace(/^[ .!*"']+|[ .!*"']+$/g, "");
-    const found = this.#match("name", tidied, (source) => `^(?:${source})$`);
+    if (!text || text.length > 2 * MAX_NAME || [...text].length > MAX_NAME) return null;
+    const tidied = text.toLowerCase().replace(/[_★]/g, " ").trim().split(/\s+/).join(" ").replace(/^[ .!*"']+|[ .!*"']+$/g, "");
+    const found = this.all("name", tidied);
     if (!found) return null;
-    const { name, did } = found.groups;
-    const { company, common, after } = this.#words.get(name);
-    if (after && did === undefined) return null;
-    return { company, common: common && name === found[0] };
+    const { name: word, did } = found.groups;
+    const entry = this.#words.get(word);
+    if (entry.after && did === undefined) return null;
+    return { ...entry, common: entry.common && word === found[0], edited: this.#edited.has(did) || entry.edits };
+  }
+
+  /** Return the generator that a field for a source names, unless it may as well be a person or a camera. */
+  findInCredit(text) {
+    const found = this.findName(text);
+    return found?.common ? null : found;
   }
 
   companyOf(name) {
     const found = this.findName(name);
     return found ? found.company : (this.#companies.get(name) ?? "");
-  }
-
-  #match(name, text, place) {
-    const [source, flags] = this.#patterns[name];
-    return new RegExp(place(source), flags).exec(text);
   }
 }
