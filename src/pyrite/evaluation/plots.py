@@ -326,15 +326,21 @@ def _picture(name: str, draw: Callable[["Axes"], None], size: tuple[float, float
 
 def _figure(name: str, draw: Callable[["Figure"], None], size: tuple[float, float]) -> Picture:
     from matplotlib import rc_context
+    from matplotlib.backends import backend_agg, backend_svg
     from matplotlib.figure import Figure
 
+    agg: Any = backend_agg.FigureCanvasAgg
+    vector: Any = backend_svg.FigureCanvasSVG
     with rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, dpi=200, layout="constrained", facecolor="white")
         draw(figure)
         png, svg = io.BytesIO(), io.BytesIO()
-        figure.savefig(png, format="png", dpi=200, facecolor="white")
+        # Not by savefig, which draws all twice, the first time to lay it out.
+        agg(figure).print_png(png)
         figure.set_layout_engine("none")  # What the first one placed is where the second has it.
-        figure.savefig(svg, format="svg", transparent=True, metadata=_NO_METADATA)
+        for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+            patch.set_visible(False)
+        vector(figure).print_svg(svg, metadata=_NO_METADATA)
     return Picture(png.getvalue(), _inline(svg.getvalue().decode(), name))
 
 
