@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pyrite.bundle import Bundle, Panel
-from pyrite.datasets.tar import StrictTarInfo
 from pyrite.errors import require
 from pyrite.results import Failure
 from pyrite.runtime import available_cpus
@@ -237,6 +236,8 @@ def _begin(tar: Input) -> tuple[int, int]:
 
 def _image_ends(tar: Input) -> Iterator[tuple[int, int]]:
     """Yield the images so far and the bytes that they and what lies before the next one take."""
+    from pyrite.datasets.tar import StrictTarInfo  # Late, as in `reading`.
+
     files, path = locate(tar.name)
     images = end = 0
     with (

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from pyrite.datasets.tar import StrictTarInfo
 from pyrite.image import Limits
 from pyrite.results import Failure
 from pyrite.scanning.columns import STATUS, Columns, as_text, image_column, key_column
@@ -199,6 +198,8 @@ def _resuming(
 
 
 def _read_tar(container: Input, shard: Shard, set_aside: Counter[str]) -> Iterator[Item]:
+    from pyrite.datasets.tar import StrictTarInfo  # Late, for processes that judge and import this module.
+
     keep = shard.columns.keep
     beside = read_fields(container.sidecar, keep) if container.sidecar else {}
     said = _said(container, shard.columns)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 import msgspec
@@ -25,11 +25,13 @@ from pyrite.scanning.listing import Source, find_inputs, write_listing
 from pyrite.scanning.near_duplicates import write_copies
 from pyrite.scanning.remote import is_url, join, list_names, read, remove, remove_partial, write
 from pyrite.scanning.shipping import as_folders, send
-from pyrite.scanning.summary import Summary, summarize
 from pyrite.scanning.table import FOLDER, check_keep
 from pyrite.scanning.task import Done, ScanSettings, Task, packages_differ
 from pyrite.scanning.worker import ATTEMPTS, LISTING
 from pyrite.writing import PARTIAL, locked
+
+if TYPE_CHECKING:
+    from pyrite.scanning.summary import Summary
 
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
@@ -87,7 +89,7 @@ def scan(
     address: str | None = None,
     workers: int | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
-) -> Summary:
+) -> "Summary":
     """Judge everything in a source, and write a table with a row for each image.
 
     The source is listed once and cut into shards, each of which has a file of results that appears as a whole. So the
@@ -146,12 +148,14 @@ def scan(
             for folder in (out, join(out, FOLDER)):
                 remove_partial(folder)
         copies = write_copies(out, manifest.shards, settings.near_distance) if settings.near_duplicates else None
+        # Late, for processes that judge and import this module.
+        from pyrite.scanning.sample import make_sheet
+        from pyrite.scanning.summary import summarize
+
         summary = summarize(
             out, manifest.shards, folders, policy.max_fpr, copies, manifest.set_aside, settings.columns.keep
         )
         write(join(out, SUMMARY), summary.to_json())
-        from pyrite.scanning.sample import make_sheet  # Late, for processes that judge and import this module.
-
         page = make_sheet(out, manifest.shards, settings.limits, settings.columns, title=manifest.source)
         write(join(out, SHEET), page.encode("utf-8", "replace"))
     return summary
