@@ -5,15 +5,13 @@ import hashlib
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from waiting import finish
+from forking import COMMAND, COMMANDS, run_forked
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_token"
@@ -94,17 +92,10 @@ def hub(
 
 
 def run(*arguments: object, **environment: str) -> tuple[int, str]:
-    """Run the command line in a process of its own, which reads the environment as it starts."""
-    command = [sys.executable, "-c", "import sys; sys.argv[0] = 'pyrite'; from pyrite.cli import main; main()"]
-    process = subprocess.Popen(
-        [*command, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"no_proxy": "*", "HF_HUB_DISABLE_TELEMETRY": "1"} | environment,
-    )
-    said, _ = finish(process)
-    return process.returncode, said
+    """Run the command line in a process of its own, since the Hub's library reads the environment once."""
+    own = os.environ | {"no_proxy": "*", "HF_HUB_DISABLE_TELEMETRY": "1"} | environment
+    [ended] = run_forked(COMMANDS, COMMAND, (arguments, own))
+    return ended.code, ended.stdout + ended.stderr
 
 
 def _write(

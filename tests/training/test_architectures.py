@@ -16,6 +16,8 @@ from runs import NEEDS_BFLOAT16
 
 # Keras's own conversion of a variable, where it saves weights, which only these tests ask it to.
 SAVES = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+PRETRAINED = ("architecture=backbone", "backbone=VGG16", "height=32", "width=32")
+"""Of few layers, since it is their number that takes time to build."""
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +74,14 @@ def test_weights_hang_on_the_seed_alone() -> None:
 
 
 @SAVES
-def test_weights_from_a_file(resnet50: Any, tmp_path: Path) -> None:
+def test_weights_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "backbone.weights.h5"
-    resnet50.layers[2].save_weights(path)
-    model = build_model(load_recipe("resnet50", [f"weights={path}", "seed=1"]))
-    for ours, theirs in zip(model.layers[2].weights, resnet50.layers[2].weights, strict=True):
+    pretrained = build_model(load_recipe("tiny", PRETRAINED))
+    pretrained.get_layer("vgg16").save_weights(path)
+    model = build_model(load_recipe("tiny", [*PRETRAINED, f"weights={path}", "seed=1"]))
+    for ours, theirs in zip(model.get_layer("vgg16").weights, pretrained.get_layer("vgg16").weights, strict=True):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
-    assert not np.array_equal(np.asarray(model.layers[4].kernel), np.asarray(resnet50.layers[4].kernel))
+    assert not np.array_equal(*(np.asarray(each.get_layer("logit").kernel) for each in (model, pretrained)))
 
 
 @SAVES
@@ -88,8 +91,8 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("not HDF5")
     for name in (path, tmp_path / "text.h5"):
         with pytest.raises(RecipeError) as caught:
-            build_model(load_recipe("resnet50", [f"weights={name}"]))
-        assert f"The weights in {name} do not fit keras.applications.ResNet50 without its top" in str(caught.value)
+            build_model(load_recipe("tiny", [*PRETRAINED, f"weights={name}"]))
+        assert f"The weights in {name} do not fit keras.applications.VGG16 without its top" in str(caught.value)
 
 
 def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:
@@ -106,7 +109,7 @@ def test_imagenet_without_an_answer_says_what_to_do(
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.setattr(backbones, "_TIMEOUT", 0.2)
         with pytest.raises(RecipeError) as caught:
-            build_model(load_recipe("resnet50", ["weights=imagenet"]))
+            build_model(load_recipe("tiny", [*PRETRAINED, "weights=imagenet"]))
     assert "could not be downloaded" in str(caught.value)
     assert "notop.h5" in str(caught.value)
     assert "--set weights=none, or download them elsewhere and give the file: --set weights=PATH." in str(caught.value)
