@@ -18,13 +18,13 @@ from waiting import eventually, processes_of
 COMMANDS = "import fsspec, numpy, onnxruntime, pyrite.cli.application, pyrite.publishing, pyrite.scanning"
 """What most commands import; huggingface_hub is none of it, since that reads the environment as it is imported."""
 KERAS = """
-import os, sys
+import sys
 # TensorFlow imports it where it is installed, which takes seconds, and training has no use for it.
 sys.modules["jax"] = None
 # As Pyrite sets them before it imports Keras.
 os.environ.update(TF_ENABLE_ONEDNN_OPTS="1", TF_CPP_MIN_LOG_LEVEL="3")
-# No more than that: others start threads, which a copy of this process does not have and waits for as it ends.
-import keras, tensorflow
+# None of these starts threads, which a copy of this process does not have, and would wait for as it ends.
+import keras, pyrite.training, tensorflow
 """
 COMMAND = "import sys; sys.argv = ['pyrite', *sys.argv[1:]]; from pyrite.cli import main; main()"
 
@@ -42,7 +42,8 @@ def fork(team):
 one = next(filter(None, map(fork, map(json.loads, sys.stdin))), None)
 if one is None:
     sys.exit()
-os.environ.clear()
+for name in begun - set(one["environment"]):
+    del os.environ[name]
 os.environ.update(one["environment"])
 os.chdir(one["folder"])
 for number, path in enumerate((os.devnull, one["stdout"], one["stderr"])):
@@ -61,9 +62,7 @@ class Ended:
     stderr: str
 
 
-def run_forked(
-    imports: str, code: str, *processes: tuple[Sequence[object], Mapping[str, str]]
-) -> list[Ended]:
+def run_forked(imports: str, code: str, *processes: tuple[Sequence[object], Mapping[str, str]]) -> list[Ended]:
     """Run code in processes at the same time, and say how they ended; all are killed where all stand still.
 
     Args:
@@ -103,8 +102,7 @@ def run_forked(
 @cache
 def _parent(imports: str) -> "subprocess.Popen[str]":
     """Start the process that others are forked from; it ends with this one."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"{imports}\n{_PARENT}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    code = f"import os; begun = set(os.environ)\n{imports}\n{_PARENT}"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(process.communicate)
     return process

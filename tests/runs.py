@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from pyrite.evaluation import Report
 from pyrite.publishing.preparation import Stage
 from pyrite.recipe import Recipe
 from pyrite.training.backend import WITHOUT_BFLOAT16
-from pyrite.training.checkpoint import EpochLog, State
+from pyrite.training.checkpoint import EpochLog, State, load_checkpoint
 from pyrite.training.loop import Step
 
 NEEDS_BFLOAT16 = pytest.mark.skipif(
@@ -31,6 +32,25 @@ class Run:
     @property
     def states(self) -> list[State]:
         return [event for event in self.events if isinstance(event, State)]
+
+
+class Trained(Exception):  # noqa: N818 - nothing is wrong
+    """Raised by `stop_once_trained`."""
+
+
+def stop_once_trained(event: object) -> None:
+    """Watch a run, and end it where nothing is left but to export and to measure what was trained."""
+    if isinstance(event, Stage) and event.name == "Exporting":
+        raise Trained
+
+
+def assert_trained_alike(found: Path, wanted: Path) -> None:
+    """Compare what training left of two runs: the weights, the best ones, and what the optimiser keeps."""
+    one, other = (load_checkpoint(out / "checkpoint.npz")[1] for out in (found, wanted))
+    assert {name: len(arrays) for name, arrays in one.items()} == {name: len(arrays) for name, arrays in other.items()}
+    for name, arrays in other.items():
+        for i, array in enumerate(arrays):
+            np.testing.assert_array_equal(one[name][i], array, err_msg=f"{name} {i}")
 
 
 def read_events(folder: Path) -> dict[str, list[tuple[int, float]]]:

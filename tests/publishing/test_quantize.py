@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from pyrite.bundle import Bundle, load_bundle
-from pyrite.datasets import Dataset, content_hashes, make_toy, split
+from pyrite.datasets import Dataset, content_hashes, make_toy, recognise
 from pyrite.detector import Detector
 from pyrite.errors import BundleError, TrainingError
 from pyrite.golden import replay_golden
@@ -33,33 +33,33 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With as many test images as it takes to measure what shortcuts reach."""
-    folder = tmp_path_factory.mktemp("data") / "toy"
+def more(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy dataset, with as many test images as it takes to measure what shortcuts reach."""
+    folder = tmp_path_factory.mktemp("data") / "more"
     make_toy(folder, count=300)
     return folder
 
 
 @pytest.fixture(scope="module")
-def unbroken(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def degraded(more: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run on degraded images, so that its report has a table of them; tests must not write to its folder."""
     out = tmp_path_factory.mktemp("runs") / "degraded"
     recipe = load_recipe("tiny", ["epochs=3", "batch_size=8", "degrade=0.2", "protocol=official"])
-    return Run(out, recipe, train(toy, recipe, out), [])
+    return Run(out, recipe, train(more, recipe, out), [])
 
 
 @pytest.fixture(scope="module")
-def quantised(unbroken: Run, toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def quantised(degraded: Run, more: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     out = tmp_path_factory.mktemp("int8") / "run"
-    report = quantize(unbroken.out / "bundle", toy, out)
+    report = quantize(degraded.out / "bundle", more, out)
     assert (out / "report" / "report.html").is_file()
     bundle = load_bundle(out / "bundle")
     assert bundle.files["report.json"] == report.to_json()
     return bundle
 
 
-def test_the_bundle_says_what_was_done(quantised: Bundle, unbroken: Run) -> None:
-    before = load_bundle(unbroken.out / "bundle")
+def test_the_bundle_says_what_was_done(quantised: Bundle, degraded: Run) -> None:
+    before = load_bundle(degraded.out / "bundle")
     told = quantised.info.quantization
     assert told is not None
     assert told.images == before.info.training.data.train  # type: ignore[union-attr]
@@ -71,19 +71,19 @@ def test_the_bundle_says_what_was_done(quantised: Bundle, unbroken: Run) -> None
     assert replay_golden(quantised).passed
 
 
-def test_its_scores_are_near_those_of_the_float_bundle(quantised: Bundle, unbroken: Run, toy: Path) -> None:
-    dataset = Dataset.open(toy)
+def test_its_scores_are_near_those_of_the_float_bundle(quantised: Bundle, degraded: Run, more: Path) -> None:
+    dataset = Dataset.open(more)
     images = [dataset.read(i) for i in range(0, len(dataset), 4)]
     before, after = (
         np.array([d.probability for d in Detector(bundle).detect_many(images)], np.float64)
-        for bundle in (unbroken.out / "bundle", quantised)
+        for bundle in (degraded.out / "bundle", quantised)
     )
     assert np.corrcoef(before, after)[0, 1] > 0.98
 
 
-def test_a_quantised_bundle_is_not_quantised_again(quantised: Bundle, toy: Path, tmp_path: Path) -> None:
+def test_a_quantised_bundle_is_not_quantised_again(quantised: Bundle, more: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="already quantised"):
-        quantize(quantised, toy, tmp_path / "out")
+        quantize(quantised, more, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -175,9 +175,9 @@ def test_a_network_whose_answer_depends_on_its_batch_is_run_one_by_one(
     assert check.depends_on_batch
     assert "a single model input at a time" in bundle.read("card.md").decode()
     # So was it calibrated: the logits that it keeps are those of images judged alone.
-    dataset, recipe = Dataset.open(toy), unbroken.recipe
-    parts = split(dataset, content_hashes(dataset), recipe.protocol, recipe.fractions, recipe.seed)
-    real = [i for i in parts.validation if dataset.labels[i] == 0]
+    dataset = Dataset.open(toy)
+    validation = recognise(load_bundle(unbroken.out / "bundle").read("validated_on.bin"), content_hashes(dataset))
+    real = np.flatnonzero(validation & (dataset.labels == 0))
     alone = sorted(round(Detector(bundle).detect(dataset.read(i)).logit or 0, 4) for i in real)
     assert bundle.info.calibration.real["all"] == pytest.approx(alone, abs=1e-4)
 

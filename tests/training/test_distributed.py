@@ -3,10 +3,7 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from forking import COMMAND, KERAS, Ended, run_forked
 from ports import free_ports
 from pyrite.bundle import load_bundle
 from pyrite.errors import TrainingError
@@ -27,35 +25,15 @@ from pyrite.training.batches import steps_per_epoch, train_batches
 from pyrite.training.checkpoint import EpochLog, load_checkpoint
 from pyrite.training.distributed import ALONE, Place, read_place
 from runs import read_rows
-from waiting import eventually, processes_of
 
-_MACHINES = """
-import json, os, signal, sys
-# TensorFlow imports it where it is installed, which takes seconds, and training has no use for it.
-sys.modules["jax"] = None
-# No more than that: others start threads, which a copy of this process does not have and waits for as it ends.
-import keras, tensorflow
-
-def fork(team):
-    processes = []
-    for machine in team:
-        if not (process := os.fork()):
-            return machine
-        processes.append(process)
-    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]), flush=True)
-
-machine = next(filter(None, map(fork, map(json.loads, sys.stdin))), None)
-if machine is None:
-    sys.exit()
-os.environ.update(machine["environment"])
-for number, path in enumerate((os.devnull, machine["stdout"], machine["stderr"])):
-    os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
-data, out, settings, resume, act = machine["arguments"]
-
+_TRAIN = """
+import os, signal, sys
 from pyrite.errors import PyriteError
 from pyrite.recipe import load_recipe
 from pyrite.training import train
 from pyrite.training.loop import Step
+
+data, out, settings, resume, act = sys.argv[1:]
 
 def watch(event):
     if act and isinstance(event, Step) and [event.epoch, event.step] == [int(n) for n in act.split()[:2]]:
@@ -75,15 +53,6 @@ FACTOR = 10
 """How many times further from one machine than its own other way of adding up two machines may be."""
 
 
-@dataclass(frozen=True)
-class Machine:
-    """How one process ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
 def environments(count: int) -> list[dict[str, str]]:
     """Return what each of so many processes needs to find the others."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
@@ -91,62 +60,9 @@ def environments(count: int) -> list[dict[str, str]]:
     return [{**os.environ, "TF_CONFIG": json.dumps(place), "TF_NUM_INTRAOP_THREADS": "1"} for place in places]
 
 
-def run_commands(commands: Sequence[Sequence[str | Path]]) -> list[Machine]:
-    """Run each command as a machine."""
-    processes = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for command, environment in zip(commands, environments(len(commands)), strict=True)
-    ]
-    with ThreadPoolExecutor(len(processes)) as pool:
-        said = [pool.submit(process.communicate) for process in processes]
-        # One that fails as it begins would be waited for by the others.
-        try:
-            assert eventually(
-                lambda: all(one.done() for one in said) or any(process.poll() for process in processes),
-                lambda: list(map(processes_of, processes)),
-            ), "The machines stand still."
-        finally:
-            for process in processes:
-                process.kill()
-        return [Machine(process.wait(), *one.result()) for process, one in zip(processes, said, strict=True)]
-
-
-Arguments = tuple[str, ...]
-RunMachines = Callable[[Sequence[Arguments]], list[Machine]]
-
-
-@pytest.fixture(scope="module")
-def run_machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunMachines]:
-    """Train on machines that are forked from a process which has imported TensorFlow, and has not begun to use it."""
-    # As Pyrite sets them before it imports Keras.
-    environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    with subprocess.Popen(
-        [sys.executable, "-c", _MACHINES], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as parent:
-
-        def run(team: Sequence[Arguments]) -> list[Machine]:
-            assert parent.stdin
-            assert parent.stdout
-            folder = tmp_path_factory.mktemp("machines")
-            said = [{name: str(folder / f"{name}{i}") for name in ("stdout", "stderr")} for i in range(len(team))]
-            machines = [
-                {"arguments": arguments, "environment": environment, **files}
-                for arguments, environment, files in zip(team, environments(len(team)), said, strict=True)
-            ]
-            parent.stdin.write(f"{json.dumps(machines)}\n")
-            parent.stdin.flush()
-            with ThreadPoolExecutor(1) as pool:
-                codes = pool.submit(parent.stdout.readline)
-                if not eventually(codes.done, lambda: processes_of(parent)):
-                    for process in processes_of(parent):
-                        os.kill(process, signal.SIGKILL)
-                    raise AssertionError("The machines stand still.")
-            return [
-                Machine(code, *(Path(file).read_text() for file in files.values()))
-                for code, files in zip(json.loads(codes.result()), said, strict=True)
-            ]
-
-        yield run
+def run_machines(code: str, *machines: Sequence[object]) -> list[Ended]:
+    """Run code as machines, with the arguments of each."""
+    return run_forked(KERAS, code, *zip(machines, environments(len(machines)), strict=True))
 
 
 @dataclass(frozen=True)
@@ -235,9 +151,11 @@ def bounds(alone: Result, toy: Path, recipe: Recipe, tmp_path_factory: pytest.Te
     return {name: FACTOR * max(value, float(np.finfo(np.float32).eps)) for name, value in found.items()}
 
 
-def machine(data: Path, out: Path, settings: str = SETTINGS, *, resume: bool = False, act: str = "") -> Arguments:
+def machine(
+    data: Path, out: Path, settings: str = SETTINGS, *, resume: bool = False, act: str = ""
+) -> tuple[object, ...]:
     """Return what one machine does; `act` is an epoch, a step, and the signal that it gives itself there."""
-    return (str(data), str(out), settings, "resume" if resume else "", act)
+    return (data, out, settings, "resume" if resume else "", act)
 
 
 def assert_within(found: dict[str, float], bounds: dict[str, float]) -> None:
@@ -308,14 +226,12 @@ def test_machines_see_together_what_one_alone_would(size: int) -> None:
         np.testing.assert_array_equal(np.concatenate([share[step][1] for share in shares]), classes)
 
 
-def test_two_machines_compute_what_one_does_and_part_by_rounding_alone(
-    run_machines: RunMachines, toy: Path, tmp_path: Path
-) -> None:
+def test_two_machines_compute_what_one_does_and_part_by_rounding_alone(toy: Path, tmp_path: Path) -> None:
     mixed = "cutmix=1 mixup=0.4 augment_noise=0.3 balance=weights ema_momentum=0.9"
     settings = f"{SHORT} precision=float64 {mixed}"
     alone, *outs = (tmp_path / name for name in ("alone", "chief", "other"))
     train(toy, load_recipe("tiny", settings.split()), alone)
-    for one in run_machines([machine(toy, out, settings) for out in outs]):
+    for one in run_machines(_TRAIN, *(machine(toy, out, settings) for out in outs)):
         assert one.code == 0, one.stderr
     found = differences(read_result(outs[0]), read_result(alone))
     assert max(found[name] for name in LOSSES) < 1e-12, found  # The bundles' logits are of float32.
@@ -346,11 +262,11 @@ def test_a_network_with_teachers_is_refused_at_once(toy: Path, tmp_path: Path, m
 
 
 def test_two_machines_train_as_one(alone: Result, bounds: dict[str, float], toy: Path, tmp_path: Path) -> None:
-    pyrite = Path(sys.executable).with_name("pyrite")
     sets = [part for setting in SETTINGS.split() for part in ("--set", setting)]
     # Each has a folder of its own, as on machines that share no disk.
     outs = [tmp_path / "chief", tmp_path / "other"]
-    chief, other = run_commands([[pyrite, "train", toy, "--recipe", "tiny", *sets, "--out", out] for out in outs])
+    commands = (["train", toy, "--recipe", "tiny", *sets, "--out", out] for out in outs)
+    chief, other = run_machines(COMMAND, *commands)
     assert (chief.code, other.code) == (0, 0), chief.stderr + other.stderr
     assert_within(differences(read_result(outs[0]), alone), bounds)
     # The chief alone writes, and tells what came out.
@@ -366,18 +282,18 @@ def test_two_machines_train_as_one(alone: Result, bounds: dict[str, float], toy:
 
 
 def test_what_is_lost_or_stopped_is_resumed(
-    run_machines: RunMachines, alone: Result, bounds: dict[str, float], toy: Path, recipe: Recipe, tmp_path: Path
+    alone: Result, bounds: dict[str, float], toy: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     """A machine dies; then one is asked to stop; then one machine alone goes on to the end."""
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
-    chief, other = run_machines([machine(toy, out), machine(toy, elsewhere, act="2 4 SIGKILL")])
+    chief, other = run_machines(_TRAIN, machine(toy, out), machine(toy, elsewhere, act="2 4 SIGKILL"))
     assert other.code == -signal.SIGKILL
     assert chief.code == 1
     assert "Another machine of this run has stopped or does not answer." in chief.stderr
     assert load_checkpoint(out / "checkpoint.npz")[0].epoch == 1
 
     chief, other = run_machines(
-        [machine(toy, out, resume=True), machine(toy, elsewhere, resume=True, act="3 2 SIGINT")]
+        _TRAIN, machine(toy, out, resume=True), machine(toy, elsewhere, resume=True, act="3 2 SIGINT")
     )
     for one in (chief, other):
         assert one.code == 1
@@ -390,16 +306,18 @@ def test_what_is_lost_or_stopped_is_resumed(
     assert not elsewhere.exists()
 
 
-def test_the_death_of_the_chief_ends_the_others(run_machines: RunMachines, toy: Path, tmp_path: Path) -> None:
-    chief, other = run_machines([machine(toy, tmp_path / "out", act="2 1 SIGKILL"), machine(toy, tmp_path / "other")])
+def test_the_death_of_the_chief_ends_the_others(toy: Path, tmp_path: Path) -> None:
+    chief, other = run_machines(
+        _TRAIN, machine(toy, tmp_path / "out", act="2 1 SIGKILL"), machine(toy, tmp_path / "other")
+    )
     assert chief.code == -signal.SIGKILL
     assert other.code == 1
     assert "Another machine of this run has stopped or does not answer." in other.stderr
     assert load_checkpoint(tmp_path / "out" / "checkpoint.npz")[0].epoch == 1
 
 
-def test_machines_that_mean_different_runs_are_refused(run_machines: RunMachines, toy: Path, tmp_path: Path) -> None:
-    found = run_machines([machine(toy, tmp_path / "out"), machine(toy, tmp_path / "out", f"{SETTINGS} seed=1")])
+def test_machines_that_mean_different_runs_are_refused(toy: Path, tmp_path: Path) -> None:
+    found = run_machines(_TRAIN, machine(toy, tmp_path / "out"), machine(toy, tmp_path / "out", f"{SETTINGS} seed=1"))
     for one in found:
         assert one.code == 1
         assert "TrainingError: Machine 2 of 2 does not have the recipe that the first one has." in one.stderr

@@ -4,6 +4,7 @@ import math
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,16 @@ def recipe_with(*settings: str) -> Recipe:
     return load_recipe("tiny", ["height=16", "width=16", "batch_size=16", *settings])
 
 
+def small_network() -> Any:
+    """Return a network that is soon compiled: of weights, statistics and chance, which the loop has to keep."""
+    keras = load_keras()
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    scaled = (keras.Input((16, 16, 3), dtype="uint8"), layers.Rescaling(1 / 255), layers.Flatten())
+    normalised = (layers.BatchNormalization(center=False, scale=False), layers.Dropout(0.1, seed=0))
+    return keras.Sequential([*scaled, *normalised, layers.Dense(1, name="logit")])
+
+
 def loss_of(model: object, examples: Examples) -> float:
     logits = predict(model, examples.pixels, examples.validation)
     return float(np.mean(np.logaddexp(0, logits) - examples.labels[examples.validation] * logits))
@@ -45,7 +56,7 @@ def calibrated_loss_of(model: object, examples: Examples) -> float:
 @pytest.mark.parametrize("patience", [1, 2])
 def test_early_stopping_restores_the_best_epoch(patience: int, noise: Examples, tmp_path: Path) -> None:
     recipe = recipe_with("epochs=50", f"patience={patience}", "learning_rate=0.1", "warmup=0")
-    model = build_model(recipe)
+    model = small_network()
     state = fit(model, noise, recipe, START, tmp_path / "checkpoint.npz")
     losses = [row.val_calibrated_loss for row in state.history]
     assert state.done
@@ -54,14 +65,14 @@ def test_early_stopping_restores_the_best_epoch(patience: int, noise: Examples, 
     assert calibrated_loss_of(model, noise) == pytest.approx(min(losses), abs=1e-6)
     assert losses[-1] > min(losses) + 1e-3
     # What is kept on disk restores them, too.
-    again = build_model(recipe)
+    again = small_network()
     assert fit(again, noise, recipe, START, tmp_path / "checkpoint.npz") == state
     assert calibrated_loss_of(again, noise) == pytest.approx(min(losses), abs=1e-6)
 
 
 def test_validation_loss_is_kerass(noise: Examples, tmp_path: Path) -> None:
     recipe = recipe_with("epochs=1")
-    model = build_model(recipe)
+    model = small_network()
     [row] = fit(model, noise, recipe, START, tmp_path / "checkpoint.npz").history
     images, labels = noise.pixels[noise.validation], noise.labels[noise.validation, None].astype(np.float32)
     wanted = model.evaluate(images, labels, verbose=0, return_dict=True)
@@ -72,7 +83,7 @@ def test_validation_loss_is_kerass(noise: Examples, tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["training", "validation"])
 def test_divergence_keeps_the_checkpoint_of_the_last_good_epoch(where: str, noise: Examples, tmp_path: Path) -> None:
     recipe = recipe_with("epochs=4")
-    model = build_model(recipe)
+    model = small_network()
     poisoned = 2 if where == "training" else 4
 
     def poison(event: Step | State) -> None:
@@ -91,7 +102,7 @@ def test_divergence_keeps_the_checkpoint_of_the_last_good_epoch(where: str, nois
 
 def test_the_learning_rate_warms_up_and_falls_to_zero(noise: Examples, tmp_path: Path) -> None:
     recipe = recipe_with("epochs=5", "patience=5", "learning_rate=0.01", "warmup=0.2")
-    history = fit(build_model(recipe), noise, recipe, START, tmp_path / "checkpoint.npz").history
+    history = fit(small_network(), noise, recipe, START, tmp_path / "checkpoint.npz").history
     # 20 steps, of which 4 warm up; then half a cosine: (1 + cos(pi * k / 4)) / 2.
     wanted = [0.01 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(5)]
     assert [row.learning_rate for row in history] == pytest.approx(wanted, abs=1e-8)
@@ -99,7 +110,7 @@ def test_the_learning_rate_warms_up_and_falls_to_zero(noise: Examples, tmp_path:
 
 def test_sgd_learns_the_training_data(noise: Examples, tmp_path: Path) -> None:
     recipe = recipe_with("epochs=6", "patience=6", "optimizer=sgd", "learning_rate=0.1", "weight_decay=1e-4")
-    history = fit(build_model(recipe), noise, recipe, START, tmp_path / "checkpoint.npz").history
+    history = fit(small_network(), noise, recipe, START, tmp_path / "checkpoint.npz").history
     assert history[-1].loss < history[0].loss
 
 
@@ -111,7 +122,7 @@ def test_pace_and_time_left_are_told(noise: Examples, tmp_path: Path) -> None:
             steps.append(event)
 
     recipe = recipe_with("epochs=2", "patience=2")
-    fit(build_model(recipe), noise, recipe, START, tmp_path / "checkpoint.npz", watch)
+    fit(small_network(), noise, recipe, START, tmp_path / "checkpoint.npz", watch)
     for step in steps:
         left = 2 * 4 - 4 * (step.epoch - 1) - step.step
         assert step.seconds_left == pytest.approx(left * 16 / step.images_per_second)
@@ -121,7 +132,7 @@ def test_pace_and_time_left_are_told(noise: Examples, tmp_path: Path) -> None:
 
 def test_a_constant_schedule_warms_up_and_stays(noise: Examples, tmp_path: Path) -> None:
     recipe = recipe_with("epochs=3", "patience=3", "learning_rate=0.01", "warmup=0.5", "schedule=constant")
-    history = fit(build_model(recipe), noise, recipe, START, tmp_path / "checkpoint.npz").history
+    history = fit(small_network(), noise, recipe, START, tmp_path / "checkpoint.npz").history
     assert [row.learning_rate for row in history] == pytest.approx([0.01 * 4 / 6, 0.01, 0.01], abs=1e-8)
 
 
@@ -130,7 +141,7 @@ def test_averages_of_the_weights_are_judged_and_kept_with_statistics_of_their_ow
     optimizer: str, noise: Examples, tmp_path: Path
 ) -> None:
     recipe = recipe_with("epochs=2", "patience=2", "ema_momentum=0.8", "learning_rate=0.05", f"optimizer={optimizer}")
-    model = build_model(recipe)
+    model = small_network()
     weights = model.trainable_variables
     averages: list[np.ndarray] = []
     after_epochs: list[list[np.ndarray]] = []
@@ -175,11 +186,11 @@ def test_a_run_with_averages_and_weights_goes_on_as_an_unbroken_one(noise: Examp
         if isinstance(event, Step) and (event.epoch, event.step) == (1, 3):
             os.kill(os.getpid(), signal.SIGINT)
 
-    whole, broken = build_model(recipe), build_model(recipe)
+    whole, broken = small_network(), small_network()
     fit(whole, noise, recipe, START, tmp_path / "whole.npz")
     with pytest.raises(Interrupted):
         fit(broken, noise, recipe, START, tmp_path / "broken.npz", stop)
-    again = build_model(recipe)
+    again = small_network()
     fit(again, noise, recipe, START, tmp_path / "broken.npz")
     for one, other in zip(whole.variables, again.variables, strict=True):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
