@@ -23,13 +23,13 @@ SMALL = ("architecture=backbone", "backbone=VGG16", "height=32", "width=32")
 """Of few layers, since it is their number that takes time to build."""
 
 
-def save_preset(folder: Path, *, converter: bool = True) -> Any:
-    """Save a vision transformer of two blocks, and return it."""
+def save_preset(folder: Path, *, blocks: int = 1, converter: bool = True) -> Any:
+    """Save a vision transformer of so many blocks, and return it."""
     import keras_hub
 
     load_keras().utils.set_random_seed(0)
     vit = keras_hub.models.ViTBackbone(
-        image_shape=(28, 28, 3), patch_size=14, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32
+        image_shape=(28, 28, 3), patch_size=14, num_layers=blocks, num_heads=2, hidden_dim=16, mlp_dim=32
     )
     vit.save_to_preset(folder)
     if converter:
@@ -118,7 +118,7 @@ def test_a_preset_sees_pixels_as_its_converter_scales_them(tmp_path: Path) -> No
 
 @SAVES
 def test_low_rank_updates_are_all_that_is_trained_and_are_in_the_exported_network(tmp_path: Path) -> None:
-    vit = save_preset(tmp_path)
+    vit = save_preset(tmp_path, blocks=2)
     recipe = recipe_for(tmp_path, "trainable=lora", "lora_rank=2", "pooling=token", "seed=3")
     model = build_model(recipe)
     np.testing.assert_array_equal(
