@@ -38,9 +38,9 @@ def small_network() -> Any:
     keras = load_keras()
     keras.utils.set_random_seed(0)
     layers = keras.layers
-    scaled = (keras.Input((16, 16, 3), dtype="uint8"), layers.Rescaling(1 / 255), layers.Flatten())
-    normalised = (layers.BatchNormalization(center=False, scale=False), layers.Dropout(0.1, seed=0))
-    return keras.Sequential([*scaled, *normalised, layers.Dense(1, name="logit")])
+    first = (keras.Input((16, 16, 3), dtype="uint8"), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(8))
+    normalised = (layers.BatchNormalization(center=False, scale=False), layers.ReLU(), layers.Dropout(0.1, seed=0))
+    return keras.Sequential([*first, *normalised, layers.Dense(1, name="logit")])
 
 
 def loss_of(model: object, examples: Examples) -> float:

@@ -20,7 +20,7 @@ from pyrite.training import train
 from pyrite.training.loop import Examples, predict
 from pyrite.training.probe import compute_features, fit_probe
 
-SETTINGS = ("architecture=backbone", "backbone=MobileNetV3Small", "trainable=probe", "batch_size=16")
+SETTINGS = ("architecture=backbone", "backbone=MobileNet", "trainable=probe", "batch_size=16")
 HASHES = [f"{i:064x}" for i in range(240)]
 
 
