@@ -15,7 +15,7 @@ from pathlib import Path
 
 from waiting import eventually, processes_of
 
-COMMANDS = "import fsspec, numpy, onnxruntime, pyrite.cli.application, pyrite.publishing, pyrite.scanning"
+COMMANDS = "import pyrite.cli.application, pyrite.publishing, pyrite.scanning, fsspec"
 """What most commands import; huggingface_hub is none of it, since that reads the environment as it is imported."""
 KERAS = """
 import sys
