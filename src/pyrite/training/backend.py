@@ -11,6 +11,8 @@ from pyrite.keras_backend import load_keras
 
 WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2")
 """Values of `ONEDNN_MAX_CPU_ISA` that leave oneDNN no bfloat16."""
+_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
+"""What Linux calls the instructions of x86 processors for it."""
 
 
 def check_precision(precision: str) -> None:
@@ -32,8 +34,8 @@ def check_precision(precision: str) -> None:
 def precision_note(precision: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
     """Return a sentence for who trains in a precision that this machine is slow at; `None` where it is not known to be.
 
-    Without AVX-512, TensorFlow emulates bfloat16 on the processor: `compact` trained more than ten times as fast in
-    float32.
+    TensorFlow emulates bfloat16 on processors that do not compute in it. `compact` trained more than ten times as fast
+    in float32 on one without AVX-512, and 2.2 times as fast on one with AVX-512 of the first generation.
 
     Args:
         precision: The recipe's.
@@ -41,14 +43,14 @@ def precision_note(precision: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str
     """
     if precision != "bfloat16" or platform.machine() != "x86_64" or not cpuinfo.exists():
         return None
-    if "avx512f" in cpuinfo.read_text().split():
+    if not _BFLOAT16.isdisjoint(cpuinfo.read_text().split()):
         return None
     keras = load_keras()
     if keras.backend.backend() != "tensorflow" or keras.distribution.list_devices("gpu"):
         return None
     return (
-        "This processor has no AVX-512, and bfloat16 is many times slower than float32 without it. Stop, and train "
-        "with --set precision=float32."
+        "This processor does not compute in bfloat16, so float32 is at least twice as fast. Stop, and train with "
+        "--set precision=float32."
     )
 
 
