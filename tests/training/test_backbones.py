@@ -91,7 +91,8 @@ def test_the_last_blocks_are_counted_from_the_end_and_what_follows_them_is_their
     model = build_model(load_recipe("tiny", settings))
 
     def blocks(count: int) -> list[str]:
-        model.trainable = True
+        for layer in model._flatten_layers():
+            layer.trainable = True
         freeze(model, load_recipe("tiny", [*settings, f"last_blocks={count}"]))
         names = trainable(model)
         return list(dict.fromkeys(name.partition("/")[0] for name in names if "conv" in name.partition("/")[0]))
