@@ -14,7 +14,6 @@ from pyrite.bundle.calibration import Calibration
 from pyrite.bundle.preprocess import Resize
 from pyrite.datasets import make_toy
 from pyrite.decision import Policy, Scope
-from pyrite.evaluation.plots import Picture
 from pyrite.golden import make_golden
 from pyrite.publishing.preparation import Stage
 from pyrite.recipe import Recipe, load_recipe
@@ -94,15 +93,6 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("PYRITE_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("PYRITE_DATA", str(tmp_path_factory.mktemp("data")))
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
-        yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_figures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leave out the figures of runs' reports, which take as long as a small training: `unbroken` has them."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.path.parent.name in ("publishing", "training"):
-            patch.setattr("pyrite.evaluation.plots._figure", lambda name, draw, size: Picture(b"", ""))
         yield
 
 

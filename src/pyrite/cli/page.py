@@ -1,7 +1,7 @@
 """`pyrite page`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,43 +18,21 @@ from pyrite.cli.shared import (
 )
 
 
+def _package(option: str, name: str) -> Any:
+    return typer.Option(
+        option, metavar="PATH", help=f"The npm package {name}, a .tgz or a folder. Fetched without it, once."
+    )
+
+
 def page(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the page goes: a new folder.")],
     bundles: BundlesOption = None,
     max_fpr: MaxFprOption = None,
     allow_real: AllowRealOption = False,
-    runtime: Annotated[
-        Path | None,
-        typer.Option(
-            "--runtime",
-            metavar="PATH",
-            help="The npm package onnxruntime-web, a .tgz or a folder. Fetched without it, once.",
-        ),
-    ] = None,
-    credentials: Annotated[
-        Path | None,
-        typer.Option(
-            "--credentials",
-            metavar="PATH",
-            help="The npm package @contentauth/c2pa-wasm, a .tgz or a folder. Fetched without it, once.",
-        ),
-    ] = None,
-    metadata: Annotated[
-        Path | None,
-        typer.Option(
-            "--metadata",
-            metavar="PATH",
-            help="The npm package exifreader, a .tgz or a folder. Fetched without it, once.",
-        ),
-    ] = None,
-    xml: Annotated[
-        Path | None,
-        typer.Option(
-            "--xml",
-            metavar="PATH",
-            help="The npm package sax, a .tgz or a folder. Fetched without it, once.",
-        ),
-    ] = None,
+    runtime: Annotated[Path | None, _package("--runtime", "onnxruntime-web")] = None,
+    credentials: Annotated[Path | None, _package("--credentials", "@contentauth/c2pa-wasm")] = None,
+    metadata: Annotated[Path | None, _package("--metadata", "exifreader")] = None,
+    xml: Annotated[Path | None, _package("--xml", "sax")] = None,
     trust: TrustOption = TRUST,
     trust_anchors: TrustAnchorsOption = None,
 ) -> None:

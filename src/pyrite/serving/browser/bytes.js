@@ -1,4 +1,6 @@
-// Bytes that hold words.
+// Bytes that hold words and numbers.
+
+export const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 
 /** Return where a text in ASCII begins among bytes, or -1. */
 export function find(bytes, text, from = 0) {

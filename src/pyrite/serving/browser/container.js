@@ -1,5 +1,5 @@
 // Where a file keeps EXIF, XMP, IPTC data and texts, as container.py has it: a look at its bytes alone.
-import { begins, decode, find, join, latin1 } from "./bytes.js";
+import { begins, decode, find, join, latin1, viewOf } from "./bytes.js";
 import { readPng } from "./png.js";
 
 const MAX_PARTS = 100_000; // Segments, chunks or blocks of one file.
@@ -58,8 +58,6 @@ export async function findBlocks(bytes, format) {
   return blocks;
 }
 
-const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-
 function readJpeg(bytes, blocks) {
   const rest = new Map();
   const photoshop = [];
@@ -98,12 +96,18 @@ function* jpegSegments(bytes) {
 }
 
 function readWebP(bytes, blocks) {
+  for (const [name, body] of webpChunks(bytes, Math.min(8 + viewOf(bytes).getUint32(4, true), bytes.length))) {
+    if (name === "EXIF") blocks.addExif(body);
+    else if (name === "XMP ") blocks.xmp.push(body);
+  }
+}
+
+/** Yield name and content of the chunks of a WebP file, up to an end. */
+export function* webpChunks(bytes, end = bytes.length) {
   const view = viewOf(bytes);
-  const end = Math.min(8 + view.getUint32(4, true), bytes.length);
   for (let at = 12, count = 0; at + 8 <= end && count < MAX_PARTS; count++) {
     const size = view.getUint32(at + 4, true);
-    if (begins(bytes, "EXIF", at)) blocks.addExif(bytes.subarray(at + 8, at + 8 + size));
-    else if (begins(bytes, "XMP ", at)) blocks.xmp.push(bytes.subarray(at + 8, at + 8 + size));
+    yield [latin1(bytes.subarray(at, at + 4)), bytes.subarray(at + 8, at + 8 + size)];
     at += 8 + size + (size % 2);
   }
 }

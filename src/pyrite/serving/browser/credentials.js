@@ -10,23 +10,19 @@ const TYPES = { JPEG: "image/jpeg", MPO: "image/jpeg", PNG: "image/png", WEBP: "
 const NONE = "JumbfNotFound"; // What the library says of a file without any.
 const MAX_SHOWN = 5;
 
-let loading = null;
-
 /** Return the evidence of a file's content credentials, where it has any; nothing is fetched but this page's own files. */
 export async function readCredentials(bytes, format) {
   const at = find(bytes, "jumb"); // As every manifest in a file begins.
   if (at < 0 || !TYPES[format]) return readRemote(bytes);
   let rules;
   try {
-    rules = await (loading ??= loadRules("credentials"));
+    rules = await loadRules("credentials");
     const { store, certificate, stamp } = await validate(new Blob([bytes]), TYPES[format], rules);
     return [judge(store, certificate, stamp, rules)];
   } catch (error) {
     const reason = String(error?.message ?? error).replace(/^C2pa\((.*)\)$/s, "$1");
-    if (!rules || error?.name === "LibraryError") {
-      loading = rules ? loading : null;
+    if (!rules || error?.name === "LibraryError")
       return [say("reader", null, `The file has content credentials, which were not read: ${plain(reason, 200)}.`, { unread: "credentials" })];
-    }
     const remote = readRemote(bytes);
     return remote.length || reason === NONE ? remote : [readDamaged(bytes, at, plain(reason, 200), rules)];
   }

@@ -1,5 +1,5 @@
 // The tags of EXIF that anything here asks for. ExifReader reads them; exif.py says what they mean.
-import { latin1 } from "./bytes.js";
+import { latin1, viewOf } from "./bytes.js";
 import { readComment, readWindows } from "./charset.js";
 import { trim } from "./values.js";
 
@@ -9,7 +9,7 @@ const FAULTY = "<faulty value>"; // What the library says of a value that is not
 
 /** Return a block's tags by name, as texts and numbers, with those of the place as the library has them. */
 export function readExif(library, block) {
-  const { exif = {} } = library.loadView(new DataView(block.buffer, block.byteOffset, block.length), { expanded: true, computed: true });
+  const { exif = {} } = library.loadView(viewOf(block), { expanded: true, computed: true });
   return valuesOf(exif);
 }
 
@@ -43,7 +43,7 @@ function readValue(name, value) {
 
 /** Throw where a directory of EXIF is cut off: the library reads what it can, and keeps silent. */
 export function checkDirectories(block) {
-  const view = new DataView(block.buffer, block.byteOffset, block.length);
+  const view = viewOf(block);
   const little = block[0] === 0x49;
   const entriesOf = (at) => {
     const count = at + 2 <= block.length ? view.getUint16(at, little) : 0;

@@ -1,16 +1,14 @@
 // All that a file says in words, from wherever it stands, and what follows from it, as metadata.py and read.py have it.
-import { decode } from "./bytes.js";
+import { decode, viewOf } from "./bytes.js";
 import { readCamera } from "./camera.js";
 import { findBlocks } from "./container.js";
 import { checkDirectories, readExif, valuesOf } from "./exif.js";
 import { readGenerator } from "./generator.js";
-import { loadRules } from "./rules.js";
+import { loadRules, once } from "./rules.js";
 import { plain, trim } from "./values.js";
 import { firstOf, readPacket } from "./xmp.js";
 
 const MAX_DATASETS = 10_000; // of IPTC data
-
-const loading = new Map();
 
 /** Return the evidence of a file's metadata, other than content credentials; nothing is fetched but this page's own files. */
 export async function readMetadata(bytes, { format, width, height }) {
@@ -18,7 +16,7 @@ export async function readMetadata(bytes, { format, width, height }) {
   try {
     const blocks = await findBlocks(bytes, format);
     if (blocks.isEmpty) return [];
-    rules = await once("rules", () => loadRules("metadata"));
+    rules = await loadRules("metadata");
     metadata = { ...(await understand(bytes, blocks, rules)), size: [width, height] };
   } catch (error) {
     return [failed("text", error)];
@@ -40,12 +38,6 @@ function attempt(name, read) {
 
 const say = (name, detail) => ({ kind: "reader", strength: "asserted", says: null, detail, data: { unread: name } });
 const failed = (name, error) => say(name, `The file's ${name} metadata could not be read: ${plain(`${error?.name}: ${error?.message}`, 200)}`);
-
-/** Load what is needed for the first file that needs it; where that fails, for the next one again. */
-function once(name, load) {
-  if (!loading.has(name)) loading.set(name, load().catch((error) => (loading.delete(name), Promise.reject(error))));
-  return loading.get(name);
-}
 
 /** Load a library that is a script, and gives what it has to `exports` where there is such a thing. */
 const loadScript = (path) =>
@@ -93,8 +85,7 @@ function readBlock(library, block, note) {
 function readWhole(library, bytes, packets, note) {
   const domParser = { parseFromString: (text) => void packets.push(new TextEncoder().encode(text)) };
   try {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    return valuesOf(library.loadView(view, { expanded: true, computed: true, domParser }).exif ?? {});
+    return valuesOf(library.loadView(viewOf(bytes), { expanded: true, computed: true, domParser }).exif ?? {});
   } catch (error) {
     if (!(error instanceof library.errors.MetadataMissingError)) note("EXIF", error.message);
     return new Map();

@@ -1,4 +1,6 @@
 // A file's bytes to upright pixels, as image/ has it: the browser decodes, and nothing is done to the colours.
+import { begins, viewOf } from "./bytes.js";
+import { webpChunks } from "./container.js";
 
 const STARTS = {
   JPEG: ["ÿØÿ"],
@@ -99,7 +101,7 @@ function sniff(head) {
   const start = text(0, 16);
   for (const [format, starts] of Object.entries(STARTS)) if (starts.some((one) => start.startsWith(one))) return format;
   if (start.startsWith("RIFF") && text(8, 12) === "WEBP") return "WEBP";
-  const view = new DataView(head.buffer, head.byteOffset, head.length);
+  const view = viewOf(head);
   if (start.startsWith("BM") && head.length >= 18 && BMP_HEADERS.includes(view.getUint32(14, true))) return "BMP";
   if (text(4, 8) !== "ftyp") return null;
   const brands = [text(8, 12)];
@@ -125,19 +127,14 @@ async function countFrames(bytes, format, type) {
 // ---- Browsers turn an image as its EXIF data say, but not a WebP.
 
 function orientationOfWebP(bytes) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let at = 12; at + 8 <= bytes.length; ) {
-    const size = view.getUint32(at + 4, true);
-    if (String.fromCharCode(...bytes.subarray(at, at + 4)) === "EXIF") return orientationOf(bytes.subarray(at + 8, at + 8 + size));
-    at += 8 + size + (size % 2);
-  }
+  for (const [name, body] of webpChunks(bytes)) if (name === "EXIF") return orientationOf(body);
   return 1;
 }
 
 /** Return the tag 0x0112 of EXIF data, 1 to 8; 1 where it is not there, or damaged. */
 function orientationOf(exif) {
-  const bytes = String.fromCharCode(...exif.subarray(0, 6)) === "Exif\0\0" ? exif.subarray(6) : exif;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const bytes = begins(exif, "Exif\0\0") ? exif.subarray(6) : exif;
+  const view = viewOf(bytes);
   try {
     const little = view.getUint16(0) === 0x4949;
     const start = view.getUint32(4, little);

@@ -1,5 +1,5 @@
 // The chunks of a PNG file: its texts, in all three kinds, and what programs hide in them, as png.py has it.
-import { begins, decode, join, latin1 } from "./bytes.js";
+import { begins, decode, join, latin1, viewOf } from "./bytes.js";
 
 const MAX_PARTS = 100_000;
 const MAX_TEXTS = 1_000;
@@ -10,7 +10,7 @@ const RAW = "Raw profile type ";
 
 /** Take what the chunks before and after the pixels hold. */
 export async function readPng(bytes, blocks) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const view = viewOf(bytes);
   let left = MAX_TOTAL;
   for (let at = 8, count = 0; at + 8 <= bytes.length && count < MAX_PARTS; count++) {
     const size = view.getUint32(at);

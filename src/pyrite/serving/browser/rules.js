@@ -1,9 +1,16 @@
 // What decides how a file's words are judged: terms, patterns, names. `pyrite page` writes them, from its own code.
 
-/** Return the rules of one kind of metadata, which are a file of this page. */
-export async function loadRules(name) {
-  return new Rules(await (await fetch(new URL(`../v1/${name}.json`, import.meta.url))).json());
+const loading = new Map();
+
+/** Load what is needed for the first file that needs it; where that fails, for the next one again. */
+export function once(name, load) {
+  if (!loading.has(name)) loading.set(name, load().catch((error) => (loading.delete(name), Promise.reject(error))));
+  return loading.get(name);
 }
+
+/** Return the rules of one kind of metadata, which are a file of this page. */
+export const loadRules = (name) =>
+  once(name, async () => new Rules(await (await fetch(new URL(`../v1/${name}.json`, import.meta.url))).json()));
 
 /** Return a field's name without what writers vary: capitals, spaces, dashes and underlines. */
 export const keyOf = (name) => name.slice(0, 100).replace(/[\s_-]/g, "").toLowerCase();

@@ -1,5 +1,5 @@
 // XMP: the properties of an image, in every way that RDF can write them, as xmp.py has it. The library sax reads the XML.
-import { begins, join } from "./bytes.js";
+import { begins, join, viewOf } from "./bytes.js";
 import { MAX_TEXT, trim } from "./values.js";
 
 const RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# ";
@@ -52,7 +52,7 @@ function textOf(packet) {
 }
 
 function readWide(bytes, little) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const view = viewOf(bytes);
   const signs = [];
   for (let at = 0; at + 4 <= bytes.length; at += 4) signs.push(String.fromCodePoint(view.getUint32(at, little)));
   return trim(signs.join(""));
