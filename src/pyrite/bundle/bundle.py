@@ -153,7 +153,9 @@ def read_headless(folder: Path) -> Bundle:
 
 
 def load_bundle(path: str | Path, *, among_others: bool = False) -> Bundle:
-    """Read and verify a bundle from a folder, from a zip of one, or by the name of one in the user's data folder.
+    """Read and verify a bundle from a folder, from a zip of one, or by name.
+
+    A name is that of one in the user's data folder, or `default`, which comes with Pyrite.
 
     Args:
         path: Where it is.
@@ -163,7 +165,7 @@ def load_bundle(path: str | Path, *, among_others: bool = False) -> Bundle:
         BundleError: The bundle is missing, damaged, too large or not understood.
     """
     path = Path(path)
-    path = find_named(path) or path
+    path = find_named(path) or (DEFAULT if str(path) == DEFAULT.name and not path.exists() else path)
     files: dict[str, Content]
     try:
         if path.is_dir():

@@ -32,8 +32,8 @@ class DataInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     test: Count
 
 
-class TeacherInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A bundle that taught another."""
+class SourceBundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A bundle that another learnt from."""
 
     name: Text
     version: Text
@@ -54,8 +54,10 @@ class TrainingInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     epochs: Count
     parity: float | None = None
     """The largest difference of a logit between the trained network and model.onnx, over validation images."""
-    teachers: tuple[TeacherInfo, ...] | msgspec.UnsetType = msgspec.UNSET
+    teachers: tuple[SourceBundle, ...] | msgspec.UnsetType = msgspec.UNSET
     """What taught it besides the labels; left out without, so that bundles from before keep their hash."""
+    started_from: SourceBundle | msgspec.UnsetType = msgspec.UNSET
+    """Whose weights training started from; left out where they were random, or of a pretrained backbone."""
 
 
 class Quantization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -206,6 +208,6 @@ def suggest(name: str, known: tuple[str, ...]) -> str:
 
 
 _STRUCTS = (
-    BundleInfo, *GEOMETRIES, Scope, Calibration, Policy, TrainingInfo, TeacherInfo, DataInfo, Quantization, ModelOrigin
+    BundleInfo, *GEOMETRIES, Scope, Calibration, Policy, TrainingInfo, SourceBundle, DataInfo, Quantization, ModelOrigin
 )  # fmt: skip
 _KEYS = tuple(key for struct in _STRUCTS for key in struct.__struct_fields__)

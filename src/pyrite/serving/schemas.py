@@ -344,8 +344,9 @@ DESCRIPTIONS = {
         "epochs": "Number of epochs trained.",
         "parity": "The largest difference in a logit between the trained network and this model; null if not measured.",
         "teachers": "Bundles that taught it in addition to the labels; absent if there were none.",
+        "started_from": "The bundle whose weights training started from; absent if there was none.",
     },
-    "TeacherInfo": {
+    "SourceBundle": {
         "name": "Name of the bundle.",
         "version": "Version of the bundle.",
         "sha256": "Hash of the whole bundle, in hexadecimal.",

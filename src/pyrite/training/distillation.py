@@ -15,13 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import VALIDATED, Bundle, Preprocess, Resize, load_bundle
+from pyrite.bundle import Bundle, Preprocess, Resize
 from pyrite.bundle.views import VIEWS
 from pyrite.cache import cache_folder
-from pyrite.datasets import recognise
 from pyrite.errors import Interrupted, TrainingError
 from pyrite.prefetch import prefetch
-from pyrite.publishing.preparation import PreparedDataset
 from pyrite.recipe import Recipe
 from pyrite.runtime import Session, available_cpus
 from pyrite.training.batches import variant_images
@@ -34,48 +32,6 @@ Progress = Callable[[int, int], None]
 _FORMAT = 1  # Part of the key: raise it when the same recipe comes to other variants.
 _TOGETHER = 4096  # images whose logits are kept in a file; what is lost where a run is stopped
 _BATCH = 128
-
-
-def load_teachers(recipe: Recipe) -> tuple[Bundle, ...]:
-    """Return the recipe's teachers: bundles, or those of runs.
-
-    Raises:
-        BundleError: One is missing or damaged.
-    """
-    return tuple(load_bundle(run if (run := Path(name) / "bundle").is_dir() else name) for name in recipe.teacher)
-
-
-def check_teachers(teachers: Sequence[Bundle], material: PreparedDataset) -> tuple[str, ...]:
-    """Refuse teachers that know images which are kept back from the network; return what is to be said of others.
-
-    A network that learns from what such a teacher says learns something of these images too, so its figures would
-    be inflated. Images that chose a teacher's epoch, and copies of what it knows, count too; only validation images of
-    the teacher's own may choose the network as well.
-
-    Raises:
-        TrainingError: One does.
-    """
-    hashes, parts = material.decoded.hashes, material.parts
-    alike = np.arange(len(hashes)) if material.clusters is None else np.asarray(material.clusters.numbers)
-    cautions = []
-    for teacher in teachers:
-        who = f"{teacher.info.name} {teacher.info.version}"
-        if "trained_on.bin" not in teacher.files:
-            cautions.append(
-                f"The teacher {who} does not say what it was trained on. If it was trained on images of this split, "
-                "these figures are inflated."
-            )
-            continue
-        seen = recognise(teacher.files["trained_on.bin"], hashes)
-        chose = recognise(teacher.files[VALIDATED], hashes) if VALIDATED in teacher.files else np.zeros_like(seen)
-        for name, part, known in (("test", parts.test, seen), ("validation", parts.validation, seen & ~chose)):
-            count = int(np.isin(alike[part], alike[known]).sum())
-            if count:
-                raise TrainingError(
-                    f"The teacher {who} was trained on {count:,} of the {len(part):,} images of the {name} split, or "
-                    "on copies of them. Train it with the same protocol, fractions and split_seed, or choose another."
-                )
-    return tuple(cautions)
 
 
 def draws_of(hashes: Sequence[str]) -> NDArray[np.uint64]:

@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 
 from pyrite.bundle import (
     VALIDATED,
-    Bundle,
     BundleInfo,
     Calibration,
     Crops,
     DataInfo,
     Preprocess,
-    TeacherInfo,
     TrainingInfo,
 )
 from pyrite.datasets import Dataset, remember
@@ -39,14 +37,16 @@ from pyrite.training.backend import check_precision
 from pyrite.training.batches import batch_size
 from pyrite.training.checkpoint import State
 from pyrite.training.curves import write_history, write_tensorboard
-from pyrite.training.distillation import ask_teachers, check_teachers, draws_of, load_teachers
+from pyrite.training.distillation import ask_teachers, draws_of
 from pyrite.training.distributed import Team, read_place
 from pyrite.training.export import check_parity, check_size, export
 from pyrite.training.finetuning import freeze
 from pyrite.training.lessons import Lessons, classes_of, read_targets
 from pyrite.training.loop import Examples, Step, compile_model, fit
+from pyrite.training.origins import check_origins, describe_origin, load_origin
 from pyrite.training.probe import fit_probe, write_fits
 from pyrite.training.tracking import Tell, check_trackers, tracked
+from pyrite.training.warm_start import start_from
 from pyrite.training.whitening import set_whitening
 from pyrite.writing import PARTIAL, locked, whole_file
 
@@ -111,11 +111,12 @@ def train(
         watch(Stage("Waiting for the other machines"))
         team = Team(place)
     watch(Stage("Building the network"))
-    teachers = load_teachers(recipe)
+    teachers = tuple(map(load_origin, recipe.teacher))
+    beginning = load_origin(recipe.start_from) if recipe.start_from else None
     model = build_model(recipe, [len(classes_of(data, column)) for column in recipe.targets])
     check_size(model)
-    material = prepare_dataset(data, recipe, watch)
-    cautions = check_teachers(teachers, material)
+    material = prepare_dataset(data, recipe, watch, trained=beginning)
+    cautions = check_origins(teachers, beginning, material)
 
     def observe(event: Step | State, tell: Tell) -> None:
         if isinstance(event, State):
@@ -135,6 +136,8 @@ def train(
     )
     start = State(data_sha256=material.sha256, teachers=tuple(teacher.sha256 for teacher in teachers))
     set_whitening(model, decoded.pixels, parts.train, recipe.seed)
+    if beginning:
+        start_from(model, recipe.start_from, beginning, decoded.pixels, parts.train, recipe.seed)
     if team:
         model = _join(team, model, recipe, material, groups)
     if not place.is_chief:
@@ -194,7 +197,8 @@ def train(
                 packages=provenance.packages,
                 epochs=state.epoch,
                 parity=parity,
-                teachers=tuple(map(_describe_teacher, teachers)) or msgspec.UNSET,
+                teachers=tuple(map(describe_origin, teachers)) or msgspec.UNSET,
+                started_from=describe_origin(beginning) if beginning else msgspec.UNSET,
             ),
         )
         files = {
@@ -202,7 +206,10 @@ def train(
             "recipe.toml": dump_recipe(recipe).encode(),
             "trained_on.bin": remember(
                 [decoded.hashes[i] for i in (*parts.train, *parts.validation)],
-                b"".join(teacher.files.get("trained_on.bin", b"") for teacher in teachers),
+                b"".join(
+                    origin.files.get("trained_on.bin", b"")
+                    for origin in (*teachers, *([beginning] if beginning else ()))
+                ),
             ),
             VALIDATED: remember([decoded.hashes[i] for i in parts.validation]),
         }
@@ -234,10 +241,6 @@ def _fit_probe(
                 if f.chosen
             ),
         )
-
-
-def _describe_teacher(teacher: Bundle) -> TeacherInfo:
-    return TeacherInfo(name=teacher.info.name, version=teacher.info.version, sha256=teacher.sha256)
 
 
 def _check_for_several(recipe: Recipe) -> None:

@@ -1,0 +1,130 @@
+"""A warm start: training goes on from the weights of a network that was trained before."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrite.bundle import Bundle
+from pyrite.datasets import in_chunks
+from pyrite.errors import RecipeError
+from pyrite.keras_backend import load_keras
+from pyrite.runtime import Session
+from pyrite.training.checkpoint import load_checkpoint
+from pyrite.training.loop import predict
+
+Floats = NDArray[np.float32]
+
+_IMAGES = 2048
+_LEAST_CORRELATION = 0.99
+"""Of the logits, between the bundle and the network that got its weights: quantised activations round to 0.999."""
+
+
+def start_from(
+    model: Any, name: str, origin: Bundle, pixels: NDArray[np.uint8], train: NDArray[np.intp], seed: int
+) -> None:
+    """Give a model the weights of a run that is complete, or of a bundle.
+
+    A run's checkpoint has every weight as it was. A bundle's graph has batch normalisation inside of the convolution
+    before it, and may be quantised. So the convolution gets the graph's weights, and the normalisation the mean and
+    variance that some training images have there, and the scale and offset that undo both.
+
+    Args:
+        model: Changed in place. A layer of a further target keeps its weights.
+        name: The run's folder, or where the bundle is.
+        origin: The bundle.
+        pixels: (n, height, width, 3), of the whole dataset, 0 to 255.
+        train: Indices of the training images.
+        seed: Chooses among them.
+
+    Raises:
+        RecipeError: It does not fit the model.
+        TrainingError: The checkpoint cannot be read.
+    """
+    other = RecipeError(
+        f"start_from: {name} does not fit the network {model.name} of the recipe. Set the architecture, its settings "
+        "and the input size that it was trained with, or give the folder of its run."
+    )
+    checkpoint = Path(name) / "checkpoint.npz"
+    if checkpoint.is_file():
+        weights = load_checkpoint(checkpoint)[1].get("best", [])
+        own = [variable for variable in model.variables if not variable.path.startswith("target")]
+        if [value.shape for value in weights] != [tuple(variable.shape) for variable in own]:
+            raise other
+        for variable, value in zip(own, weights, strict=True):
+            variable.assign(value)
+        return
+    _take_graph(model, origin, other)
+    chosen = np.sort(np.random.default_rng(seed).choice(train, min(len(train), _IMAGES), replace=False))
+    expected = np.concatenate([Session(origin.model).logits(images) for images in in_chunks(pixels, chosen)])
+    # Layers of other places in the network may have the same shapes.
+    if np.corrcoef(predict(model, pixels, chosen), expected)[0, 1] < _LEAST_CORRELATION:
+        raise other
+    _normalise(model, pixels, chosen)
+
+
+def _take_graph(model: Any, origin: Bundle, other: RecipeError) -> None:
+    """Give layers the weights of a graph in the same order, and have normalisation only add the graph's bias."""
+    keras = load_keras()
+    weights = list(_graph_weights(origin.read("model.onnx")))
+    layers = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense) and not layer.name.startswith("target")
+    ]
+    if [tuple(layer.kernel.shape) for layer in layers] != [kernel.shape for kernel, _ in weights]:
+        raise other
+    after = dict(zip(model.layers, model.layers[1:], strict=False))
+    for layer, (kernel, bias) in zip(layers, weights, strict=True):
+        layer.kernel.assign(kernel)
+        if layer.use_bias:
+            layer.bias.assign(bias)
+        elif isinstance(normalisation := after[layer], keras.layers.BatchNormalization):
+            ones = np.ones_like(bias)
+            normalisation.set_weights([ones, bias, 0 * ones, ones - normalisation.epsilon])
+        else:
+            raise other
+
+
+def _graph_weights(content: bytes) -> Iterator[tuple[Floats, Floats]]:
+    """Yield kernel and bias of each convolution and dense layer of an ONNX model, in Keras's order of axes."""
+    import onnx
+
+    graph = onnx.load_model_from_string(content).graph
+    known = {value.name: onnx.numpy_helper.to_array(value) for value in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in known:
+            known[node.output[0]] = _dequantised(*(known[name] for name in node.input))
+        elif node.op_type in ("Conv", "Gemm") and node.input[1] in known:
+            kernel = known[node.input[1]]
+            bias = known[node.input[2]] if len(node.input) > 2 else None
+            transposed = any(field.name == "transB" and field.i for field in node.attribute)
+            kernel = kernel.transpose(2, 3, 1, 0) if node.op_type == "Conv" else kernel.T if transposed else kernel
+            yield kernel, np.zeros(kernel.shape[-1], np.float32) if bias is None else bias
+
+
+def _dequantised(values: NDArray[Any], scale: Floats, zero: NDArray[Any]) -> Floats:
+    """Return what integers stand for, with one scale for all or one for each output channel, the first axis."""
+    shape = (-1, *(1,) * (values.ndim - 1)) if scale.ndim else ()
+    of_zero: Floats = (values.astype(np.float32) - zero.reshape(shape)) * scale.reshape(shape)
+    return of_zero.astype(np.float32)
+
+
+def _normalise(model: Any, pixels: NDArray[np.uint8], chosen: NDArray[np.intp]) -> None:
+    """Set each normalisation to the statistics that it would see, without a change of what the model computes."""
+    keras = load_keras()
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    inputs = keras.Model(model.inputs, [layer.input for layer in layers])
+    sums = [np.zeros((2, layer.input.shape[-1])) for layer in layers]
+    for images in in_chunks(pixels, chosen):
+        for total, values in zip(sums, map(np.asarray, inputs.predict_on_batch(images)), strict=True):
+            flat = values.astype(np.float64).reshape(-1, values.shape[-1])
+            total += [flat.sum(0), (flat**2).sum(0)]
+    for layer, total in zip(layers, sums, strict=True):
+        count = len(chosen) * np.prod(layer.input.shape[1:-1])
+        mean, square = total / count
+        variance = np.maximum(square - mean**2, 0)
+        _, bias, _, _ = layer.get_weights()
+        layer.set_weights([np.sqrt(variance + layer.epsilon), bias + mean, mean, variance])
