@@ -2,11 +2,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from pyrite.bundle.views import VIEWS
 from pyrite.errors import ExportError
-from pyrite.graph import average_views, expose_features, measure_cost, split_at
+from pyrite.graph import average_views, expose_features, measure_cost, read_layers, split_at
 from pyrite.keras_backend import export_onnx
 from pyrite.recipe import load_recipe
 from pyrite.runtime import FEATURES, Network, Session
@@ -197,3 +198,34 @@ def test_a_cost_that_cannot_be_told_is_not_told() -> None:
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "any"
     model.graph.node.insert(0, onnx.helper.make_node("Conv", ["image", "unknown"], ["unseen"]))
     assert measure_cost(model.SerializeToString()) is None
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("with_zero", [False, True])
+def test_weights_in_8_bits_are_read_as_a_runtime_reads_them(axis: int | None, with_zero: bool) -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(2)
+    count = 1 if axis is None else (3, 4)[axis]
+    values = {
+        "stored": rng.integers(-127, 128, (3, 4), np.int8),
+        "scale": rng.uniform(0.1, 1, count).astype(np.float32).reshape(() if axis is None else (-1,)),
+        "zero": rng.integers(-9, 9, count).astype(np.int8).reshape(() if axis is None else (-1,)),
+    }
+    inputs = ["stored", "scale", *(["zero"] if with_zero else [])]
+    nodes = [
+        helper.make_node("DequantizeLinear", inputs, ["weights"], **({} if axis is None else {"axis": axis})),
+        helper.make_node("Gemm", ["x", "weights"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "weights",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 4])],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+    [(kernel, bias)] = read_layers(content)
+    found = ort.InferenceSession(content).run(None, {"x": np.eye(3, dtype=np.float32)})[0]
+    np.testing.assert_allclose(kernel, found, rtol=1e-6)
+    np.testing.assert_array_equal(bias, np.zeros(4))

@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from pyrite.bundle import (
+    DEFAULT,
     Calibration,
     Crops,
     DataInfo,
@@ -32,6 +33,13 @@ PIXELS = np.full((32, 32, 3), 200, np.uint8)
 def folder(bundle, tmp_path):
     """A copy that a test may damage."""
     return Path(shutil.copytree(bundle.path, tmp_path / "copy"))
+
+
+def test_default_is_the_included_bundle_unless_it_is_a_folder(bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_bundle("default").path == DEFAULT
+    shutil.copytree(bundle.path, tmp_path / "default")
+    assert load_bundle("default").path == tmp_path / "default"
 
 
 def change(folder, edit):

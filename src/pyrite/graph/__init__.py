@@ -1,6 +1,7 @@
 """Surgery on ONNX graphs, and what they cost."""
 
 from pyrite.graph.costs import Cost, measure_cost
+from pyrite.graph.layers import read_layers
 from pyrite.graph.surgery import (
     CUT,
     LARGE,
@@ -31,6 +32,7 @@ __all__ = [
     "fold_constants",
     "keep_first_output",
     "measure_cost",
+    "read_layers",
     "renew_opset",
     "split_at",
     "store",

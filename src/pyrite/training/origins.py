@@ -42,9 +42,9 @@ def check_origins(teachers: Sequence[Bundle], beginning: Bundle | None, material
         RecipeError: The split that was taken is another than the recipe's.
         TrainingError: A bundle knows such images.
     """
-    cautions = [_check(teacher, "teacher", material) for teacher in teachers]
+    cautions = [_check(teacher, "teacher {}", material) for teacher in teachers]
     if beginning and material.clusters:
-        cautions.append(_check(beginning, "bundle that training starts from,", material))
+        cautions.append(_check(beginning, "bundle {} of start_from", material))
     elif beginning and (training := beginning.info.training):
         split, recipe = training.data, material.recipe
         if (split.protocol, split.fractions) != (recipe.protocol, recipe.fractions):
@@ -55,10 +55,10 @@ def check_origins(teachers: Sequence[Bundle], beginning: Bundle | None, material
     return tuple(filter(None, cautions))
 
 
-def _check(origin: Bundle, role: str, material: PreparedDataset) -> str | None:
+def _check(origin: Bundle, called: str, material: PreparedDataset) -> str | None:
     """Refuse a bundle that knows images which are kept back; return what is to be said of it."""
     hashes, parts = material.decoded.hashes, material.parts
-    who = f"{role} {origin.info.name} {origin.info.version}"
+    who = called.format(f"{origin.info.name} {origin.info.version}")
     if "trained_on.bin" not in origin.files:
         return (
             f"The {who} does not say what it was trained on. If it was trained on images of this split, these figures "

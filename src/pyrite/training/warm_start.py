@@ -1,6 +1,5 @@
 """A warm start: training goes on from the weights of a network that was trained before."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,11 @@ from numpy.typing import NDArray
 from pyrite.bundle import Bundle
 from pyrite.datasets import in_chunks
 from pyrite.errors import RecipeError
+from pyrite.graph import read_layers
 from pyrite.keras_backend import load_keras
 from pyrite.runtime import Session
 from pyrite.training.checkpoint import load_checkpoint
 from pyrite.training.loop import predict
-
-Floats = NDArray[np.float32]
 
 _IMAGES = 2048
 _LEAST_CORRELATION = 0.99
@@ -56,6 +54,8 @@ def start_from(
         for variable, value in zip(own, weights, strict=True):
             variable.assign(value)
         return
+    if origin.info.preprocess.size != model.input_shape[1:3]:
+        raise other
     _take_graph(model, origin, other)
     chosen = np.sort(np.random.default_rng(seed).choice(train, min(len(train), _IMAGES), replace=False))
     expected = np.concatenate([Session(origin.model).logits(images) for images in in_chunks(pixels, chosen)])
@@ -68,7 +68,7 @@ def start_from(
 def _take_graph(model: Any, origin: Bundle, other: RecipeError) -> None:
     """Give layers the weights of a graph in the same order, and have normalisation only add the graph's bias."""
     keras = load_keras()
-    weights = list(_graph_weights(origin.read("model.onnx")))
+    weights = read_layers(origin.read("model.onnx"))
     layers = [
         layer
         for layer in model.layers
@@ -81,35 +81,11 @@ def _take_graph(model: Any, origin: Bundle, other: RecipeError) -> None:
         layer.kernel.assign(kernel)
         if layer.use_bias:
             layer.bias.assign(bias)
-        elif isinstance(normalisation := after[layer], keras.layers.BatchNormalization):
+        elif isinstance(normalisation := after.get(layer), keras.layers.BatchNormalization):
             ones = np.ones_like(bias)
             normalisation.set_weights([ones, bias, 0 * ones, ones - normalisation.epsilon])
         else:
             raise other
-
-
-def _graph_weights(content: bytes) -> Iterator[tuple[Floats, Floats]]:
-    """Yield kernel and bias of each convolution and dense layer of an ONNX model, in Keras's order of axes."""
-    import onnx
-
-    graph = onnx.load_model_from_string(content).graph
-    known = {value.name: onnx.numpy_helper.to_array(value) for value in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] in known:
-            known[node.output[0]] = _dequantised(*(known[name] for name in node.input))
-        elif node.op_type in ("Conv", "Gemm") and node.input[1] in known:
-            kernel = known[node.input[1]]
-            bias = known[node.input[2]] if len(node.input) > 2 else None
-            transposed = any(field.name == "transB" and field.i for field in node.attribute)
-            kernel = kernel.transpose(2, 3, 1, 0) if node.op_type == "Conv" else kernel.T if transposed else kernel
-            yield kernel, np.zeros(kernel.shape[-1], np.float32) if bias is None else bias
-
-
-def _dequantised(values: NDArray[Any], scale: Floats, zero: NDArray[Any]) -> Floats:
-    """Return what integers stand for, with one scale for all or one for each output channel, the first axis."""
-    shape = (-1, *(1,) * (values.ndim - 1)) if scale.ndim else ()
-    of_zero: Floats = (values.astype(np.float32) - zero.reshape(shape)) * scale.reshape(shape)
-    return of_zero.astype(np.float32)
 
 
 def _normalise(model: Any, pixels: NDArray[np.uint8], chosen: NDArray[np.intp]) -> None:
