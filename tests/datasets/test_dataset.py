@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pyrite.datasets import Dataset, content_hashes, split
+from pyrite.datasets.duplicates import find_copies
 from pyrite.datasets.labels import CIFAR_OBJECTS
 from pyrite.errors import DatasetError, MissingExtraError
 
@@ -272,6 +273,9 @@ def test_the_real_cifake():
     for name in CIFAR_OBJECTS:
         assert np.bincount(dataset.labels[(sides == "train") & (objects == name)]).tolist() == [5000, 5000]
     hashes = content_hashes(dataset)
+    groups = find_copies(hashes)
+    assert sum(len(group) * (len(group) - 1) // 2 for group in groups) == 1106
+    assert all(dataset.labels[group].all() for group in groups)
     parts = split(dataset, hashes, "official", (0.8, 0.1, 0.1), 0)
     assert parts.dropped == 176
     assert (len(parts.train), len(parts.validation), len(parts.test)) == (88_950, 10_874, 9881)

@@ -1,15 +1,12 @@
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pyrite.bundle.preprocess import Pixels
-from pyrite.datasets import Dataset, content_hashes, duplicates
+from pyrite.datasets import duplicates
 from pyrite.datasets.duplicates import Pairs, cluster, find_copies, find_near_copies
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def draw(count: int, seed: int = 0) -> Pixels:
@@ -110,12 +107,3 @@ def test_copies_of_copies_are_one_cluster() -> None:
     assert numbers[0] == numbers[1] == numbers[2] == numbers[4]
     assert numbers[5] == numbers[6]
     assert len(set(numbers)) == 4
-
-
-@pytest.mark.real_data
-@pytest.mark.skipif(not (SHARED / "cifake.zip").exists(), reason="../shared/data/cifake.zip is not here")
-def test_identical_files_of_the_real_cifake() -> None:
-    dataset = Dataset.open(SHARED / "cifake.zip")
-    groups = find_copies(content_hashes(dataset))
-    assert sum(len(group) * (len(group) - 1) // 2 for group in groups) == 1106
-    assert all(dataset.labels[group].all() for group in groups)

@@ -50,6 +50,8 @@ def test_workers_count_and_limit_together_and_one_that_ends_is_replaced(saved: s
             assert server.metric('pyrite_stage_seconds_count{stage="decode"}') == 5
             assert server.metric("pyrite_queue_images") == 0
         assert "_created" not in server.ask("GET", "/metrics").body.decode()
+        # A decoder that is only starting when its worker ends says so in the log.
+        assert eventually(lambda: all_ready(server), lambda: processes_of(process))
         killed = workers_of(process)[0]
         killed.kill()
         assert eventually(lambda: has_another(process, killed), lambda: processes_of(process))
@@ -58,6 +60,7 @@ def test_workers_count_and_limit_together_and_one_that_ends_is_replaced(saved: s
             assert server.ask("GET", "/v1/limits").status == 429
         # What the one counted that ended is not lost.
         assert server.metric('pyrite_images_total{outcome="ai"}') == 5
+        assert eventually(lambda: all_ready(server), lambda: processes_of(process))
         process.send_signal(signal.SIGTERM)
         said = finish(process)[1]
         assert process.returncode == 0
