@@ -12,22 +12,19 @@ TRAIN = np.arange(0, 1024, 2)  # So few that all of them are used.
 
 
 def test_the_statistics_are_those_of_training_images_at_the_weights_as_they_are() -> None:
+    """Also where the images of one class come first and are darker: no batch is of one class."""
     model = build_model(load_recipe("tiny"))
     for layer in model.layers:
         if hasattr(layer, "moving_mean"):
             layer.moving_mean.assign(np.full(layer.moving_mean.shape, 7.0))
-    measure_statistics(model, PIXELS, TRAIN, seed=0)
+    by_class = PIXELS.copy()
+    by_class[: TRAIN[256]] //= 4
+    measure_statistics(model, by_class, TRAIN, seed=0)
     # The first normalisation's input, worked out apart.
-    images = PIXELS[TRAIN].astype(np.float32) / 255
-    seen = np.asarray(model.layers[2](images))
-    batches = np.split(seen, [256])
+    seen = np.asarray(model.layers[2](by_class[TRAIN].astype(np.float32) / 255))
     normalisation = model.layers[3]
-    np.testing.assert_allclose(
-        np.asarray(normalisation.moving_mean), np.mean([b.mean(axis=(0, 1, 2)) for b in batches], axis=0), atol=1e-5
-    )
-    np.testing.assert_allclose(
-        np.asarray(normalisation.moving_variance), np.mean([b.var(axis=(0, 1, 2)) for b in batches], axis=0), atol=1e-5
-    )
+    np.testing.assert_allclose(np.asarray(normalisation.moving_mean), seen.mean(axis=(0, 1, 2)), atol=1e-5)
+    np.testing.assert_allclose(np.asarray(normalisation.moving_variance), seen.var(axis=(0, 1, 2)), rtol=0.02)
 
 
 def test_nothing_else_changes() -> None:

@@ -38,7 +38,8 @@ def measure_statistics(model: Any, pixels: NDArray[np.uint8], train: NDArray[np.
     kept = [np.asarray(variable).copy() for variable in others]
     momenta = [layer.momentum for layer in layers]
     count = min(len(train), max(_LEAST, min(_MOST, len(train) // _SHARE)))
-    chosen = np.sort(np.random.default_rng(seed).choice(train, count, replace=False))
+    # In random order: data lies class by class, and a batch of one class is unlike those of training.
+    chosen = np.random.default_rng(seed).choice(train, count, replace=False)
     try:
         for done, images in enumerate(in_chunks(pixels, chosen)):
             for layer in layers:
