@@ -119,7 +119,8 @@ def of_foreign_and_unknown_images() -> Iterator[str]:
     before, now = read("default/verdicts.json")["rates"].values()
     usual, framed, unknown = now["as they are"], "in a black border of 3", now["unseen32"]["ai"]
     yield f"made {before[framed]['ai']['real']:.0%} look real to the detector alone"
-    yield f"Now {now[framed]['ai']['out_of_scope']:.1%} are recognised as foreign"
+    foreign = now[framed]["ai"]["out_of_scope"]
+    yield f"Now {'all of them' if foreign == 1 else f'{foreign:.1%}'} are recognised as foreign"
     yield f"{usual['real']['out_of_scope']:.1%} of ordinary test photographs and {usual['ai']['out_of_scope']:.1%} of"
     yield f"the included detector calls {usual['ai']['ai']:.0%} `ai`"
     yield f"Of {unknown['images']} images by other generators it calls {unknown['real']:.0%} `real`"

@@ -312,7 +312,7 @@ EXAMPLES: dict[str, Any] = {
             {
                 "name": "default",
                 "version": "1",
-                "sha256": "d7c22eab46b55457c9d51f88c2e703bbc0157211a16a691e2efbad6da50fbca9",
+                "sha256": "417aef0e82decb415dbd0bf7e3fcd80be12eaad350232dcb2abba073aa2c04c2",
                 "licence": "Apache-2.0",
                 "scope": {
                     "min_side": 32,
