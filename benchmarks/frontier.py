@@ -17,6 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _INK, _ACCENT = "#1c1b19", "#8f6400"
+_STYLE = {
+    "font.size": 9,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "frontier",
+}
 
 
 @dataclass(frozen=True)
@@ -48,13 +55,12 @@ def read_points(path: Path) -> list[Point]:
 
 def draw(points: list[Point]) -> Figure:
     """Return the chart: on the left the grid's accuracy, on the right the arithmetic."""
-    with mpl.rc_context({"font.size": 9, "axes.spines.right": False, "axes.spines.top": False, "svg.fonttype": "none"}):
-        figure = Figure((7.4, 3.2), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        _scatter(left, [(point, point.clean, point.grid) for point in points])
-        left.set(xlabel="accuracy, clean", ylabel="accuracy, mean under degradation")
-        _scatter(right, [(point, point.mmacs, point.clean) for point in points])
-        right.set(xscale="log", xlabel="million multiplications an image", ylabel="accuracy, clean")
+    figure = Figure((7.4, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _scatter(left, [(point, point.clean, point.grid) for point in points])
+    left.set(xlabel="accuracy, clean", ylabel="accuracy, mean under degradation")
+    _scatter(right, [(point, point.mmacs, point.clean) for point in points])
+    right.set(xscale="log", xlabel="million multiplications an image", ylabel="accuracy, clean")
     return figure
 
 
@@ -65,7 +71,7 @@ def _scatter(axes: Axes, places: list[tuple[Point, float | None, float | None]])
         colour = _ACCENT if point.ours else _INK
         axes.plot([x], [y], "o", color=colour)
         axes.annotate(point.name, (x, y), (4, 4), textcoords="offset points", color=colour, fontsize=8)
-    axes.margins(0.3)
+    axes.margins(0.3, 0.3)
 
 
 def main() -> None:
@@ -75,8 +81,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where the SVG goes")
     arguments = parser.parse_args()
     points = read_points(arguments.points)
-    figure = draw(points)
-    figure.savefig(arguments.out, metadata={"Date": None, "Creator": None})
+    with mpl.rc_context(_STYLE):
+        draw(points).savefig(arguments.out, metadata={"Date": None, "Creator": None})
     print(f"{len(points)} detectors in {arguments.out}")
     for point in points:
         missing = [what for what in ("grid", "mmacs") if getattr(point, what) is None]
