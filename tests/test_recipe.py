@@ -208,6 +208,7 @@ def test_a_crops_recipe_dumps_to_the_same(tmp_path: Path) -> None:
         (["turn=0.5", "height=16"], "Only square model inputs can be turned"),
         ([*PROBE, "teacher=a"], "teacher means nothing to a probe"),
         ([*PROBE, "start_from=a"], "start_from means nothing to a probe"),
+        (["start_share=0.5"], "start_share means nothing without start_from: leave it out, or set start_from."),
         (
             ["start_from=a", "weights=imagenet"],
             "start_from and weights = 'imagenet' both say what training starts from",

@@ -37,6 +37,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Starting weights: `none` (random), `imagenet` of `keras.applications`, `preset` of Keras Hub, or a file."""
     start_from: str = ""
     """A bundle, or the folder of a run, of the same network, whose weights training starts from: fine-tuning."""
+    start_share: Share = 0.0
+    """Of `start_from`: the share of its weights in those that the bundle gets, beside the trained ones, which keeps
+    more of what it could do before (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models")."""
     backbone: str = ""
     """Of the architecture `backbone`: a function of `keras.applications`, a preset of Keras Hub, or CLIP's vision
     encoder in an ONNX file or a wheel (`pypi:NAME==VERSION#path/in/wheel`)."""
@@ -337,7 +340,7 @@ _SETTINGS_OF = {
     "alternating_flip": ("horizontal_flip", (True,)),
 }
 """Which values of another setting a setting means something to."""
-_NEEDED_BY = {"teacher": "distillation_", "targets": "targets_"}
+_NEEDED_BY = {"start_from": "start_share", "teacher": "distillation_", "targets": "targets_"}
 """Settings without which those that begin so mean nothing."""
 
 

@@ -13,6 +13,7 @@ import pytest
 from pyrite.bundle import Bundle, BundleInfo, Resize, load_bundle, save_bundle
 from pyrite.datasets import Dataset, content_hashes, make_toy, recognise
 from pyrite.errors import RecipeError, TrainingError
+from pyrite.image import open_image
 from pyrite.keras_backend import export_onnx
 from pyrite.recipe import load_recipe
 from pyrite.runtime import Session
@@ -20,7 +21,7 @@ from pyrite.training import train
 from pyrite.training.architectures import build_model
 from pyrite.training.checkpoint import State, load_checkpoint
 from pyrite.training.loop import predict
-from pyrite.training.warm_start import start_from
+from pyrite.training.warm_start import mix_weights, start_from
 from runs import Run, Trained, stop_once_trained
 
 SMALL = ("channels=[4, 6, 6, 6]", "height=16", "width=16", "precision=float32")
@@ -111,6 +112,16 @@ def test_a_run_of_another_network_is_refused(unbroken: Run) -> None:
         start_from(small(0), str(unbroken.out), load_bundle(unbroken.out / "bundle"), PIXELS, ALL, 0)
 
 
+def test_weights_are_mixed_with_those_from_before(trained: Any) -> None:
+    model = small(7)
+    before, after = ([np.asarray(v).copy() for v in one.trainable_variables] for one in (trained, model))
+    mix_weights(model, before, 0.3, PIXELS, ALL, 0)
+    for variable, one, other in zip(model.trainable_variables, before, after, strict=True):
+        np.testing.assert_allclose(np.asarray(variable), 0.3 * one + 0.7 * other, atol=1e-6)
+    seen_in_training = np.asarray(model(PIXELS, training=True))[:, 0]
+    assert np.corrcoef(seen_in_training, predict(model, PIXELS, ALL))[0, 1] > 0.99
+
+
 @pytest.fixture
 def tune(unbroken: Run, toy: Path, tmp_path: Path) -> Callable[..., Run]:
     def run(*settings: str, data: Path = toy, name: Path = unbroken.out) -> Run:
@@ -137,6 +148,14 @@ def test_training_goes_on_from_a_run_and_keeps_its_split(tune: Callable[..., Run
     assert f"Training started from the weights of the bundle tiny 1 (`{theirs.sha256[:12]}`)" in (
         mine.read("card.md").decode()
     )
+
+
+def test_a_run_may_keep_all_of_what_it_started_from(tune: Callable[..., Run], unbroken: Run, toy: Path) -> None:
+    run = tune("start_share=1", "learning_rate=0.1")
+    dataset = Dataset.open(toy)
+    images = np.stack([open_image(dataset.read(i)).pixels for i in range(len(dataset))])
+    mine, theirs = (Session(load_bundle(out / "bundle").model).logits(images) for out in (run.out, unbroken.out))
+    np.testing.assert_allclose(mine, theirs, atol=1e-3)
 
 
 def test_other_fractions_of_the_same_data_are_refused(tune: Callable[..., Run], tmp_path: Path) -> None:

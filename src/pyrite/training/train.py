@@ -46,7 +46,7 @@ from pyrite.training.loop import Examples, Step, compile_model, fit
 from pyrite.training.origins import check_origins, describe_origin, load_origin
 from pyrite.training.probe import fit_probe, write_fits
 from pyrite.training.tracking import Tell, check_trackers, tracked
-from pyrite.training.warm_start import start_from
+from pyrite.training.warm_start import mix_weights, start_from
 from pyrite.training.whitening import set_whitening
 from pyrite.writing import PARTIAL, locked, whole_file
 
@@ -138,6 +138,7 @@ def train(
     set_whitening(model, decoded.pixels, parts.train, recipe.seed)
     if beginning:
         start_from(model, recipe.start_from, beginning, decoded.pixels, parts.train, recipe.seed)
+    started = [np.asarray(variable).copy() for variable in model.trainable_variables] if recipe.start_share else []
     if team:
         model = _join(team, model, recipe, material, groups)
     if not place.is_chief:
@@ -161,6 +162,8 @@ def train(
                 state = fit(
                     model, examples, recipe, start, out / "checkpoint.npz", lambda event: observe(event, tell), team
                 )
+        if recipe.start_share:
+            mix_weights(model, started, recipe.start_share, decoded.pixels, parts.train, recipe.seed)
         model = in_float32(without_targets(model) if recipe.targets else model, recipe)
 
         watch(Stage("Exporting"))

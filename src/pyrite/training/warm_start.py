@@ -1,5 +1,6 @@
 """A warm start: training goes on from the weights of a network that was trained before."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pyrite.keras_backend import load_keras
 from pyrite.runtime import Session
 from pyrite.training.checkpoint import load_checkpoint
 from pyrite.training.loop import predict
+from pyrite.training.normalisation import measure_statistics
 
 _IMAGES = 2048
 _LEAST_CORRELATION = 0.99
@@ -63,6 +65,31 @@ def start_from(
     if np.corrcoef(predict(model, pixels, chosen), expected)[0, 1] < _LEAST_CORRELATION:
         raise other
     _normalise(model, pixels, chosen)
+
+
+def mix_weights(
+    model: Any,
+    started: Sequence[NDArray[Any]],
+    share: float,
+    pixels: NDArray[np.uint8],
+    train: NDArray[np.intp],
+    seed: int,
+) -> None:
+    """Bring trained weights back towards those that training started from, and measure normalisation anew.
+
+    As in Wortsman et al. 2022, "Robust fine-tuning of zero-shot models".
+
+    Args:
+        model: Changed in place.
+        started: The values of its trainable variables that training started from.
+        share: Of these in the mean of both, 0 to 1.
+        pixels: (n, height, width, 3), of the whole dataset, 0 to 255.
+        train: Indices of the training images.
+        seed: Chooses those that normalisation is measured on.
+    """
+    for variable, before in zip(model.trainable_variables, started, strict=True):
+        variable.assign(share * before + (1 - share) * np.asarray(variable))
+    measure_statistics(model, pixels, train, seed)
 
 
 def _take_graph(model: Any, origin: Bundle, other: RecipeError) -> None:
