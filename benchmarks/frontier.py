@@ -71,7 +71,7 @@ def _scatter(axes: Axes, places: list[tuple[Point, float | None, float | None]])
         colour = _ACCENT if point.ours else _INK
         axes.plot([x], [y], "o", color=colour)
         axes.annotate(point.name, (x, y), (4, 4), textcoords="offset points", color=colour, fontsize=8)
-    axes.margins(0.3, 0.3)
+    axes.margins(0.3)
 
 
 def main() -> None:

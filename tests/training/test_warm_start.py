@@ -89,7 +89,7 @@ def _other_function(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "change", ["channels=[4, 8, 6, 6]", "blocks=2", "squeeze_excitation=true", "stem=whitened", ""]
+    "change", ["channels=[4, 8, 6, 6]", "blocks=2", "squeeze_excitation=true", "stem=whitened", "height=18", ""]
 )
 def test_another_network_is_refused(change: str, graph: Bundle) -> None:
     model = small(7, *([change] if change else []))

@@ -60,7 +60,8 @@ def start_from(
         raise other
     _take_graph(model, origin, other)
     chosen = np.sort(np.random.default_rng(seed).choice(train, min(len(train), _IMAGES), replace=False))
-    expected = np.concatenate([Session(origin.model).logits(images) for images in in_chunks(pixels, chosen)])
+    session = Session(origin.model)
+    expected = np.concatenate([session.logits(images) for images in in_chunks(pixels, chosen)])
     # Layers of other places in the network may have the same shapes.
     if np.corrcoef(predict(model, pixels, chosen), expected)[0, 1] < _LEAST_CORRELATION:
         raise other
