@@ -35,8 +35,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A function of `architectures.py`."""
     weights: str = "none"
     """Starting weights: `none` (random), `imagenet` of `keras.applications`, `preset` of Keras Hub, or a file."""
-    start_from: str = ""
-    """A bundle, or the folder of a run, of the same network, whose weights training starts from: fine-tuning."""
+    start_from: tuple[Words, ...] = ()
+    """A bundle, or the folder of a run, of the same network, whose weights training starts from: fine-tuning. Of
+    several, their mean (Wortsman et al. 2022, "Model soups")."""
     start_share: Share = 0.0
     """Of `start_from`: the share of its weights in those that the bundle gets, beside the trained ones, which keeps
     more of what it could do before (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models")."""
@@ -315,7 +316,7 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-_LISTS = ("targets", "teacher")
+_LISTS = ("start_from", "targets", "teacher")
 _SETTINGS_OF = {
     "filter": ("geometry", ("resize", "shorter_side")),
     "shorter_side": ("geometry", ("shorter_side",)),

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from pyrite.bundle import Bundle, BundleInfo, Resize, load_bundle, save_bundle
+from pyrite.bundle import Bundle, BundleInfo, Resize, SourceBundle, load_bundle, save_bundle
 from pyrite.datasets import Dataset, content_hashes, make_toy, recognise
 from pyrite.errors import RecipeError, TrainingError
 from pyrite.image import open_image
@@ -53,21 +53,21 @@ def graph(trained: Any, info: BundleInfo) -> Bundle:
 
 def test_a_network_computes_what_the_graph_does_that_it_starts_from(trained: Any, graph: Bundle) -> None:
     model = small(7)
-    start_from(model, "a", graph, PIXELS, ALL, 0)
+    start_from(model, ["a"], [graph], PIXELS, ALL, 0)
     np.testing.assert_allclose(predict(model, PIXELS, ALL), predict(trained, PIXELS, ALL), atol=1e-4)
 
 
 def test_its_normalisation_has_the_statistics_of_training_images(graph: Bundle) -> None:
     """So that the first step of training sees the same network, which takes each batch's own."""
     model = small(7)
-    start_from(model, "a", graph, PIXELS, ALL, 0)
+    start_from(model, ["a"], [graph], PIXELS, ALL, 0)
     np.testing.assert_allclose(np.asarray(model(PIXELS, training=True))[:, 0], predict(model, PIXELS, ALL), atol=1e-3)
 
 
 def test_a_further_target_stays_as_it_is(trained: Any, graph: Bundle) -> None:
     model = build_model(load_recipe("default", [*SMALL, "seed=7", "targets=object"]), [3])
     before = model.get_layer("target0").get_weights()[0].copy()
-    start_from(model, "a", graph, PIXELS, ALL, 0)
+    start_from(model, ["a"], [graph], PIXELS, ALL, 0)
     np.testing.assert_array_equal(model.get_layer("target0").get_weights()[0], before)
     np.testing.assert_allclose(predict(model, PIXELS, ALL), predict(trained, PIXELS, ALL), atol=1e-4)
 
@@ -76,7 +76,7 @@ def test_the_included_bundle_is_a_start_though_it_is_in_int8() -> None:
     model = build_model(load_recipe("default", ["precision=float32"]))
     pixels = np.random.default_rng(0).integers(0, 256, (64, 4, 4, 3), np.uint8).repeat(8, 1).repeat(8, 2)
     included = load_bundle("default")
-    start_from(model, "default", included, pixels, np.arange(64), 0)
+    start_from(model, ["default"], [included], pixels, np.arange(64), 0)
     assert np.corrcoef(predict(model, pixels, np.arange(64)), Session(included.model).logits(pixels))[0, 1] > 0.995
 
 
@@ -96,12 +96,12 @@ def test_another_network_is_refused(change: str, graph: Bundle) -> None:
     if not change:  # The same layers, put together in another way.
         graph = Bundle(graph.info, {"model.onnx": _other_function(graph.read("model.onnx"))})
     with pytest.raises(RecipeError, match="start_from: a does not fit the network compact of the recipe"):
-        start_from(model, "a", graph, PIXELS, ALL, 0)
+        start_from(model, ["a"], [graph], PIXELS, ALL, 0)
 
 
 def test_a_run_gives_every_weight_as_it_was(unbroken: Run) -> None:
     model = build_model(msgspec.structs.replace(unbroken.recipe, seed=7))
-    start_from(model, str(unbroken.out), load_bundle(unbroken.out / "bundle"), PIXELS, ALL, 0)
+    start_from(model, [str(unbroken.out)], [load_bundle(unbroken.out / "bundle")], PIXELS, ALL, 0)
     best = load_checkpoint(unbroken.out / "checkpoint.npz")[1]["best"]
     for variable, value in zip(model.variables, best, strict=True):
         np.testing.assert_array_equal(np.asarray(variable), value)
@@ -109,7 +109,7 @@ def test_a_run_gives_every_weight_as_it_was(unbroken: Run) -> None:
 
 def test_a_run_of_another_network_is_refused(unbroken: Run) -> None:
     with pytest.raises(RecipeError, match="does not fit the network compact"):
-        start_from(small(0), str(unbroken.out), load_bundle(unbroken.out / "bundle"), PIXELS, ALL, 0)
+        start_from(small(0), [str(unbroken.out)], [load_bundle(unbroken.out / "bundle")], PIXELS, ALL, 0)
 
 
 def test_weights_are_mixed_with_those_from_before(trained: Any) -> None:
@@ -142,9 +142,7 @@ def test_training_goes_on_from_a_run_and_keeps_its_split(tune: Callable[..., Run
     best = min(row.val_calibrated_loss for row in unbroken.states[-1].history)
     assert state.history[0].val_calibrated_loss == pytest.approx(best, abs=0.02)
     assert mine.info.training is not None
-    assert mine.info.training.started_from == msgspec.convert(
-        {"name": "tiny", "version": "1", "sha256": theirs.sha256}, type(mine.info.training.started_from)
-    )
+    assert mine.info.training.started_from == (SourceBundle(name="tiny", version="1", sha256=theirs.sha256),)
     assert f"Training started from the weights of the bundle tiny 1 (`{theirs.sha256[:12]}`)" in (
         mine.read("card.md").decode()
     )

@@ -56,8 +56,8 @@ class TrainingInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """The largest difference of a logit between the trained network and model.onnx, over validation images."""
     teachers: tuple[SourceBundle, ...] | msgspec.UnsetType = msgspec.UNSET
     """What taught it besides the labels; left out without, so that bundles from before keep their hash."""
-    started_from: SourceBundle | msgspec.UnsetType = msgspec.UNSET
-    """Whose weights training started from; left out where they were random, or of a pretrained backbone."""
+    started_from: tuple[SourceBundle, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Whose weights, or their mean, training started from; left out where they were random, or of a backbone."""
 
 
 class Quantization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

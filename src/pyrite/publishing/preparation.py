@@ -1,6 +1,6 @@
 """What a model is made from: a dataset's images, decoded and split as a recipe says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,12 +42,14 @@ class PreparedDataset:
     """Every image of train and validation can be read."""
     clusters: Clusters | None
     """What was kept together; `None` where a bundle said the split."""
+    divided_by: Bundle | None
+    """The bundle that said the split."""
     sha256: str
     """Of content, labels and the data's own splits."""
 
 
 def prepare_dataset(
-    data: Dataset | str | Path, recipe: Recipe, watch: Callable[[Stage], None], *, trained: Bundle | None = None
+    data: Dataset | str | Path, recipe: Recipe, watch: Callable[[Stage], None], *, trained: Sequence[Bundle] = ()
 ) -> PreparedDataset:
     """Decode and split a dataset; copies, near copies and the dataset's groups stay on one side.
 
@@ -55,7 +57,7 @@ def prepare_dataset(
         data: the images, or where they lie.
         recipe: how large, how many and how divided.
         watch: called with every stage.
-        trained: a bundle that was trained by this recipe, perhaps on this data: its split is taken then.
+        trained: bundles that were perhaps trained on this data: the split of the first that was is taken then.
 
     Raises:
         DatasetError: too few of the images are left in a split, or can be read.
@@ -70,7 +72,8 @@ def prepare_dataset(
         lambda done, total: watch(Stage("Decoding", done, total)),
         canvas=recipe.canvas_side,
     )
-    own = None if trained is None else own_split(trained, dataset, decoded.hashes)
+    splits = ((bundle, own_split(bundle, dataset, decoded.hashes)) for bundle in trained)
+    divided_by, own = next(((bundle, found) for bundle, found in splits if found), (None, None))
     clusters = None if own else _find_clusters(dataset, decoded, preprocess, watch)
     if clusters:
         held_out = _left_out_tests(whole, dataset) if recipe.protocol == "official" and whole is not dataset else ()
@@ -81,7 +84,7 @@ def prepare_dataset(
     assert own
     parts = _readable(own, dataset, decoded)
     sha256 = content_sha256(dataset, decoded.hashes)
-    return PreparedDataset(dataset, recipe, preprocess, decoded, parts, clusters, sha256)
+    return PreparedDataset(dataset, recipe, preprocess, decoded, parts, clusters, divided_by, sha256)
 
 
 def _find_clusters(

@@ -75,7 +75,7 @@ def prepare_again(bundle: Bundle, data: Dataset | str | Path, watch: Callable[[S
         recipe = make_recipe(tomllib.loads(bundle.read("recipe.toml").decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecipeError) as error:
         raise TrainingError(f"recipe.toml in the bundle {name} is not understood: {error}") from error
-    material = prepare_dataset(data, recipe, watch, trained=bundle)
+    material = prepare_dataset(data, recipe, watch, trained=[bundle])
     if material.sha256 != training.data.sha256:
         raise TrainingError(f"The bundle {name} was trained on other data than {material.dataset.name}.")
     return material

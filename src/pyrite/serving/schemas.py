@@ -344,7 +344,7 @@ DESCRIPTIONS = {
         "epochs": "Number of epochs trained.",
         "parity": "The largest difference in a logit between the trained network and this model; null if not measured.",
         "teachers": "Bundles that taught it in addition to the labels; absent if there were none.",
-        "started_from": "The bundle whose weights training started from; absent if there was none.",
+        "started_from": "Bundles whose weights training started from, or their mean; absent if there were none.",
     },
     "SourceBundle": {
         "name": "Name of the bundle.",

@@ -40,6 +40,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """Of the content that the run began with."""
     teachers: tuple[str, ...] = ()
     """The SHA-256 of each teacher's bundle."""
+    started_from: tuple[str, ...] = ()
+    """The SHA-256 of each network that training started from."""
     epoch: int = 0
     """Epochs that are complete."""
     step: int = 0

@@ -47,6 +47,7 @@ class Step:
 
 
 Watch = Callable[[Step | State], None]
+Finish = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,15 @@ def fit(
     checkpoint: Path,
     watch: Watch | None = None,
     team: Team | None = None,
+    finish: Finish | None = None,
 ) -> State:
     """Train `model` in place, from `checkpoint` on where there is one, and leave it with its best weights.
 
     The best epoch is the one with the lowest validation loss after calibration, or the highest AUROC where the recipe
     says so. Where it averages weights, that is of the averages. A checkpoint is written after every
     epoch, and on SIGINT or SIGTERM once the step under way is done. `watch` is called with every step, with
-    the state after every epoch, and with the state that a run is resumed from.
+    the state after every epoch, and with the state that a run is resumed from. `finish` changes the best weights
+    once training is done.
 
     With a `team`, `model` is one that it prepared; only its chief reads and writes the checkpoint and ends with the
     best weights, and a signal to one machine stops all.
@@ -101,6 +104,8 @@ def fit(
             raise TrainingError("The data has changed since this run began; start again in a new folder.")
         if state.teachers != start.teachers:
             raise TrainingError("The teachers have changed since this run began; start again in a new folder.")
+        if state.started_from != start.started_from:
+            raise TrainingError("What start_from names has changed since this run began; start again in a new folder.")
         best = groups.get("best", [])
         try:
             _assign(model.variables, groups["model"])
@@ -145,6 +150,10 @@ def fit(
                     state = team.state_from_chief(state)
                 if state.best_epoch == state.epoch:
                     best = [np.asarray(v).copy() for v in model.variables]
+            if state.done and finish and place.is_chief:
+                _assign(model.variables, best)
+                finish(model)
+                best = [np.asarray(v).copy() for v in model.variables]
             save(state)
             if watch:
                 watch(state)

@@ -1,4 +1,4 @@
-"""Bundles that a network learns from: its teachers, and the one that it starts from."""
+"""Bundles that a network learns from: its teachers, and those that it starts from."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,9 @@ def describe_origin(origin: Bundle) -> SourceBundle:
     return SourceBundle(name=origin.info.name, version=origin.info.version, sha256=origin.sha256)
 
 
-def check_origins(teachers: Sequence[Bundle], beginning: Bundle | None, material: PreparedDataset) -> tuple[str, ...]:
+def check_origins(
+    teachers: Sequence[Bundle], beginnings: Sequence[Bundle], material: PreparedDataset
+) -> tuple[str, ...]:
     """Refuse bundles that know images which are kept back from the network; return what is to be said of others.
 
     A network that learns from such a bundle learns something of these images too, so its figures would be inflated.
@@ -35,7 +37,7 @@ def check_origins(teachers: Sequence[Bundle], beginning: Bundle | None, material
 
     Args:
         teachers: They know images by their hashes.
-        beginning: The one that training starts from, if any. If it was trained on this data, its split was taken.
+        beginnings: Those that training starts from, if any.
         material: Says which images are kept back.
 
     Raises:
@@ -43,13 +45,15 @@ def check_origins(teachers: Sequence[Bundle], beginning: Bundle | None, material
         TrainingError: A bundle knows such images.
     """
     cautions = [_check(teacher, "teacher {}", material) for teacher in teachers]
-    if beginning and material.clusters:
-        cautions.append(_check(beginning, "bundle {} of start_from", material))
-    elif beginning and (training := beginning.info.training):
+    divided_by = material.divided_by
+    cautions += [
+        _check(beginning, "bundle {} of start_from", material) for beginning in beginnings if beginning is not divided_by
+    ]
+    if divided_by and (training := divided_by.info.training):
         split, recipe = training.data, material.recipe
         if (split.protocol, split.fractions) != (recipe.protocol, recipe.fractions):
             raise RecipeError(
-                f"start_from: {beginning.info.name} was trained on this data with protocol = {split.protocol!r} and "
+                f"start_from: {divided_by.info.name} was trained on this data with protocol = {split.protocol!r} and "
                 f"fractions = {list(split.fractions)}. Set both to these, so that its test images stay test images."
             )
     return tuple(filter(None, cautions))

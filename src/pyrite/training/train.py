@@ -42,7 +42,7 @@ from pyrite.training.distributed import Team, read_place
 from pyrite.training.export import check_parity, check_size, export
 from pyrite.training.finetuning import freeze
 from pyrite.training.lessons import Lessons, classes_of, read_targets
-from pyrite.training.loop import Examples, Step, compile_model, fit
+from pyrite.training.loop import Examples, Finish, Step, compile_model, fit
 from pyrite.training.origins import check_origins, describe_origin, load_origin
 from pyrite.training.probe import fit_probe, write_fits
 from pyrite.training.tracking import Tell, check_trackers, tracked
@@ -112,11 +112,11 @@ def train(
         team = Team(place)
     watch(Stage("Building the network"))
     teachers = tuple(map(load_origin, recipe.teacher))
-    beginning = load_origin(recipe.start_from) if recipe.start_from else None
+    beginnings = tuple(map(load_origin, recipe.start_from))
     model = build_model(recipe, [len(classes_of(data, column)) for column in recipe.targets])
     check_size(model)
-    material = prepare_dataset(data, recipe, watch, trained=beginning)
-    cautions = check_origins(teachers, beginning, material)
+    material = prepare_dataset(data, recipe, watch, trained=beginnings)
+    cautions = check_origins(teachers, beginnings, material)
 
     def observe(event: Step | State, tell: Tell) -> None:
         if isinstance(event, State):
@@ -134,11 +134,15 @@ def train(
     examples = Examples(
         decoded.pixels, dataset.labels, parts.train, parts.validation, decoded.canvases, groups, lessons
     )
-    start = State(data_sha256=material.sha256, teachers=tuple(teacher.sha256 for teacher in teachers))
+    start = State(
+        data_sha256=material.sha256,
+        teachers=tuple(teacher.sha256 for teacher in teachers),
+        started_from=tuple(beginning.model_sha256 for beginning in beginnings),
+    )
     set_whitening(model, decoded.pixels, parts.train, recipe.seed)
-    if beginning:
-        start_from(model, recipe.start_from, beginning, decoded.pixels, parts.train, recipe.seed)
-    started = [np.asarray(variable).copy() for variable in model.trainable_variables] if recipe.start_share else []
+    if beginnings:
+        start_from(model, recipe.start_from, beginnings, decoded.pixels, parts.train, recipe.seed)
+    finish = _mix(model, recipe, material) if recipe.start_share else None
     if team:
         model = _join(team, model, recipe, material, groups)
     if not place.is_chief:
@@ -160,10 +164,15 @@ def train(
                 _fit_probe(model, examples, decoded.hashes, recipe, out, watch, tell)
             else:
                 state = fit(
-                    model, examples, recipe, start, out / "checkpoint.npz", lambda event: observe(event, tell), team
+                    model,
+                    examples,
+                    recipe,
+                    start,
+                    out / "checkpoint.npz",
+                    lambda event: observe(event, tell),
+                    team,
+                    finish,
                 )
-        if recipe.start_share:
-            mix_weights(model, started, recipe.start_share, decoded.pixels, parts.train, recipe.seed)
         model = in_float32(without_targets(model) if recipe.targets else model, recipe)
 
         watch(Stage("Exporting"))
@@ -201,7 +210,7 @@ def train(
                 epochs=state.epoch,
                 parity=parity,
                 teachers=tuple(map(describe_origin, teachers)) or msgspec.UNSET,
-                started_from=describe_origin(beginning) if beginning else msgspec.UNSET,
+                started_from=tuple(map(describe_origin, beginnings)) or msgspec.UNSET,
             ),
         )
         files = {
@@ -209,10 +218,7 @@ def train(
             "recipe.toml": dump_recipe(recipe).encode(),
             "trained_on.bin": remember(
                 [decoded.hashes[i] for i in (*parts.train, *parts.validation)],
-                b"".join(
-                    origin.files.get("trained_on.bin", b"")
-                    for origin in (*teachers, *([beginning] if beginning else ()))
-                ),
+                b"".join(origin.files.get("trained_on.bin", b"") for origin in (*teachers, *beginnings)),
             ),
             VALIDATED: remember([decoded.hashes[i] for i in parts.validation]),
         }
@@ -225,6 +231,13 @@ def train(
             cautions=cautions,
             watch=watch,
         )
+
+
+def _mix(model: Any, recipe: Recipe, material: PreparedDataset) -> Finish:
+    """Return what mixes trained weights with those that the model has now."""
+    started = [np.asarray(variable).copy() for variable in model.trainable_variables]
+    pixels, train = material.decoded.pixels, material.parts.train
+    return lambda trained: mix_weights(trained, started, recipe.start_share, pixels, train, recipe.seed)
 
 
 def _fit_probe(

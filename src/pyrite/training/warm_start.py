@@ -20,12 +20,22 @@ from pyrite.training.normalisation import measure_statistics
 _IMAGES = 2048
 _LEAST_CORRELATION = 0.99
 """Of the logits, between the bundle and the network that got its weights: quantised activations round to 0.999."""
+_LEAST_OF_MEAN = 0.9
+"""The same between the mean of the logits and the network with the mean of the weights."""
 
 
 def start_from(
-    model: Any, name: str, origin: Bundle, pixels: NDArray[np.uint8], train: NDArray[np.intp], seed: int
+    model: Any,
+    names: Sequence[str],
+    origins: Sequence[Bundle],
+    pixels: NDArray[np.uint8],
+    train: NDArray[np.intp],
+    seed: int,
 ) -> None:
-    """Give a model the weights of a run that is complete, or of a bundle.
+    """Give a model the weights of a run that is complete, or of a bundle; of several, their mean.
+
+    The mean of networks that come from the same one is often better than each of them (Wortsman et al. 2022, "Model
+    soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference time").
 
     A run's checkpoint has every weight as it was. A bundle's graph has batch normalisation inside of the convolution
     before it, and may be quantised. So the convolution gets the graph's weights, and the normalisation the mean and
@@ -33,16 +43,38 @@ def start_from(
 
     Args:
         model: Changed in place. A layer of a further target keeps its weights.
-        name: The run's folder, or where the bundle is.
-        origin: The bundle.
+        names: The runs' folders, or where the bundles are.
+        origins: The bundles.
         pixels: (n, height, width, 3), of the whole dataset, 0 to 255.
         train: Indices of the training images.
         seed: Chooses among them.
 
     Raises:
-        RecipeError: It does not fit the model.
-        TrainingError: The checkpoint cannot be read.
+        RecipeError: One does not fit the model, or they do not fit each other.
+        TrainingError: A checkpoint cannot be read.
     """
+    chosen = np.sort(np.random.default_rng(seed).choice(train, min(len(train), _IMAGES), replace=False))
+    weights, logits = [], []
+    for name, origin in zip(names, origins, strict=True):
+        _take(model, name, origin, pixels, chosen)
+        weights.append([np.asarray(variable).copy() for variable in model.weights])
+        if len(names) > 1:
+            logits.append(predict(model, pixels, chosen))
+    if len(names) == 1:
+        return
+    for variable, values in zip(model.weights, zip(*weights, strict=True), strict=True):
+        variable.assign(np.mean(values, 0))
+    measure_statistics(model, pixels, train, seed)
+    # Of networks that were trained apart, the mean computes nothing.
+    if not np.corrcoef(predict(model, pixels, chosen), np.mean(logits, 0))[0, 1] > _LEAST_OF_MEAN:
+        raise RecipeError(
+            f"start_from: the mean of {' and '.join(names)} does not do what they do. Name networks that were trained "
+            "from the same one."
+        )
+
+
+def _take(model: Any, name: str, origin: Bundle, pixels: NDArray[np.uint8], chosen: NDArray[np.intp]) -> None:
+    """Give a model the weights of a run that is complete, or of a bundle, with the statistics of some images."""
     other = RecipeError(
         f"start_from: {name} does not fit the network {model.name} of the recipe. Set the architecture, its settings "
         "and the input size that it was trained with, or give the folder of its run."
@@ -59,7 +91,6 @@ def start_from(
     if origin.info.preprocess.size != model.input_shape[1:3]:
         raise other
     _take_graph(model, origin, other)
-    chosen = np.sort(np.random.default_rng(seed).choice(train, min(len(train), _IMAGES), replace=False))
     session = Session(origin.model)
     expected = np.concatenate([session.logits(images) for images in in_chunks(pixels, chosen)])
     # Layers of other places in the network may have the same shapes.
