@@ -19,7 +19,7 @@ from pyrite.recipe import load_recipe
 from pyrite.runtime import Session
 from pyrite.training import train
 from pyrite.training.architectures import build_model
-from pyrite.training.checkpoint import State, load_checkpoint
+from pyrite.training.checkpoint import State, load_checkpoint, save_checkpoint
 from pyrite.training.loop import predict
 from pyrite.training.warm_start import mix_weights, start_from
 from runs import Run, Trained, stop_once_trained
@@ -112,6 +112,40 @@ def test_a_run_of_another_network_is_refused(unbroken: Run) -> None:
         start_from(small(0), [str(unbroken.out)], [load_bundle(unbroken.out / "bundle")], PIXELS, ALL, 0)
 
 
+def _changed(model: Any, seed: int, by: float) -> Any:
+    """Return a network whose weights differ a little, as those of a run that started from it."""
+    other, rng = small(seed), np.random.default_rng(seed)
+    for variable, value in zip(other.weights, model.get_weights(), strict=True):
+        variable.assign(value * rng.normal(1, by, value.shape))
+    return other
+
+
+def _runs(info: BundleInfo, folder: Path, *models: Any) -> tuple[list[str], list[Bundle]]:
+    """Write each network as a run whose training is complete."""
+    names = [str(folder / str(i)) for i in range(len(models))]
+    for name, model in zip(names, models, strict=True):
+        Path(name).mkdir()
+        save_checkpoint(Path(name) / "checkpoint.npz", State(data_sha256=""), {"best": model.variables})
+    return names, [Bundle(info, {})] * len(models)
+
+
+def test_several_networks_give_their_mean(graph: Bundle, info: BundleInfo, tmp_path: Path) -> None:
+    model = small(7)
+    start_from(model, ["a"], [graph], PIXELS, ALL, 0)
+    one, other = _changed(model, 1, 0.03), _changed(model, 2, 0.03)
+    start_from(model, *_runs(info, tmp_path, one, other), PIXELS, ALL, 0)
+    for mean, a, b in zip(model.trainable_variables, one.trainable_variables, other.trainable_variables, strict=True):
+        np.testing.assert_allclose(np.asarray(mean), (np.asarray(a) + np.asarray(b)) / 2, atol=1e-6)
+    seen_in_training = np.asarray(model(PIXELS, training=True))[:, 0]
+    assert np.corrcoef(seen_in_training, predict(model, PIXELS, ALL))[0, 1] > 0.99
+
+
+def test_networks_that_were_trained_apart_have_no_mean(trained: Any, info: BundleInfo, tmp_path: Path) -> None:
+    names, origins = _runs(info, tmp_path, trained, small(3))
+    with pytest.raises(RecipeError, match=f"the mean of {names[0]} and {names[1]} does not do what they do"):
+        start_from(small(7), names, origins, PIXELS, ALL, 0)
+
+
 def test_weights_are_mixed_with_those_from_before(trained: Any) -> None:
     model = small(7)
     before, after = ([np.asarray(v).copy() for v in one.trainable_variables] for one in (trained, model))
@@ -153,6 +187,15 @@ def test_a_run_may_keep_all_of_what_it_started_from(tune: Callable[..., Run], un
     dataset = Dataset.open(toy)
     images = np.stack([open_image(dataset.read(i)).pixels for i in range(len(dataset))])
     mine, theirs = (Session(load_bundle(out / "bundle").model).logits(images) for out in (run.out, unbroken.out))
+    np.testing.assert_allclose(mine, theirs, atol=1e-3)
+
+
+def test_a_run_with_a_share_starts_others_as_its_bundle_is(tune: Callable[..., Run], tmp_path: Path, toy: Path) -> None:
+    run = tune("start_share=0.5", "learning_rate=0.1")
+    recipe = msgspec.structs.replace(run.recipe, start_from=(str(run.out),), start_share=1.0, learning_rate=0.1)
+    train(toy, recipe, tmp_path / "next")
+    images = PIXELS.repeat(2, 1).repeat(2, 2)
+    mine, theirs = (Session(load_bundle(out / "bundle").model).logits(images) for out in (tmp_path / "next", run.out))
     np.testing.assert_allclose(mine, theirs, atol=1e-3)
 
 
@@ -212,3 +255,18 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(
         watch=lambda event: states.append(event) if isinstance(event, State) else None,
     )
     assert [state.epoch for state in states] == [1]
+
+
+def test_a_stopped_run_whose_start_has_changed_is_refused(unbroken: Run, toy: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken.out, tmp_path / "start")
+    recipe = load_recipe("tiny", ["epochs=1", "batch_size=8", f"start_from={tmp_path / 'start'}"])
+    with pytest.raises(Trained):
+        train(toy, recipe, tmp_path / "out", watch=stop_once_trained)
+    bundle = load_bundle(tmp_path / "start" / "bundle")
+    shutil.rmtree(tmp_path / "start" / "bundle")
+    files = {name: bundle.read(name) for name in bundle.info.files}
+    model = onnx.load_model_from_string(files["model.onnx"])
+    model.doc_string = "another"
+    save_bundle(tmp_path / "start" / "bundle", bundle.info, {**files, "model.onnx": model.SerializeToString()})
+    with pytest.raises(TrainingError, match="What start_from names has changed since this run began"):
+        train(toy, recipe, tmp_path / "out", resume=True)

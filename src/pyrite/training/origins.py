@@ -47,7 +47,9 @@ def check_origins(
     cautions = [_check(teacher, "teacher {}", material) for teacher in teachers]
     divided_by = material.divided_by
     cautions += [
-        _check(beginning, "bundle {} of start_from", material) for beginning in beginnings if beginning is not divided_by
+        _check(beginning, "bundle {} of start_from", material)
+        for beginning in beginnings
+        if beginning is not divided_by
     ]
     if divided_by and (training := divided_by.info.training):
         split, recipe = training.data, material.recipe
