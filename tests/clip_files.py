@@ -18,8 +18,8 @@ LINEAR = {
 TOP = "vision_model"
 
 
-def make_weights() -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
+def make_weights(seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
     shapes: dict[str, tuple[int, ...]] = {
         f"{TOP}.embeddings.class_embedding": (WIDTH,),
         f"{TOP}.embeddings.patch_embedding.weight": (WIDTH, 3, PATCH, PATCH),

