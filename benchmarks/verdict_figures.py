@@ -38,8 +38,8 @@ from verdicts import border
 
 ROOT = Path(__file__).parents[1]
 BUDGETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-SCORED, FRAMED = 6, 8
-"""The golden images whose p-value is explained, and that gets a border."""
+EXAMPLE = 6
+"""The golden image whose p-value is explained, and that gets a border."""
 WIDTH = 3
 """Of the border, in pixels."""
 DRAWS, IMAGES = 200, 1000
@@ -71,11 +71,11 @@ def main() -> None:
     images = golden(bundle)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, draw, size in (
-        ("p-value", lambda figure: draw_p_value(figure, bundle, images[SCORED]), (6.4, 3.9)),
+        ("p-value", lambda figure: draw_p_value(figure, bundle, images[EXAMPLE]), (6.4, 3.9)),
         ("budgets", lambda figure: draw_budgets(figure, measured["false_alarms"]), (6.4, 3.9)),
         ("groups", lambda figure: draw_groups(figure, published["ways"]), (6.4, 3.9)),
         ("panels", lambda figure: draw_panels(figure, measured["panels"]), (6.4, 3.0)),
-        ("novelty", lambda figure: draw_novelty(figure, bundle, images[FRAMED]), (6.4, 4.1)),
+        ("novelty", lambda figure: draw_novelty(figure, bundle, images[EXAMPLE]), (6.4, 4.1)),
         ("unknown", lambda figure: draw_unknown(figure, unknown["rates"]), (6.4, 2.7)),
     ):
         svg = as_svg(name, draw, size)
@@ -153,11 +153,10 @@ def panels() -> Measured:
 def examples(bundle: Bundle) -> Measured:
     """Return what is said of the golden images shown, and what the score alone would say of the one in a border."""
     images = golden(bundle)
-    framed = border(images[FRAMED], WIDTH, 0)
+    framed = border(images[EXAMPLE], WIDTH, 0)
     alone = Bundle(bundle.info, {name: content for name, content in bundle.files.items() if name != NOVELTY})
     return {
-        "scored": tell(bundle, images[SCORED]),
-        "as it is": tell(bundle, images[FRAMED]),
+        "as it is": tell(bundle, images[EXAMPLE]),
         "in a border": tell(bundle, framed),
         "in a border, by the score alone": tell(alone, framed),
     }

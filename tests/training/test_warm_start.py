@@ -234,10 +234,13 @@ def test_a_bundle_that_does_not_say_what_it_knows_is_told_of(
     files = {
         name: bundle.read(name) for name in bundle.info.files if name not in ("trained_on.bin", "validated_on.bin")
     }
-    save_bundle(tmp_path / "run" / "bundle", msgspec.structs.replace(bundle.info, training=None), files)
-    report = tune(name=tmp_path / "run").report
-    assert report.part.caution is not None
-    assert "The bundle tiny 1 of start_from does not say what it was trained on" in report.part.caution
+    info = msgspec.structs.replace(bundle.info, training=None, knows=("Imagen",))
+    save_bundle(tmp_path / "run" / "bundle", info, files)
+    run = tune(name=tmp_path / "run")
+    assert run.report.part.caution is not None
+    assert "The bundle tiny 1 of start_from does not say what it was trained on" in run.report.part.caution
+    # What it says of generators holds for the new one.
+    assert load_bundle(run.out / "bundle").info.knows == ("Imagen",)
 
 
 def test_a_stopped_run_goes_on_from_its_checkpoint(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pyrite.bundle import (
     VALIDATED,
+    Bundle,
     BundleInfo,
     Calibration,
     Crops,
@@ -189,7 +190,7 @@ def train(
             scope=scope,
             calibration=Calibration(),
             policy=Policy(max_fpr=recipe.max_fpr, max_fnr=recipe.max_fnr, real_needs_provenance=scope.is_photographs),
-            knows=_generators(dataset, parts.train),
+            knows=_generators(dataset, parts.train, beginnings),
             training=TrainingInfo(
                 recipe=recipe.name,
                 recipe_sha256=recipe.sha256(),
@@ -351,10 +352,14 @@ def _scope(preprocess: Preprocess, sides: NDArray[np.int32], name: str) -> Scope
     return msgspec.structs.replace(scope, description=description)
 
 
-def _generators(dataset: Dataset, train: NDArray[np.intp]) -> tuple[str, ...]:
-    """Return what made the AI images of the training split, where the data has a column that says so."""
+def _generators(dataset: Dataset, train: NDArray[np.intp], beginnings: Sequence[Bundle]) -> tuple[str, ...]:
+    """Return what made the AI images of the training split, where the data has a column that says so.
+
+    A network that started from others knows what they know, too.
+    """
     column = dataset.generators
-    return tuple(sorted({column[i].strip() for i in train if dataset.labels[i] == 1} - {""})) if column else ()
+    own = {column[i].strip() for i in train if dataset.labels[i] == 1} - {""} if column else set()
+    return tuple(sorted(own.union(*(beginning.info.knows for beginning in beginnings))))
 
 
 def _groups(dataset: Dataset, recipe: Recipe) -> NDArray[np.intp]:
