@@ -410,7 +410,7 @@ def draw_unknown(figure: Figure, rates: Measured) -> None:
         left = 0.0
         for verdict, colour in (("ai", AI), ("uncertain", PALE), ("real", REAL)):
             axes.barh(place, found[verdict], 0.6, left=left, color=colour)
-            if found[verdict] > 0.04:
+            if found[verdict] > 0.05:
                 ink = INK if verdict == "uncertain" else PAPER
                 x = left + found[verdict] / 2
                 axes.text(x, place, f"{found[verdict]:.0%}", ha="center", va="center", color=ink, fontsize=8)

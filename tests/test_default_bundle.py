@@ -1,7 +1,9 @@
 """The bundle that comes with Pyrite: there, small, and what its card says."""
 
 import json
+import shlex
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,9 +24,13 @@ def test_it_is_small_and_says_here_what_it_said_where_it_was_made() -> None:
     assert {"report.json", "recipe.toml", "trained_on.bin", "spectra.json", "card.md"} <= set(bundle.files)
 
 
-def test_it_was_trained_by_the_recipe_of_its_name() -> None:
+def test_it_was_trained_as_its_command_says() -> None:
     bundle = load_bundle(DEFAULT)
-    assert make_recipe(tomllib.loads(bundle.read("recipe.toml").decode())) == load_recipe("default")
+    assert bundle.info.training
+    words = shlex.split(bundle.info.training.command)
+    settings = [value for option, value in pairwise(words) if option == "--set"]
+    assert words[words.index("--recipe") + 1] == "default"
+    assert make_recipe(tomllib.loads(bundle.read("recipe.toml").decode())) == load_recipe("default", settings)
 
 
 def test_its_card_has_the_figures_of_its_report() -> None:

@@ -312,7 +312,7 @@ EXAMPLES: dict[str, Any] = {
             {
                 "name": "default",
                 "version": "1",
-                "sha256": "417aef0e82decb415dbd0bf7e3fcd80be12eaad350232dcb2abba073aa2c04c2",
+                "sha256": "ea9141f987736b18c60faa426091cf512235e30854083654670e64a1d2a76b96",
                 "licence": "Apache-2.0",
                 "scope": {
                     "min_side": 32,
