@@ -14,7 +14,7 @@ from hub import COMMIT, hub, run
 from pyrite.bundle import Bundle, load_bundle, save_bundle
 from pyrite.converting.encoder import read_head, write_head
 from pyrite.datasets import Dataset, make_toy
-from pyrite.errors import BundleError, ExportError
+from pyrite.errors import BundleError, ExportError, PyriteError
 from pyrite.golden import replay_golden
 from pyrite.publishing import Declared, import_source, recalibrate
 from pyrite.recipe import load_recipe
@@ -152,6 +152,8 @@ def test_an_encoder_that_computes_something_else_is_refused(
     write_clip(tmp_path / "other.onnx", make_weights(5), quantised=True)
     with pytest.raises(ExportError, match=r"With other\.onnx, tiny gives other results than where it was made"):
         import_source(str(shared), tmp_path / "out", Declared(), encoder=str(tmp_path / "other.onnx"))
+    with pytest.raises(PyriteError, match="has the SHA-256"):
+        import_source(str(shared), tmp_path / "out", Declared(), encoder=str(tmp_path / "other.onnx"), sha256="0" * 64)
     with pytest.raises(ExportError, match="has its own network: only a bundle that lacks its encoder takes one"):
         import_source(str(trained[0].path), tmp_path / "out", Declared(), encoder="other.onnx")
     assert not (tmp_path / "out").exists()

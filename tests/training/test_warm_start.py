@@ -234,13 +234,26 @@ def test_a_bundle_that_does_not_say_what_it_knows_is_told_of(
     files = {
         name: bundle.read(name) for name in bundle.info.files if name not in ("trained_on.bin", "validated_on.bin")
     }
-    info = msgspec.structs.replace(bundle.info, training=None, knows=("Imagen",))
-    save_bundle(tmp_path / "run" / "bundle", info, files)
-    run = tune(name=tmp_path / "run")
-    assert run.report.part.caution is not None
-    assert "The bundle tiny 1 of start_from does not say what it was trained on" in run.report.part.caution
-    # What it says of generators holds for the new one.
-    assert load_bundle(run.out / "bundle").info.knows == ("Imagen",)
+    save_bundle(tmp_path / "run" / "bundle", msgspec.structs.replace(bundle.info, training=None), files)
+    report = tune(name=tmp_path / "run").report
+    assert report.part.caution is not None
+    assert "The bundle tiny 1 of start_from does not say what it was trained on" in report.part.caution
+
+
+@pytest.mark.parametrize(("same_data", "knows"), [(True, ("Imagen",)), (False, ())])
+def test_its_generators_are_known_unless_the_data_has_others(
+    same_data: bool, knows: tuple[str, ...], tune: Callable[..., Run], unbroken: Run, toy: Path, tmp_path: Path
+) -> None:
+    """Data that does not name its generators has others, unless it is what the run was trained on."""
+    bundle = load_bundle(unbroken.out / "bundle")
+    shutil.copytree(unbroken.out, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "bundle")
+    info = msgspec.structs.replace(bundle.info, knows=("Imagen",))
+    save_bundle(tmp_path / "run" / "bundle", info, {name: bundle.read(name) for name in bundle.info.files})
+    if not same_data:
+        make_toy(tmp_path / "other", count=120, seed=9)
+    run = tune(name=tmp_path / "run", data=toy if same_data else tmp_path / "other")
+    assert load_bundle(run.out / "bundle").info.knows == knows
 
 
 def test_a_stopped_run_goes_on_from_its_checkpoint(

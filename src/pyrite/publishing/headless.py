@@ -21,12 +21,13 @@ def lacks_encoder(folder: Path) -> bool:
     return all((folder / name).is_file() for name in (MANIFEST, HEAD)) and not (folder / _MODEL).exists()
 
 
-def complete(folder: Path, encoder: str | None, progress: Progress) -> Bundle:
+def complete(folder: Path, encoder: str | None, sha256: str | None, progress: Progress) -> Bundle:
     """Return a bundle with the model that its folder lacks, unverified: see `replay_golden`.
 
     Args:
         folder: One that `lacks_encoder`.
         encoder: Where the encoder comes from, as `obtain` takes it; by default, from where head.json says.
+        sha256: See `obtain`.
         progress: See `obtain`.
 
     Raises:
@@ -39,12 +40,12 @@ def complete(folder: Path, encoder: str | None, progress: Progress) -> Bundle:
     bundle = read_headless(folder)
     head = read_head(bundle.read(HEAD))
     files = bundle.files
-    with obtain(encoder or head.encoder, progress=progress) as found:
-        sha256 = sha256_of(found.model)
-        if sha256 != head.sha256:
+    with obtain(encoder or head.encoder, sha256=sha256, progress=progress) as found:
+        given = sha256_of(found.model)
+        if given != head.sha256:
             if not encoder:
                 raise ExportError(f"The encoder {head.encoder} has changed: its SHA-256 is not {head.sha256}.")
-            head = msgspec.structs.replace(head, encoder=found.pinned, sha256=sha256)
+            head = msgspec.structs.replace(head, encoder=found.pinned, sha256=given)
             files = {**files, HEAD: write_head(head)}
         model = compose(found.model, head)
     # What a version of onnx writes may differ by a byte; what it computes is held by the golden images.

@@ -109,7 +109,7 @@ def import_source(
     entry = find_entry(source) if re.fullmatch(r"[\w.-]+", source) and not Path(source).exists() else None
     own = BUNDLES / entry.bundle if entry and entry.bundle else Path(source)
     if lacks_encoder(own):
-        return _complete(own, out, name, declared, licence, encoder, progress)
+        return _complete(own, out, name, declared, licence, encoder, sha256, progress)
     if encoder:
         raise ExportError(f"{source} has its own network: only a bundle that lacks its encoder takes one.")
     if entry:
@@ -245,6 +245,7 @@ def _complete(
     declared: Declared,
     licence: str | None,
     encoder: str | None,
+    sha256: str | None,
     progress: Callable[[int, int], None],
 ) -> Imported:
     """Fetch the encoder that a bundle lacks, check its golden images, and save it.
@@ -257,7 +258,7 @@ def _complete(
     _refuse_declared(info.name, declared, licence)
     if out.exists():
         raise BundleError(f"{out} exists already. Name a new folder, or remove it first.")
-    bundle = complete(folder, encoder, progress)
+    bundle = complete(folder, encoder, sha256, progress)
     checked = replay_golden(bundle)
     head = read_head(bundle.files[HEAD])
     another = bundle.files[HEAD] != (folder / HEAD).read_bytes()

@@ -190,7 +190,7 @@ def train(
             scope=scope,
             calibration=Calibration(),
             policy=Policy(max_fpr=recipe.max_fpr, max_fnr=recipe.max_fnr, real_needs_provenance=scope.is_photographs),
-            knows=_generators(dataset, parts.train, beginnings),
+            knows=_generators(material, beginnings),
             training=TrainingInfo(
                 recipe=recipe.name,
                 recipe_sha256=recipe.sha256(),
@@ -352,13 +352,15 @@ def _scope(preprocess: Preprocess, sides: NDArray[np.int32], name: str) -> Scope
     return msgspec.structs.replace(scope, description=description)
 
 
-def _generators(dataset: Dataset, train: NDArray[np.intp], beginnings: Sequence[Bundle]) -> tuple[str, ...]:
-    """Return what made the AI images of the training split, where the data has a column that says so.
+def _generators(material: PreparedDataset, beginnings: Sequence[Bundle]) -> tuple[str, ...]:
+    """Return what made the AI images that were trained on, where all of it is known.
 
-    A network that started from others knows what they know, too.
+    The data may have a column that says so. A network that started from others knows what they know, too.
     """
-    column = dataset.generators
-    own = {column[i].strip() for i in train if dataset.labels[i] == 1} - {""} if column else set()
+    column, labels = material.dataset.generators, material.dataset.labels
+    if not column and not material.divided_by:
+        return ()
+    own = {column[i].strip() for i in material.parts.train if labels[i] == 1} - {""} if column else set()
     return tuple(sorted(own.union(*(beginning.info.knows for beginning in beginnings))))
 
 
