@@ -745,9 +745,10 @@ def test_decoding_less_of_photographs_changes_no_score_by_much(photographs):
     less = list(detector.detect_many(photographs))
     calibration = detector.bundle.info.calibration
     moved = np.array([abs(one.logit - other.logit) for one, other in zip(full, less, strict=True)])
-    assert np.ptp([found.logit for found in full]) > 20  # so the bounds below are not for want of a signal
-    assert moved.max() < 0.4
-    assert np.median(moved) < 0.1
+    spread = np.ptp([found.logit for found in full])
+    assert spread > 10  # so the bounds below are not for want of a signal
+    assert moved.max() < spread / 50
+    assert np.median(moved) < spread / 200
     calls = [
         [decide(calibration.p_real(one.logit), calibration.p_ai(one.logit), True, detector.policy) for one in found]
         for found in (full, less)
