@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pyrite.errors import PyriteError
-from pyrite.fetching import download, fetch
+from pyrite.fetching import HubAddress, download, fetch, read_hub_address
 from web import redirect, send, web
 
 
@@ -29,6 +29,23 @@ def test_a_file_and_an_address_give_their_bytes(tmp_path: Path) -> None:
         assert fetch(address, max_bytes=200_000, progress=lambda *step: steps.append(step)) == b"x" * 200_000
     assert steps[-1] == (200_000, 200_000)
     assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("hf:owner/name", HubAddress("owner/name", None, None)),
+        ("hf:owner/name@refs/pr/1#onnx/model.onnx", HubAddress("owner/name", "refs/pr/1", "onnx/model.onnx")),
+    ],
+)
+def test_an_address_on_the_hub_is_read_and_written(source: str, expected: HubAddress) -> None:
+    assert read_hub_address(source) == expected
+    assert str(expected) == source
+
+
+@pytest.mark.parametrize("source", ["owner/name", "hf:name", "hf:owner/name#", "hf://owner/name", "hf:a/b/c"])
+def test_what_is_no_address_on_the_hub_is_told_from_one(source: str) -> None:
+    assert read_hub_address(source) is None
 
 
 def test_an_address_that_leads_elsewhere_is_followed() -> None:

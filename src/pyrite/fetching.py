@@ -1,11 +1,12 @@
-"""The bytes of a file or URL, within bounds."""
+"""The bytes of a file or URL, within bounds; and addresses of models on the Hub."""
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pyrite.errors import PyriteError
 
@@ -17,6 +18,32 @@ _SILENCE = 30.0
 _BLOCK = 1 << 16
 _PARTIAL, _NOTHING_LEFT = 206, 416  # HTTP's codes for a range, and for one beyond the end.
 _TOO_LONG = "the server took too long"
+_ON_HUB = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?(?:#(.+))?")
+
+
+class HubAddress(NamedTuple):
+    """Where a model is on the Hugging Face Hub."""
+
+    repository: str
+    """OWNER/NAME."""
+    revision: str | None
+    """A commit, branch or tag, where another than the newest is meant."""
+    path: str | None
+    """Of a file in the repository, where one is named."""
+
+    def __str__(self) -> str:
+        """Return it as `read_hub_address` takes it."""
+        return (
+            f"hf:{self.repository}"
+            + (f"@{self.revision}" if self.revision else "")
+            + (f"#{self.path}" if self.path else "")
+        )
+
+
+def read_hub_address(source: str) -> HubAddress | None:
+    """Return what `hf:OWNER/NAME[@REVISION][#path/in/repository]` says; `None` of what is not of this form."""
+    said = _ON_HUB.fullmatch(source)
+    return HubAddress(*said.groups()) if said else None
 
 
 def fetch(

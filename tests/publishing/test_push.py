@@ -186,6 +186,12 @@ def test_licences_have_the_hubs_identifiers(
     assert (data["base_model"], "model-index" in data, "datasets" in data) == ("others/detector", False, False)
 
 
+def test_a_model_of_several_is_based_on_its_repository(bundle: Bundle, tmp_path: Path) -> None:
+    origin = ModelOrigin(source="hf:others/detector#onnx/model.onnx", sha256="0" * 64, allows="free")
+    theirs = save_bundle(tmp_path / "theirs", msgspec.structs.replace(bundle.info, origin=origin), bundle.files)
+    assert "\nbase_model: others/detector\n" in hub_card(theirs)
+
+
 def test_a_folder_that_is_a_bundle_is_kept_by_a_name(
     bundle: Bundle,
     run_pyrite: Callable[..., tuple[int, str, str]],

@@ -225,17 +225,25 @@ def test_data_whose_test_images_are_known_is_refused(tune: Callable[..., Run], t
         tune("seed=3", data=tmp_path / "part")
 
 
+def _bundle_of(run: Run) -> tuple[BundleInfo, dict[str, bytes]]:
+    bundle = load_bundle(run.out / "bundle")
+    return bundle.info, {name: bundle.read(name) for name in bundle.info.files}
+
+
+def _copy(run: Run, folder: Path, info: BundleInfo, files: dict[str, bytes]) -> Path:
+    """Write a run's folder again, with another bundle."""
+    shutil.copytree(run.out, folder, dirs_exist_ok=True)
+    shutil.rmtree(folder / "bundle")
+    save_bundle(folder / "bundle", info, files)
+    return folder
+
+
 def test_a_bundle_that_does_not_say_what_it_knows_is_told_of(
     tune: Callable[..., Run], unbroken: Run, tmp_path: Path
 ) -> None:
-    bundle = load_bundle(unbroken.out / "bundle")
-    shutil.copytree(unbroken.out, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "bundle")
-    files = {
-        name: bundle.read(name) for name in bundle.info.files if name not in ("trained_on.bin", "validated_on.bin")
-    }
-    save_bundle(tmp_path / "run" / "bundle", msgspec.structs.replace(bundle.info, training=None), files)
-    report = tune(name=tmp_path / "run").report
+    info, files = _bundle_of(unbroken)
+    del files["trained_on.bin"], files["validated_on.bin"]
+    report = tune(name=_copy(unbroken, tmp_path / "run", msgspec.structs.replace(info, training=None), files)).report
     assert report.part.caution is not None
     assert "The bundle tiny 1 of start_from does not say what it was trained on" in report.part.caution
 
@@ -245,14 +253,11 @@ def test_its_generators_are_known_unless_the_data_has_others(
     same_data: bool, knows: tuple[str, ...], tune: Callable[..., Run], unbroken: Run, toy: Path, tmp_path: Path
 ) -> None:
     """Data that does not name its generators has others, unless it is what the run was trained on."""
-    bundle = load_bundle(unbroken.out / "bundle")
-    shutil.copytree(unbroken.out, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "bundle")
-    info = msgspec.structs.replace(bundle.info, knows=("Imagen",))
-    save_bundle(tmp_path / "run" / "bundle", info, {name: bundle.read(name) for name in bundle.info.files})
+    info, files = _bundle_of(unbroken)
+    name = _copy(unbroken, tmp_path / "run", msgspec.structs.replace(info, knows=("Imagen",)), files)
     if not same_data:
         make_toy(tmp_path / "other", count=120, seed=9)
-    run = tune(name=tmp_path / "run", data=toy if same_data else tmp_path / "other")
+    run = tune(name=name, data=toy if same_data else tmp_path / "other")
     assert load_bundle(run.out / "bundle").info.knows == knows
 
 
@@ -274,15 +279,13 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(
 
 
 def test_a_stopped_run_whose_start_has_changed_is_refused(unbroken: Run, toy: Path, tmp_path: Path) -> None:
-    shutil.copytree(unbroken.out, tmp_path / "start")
-    recipe = load_recipe("tiny", ["epochs=1", "batch_size=8", f"start_from={tmp_path / 'start'}"])
+    info, files = _bundle_of(unbroken)
+    start = _copy(unbroken, tmp_path / "start", info, files)
+    recipe = load_recipe("tiny", ["epochs=1", "batch_size=8", f"start_from={start}"])
     with pytest.raises(Trained):
         train(toy, recipe, tmp_path / "out", watch=stop_once_trained)
-    bundle = load_bundle(tmp_path / "start" / "bundle")
-    shutil.rmtree(tmp_path / "start" / "bundle")
-    files = {name: bundle.read(name) for name in bundle.info.files}
     model = onnx.load_model_from_string(files["model.onnx"])
     model.doc_string = "another"
-    save_bundle(tmp_path / "start" / "bundle", bundle.info, {**files, "model.onnx": model.SerializeToString()})
+    _copy(unbroken, start, info, {**files, "model.onnx": model.SerializeToString()})
     with pytest.raises(TrainingError, match="What start_from names has changed since this run began"):
         train(toy, recipe, tmp_path / "out", resume=True)

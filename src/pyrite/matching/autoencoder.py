@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyrite.datasets.vocabulary import REAL, label_of
 from pyrite.errors import DecoderError, ExportError, PyriteError, SettingsError, in_one_line, require
+from pyrite.fetching import HubAddress, read_hub_address
 from pyrite.graph import split_at
 from pyrite.matching.autoencoder_kl import build_autoencoder_kl, is_autoencoder_kl
 from pyrite.matching.layers import LATENTS, STRIDE
@@ -20,7 +21,6 @@ from pyrite.runtime import Network, available_cpus
 Pixels = NDArray[np.uint8]
 _SHIPPED = Path(__file__).parents[1] / "decoders"
 _VARIANT = re.compile(r"(?P<base>.+):(?P<variant>twice|levels=(?P<levels>\d+)|noise=(?P<noise>\d*\.?\d+))", re.DOTALL)
-_OF_HUB = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?(?:#(?P<file>.+))?")
 _USUAL_FILE = "vae/diffusion_pytorch_model.safetensors"
 """Where a repository of Diffusers keeps its autoencoder."""
 _USUAL_STRIDE = 8
@@ -104,8 +104,8 @@ def open_autoencoder(said: str, side: int) -> Autoencoder:
         raise DecoderError(f"The decoder {base} cannot be read: {error.strerror}.") from error
     if len(content) > _MAX_BYTES:
         raise DecoderError(f"{base} has {len(content):,} bytes; the limit is {_MAX_BYTES:,}.")
-    of_hub = _OF_HUB.fullmatch(base)
-    name = re.sub(r"[^\w.-]+", "-", of_hub["repository"].split("/")[1] if of_hub else path.stem)
+    on_hub = read_hub_address(base)
+    name = re.sub(r"[^\w.-]+", "-", on_hub.repository.split("/")[1] if on_hub else path.stem)
     model = _build(path, name) if path.suffix == ".safetensors" else content
     try:
         whole = Network(model, available_cpus())
@@ -186,27 +186,27 @@ def decoder_file(base: str) -> Path:
         DecoderError: It is none of these, or cannot be fetched.
         MissingExtraError: `hf:` without the extra `hub`.
     """
-    of_hub = _OF_HUB.fullmatch(base)
+    on_hub = read_hub_address(base)
     if base in shipped_decoders():
         return _SHIPPED / f"{base}.onnx"
-    path = Path((of_hub["file"] or _USUAL_FILE) if of_hub else base)
+    path = Path((on_hub.path or _USUAL_FILE) if on_hub else base)
     if path.suffix not in (".onnx", ".safetensors"):
         raise DecoderError(
             f"There is no decoder {base!r}. Name {' or '.join(shipped_decoders())}, an .onnx file, or a .safetensors "
             "file of the TAESD family or an AutoencoderKL, or hf:OWNER/NAME#path/in/repository; with :levels=K, "
             ":noise=S or :twice after it for a variant."
         )
-    return _fetch(of_hub, path) if of_hub else path
+    return _fetch(on_hub, path) if on_hub else path
 
 
-def _fetch(of_hub: re.Match[str], path: Path) -> Path:
+def _fetch(on_hub: HubAddress, path: Path) -> Path:
     """Return a file of a repository of the Hub, from the library's cache where it is there already."""
     require("hub", "huggingface_hub")
     from huggingface_hub import hf_hub_download
 
-    repository = of_hub["repository"]
+    repository = on_hub.repository
     try:
-        return Path(hf_hub_download(repository, path.as_posix(), revision=of_hub["revision"]))
+        return Path(hf_hub_download(repository, path.as_posix(), revision=on_hub.revision))
     except Exception as error:  # The library's own, of requests and of the disk, of many kinds.
         raise DecoderError(
             f"{path} of {repository} cannot be fetched from the Hub: {in_one_line(error, 300)}"

@@ -10,6 +10,7 @@ from pyrite.bundle import MANIFEST, OPTIONAL, REQUIRED, Bundle, format_manifest,
 from pyrite.bundle.bundle import Content
 from pyrite.errors import PyriteError, in_one_line, require
 from pyrite.evaluation.stored import read_report
+from pyrite.fetching import read_hub_address
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _TOKENS = "https://huggingface.co/settings/tokens"
@@ -92,7 +93,7 @@ def hub_card(bundle: Bundle, datasets: Sequence[str] = ()) -> str:
 
     info, results = bundle.info, _results(bundle)
     licence, licence_name = _licence(info.licence)
-    source = info.origin.source if info.origin else ""
+    on_hub = read_hub_address(info.origin.source) if info.origin else None
     data = ModelCardData(
         model_name=info.name if results else None,
         license=licence,
@@ -101,7 +102,7 @@ def hub_card(bundle: Bundle, datasets: Sequence[str] = ()) -> str:
         pipeline_tag=_TASK,
         tags=list(_TAGS),
         datasets=list(datasets) or None,
-        base_model=source.removeprefix("hf:") if source.startswith("hf:") else None,
+        base_model=on_hub.repository if on_hub else None,
         metrics=[result.metric_type for result in results] or None,
         eval_results=results or None,
     )

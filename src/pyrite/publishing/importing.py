@@ -38,6 +38,7 @@ from pyrite.converting import convert
 from pyrite.converting.encoder import read_head
 from pyrite.decision import Policy, Scope
 from pyrite.errors import BundleError, ExportError, in_one_line, require
+from pyrite.fetching import read_hub_address
 from pyrite.golden import GoldenCheck, golden_images, record_golden, replay_golden, settle_batching
 from pyrite.graph import CUT, Wrapping, add_features, keep_first_output, renew_opset, store, wrap
 from pyrite.publishing.card import write_import_card
@@ -392,8 +393,8 @@ def _scope(preprocess: Preprocess, min_side: int | None, name: str) -> Scope:
 
 def _name_of(found: Obtained) -> str:
     """Return a model's name, from its repository, its file or its bundle."""
-    if found.source.startswith("hf:"):
-        stem = found.source.partition("#")[0].rpartition("/")[2]
+    if on_hub := read_hub_address(found.source):
+        stem = on_hub.repository.rpartition("/")[2]
     else:
         stem = read_info(found.model.parent).name if found.is_bundle else found.model.stem
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "imported"

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from pyrite.bundle import MANIFEST, OPTIONAL, REQUIRED
 from pyrite.cache import cache_folder
 from pyrite.errors import ExportError, PyriteError, in_one_line, require
-from pyrite.fetching import download
+from pyrite.fetching import download, read_hub_address
 
 _MODELS = ("model.onnx", "onnx/model.onnx")
 _WEIGHTS = "model.safetensors"
@@ -48,10 +48,8 @@ class Obtained:
     @property
     def pinned(self) -> str:
         """Where `obtain` finds this very file."""
-        if not self.source.startswith("hf:"):
-            return self.source
-        repository, mark, inner = self.source.partition("#")
-        return f"{repository}@{self.revision}{mark}{inner}"
+        on_hub = read_hub_address(self.source)
+        return str(on_hub._replace(revision=self.revision)) if on_hub else self.source
 
 
 @contextmanager
@@ -154,13 +152,13 @@ def _from_package(source: str, sha256: str | None, folder: Path) -> Obtained:
 
 def _from_hub(source: str, sha256: str | None) -> Obtained:
     """Download a snapshot of a repository with the Hub's own library, pinned to its commit."""
-    said = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?(?:#(.+))?", source)
-    if not said:
+    on_hub = read_hub_address(source)
+    if not on_hub:
         raise ExportError(f"{source} is not of the form hf:OWNER/NAME[@REVISION][#path/in/repository].")
     require("hub", "huggingface_hub")
     from huggingface_hub import snapshot_download
 
-    repository, revision, inner = said.groups()
+    repository, revision, inner = on_hub
     if inner and PurePosixPath(inner).suffix not in _FORMATS:
         raise ExportError(f"{source} does not name an .onnx or .safetensors file. {_ways_out(inner)}")
     try:
@@ -178,8 +176,8 @@ def _from_hub(source: str, sha256: str | None) -> Obtained:
     if sha256:
         check_sha256(model, sha256, source)
     # The library keeps a snapshot in a folder that is named by its commit.
-    source = f"hf:{repository}#{inner}" if inner else f"hf:{repository}"
-    return Obtained(model, source, folder.name, not inner and (folder / MANIFEST).is_file())
+    is_bundle = not inner and (folder / MANIFEST).is_file()
+    return Obtained(model, str(on_hub._replace(revision=None)), folder.name, is_bundle)
 
 
 def _in_folder(folder: Path) -> Path:
