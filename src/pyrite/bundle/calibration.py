@@ -96,16 +96,6 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                 verdicts = [decide(p, q, True, policy)[0] for p, q in zip(p_real, p_ai, strict=True)]
                 yield Kept(kind, group, len(logits), 1 / (len(logits) + 1), verdicts.count(wrong) / len(logits))
 
-    @property
-    def real_count(self) -> int:
-        """How many real images it keeps the logits of."""
-        return sum(map(len, self.real.values()))
-
-    @property
-    def ai_count(self) -> int:
-        """How many AI images it keeps the logits of."""
-        return sum(map(len, self.ai.values()))
-
     def probability(self, logits: ArrayLike) -> Floats | None:
         """Return the calibrated probability of AI, 0 to 1, in the shape of `logits`."""
         if self.slope is None or self.intercept is None:

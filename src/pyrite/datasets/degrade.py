@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,17 @@ _MAX_JPEG_SIDE = 65_500
 KERNELS = tuple(kernel for kernel in _Resampling if kernel is not _Resampling.NEAREST)
 
 History = list[Callable[[Pixels], Pixels]]
+
+
+class Change(Protocol):
+    """Something that is done to the pixels of an image."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    def apply(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the changed pixels, (height, width, 3), 0 to 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,17 @@ class Degradation:
     def apply(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
         """Return the degraded pixels, (height, width, 3), 0 to 255; only noise draws on `rng`."""
         return FAMILIES[self.family].apply(pixels, self.strength, rng)
+
+
+@dataclass(frozen=True, slots=True)
+class RandomHistory:
+    """What `degrade_at_random` does, as a change."""
+
+    name: str = "a random history"
+
+    def apply(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the pixels after a history that is drawn from `rng`."""
+        return degrade_at_random(pixels, rng)
 
 
 def degrade_at_random(pixels: Pixels, rng: np.random.Generator) -> Pixels:

@@ -3,23 +3,28 @@
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrite.bundle.preprocess import Pixels
 from pyrite.datasets import Dataset, Progress
+from pyrite.datasets.degrade import Change
 from pyrite.detector import ConfinedReader, Detector, Reader, Unreadable
 from pyrite.errors import EvaluationError
 from pyrite.evaluation.choose import Chosen, Indices
 from pyrite.evaluation.scores import Floats
 from pyrite.image.thumbnail import draw_thumbnail
 from pyrite.results import Detection, Failure
+from pyrite.runtime import available_cpus
 from pyrite.sources import encodable
 
 _WHOLE = Reader(())
 """What opens images that no bundle looks at."""
+_AHEAD = 2  # changed images per CPU that wait for the model; few, since they may be large
 
 
 def judge(detector: Detector, dataset: Dataset, indices: Iterable[int]) -> Iterator[tuple[int, Detection | Failure]]:
@@ -40,6 +45,94 @@ def judge(detector: Detector, dataset: Dataset, indices: Iterable[int]) -> Itera
     for detection in detector.detect_many(sources()):
         yield sent.popleft(), detection.error or detection
     yield from lost
+
+
+def judge_changed(
+    detector: Detector, dataset: Dataset, indices: Sequence[int], changes: Sequence[Change], *, seed: int
+) -> Iterator[tuple[int, int, Detection | Failure]]:
+    """Yield what the detector says of each image after each change, or why nothing could be said.
+
+    Every image is read once and changed at its own size, a few of them ahead in threads, so that memory does not grow
+    with their number.
+
+    Args:
+        detector: What judges; without evidence, since changed pixels come without a file.
+        dataset: The images.
+        indices: Which of them.
+        changes: What is done to each.
+        seed: Of what a change draws, which hangs neither on the other images nor on the other changes.
+
+    Yields:
+        The places of the change and of the image in what was given, and what was found; of an image that cannot be read
+        again, one failure in the place of all changes.
+    """
+    sent: deque[tuple[int, int]] = deque()
+    lost: list[tuple[int, int, Failure]] = []
+    for detection in detector.detect_many(_changed(detector, dataset, indices, changes, seed, sent, lost)):
+        change, image = sent.popleft()
+        yield change, image, _of_change(changes[change], detection.error) if detection.error else detection
+    yield from lost
+
+
+def _changed(
+    detector: Detector,
+    dataset: Dataset,
+    indices: Sequence[int],
+    changes: Sequence[Change],
+    seed: int,
+    sent: deque[tuple[int, int]],
+    lost: list[tuple[int, int, Failure]],
+) -> Iterator[Pixels]:
+    """Yield each image after each change, and note the places of what is yielded and of what is lost."""
+    waiting: deque[tuple[int, int, Future[Pixels]]] = deque()
+
+    def finish() -> Iterator[Pixels]:
+        change, image, future = waiting.popleft()
+        try:
+            pixels = future.result()
+        except (OSError, ValueError, MemoryError) as error:  # A JPEG has no more than 65,500 pixels a side, say.
+            failure = Failure("unreadable", str(error) or type(error).__name__)
+            lost.append((change, image, _of_change(changes[change], failure)))
+        else:
+            sent.append((change, image))
+            yield pixels
+
+    cpus = available_cpus()
+    pool = ThreadPoolExecutor(cpus, thread_name_prefix="pyrite-degrade")
+    try:
+        for image, index in enumerate(indices):
+            pixels = _open_again(detector, dataset, index)
+            if isinstance(pixels, Failure):
+                lost.append((0, image, pixels))
+                continue
+            for place, change in enumerate(changes):
+                rng = np.random.default_rng((seed, index, *change.name.encode()))
+                waiting.append((place, image, pool.submit(change.apply, pixels, rng)))
+                if len(waiting) > _AHEAD * cpus:
+                    yield from finish()
+        while waiting:
+            yield from finish()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _of_change(change: Change, failure: Failure) -> Failure:
+    return replace(failure, message=f"{change.name}: {failure.message}")
+
+
+def _open_again(detector: Detector, dataset: Dataset, index: int) -> Pixels | Failure:
+    try:
+        found = detector.open(dataset.read(index), _pixels)
+    except OSError as error:
+        return Failure("unreadable", f"The file cannot be read again: {error}")
+    if isinstance(found, Unreadable):
+        return replace(found.error, message=f"The file cannot be read again: {found.error.message}")
+    return found
+
+
+def _pixels(reader: Reader, data: bytes) -> Pixels | Unreadable:
+    image = reader.open(data)
+    return image if isinstance(image, Unreadable) else image.pixels
 
 
 @dataclass(frozen=True, slots=True)

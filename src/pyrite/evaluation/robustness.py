@@ -1,8 +1,7 @@
 """How a bundle fares on images that were saved again, blurred, resized and so on: the grid of `datasets.degrade`."""
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from statistics import fmean
 
@@ -10,24 +9,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle.preprocess import Pixels
 from pyrite.datasets import Dataset, Progress
-from pyrite.datasets.degrade import DEGRADATIONS, Degradation
+from pyrite.datasets.degrade import DEGRADATIONS
 from pyrite.decision import Policy, decide
-from pyrite.detector import Detector, Reader, Unreadable
+from pyrite.detector import Detector
 from pyrite.errors import EvaluationError
 from pyrite.evaluation import metrics
-from pyrite.evaluation.judge import Judged, values_of
+from pyrite.evaluation.judge import Judged, judge_changed, values_of
 from pyrite.evaluation.metrics import Headline, Metric
 from pyrite.evaluation.scores import Scores
-from pyrite.results import Detection, Reason, Verdict
+from pyrite.results import Detection, Failure, Reason, Verdict
 from pyrite.runtime import available_cpus
 from pyrite.sources import encodable
 
 MILD = "jpeg 90"
 """The re-save that the stability of verdicts is measured by."""
 _BUDGET = 0.01  # of the false positive rate that each row states, whatever the verdicts' own is
-_AHEAD = 2  # degraded images per CPU that wait for the model; few, since they may be large
 _THREADS = 4  # at most, for the intervals: each takes some hundred megabytes
 
 
@@ -135,17 +132,14 @@ def measure_robustness(
     strict = msgspec.structs.replace(detector.policy, max_fpr=_BUDGET)
     for column, detection in enumerate(judged.detections):
         _note(said, (0, column), detector, detection, strict)
-    places: deque[tuple[int, int]] = deque()
     lost: dict[int, str] = {}
     total = len(DEGRADATIONS) * len(indices)
-    for done, detection in enumerate(
-        detector.detect_many(_degraded(dataset, indices, detector, seed, places, lost)), start=1
-    ):
-        row, column = places.popleft()
-        if detection.error:
-            lost.setdefault(column, f"{DEGRADATIONS[row - 1].name}: {detection.error.message}")
+    changed = judge_changed(detector, dataset, indices, DEGRADATIONS, seed=seed)
+    for done, (row, column, found) in enumerate(changed, start=1):
+        if isinstance(found, Failure):
+            lost.setdefault(column, found.message)
         else:
-            _note(said, (row, column), detector, detection, strict)
+            _note(said, (1 + row, column), detector, found, strict)
         if progress:
             progress(done, total)
     kept = np.array([column not in lost for column in range(len(indices))], np.bool_)
@@ -183,63 +177,6 @@ def measure_robustness(
         flips_ai=flips_ai,
         left_out=left_out,
     )
-
-
-def _degraded(
-    dataset: Dataset,
-    indices: Sequence[int],
-    detector: Detector,
-    seed: int,
-    places: deque[tuple[int, int]],
-    lost: dict[int, str],
-) -> Iterator[Pixels]:
-    """Yield each image under each degradation, a few of them made ahead in threads.
-
-    Every image is read once, and memory does not grow with their number. `places` gets the (row, column) of what is
-    yielded, `lost` the column of what cannot be, with the reason.
-    """
-    waiting: deque[tuple[int, int, Future[Pixels]]] = deque()
-
-    def finish() -> Iterator[Pixels]:
-        row, column, future = waiting.popleft()
-        try:
-            pixels = future.result()
-        except (OSError, ValueError, MemoryError) as error:  # A JPEG has no more than 65,500 pixels a side, say.
-            lost.setdefault(column, f"{DEGRADATIONS[row - 1].name}: {str(error) or type(error).__name__}")
-        else:
-            places.append((row, column))
-            yield pixels
-
-    cpus = available_cpus()
-    pool = ThreadPoolExecutor(cpus, thread_name_prefix="pyrite-degrade")
-    try:
-        for column, index in enumerate(indices):
-            try:
-                pixels = detector.open(dataset.read(index), _open)
-            except OSError as error:
-                lost[column] = f"The file cannot be read again: {error}"
-                continue
-            if isinstance(pixels, Unreadable):
-                lost[column] = f"The file cannot be read again: {pixels.error.message}"
-                continue
-            for row, degradation in enumerate(DEGRADATIONS, start=1):
-                waiting.append((row, column, pool.submit(degradation.apply, pixels, _rng(seed, degradation, index))))
-                if len(waiting) > _AHEAD * cpus:
-                    yield from finish()
-        while waiting:
-            yield from finish()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _open(reader: Reader, data: bytes) -> Pixels | Unreadable:
-    image = reader.open(data)
-    return image if isinstance(image, Unreadable) else image.pixels
-
-
-def _rng(seed: int, degradation: Degradation, index: int) -> np.random.Generator:
-    """Return the noise of one image, which hangs neither on the other images nor on the other degradations."""
-    return np.random.default_rng((seed, index, *f"{degradation.family} {degradation.strength:g}".encode()))
 
 
 def _note(said: _Said, place: tuple[int, int], detector: Detector, detection: Detection, strict: Policy) -> None:

@@ -39,8 +39,8 @@ def publish(
 ) -> Report:
     """Calibrate a model, measure it on the test split, and write `bundle/` and `report/` into a folder.
 
-    A model that was trained on degraded or augmented images is also measured on degraded ones. A model whose output
-    depends on what else is in a batch runs on one input at a time from here on.
+    A model that was trained on degraded or augmented images is also calibrated and measured on degraded ones. A model
+    whose output depends on what else is in a batch runs on one input at a time from here on.
 
     Args:
         out: the folder, which has neither.
@@ -55,7 +55,8 @@ def publish(
     dataset, decoded, parts, seed = material.dataset, material.decoded, material.parts, material.recipe.seed
     model, examples = expose_features(files["model.onnx"]), _golden_images(material)
     info = settle_batching(Bundle(info, {"model.onnx": model}), examples)
-    calibration = calibrate(info, model, dataset, parts.validation, seed=seed, watch=watch)
+    degraded = material.recipe.is_augmented
+    calibration = calibrate(info, model, dataset, parts.validation, degraded=degraded, seed=seed, watch=watch)
     info = msgspec.structs.replace(info, calibration=calibration)
     novelty = calibrate_novelty(Bundle(info, {"model.onnx": model}), dataset, parts.validation, seed=seed, watch=watch)
     looks = {NOVELTY: write_novelty(novelty)} if novelty else {}
@@ -72,7 +73,7 @@ def publish(
             _describe(material, cautions),
         ),
         history,
-        robustness=material.recipe.is_augmented,
+        robustness=degraded,
         unknown=unknown,
         watch=lambda stage, done, total: watch(Stage(f"{stage} (test split)", done, total)),
     )
