@@ -17,7 +17,6 @@ from pyrite.datasets.duplicates import cluster, find_near_copies
 from pyrite.detector import Detector, Unreadable
 from pyrite.errors import DatasetError
 from pyrite.image import Image
-from pyrite.publishing.calibrate import AS_THEY_ARE, DEGRADED
 from pyrite.publishing.preparation import Stage
 
 LEAST = 2 * images_needed(RATE / 2)
@@ -78,7 +77,7 @@ def calibrate_novelty(
     pictures = _find_pictures(thumbnails)
     if len(np.unique(pictures)) < LEAST:
         return None
-    looks = {AS_THEY_ARE: _join(clean), DEGRADED: _join(degraded)}
+    looks = {"as they are": _join(clean), "degraded": _join(degraded)}
     return fit_novelty(looks, dataset.labels[indices], seed=seed, pictures=pictures)
 
 
