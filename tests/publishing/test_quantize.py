@@ -68,6 +68,8 @@ def test_the_bundle_says_what_was_done(quantised: Bundle, degraded: Run) -> None
     for name in ("recipe.toml", "trained_on.bin"):
         assert quantised.files[name] == before.files[name]
     assert quantised.info.calibration != before.info.calibration
+    for bundle in (before, quantised):
+        assert "half of which were degraded at random for the p-values" in bundle.read("card.md").decode()
     assert replay_golden(quantised).passed
 
 
