@@ -312,7 +312,7 @@ EXAMPLES: dict[str, Any] = {
             {
                 "name": "default",
                 "version": "1",
-                "sha256": "ea9141f987736b18c60faa426091cf512235e30854083654670e64a1d2a76b96",
+                "sha256": "8c2cb26d2c8a2f54bb8ef08a599a1aa97a9db25b31bcca31bf3528671c1ef456",
                 "licence": "Apache-2.0",
                 "scope": {
                     "min_side": 32,
