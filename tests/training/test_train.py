@@ -263,7 +263,7 @@ def test_nothing_is_resumed_where_nothing_began(toy: Path, recipe: Recipe, tmp_p
     ("settings", "error", "words"),
     [
         (["architecture=tinny"], RecipeError, "no architecture 'tinny': did you mean 'tiny'?"),
-        (["architecture=vit"], RecipeError, "there are backbone, compact, resnet50, tiny"),
+        (["architecture=vit"], RecipeError, "there are backbone, compact, efficientnet_lite0, resnet50, tiny"),
         (["weights=imagenet"], RecipeError, "tiny has no pretrained weights; use weights = 'none'."),
         (["architecture=resnet50", "height=16"], RecipeError, "at least 32×32 pixels, not 16×32"),
         (["limit=8"], DatasetError, "raise the limit where one is set"),
