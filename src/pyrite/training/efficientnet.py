@@ -36,8 +36,8 @@ _STEM, _HEAD = 32, 1280
 def efficientnet_lite0(images: Tensor, recipe: Recipe) -> Tensor:
     """EfficientNet-Lite0 (Tan and Le 2019; Liu 2020): 3.4 million weights.
 
-    Published at 224×224, its first convolution moves by two pixels. At 32×32 that loses what tells generated images, so
-    with `stem_stride = 1` it moves by one, and all layers see as many places as of an image of 64×64.
+    As published, at 224×224, its first convolution moves by two pixels. With `stem_stride = 1` it moves by one, and all
+    layers see an image of 32×32 in as many places as one of 64×64.
     """
     layers = load_keras().layers
     weights = _weights(recipe)
