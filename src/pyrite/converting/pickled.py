@@ -59,11 +59,8 @@ def _tensor(storage: NDArray[Any], offset: int, shape: tuple[int, ...], strides:
     sizes = (*shape, *strides, offset)
     if min(sizes) < 0 or max(last, math.prod(shape) - 1) >= len(storage):
         raise ValueError("a tensor lies outside of its storage")
-    places = np.full(shape, offset)
-    for axis, stride in enumerate(strides):
-        places += stride * np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
-    tensor: NDArray[Any] = storage[places]
-    return tensor
+    steps = [stride * storage.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps).copy()
 
 
 class _Unpickler(pickle.Unpickler):
