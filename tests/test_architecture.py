@@ -7,6 +7,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -95,26 +96,37 @@ def imports_of(path: Path) -> Iterator[Import]:
             yield Import(path, node.lineno, name, id(node) not in late)
 
 
-IMPORTS = [found for path in MODULES for found in imports_of(path)]
-THIRD_PARTY = [found for found in IMPORTS if found.top != "pyrite" and found.top not in sys.stdlib_module_names]
-
-
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-DISTRIBUTIONS = packages_distributions()
 
 
 def modules_of(requirements: list[str]) -> frozenset[str]:
     """Return the modules that these packages bring: of those that are not installed, the one of the package's name."""
     wanted = {canonicalize_name(Requirement(text).name) for text in requirements}
-    installed = {module: {canonicalize_name(name) for name in names} for module, names in DISTRIBUTIONS.items()}
+    installed = {module: {canonicalize_name(name) for name in names} for module, names in distributions().items()}
     missing = wanted - set().union(*installed.values())
     return frozenset(missing) | {module for module, names in installed.items() if wanted & names}
 
 
-BASE = modules_of(PROJECT["dependencies"])
-OPTIONAL = (
-    modules_of([text for extra in PROJECT["optional-dependencies"].values() for text in extra]) - BASE - {"pyrite"}
-)
+# Not as this file is imported, which every process that runs tests does.
+distributions = cache(packages_distributions)
+
+
+@cache
+def imports() -> list[Import]:
+    return [found for path in MODULES for found in imports_of(path)]
+
+
+def third_party() -> list[Import]:
+    return [found for found in imports() if found.top != "pyrite" and found.top not in sys.stdlib_module_names]
+
+
+def base() -> frozenset[str]:
+    return modules_of(PROJECT["dependencies"])
+
+
+def optional() -> frozenset[str]:
+    extras = [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
+    return modules_of(extras) - base() - {"pyrite"}
 
 
 def test_every_room_stands_in_the_table_and_every_room_of_the_table_stands() -> None:
@@ -124,7 +136,7 @@ def test_every_room_stands_in_the_table_and_every_room_of_the_table_stands() -> 
 def test_rooms_import_only_from_lower_levels() -> None:
     wrong = [
         str(found)
-        for found in IMPORTS
+        for found in imports()
         if (home := room_of(found.file)) in LADDER
         and found.room not in (None, home)
         and LADDER[found.room].level >= LADDER[home].level
@@ -134,7 +146,7 @@ def test_rooms_import_only_from_lower_levels() -> None:
 
 @pytest.mark.parametrize("room", LADDER)
 def test_rooms_import_the_packages_that_the_table_names_and_no_others(room: str) -> None:
-    assert {found.top for found in THIRD_PARTY if room_of(found.file) == room} == LADDER[room].packages
+    assert {found.top for found in third_party() if room_of(found.file) == room} == LADDER[room].packages
 
 
 def test_a_class_name_has_one_meaning() -> None:
@@ -149,11 +161,13 @@ def test_a_class_name_has_one_meaning() -> None:
 
 
 def test_packages_imported_with_a_module_are_base_dependencies() -> None:
-    assert not [str(found) for found in THIRD_PARTY if found.eager and found.top not in BASE]
+    allowed = base()
+    assert not [str(found) for found in third_party() if found.eager and found.top not in allowed]
 
 
 def test_packages_imported_late_are_declared() -> None:
-    assert not [str(found) for found in THIRD_PARTY if found.top not in BASE | OPTIONAL]
+    allowed = base() | optional()
+    assert not [str(found) for found in third_party() if found.top not in allowed]
 
 
 def test_only_the_package_itself_imports_by_name() -> None:
@@ -181,7 +195,7 @@ def test_importing_the_package_loads_nothing_but_itself_and_the_standard_library
 
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
-    heavy = {"numpy", "PIL", "onnxruntime", "jinja2", "joblib"} | OPTIONAL
+    heavy = {"numpy", "PIL", "onnxruntime", "jinja2", "joblib"} | optional()
     assert not heavy & loaded_by("import pyrite.cli.application")
 
 

@@ -31,6 +31,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[\w.-]+\Z")]
     """What the bundle will be called."""
+    version: Annotated[str, msgspec.Meta(min_length=1)] = "1"
+    """The bundle's version, which tells it from earlier ones of the same name."""
     architecture: str
     """A function of `architectures.py`."""
     weights: str = "none"

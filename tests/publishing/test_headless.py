@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,10 @@ from pyrite.training import train
 from web import web
 from wheel import serve_wheel
 
-pytest.importorskip("keras_hub", reason="The extra keras-hub is not installed: there is no keras_hub.")
+# Looked for and not imported, which takes seconds: every process that runs tests imports this file.
+pytestmark = pytest.mark.skipif(
+    find_spec("keras_hub") is None, reason="The extra keras-hub is not installed: there is no keras_hub."
+)
 SOURCE = "pypi:published==1.0#published/models/encoder.onnx"
 
 

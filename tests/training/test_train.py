@@ -326,12 +326,13 @@ def test_a_loss_that_is_not_finite_is_an_error(toy: Path, tmp_path: Path) -> Non
 def test_fewer_images_than_a_batch_and_an_odd_name(tmp_path: Path) -> None:
     data = tmp_path / os.fsdecode(b"toy-\xff" if os.uname().sysname == "Linux" else b"toy")
     make_toy(data, count=100)
-    recipe = load_recipe("tiny", ["batch_size=512", "epochs=1", "limit=90"])
+    recipe = load_recipe("tiny", ["batch_size=512", "epochs=1", "limit=90", 'version="2"'])
     steps: list[Step] = []
     train(data, recipe, tmp_path / "out", watch=lambda event: steps.append(event) if isinstance(event, Step) else None)
     [step] = steps
     assert step.steps == 1
     bundle = load_bundle(tmp_path / "out" / "bundle")
+    assert bundle.info.version == "2"
     assert bundle.info.training is not None
     assert bundle.info.training.data.train < 512
     [row] = read_rows(tmp_path / "out" / "history.csv")

@@ -184,7 +184,7 @@ def train(
         scope = _scope(material.preprocess, sides, dataset.name)
         info = BundleInfo(
             name=recipe.name,
-            version="1",
+            version=recipe.version,
             licence=recipe.licence,
             preprocess=material.preprocess,
             scope=scope,
