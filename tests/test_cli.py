@@ -149,6 +149,16 @@ def test_toy_evaluate_and_its_files(run: Run, saved: Path, tmp_path: Path) -> No
     assert {"report.html", "report.json", "figures"} <= {entry.name for entry in (tmp_path / "report").iterdir()}
 
 
+def test_what_made_the_ai_images_can_be_said(run: Run, saved: Path, tmp_path: Path) -> None:
+    assert run("toy", tmp_path / "toy", "--count", 60)[0] == 0
+    named = (tmp_path / "toy", "--generator", "A painter")
+    code, _, err = run("evaluate", saved, *named, "--out", tmp_path / "report")
+    assert (code, "Generators: A painter 30." in err) == (0, True)
+    tables = json.loads((tmp_path / "report" / "report.json").read_bytes())["as_is"]["slices"]
+    [table] = [table for table in tables if table["column"] == "generator"]
+    assert {row["value"]: row["ai"] for row in table["rows"]}["A painter"] == 6
+
+
 def test_robustness_is_told_in_a_few_lines(run: Run, saved: Path, tmp_path: Path) -> None:
     assert run("toy", tmp_path / "toy", "--count", 60)[0] == 0
     code, out, err = run("evaluate", saved, tmp_path / "toy", "--out", tmp_path / "report", "--robustness")
@@ -389,12 +399,12 @@ def test_two_classes_need_two_names(run: Run, images: Path) -> None:
 def test_what_opens_a_dataset_takes_names_of_classes_and_columns(command: str, run: Run) -> None:
     code, out, _ = run(*command.split(), "--help")
     assert code == 0
-    flags = ("--real", "--ai", "--image-column", "--label-column", "--split-column", "--group-column")
+    flags = ("--real", "--ai", "--image-column", "--label-column", "--split-column", "--group-column", "--generator")
     assert [flag for flag in flags if flag not in out] == []
 
 
 def test_images_that_are_all_real_have_no_names_of_classes(run: Run, saved: Path, images: Path, tmp_path: Path) -> None:
-    for flag in ("--real", "--label-column"):
+    for flag in ("--real", "--label-column", "--generator"):
         options = ("--real-only", flag, "x", "--out", tmp_path / "out")
         code, _, err = run("bundle", "calibrate", saved, images, *options)
         assert (code, "With --real-only all images are real" in err) == (2, True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyrite.datasets import Dataset, content_hashes, split
+from pyrite.datasets import Dataset, Labelling, content_hashes, split
 from pyrite.datasets.duplicates import find_copies
 from pyrite.datasets.labels import CIFAR_OBJECTS
 from pyrite.errors import DatasetError, MissingExtraError
@@ -289,3 +289,39 @@ def test_other_generators_at_cifakes_size():
     assert list(dataset.slices) == ["source", "generator", "kernel"]
     assert np.bincount(dataset.labels).tolist() == [629, 691]
     assert all(content_hashes(dataset))
+
+
+BY_HAND = b"path,label,Generator\na.png,ai,SDXL\nb.png,ai, \nc.png,real,\nd.png,real,X100\n"
+
+
+def test_a_generator_is_named_where_nothing_says_it(tmp_path):
+    files = {"manifest.csv": BY_HAND, **{f"{name}.png": name.encode() for name in "abcd"}}
+    source = pack("folder", tmp_path, files)
+    plain = Dataset.open(source)
+    named = Dataset.open(source, labelling=Labelling(generator=" A painter ", group_column="Generator"))
+    assert named.slices == {"Generator": ("SDXL", "A painter", "", "X100")}
+    assert named.groups == named.generators
+    assert "Generators: SDXL 1, A painter 1." in named.describe()
+    assert named.fingerprint == plain.fingerprint
+    folders = Dataset.open(pack("zip", tmp_path, CIFAKE), labelling=Labelling(generator="Stable Diffusion 1.4"))
+    assert list(folders.slices) == ["object", "generator"]
+    assert folders.generators == tuple("Stable Diffusion 1.4" if label else "" for label in folders.labels)
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "sentence"),
+    [
+        (BY_HAND, " ", "The name of the generator is empty."),
+        (
+            BY_HAND.replace(b" \n", b"FLUX\n"),
+            "x",
+            "data says of each AI image what made it. Leave out the generator 'x'.",
+        ),
+        (BY_HAND.replace(b"ai", b"real"), "x", "data has no AI images. Leave out the generator 'x'."),
+    ],
+)
+def test_a_name_for_no_image_is_refused(table, name, sentence, tmp_path):
+    source = pack("folder", tmp_path, {"manifest.csv": table, **{f"{name}.png": b"" for name in "abcd"}})
+    with pytest.raises(DatasetError) as caught:
+        Dataset.open(source, labelling=Labelling(generator=name), one_class=True)
+    assert str(caught.value) == sentence

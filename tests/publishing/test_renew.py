@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pyrite.bundle import Bundle, load_bundle
-from pyrite.datasets import Dataset, make_toy
+from pyrite.datasets import Dataset, Labelling, make_toy
 from pyrite.errors import TrainingError
 from pyrite.golden import replay_golden
 from pyrite.publishing import renew
@@ -14,7 +14,8 @@ from runs import Run
 def renewed(unbroken: Run, toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     out = tmp_path_factory.mktemp("renewed")
     make_toy(out / "others", count=20, seed=9)
-    report = renew(unbroken.out / "bundle", toy, out / "run", unknown=Dataset.open(out / "others"))
+    data = Dataset.open(toy, labelling=Labelling(generator="A painter"))
+    report = renew(unbroken.out / "bundle", data, out / "run", unknown=Dataset.open(out / "others"))
     assert report.transfer
     assert (out / "run" / "report" / "report.html").is_file()
     return load_bundle(out / "run" / "bundle")
@@ -27,6 +28,12 @@ def test_the_network_and_what_it_was_trained_on_stay(renewed: Bundle, unbroken: 
     for name in ("model.onnx", "recipe.toml", "trained_on.bin", "golden.json"):
         assert renewed.files[name] == before.files[name]
     assert replay_golden(renewed).passed
+
+
+def test_it_knows_what_the_data_says_made_it(renewed: Bundle, unbroken: Run) -> None:
+    assert load_bundle(unbroken.out / "bundle").info.knows == ()
+    assert renewed.info.knows == ("A painter",)
+    assert "- Generators it knows: A painter." in renewed.read("card.md").decode()
 
 
 def test_unknown_generators_are_measured_and_on_the_card(renewed: Bundle, unbroken: Run) -> None:

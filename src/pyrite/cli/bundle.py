@@ -160,7 +160,9 @@ def calibrate(
     if real_only:
         column, pattern = labelling.group_column, labelling.group_pattern
         if labelling != Labelling(group_column=column, group_pattern=pattern):
-            raise typer.BadParameter("With --real-only all images are real: leave out --real, --ai and columns.")
+            raise typer.BadParameter(
+                "With --real-only all images are real: leave out --real, --ai, --generator and columns."
+            )
         dataset = Dataset.open_real(data, group_column=column, group_pattern=pattern)
         tell_dataset(dataset)
     else:

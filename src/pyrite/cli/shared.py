@@ -69,6 +69,14 @@ GroupPatternOption = Annotated[
         help="Group images whose paths have the same first match, such as of 'videos/([^/]+)/'.",
     ),
 ]
+GeneratorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--generator",
+        metavar="NAME",
+        help="What made the AI images, where DATA does not say it, such as 'Stable Diffusion 1.4'.",
+    ),
+]
 UnknownOption = Annotated[
     str | None,
     typer.Option(
@@ -230,6 +238,7 @@ def labels_data(command: Callable[..., None]) -> Callable[..., None]:
         "split_column": SplitColumnOption,
         "group_column": GroupColumnOption,
         "group_pattern": GroupPatternOption,
+        "generator": GeneratorOption,
     }
 
     @wraps(command)

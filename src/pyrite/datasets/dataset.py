@@ -131,7 +131,7 @@ class Dataset:
             fingerprint=storage.fingerprint,
             storage=storage,
             tally=placed.tally,
-        ).grouped_by(labelling.group_column, labelling.group_pattern)
+        )._as_told(labelling)
 
     @classmethod
     def open_real(
@@ -185,7 +185,33 @@ class Dataset:
             fingerprint=digest.hexdigest(),
             storage=storage,
             tally=manifest.tally,
-        ).grouped_by(labelling.group_column, labelling.group_pattern)
+        )._as_told(labelling)
+
+    def _as_told(self, labelling: Labelling) -> "Dataset":
+        named = self if labelling.generator is None else self.made_by(labelling.generator)
+        return named.grouped_by(labelling.group_column, labelling.group_pattern)
+
+    def made_by(self, generator: str) -> "Dataset":
+        """Return the dataset with a name for what made its AI images, in the column `generator`.
+
+        Images of which the dataset says it already keep their name.
+
+        Args:
+            generator: The name.
+
+        Raises:
+            DatasetError: It is empty, or there is no AI image without one.
+        """
+        if not (name := encodable(generator).strip()):
+            raise DatasetError("The name of the generator is empty.")
+        column = next((column for column in self.slices if column.lower() == "generator"), "generator")
+        said = self.slices.get(column, ("",) * len(self))
+        unnamed = [label == AI and not of.strip() for of, label in zip(said, self.labels, strict=True)]
+        if not any(unnamed):
+            why = "says of each AI image what made it" if AI in self.labels else "has no AI images"
+            raise DatasetError(f"{self.name} {why}. Leave out the generator {name!r}.")
+        made = tuple(name if new else of for new, of in zip(unnamed, said, strict=True))
+        return replace(self, slices={**self.slices, column: made})
 
     def grouped_by(self, column: str | None, pattern: str | None = None) -> "Dataset":
         """Return the dataset with groups, by one of its slices or by its paths.

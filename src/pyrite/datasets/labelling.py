@@ -28,6 +28,8 @@ class Labelling:
     """The same by paths: see `Dataset.grouped_by`."""
     generator_column: str | None = None
     """Which column says what made an AI image, where it is not called `generator`."""
+    generator: str | None = None
+    """What made the AI images of which nothing else says it: see `Dataset.made_by`."""
 
     @classmethod
     def of(cls, classes: Mapping[str, int] | None) -> "Labelling":

@@ -47,6 +47,20 @@ class PreparedDataset:
     sha256: str
     """Of content, labels and the data's own splits."""
 
+    def known_generators(self, beginnings: Sequence[Bundle]) -> tuple[str, ...]:
+        """Return what made the AI images that were trained on, where all of it is known.
+
+        The data may have a column that says so. A network that started from others knows what they know, too.
+
+        Args:
+            beginnings: Bundles of the networks that this one started from.
+        """
+        column, labels = self.dataset.generators, self.dataset.labels
+        if not column and not self.divided_by:
+            return ()
+        own = {column[i].strip() for i in self.parts.train if labels[i] == 1} - {""} if column else set()
+        return tuple(sorted(own.union(*(beginning.info.knows for beginning in beginnings))))
+
 
 def prepare_dataset(
     data: Dataset | str | Path, recipe: Recipe, watch: Callable[[Stage], None], *, trained: Sequence[Bundle] = ()

@@ -4,6 +4,8 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from pyrite.bundle import HEAD, VALIDATED, Bundle, BundleInfo, load_bundle
 from pyrite.datasets import Dataset
 from pyrite.errors import RecipeError, TrainingError, require
@@ -91,8 +93,12 @@ def publish_again(
     unknown: Dataset | None = None,
     watch: Callable[[Stage], None],
 ) -> Report:
-    """Publish a bundle with another model, all of it or nothing; see `publish`."""
+    """Publish a bundle with another model, all of it or nothing; see `publish`.
+
+    The bundle also knows the generators that the data names by now.
+    """
     kept = {name: content for name, content in bundle.files.items() if name in _KEPT}
     history = stored.history if (stored := read_report(bundle)) else None
+    info = msgspec.structs.replace(info, knows=material.known_generators([bundle]))
     with written(out), whole_folder(out) as draft:
         return publish(draft, info, {**kept, "model.onnx": model}, material, history, unknown=unknown, watch=watch)

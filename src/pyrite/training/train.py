@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from pyrite.bundle import (
     VALIDATED,
-    Bundle,
     BundleInfo,
     Calibration,
     Crops,
@@ -190,7 +189,7 @@ def train(
             scope=scope,
             calibration=Calibration(),
             policy=Policy(max_fpr=recipe.max_fpr, max_fnr=recipe.max_fnr, real_needs_provenance=scope.is_photographs),
-            knows=_generators(material, beginnings),
+            knows=material.known_generators(beginnings),
             training=TrainingInfo(
                 recipe=recipe.name,
                 recipe_sha256=recipe.sha256(),
@@ -350,18 +349,6 @@ def _scope(preprocess: Preprocess, sides: NDArray[np.int32], name: str) -> Scope
         scope = Scope(min_side=shortest, max_side=longest, description="")
     description = f"Images similar to those in {name}, {scope.sizes} pixels a side."
     return msgspec.structs.replace(scope, description=description)
-
-
-def _generators(material: PreparedDataset, beginnings: Sequence[Bundle]) -> tuple[str, ...]:
-    """Return what made the AI images that were trained on, where all of it is known.
-
-    The data may have a column that says so. A network that started from others knows what they know, too.
-    """
-    column, labels = material.dataset.generators, material.dataset.labels
-    if not column and not material.divided_by:
-        return ()
-    own = {column[i].strip() for i in material.parts.train if labels[i] == 1} - {""} if column else set()
-    return tuple(sorted(own.union(*(beginning.info.knows for beginning in beginnings))))
 
 
 def _groups(dataset: Dataset, recipe: Recipe) -> NDArray[np.intp]:
