@@ -403,6 +403,17 @@ def test_what_opens_a_dataset_takes_names_of_classes_and_columns(command: str, r
     assert [flag for flag in flags if flag not in out] == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["detect a.png", "evaluate default a --out b", "compare default photos a --out b", "scan a --out b", "serve",
+     "page --out b", "scores judge a.csv --panel p.json --out b", "scores evaluate a.csv --panel p.json"],
+)  # fmt: skip
+def test_an_error_budget_that_is_no_share_is_wrong_usage(command: str, run: Run) -> None:
+    for wrong in ("0", "1", "-0.1", "nan"):
+        code, _, err = run(*command.split(), "--max-fpr", wrong)
+        assert (code, "must be above 0 and below 1" in " ".join(err.replace("│", " ").split())) == (2, True)
+
+
 def test_images_that_are_all_real_have_no_names_of_classes(run: Run, saved: Path, images: Path, tmp_path: Path) -> None:
     for flag in ("--real", "--label-column", "--generator"):
         options = ("--real-only", flag, "x", "--out", tmp_path / "out")

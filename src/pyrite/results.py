@@ -103,9 +103,10 @@ class Detection:
     verdict: Verdict
     probability: float | None
     """Calibrated probability of AI, 0 to 1; `None` where it decides nothing: out of scope, outweighed by evidence, or
-    of several bundles, which have none in common."""
+    judged by several bundles, which have none in common."""
     logit: float | None
-    """The model's raw score, also where it decides nothing; above 0 leans to AI. `None` of several bundles."""
+    """The model's raw score, also where it decides nothing; above 0 leans to AI. Of several bundles, that of the only
+    one that judged the image, else `None`."""
     reason: Reason
     explanation: str
     """One sentence for a person: why this verdict, or why none."""

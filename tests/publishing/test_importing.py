@@ -509,12 +509,27 @@ def test_a_bundle_is_used_listed_and_removed_by_its_name(
     assert json.loads(said)[0]["model"] == {"name": "mine", "version": "1"}
     code, _, error = run_pyrite("bundle", "import", folder, "--name", "mine")
     assert (code, "exists already" in error) == (1, True)
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    code, _, error = run_pyrite("detect", image, "--bundle", "mine")
+    hides = f"The folder mine here is not a bundle, and hides the bundle of that name: {tmp_path / 'data' / 'bundles'}"
+    assert (code, hides.replace(" ", "") in "".join(error.split())) == (1, True)
     assert run_pyrite("bundle", "remove", "mine")[:2] == (0, "Removed mine.\n")
     code, _, error = run_pyrite("bundle", "remove", "mine")
     assert (code, "There is no bundle named mine." in error) == (1, True)
     code, _, error = run_pyrite("bundle", "remove", "../detector")
     assert (code, "is not a valid bundle name" in error) == (1, True)
     assert folder.is_dir()
+
+
+def test_a_folder_named_as_an_entry_of_the_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"")
+    with pytest.raises(ExportError, match="no model that can be imported, and hides the catalogue's photos"):
+        import_source("photos", tmp_path / "out", Declared())
+    publish(tmp_path / "photos")
+    assert import_source("photos", tmp_path / "out", Declared(), licence="MIT").bundle.path == tmp_path / "out"
 
 
 def test_the_command_line_declares_it_all(run_pyrite: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_price_alone_is_refused(corpus: Path, bundle: Bundle, tmp_path: Path, 
     code, _, said = run_pyrite(
         "scan", corpus, "--out", tmp_path / "out", "--bundle", bundle.path, "--price-per-hour", 1
     )
-    assert code != 0
+    assert code == 2
     assert "--price-per-hour is for --dry-run" in said
 
 

@@ -213,7 +213,7 @@ def test_a_distance_alone_is_refused(
 ) -> None:
     options = ("--out", tmp_path / "out", "--bundle", bundle.path, "--near-distance", "2")
     code, _, said = run_pyrite("scan", tmp_path, *options)
-    assert code != 0
+    assert code == 2
     assert "--near-distance is for --near-duplicates" in said
 
 

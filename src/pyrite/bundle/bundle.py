@@ -29,7 +29,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from pyrite.bundle.library import find_named, named_place
+from pyrite.bundle.library import find_hidden, find_named, named_place
 from pyrite.bundle.manifest import MANIFEST, BundleInfo, format_manifest, parse_manifest, suggest
 from pyrite.bundle.novelty import NOVELTY
 from pyrite.errors import BundleError
@@ -169,6 +169,10 @@ def load_bundle(path: str | Path, *, among_others: bool = False) -> Bundle:
     files: dict[str, Content]
     try:
         if path.is_dir():
+            if not (path / MANIFEST).exists() and (hidden := find_hidden(path)):
+                raise BundleError(
+                    f"The folder {path} here is not a bundle, and hides the bundle of that name: {hidden}."
+                )
             files = _read_folder(path, among_others)
         elif path.is_file() and zipfile.is_zipfile(path):
             files = dict(_read_zip(path))

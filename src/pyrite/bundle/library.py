@@ -39,7 +39,16 @@ def named_place(name: str) -> Path:
 
 def find_named(path: Path) -> Path | None:
     """Return where the bundle lies whose name a path is, where there is nothing at that path; else `None`."""
-    if path.exists() or len(path.parts) != 1 or not _NAME.fullmatch(str(path)):
+    return None if path.exists() else _named(path)
+
+
+def find_hidden(path: Path) -> Path | None:
+    """Return where the bundle lies whose name a path is, where something else is at that path; else `None`."""
+    return _named(path) if path.exists() else None
+
+
+def _named(path: Path) -> Path | None:
+    if len(path.parts) != 1 or not _NAME.fullmatch(str(path)):
         return None
     place = named_place(str(path))
     return place if place.is_dir() else None

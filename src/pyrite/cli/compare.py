@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyrite.cli.evaluate import Protocol
-from pyrite.cli.shared import labels_data, open_dataset, stderr, stdout, tell_lines, tell_unreadable
+from pyrite.cli.shared import check_budget, labels_data, open_dataset, stderr, stdout, tell_lines, tell_unreadable
 
 if TYPE_CHECKING:
     from pyrite.datasets import Labelling
@@ -32,8 +32,9 @@ def compare(
         typer.Option(
             "--max-fpr",
             metavar="RATE",
-            help="Error budget of all verdicts: the share of real images that may be called ai. Default: that of the "
-            "scores.parquet, else the largest of the bundles' budgets.",
+            callback=check_budget,
+            help="Error budget of all verdicts: the share of real images that may be called ai. A scores.parquet has "
+            "its own, and no other is possible with one. Default: the largest of the bundles' budgets.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed for resampling and for --limit.")] = 0,

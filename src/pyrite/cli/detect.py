@@ -15,7 +15,7 @@ import typer
 from pyrite.cli.shared import (
     TRUST,
     AllowRealOption,
-    BundlesOption,
+    BundlesOrDefaultsOption,
     Device,
     DeviceOption,
     EvidenceOption,
@@ -45,7 +45,7 @@ def detect(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH…", help="Images, folders with -r, or - to read a list from stdin.")
     ],
-    bundles: BundlesOption = None,
+    bundles: BundlesOrDefaultsOption = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Search folders and their subfolders.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence under each image.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,

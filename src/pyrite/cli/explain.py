@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from pyrite.cli.shared import BundlesOption, Device, DeviceOption, stderr, stdout, tell_lines
+from pyrite.cli.shared import BundlesOrDefaultsOption, Device, DeviceOption, stderr, stdout, tell_lines
 from pyrite.errors import PyriteError
 
 
 def explain(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image to explain.")],
     out: Annotated[Path, typer.Option(metavar="PNG", help="Output file for the picture; must end with .png.")],
-    bundles: BundlesOption = None,
+    bundles: BundlesOrDefaultsOption = None,
     device: DeviceOption = Device.AUTO,
     history: Annotated[
         bool,

@@ -24,7 +24,7 @@ from pyrite.cli.shared import (
     stderr,
     stdout,
 )
-from pyrite.errors import Interrupted, ScanError
+from pyrite.errors import Interrupted
 
 
 class Engine(StrEnum):
@@ -110,6 +110,7 @@ def scan(
 
     Example: `pyrite scan s3://corpus/images --out s3://corpus/verdicts --keep-policy policy.toml`
     """
+    from pyrite.evidence import missing_readers
     from pyrite.image import Limits
     from pyrite.scanning import Columns, ScanSettings, estimate
     from pyrite.scanning import scan as run
@@ -117,9 +118,9 @@ def scan(
     from pyrite.scanning.rules import read_rules
 
     if price_per_hour is not None and not dry_run:
-        raise ScanError("--price-per-hour is for --dry-run. Give both, or neither.")
+        raise typer.BadParameter("--price-per-hour is for --dry-run. Give both, or neither.")
     if near_distance is not None and not near_duplicates:
-        raise ScanError("--near-distance is for --near-duplicates. Give both, or neither.")
+        raise typer.BadParameter("--near-distance is for --near-duplicates. Give both, or neither.")
     settings = ScanSettings(
         max_fpr=max_fpr,
         allow_real=allow_real,
@@ -140,6 +141,8 @@ def scan(
         rules=read_rules(read_bytes(keep_policy), str(keep_policy)) if keep_policy else None,
     )
     panel = open_panel(bundles or ())
+    for reader in missing_readers() if evidence else ():
+        stderr.print(reader, style="dim", markup=False)
     if dry_run:
         would = estimate(source, panel, settings=settings, workers=workers, price=price_per_hour)
         for line in estimate_lines(would):

@@ -11,6 +11,8 @@ from pyrite.cli.shared import (
     MergeOption,
     Merging,
     SeedOption,
+    check_budget,
+    check_budgets,
     stdout,
     tell_lines,
     tell_panel,
@@ -84,7 +86,9 @@ def judge(
     max_fpr: Annotated[
         float | None,
         typer.Option(
-            metavar="RATE", help="Error budget: the share of real images that may be called ai. Default: 0.05."
+            metavar="RATE",
+            callback=check_budget,
+            help="Error budget: the share of real images that may be called ai. Default: 0.05.",
         ),
     ] = None,
 ) -> None:
@@ -100,7 +104,7 @@ def judge(
     from pyrite.scores import judge as run
 
     fitted = load_panel(panel)[0].calibration
-    policy = Policy() if max_fpr is None else Policy(max_fpr=_rate(max_fpr))
+    policy = Policy() if max_fpr is None else Policy(max_fpr=max_fpr)
     short = fitted.too_few(policy)
     if max_fpr is not None and short and fitted.smallest_p_real > max_fpr:
         raise EvaluationError(f"{short[0]} --max-fpr must be at least {fitted.smallest_p_real:.2g}.")
@@ -119,7 +123,11 @@ def evaluate(
     panel: PanelOption,
     max_fpr: Annotated[
         list[float] | None,
-        typer.Option(metavar="RATE", help="An error budget; may be repeated. Default: 0.001, 0.01 and 0.05."),
+        typer.Option(
+            metavar="RATE",
+            callback=check_budgets,
+            help="An error budget; may be repeated. Default: 0.001, 0.01 and 0.05.",
+        ),
     ] = None,
     group: GroupOption = None,
     pooled: PooledOption = False,
@@ -136,7 +144,7 @@ def evaluate(
     from pyrite.decision import Policy
     from pyrite.scores import describe_scores, measure, read_scores, tabulate, write_rates
 
-    budgets = [_rate(budget) for budget in max_fpr or (0.001, 0.01, 0.05)]
+    budgets = list(max_fpr or (0.001, 0.01, 0.05))
     loaded, panel_sha256 = load_panel(panel)
     read = read_scores(table, columns=loaded.calibration.members, group=group, pooled=pooled)
     found = measure(read, loaded.calibration, budgets)
@@ -150,9 +158,3 @@ def evaluate(
     if out:
         write_rates(found, out, table=read.name, table_sha256=read.sha256, panel_sha256=panel_sha256, told=told)
         stdout.print(f"Figures: {out}")
-
-
-def _rate(value: float) -> float:
-    if not 0 < value < 1:
-        raise typer.BadParameter(f"{value:g} is not an error budget: it must be above 0 and below 1.")
-    return value

@@ -36,6 +36,7 @@ def serve(
 
     Example: `pyrite serve --port 8080 --set max_files=20`
     """
+    from pyrite.evidence import missing_readers
     from pyrite.sandbox import missing
     from pyrite.serving import is_open, load_settings, make_key
     from pyrite.serving import serve as run
@@ -58,7 +59,7 @@ def serve(
         stderr.print(
             "Anyone who can reach this address can use the server. Set api_keys, or put it behind a proxy.", style="dim"
         )
-    for lack in missing():
+    for lack in (*missing(), *missing_readers()):
         stderr.print(lack, style="dim")
     panel = open_panel(chosen.bundles or ([chosen.bundle] if chosen.bundle else ()))
     run(chosen, ready=lambda url: stdout.print(f"Serving at {url}"), panel=panel, reload=load)

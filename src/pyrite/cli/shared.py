@@ -89,20 +89,42 @@ BundleArgument = Annotated[
     Path | None,
     typer.Argument(metavar="PATH", help="A bundle: a folder or a zip of one. Default: the included bundle."),
 ]
+_BUNDLES = "The bundle to judge with. Repeat it to combine several bundles under one error budget. Default: "
 BundlesOption = Annotated[
+    list[Path] | None, typer.Option("--bundle", metavar="BUNDLE", help=f"{_BUNDLES}the included bundle.")
+]
+BundlesOrDefaultsOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--bundle",
-        metavar="BUNDLE",
-        help="The bundle to judge with. Repeat it to combine several bundles under one error budget. "
-        "Default: the included bundle.",
+        "--bundle", metavar="BUNDLE", help=f"{_BUNDLES}the included bundle, and `photos` once it is imported."
     ),
 ]
+
+
+def check_budget(value: float | None) -> float | None:
+    """Return an error budget, where one is given.
+
+    Raises:
+        BadParameter: It is not above 0 and below 1.
+    """
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter(f"{value:g} is not an error budget: it must be above 0 and below 1.")
+    return value
+
+
+def check_budgets(values: list[float] | None) -> list[float] | None:
+    """Return error budgets, each of which `check_budget` accepts."""
+    for value in values or ():
+        check_budget(value)
+    return values
+
+
 MaxFprOption = Annotated[
     float | None,
     typer.Option(
         "--max-fpr",
         metavar="RATE",
+        callback=check_budget,
         help="Error budget: the share of real images that may be called ai. Default: the bundle's.",
     ),
 ]

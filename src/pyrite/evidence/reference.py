@@ -26,6 +26,7 @@ def evidence_page() -> str:
             *_table(("place", "file formats"), PLACES.items()),
             "",
             "Pyrite reads content credentials in JPEG (APP11), PNG (caBX), WebP, GIF, TIFF, HEIC, AVIF and JPEG XL.",
+            "This takes the extra `credentials`; without it, Pyrite only says that a file has some.",
             "It does not decode the pixels of JPEG XL, and judges such a file only by what it says.",
             "",
             "## How programs write their prompts and settings",

@@ -42,10 +42,10 @@ from pyrite.fetching import read_hub_address
 from pyrite.golden import GoldenCheck, golden_images, record_golden, replay_golden, settle_batching
 from pyrite.graph import CUT, Wrapping, add_features, keep_first_output, renew_opset, store, wrap
 from pyrite.publishing.card import write_import_card
-from pyrite.publishing.catalogue import find_entry
+from pyrite.publishing.catalogue import find_entry, read_catalogue
 from pyrite.publishing.declared import Declared, input_sides, settle
 from pyrite.publishing.headless import complete, lacks_encoder
-from pyrite.publishing.obtaining import Obtained, describe_pickle, is_pickle, obtain, sha256_of
+from pyrite.publishing.obtaining import Obtained, describe_pickle, is_pickle, may_have_model, obtain, sha256_of
 from pyrite.runtime import Session
 
 PARITY = 1e-4
@@ -107,7 +107,12 @@ def import_source(
     """
     if not source.startswith("hf:") and not Path(source).is_dir():  # These may be bundles.
         require("import", "onnx")
-    entry = find_entry(source) if re.fullmatch(r"[\w.-]+", source) and not Path(source).exists() else None
+    is_name = re.fullmatch(r"[\w.-]+", source) is not None
+    entry = find_entry(source) if is_name and not Path(source).exists() else None
+    if is_name and not entry and source in read_catalogue() and not may_have_model(Path(source)):
+        raise ExportError(
+            f"The folder {source} here has no model that can be imported, and hides the catalogue's {source}."
+        )
     own = BUNDLES / entry.bundle if entry and entry.bundle else Path(source)
     if lacks_encoder(own):
         return _complete(own, out, name, declared, licence, encoder, sha256, progress)

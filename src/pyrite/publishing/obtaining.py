@@ -165,7 +165,7 @@ def _from_hub(source: str, sha256: str | None) -> Obtained:
         for wanted in ((inner, f"{inner}.data", f"{inner}_data"),) if inner else _WANTED:
             patterns = [*wanted, *_CONFIGS, *(() if inner else _OF_BUNDLES)]
             folder = Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
-            if any(path.name == MANIFEST or path.suffix in _FORMATS for path in folder.rglob("*")):
+            if may_have_model(folder):
                 break
             revision = folder.name  # The same commit, should another be pushed meanwhile.
     except Exception as error:  # The library's own, of requests and of the disk, of many kinds.
@@ -178,6 +178,11 @@ def _from_hub(source: str, sha256: str | None) -> Obtained:
     # The library keeps a snapshot in a folder that is named by its commit.
     is_bundle = not inner and (folder / MANIFEST).is_file()
     return Obtained(model, str(on_hub._replace(revision=None)), folder.name, is_bundle)
+
+
+def may_have_model(path: Path) -> bool:
+    """Say whether a path is a file, or a folder with one that `obtain` takes."""
+    return path.is_file() or any(file.name == MANIFEST or file.suffix in _FORMATS for file in path.rglob("*"))
 
 
 def _in_folder(folder: Path) -> Path:

@@ -105,7 +105,7 @@ class Metrics:
         names = {
             "uploads": ("pyrite_uploads", "Requests with images that are received or worked on."),
             "images": ("pyrite_queue_images", "Images accepted and not answered yet."),
-            "explanations": ("pyrite_explanations", "Explanations and histories at work or waiting."),
+            "explanations": ("pyrite_explanations", "Explanations, histories and thumbnails at work or waiting."),
         }
         for what, (name, told) in names.items():
             yield GaugeMetricFamily(name, told, value=self._held[what]())
