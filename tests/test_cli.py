@@ -1,4 +1,6 @@
 import json
+import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -326,15 +328,31 @@ def test_a_newer_trust_list_is_brought_and_an_overdue_one_is_told(
     from pyrite.evidence import Trust
 
     monkeypatch.setenv("PYRITE_TRUST", str(tmp_path / "kept"))
-    scheme = {"ListIssueDateTime": "2024-01-02T00:00:00Z", "NextUpdate": "2025-01-02T00:00:00Z"}
-    (tmp_path / "list.pem").write_text(Trust.default().lists[0].anchors)
-    (tmp_path / "list.json").write_text(json.dumps({"LoTE": {"ListAndSchemeInformation": scheme}}))
+    included = Trust.default().lists[0]
+    (tmp_path / "list.pem").write_text(included.anchors)
+
+    def issue(day: str, due: str) -> None:
+        scheme = {"ListIssueDateTime": f"{day}T00:00:00Z", "NextUpdate": f"{due}T00:00:00Z"}
+        (tmp_path / "list.json").write_text(json.dumps({"LoTE": {"ListAndSchemeInformation": scheme}}))
+
+    issue(included.issued, included.issued)
     code, out, _ = run("trust", "update", "c2pa", "--from", tmp_path / "list.pem")
     assert code == 0
-    assert out.startswith("c2pa: 30 certificates, issued 2024-01-02, kept in ")
+    assert out.startswith(f"c2pa: 30 certificates, issued {included.issued}, kept in ")
     code, _, err = run("detect", images / "bright.png", "--bundle", saved)
     assert code == 0
-    assert "A newer C2PA trust list has been due since 2025-01-02. Update it with: pyrite trust update" in err
+    due = f"A newer C2PA trust list has been due since {included.issued}. Update it with: pyrite trust update"
+    assert due in err
+    # What an upgrade of Pyrite leaves behind is not used any more, and what is older is not brought.
+    kept = tmp_path / "kept" / "c2pa.toml"
+    kept.write_text(kept.read_text().replace(f'issued = "{included.issued}"', 'issued = "2024-01-02"'))
+    assert f"issued {included.issued}" in run("trust", "show")[1]
+    issue("2024-01-02", "2099-01-02")
+    code, _, err = run("trust", "update", "c2pa", "--from", tmp_path / "list.pem")
+    assert (code, "was issued on 2024-01-02, before the list that comes with Pyrite" in " ".join(err.split())) == (
+        1,
+        True,
+    )
     assert run("trust", "update", "--from", tmp_path / "list.pem")[0] == 2
     code, _, err = run("trust", "update", "c2pa", "--from", tmp_path / "list.json")
     assert code == 1
@@ -401,6 +419,72 @@ def test_what_opens_a_dataset_takes_names_of_classes_and_columns(command: str, r
     assert code == 0
     flags = ("--real", "--ai", "--image-column", "--label-column", "--split-column", "--group-column", "--generator")
     assert [flag for flag in flags if flag not in out] == []
+
+
+def test_a_page_or_report_is_not_written_over_an_image(run: Run, saved: Path, images: Path) -> None:
+    before = {path: path.read_bytes() for path in images.rglob("*") if path.is_file()}
+    for options in (("--html", *images.glob("*.png")), ("--report", images / "bright.png", images / "dark.png")):
+        code, _, err = run("detect", "--bundle", saved, *options)
+        assert (code, "is an image, which would be overwritten" in " ".join(err.replace("│", " ").split())) == (2, True)
+    code, _, err = run("detect", images / "bright.png", "--html", "x.html", "--report", "x.html")
+    assert (code, "need different files" in " ".join(err.split())) == (2, True)
+    assert {path: path.read_bytes() for path in images.rglob("*") if path.is_file()} == before
+
+
+def test_the_current_folder_is_no_place_for_a_page(run: Run, saved: Path, images: Path) -> None:
+    code, _, err = run("detect", images / "bright.png", "--bundle", saved, "--html", ".")
+    assert (code, "Is a directory" in err) == (1, True)
+
+
+@pytest.mark.parametrize("encoding", ["ascii:strict", "utf-8:strict", "latin-1"])
+def test_what_the_terminals_encoding_does_not_have_is_escaped(encoding: str, saved: Path, images: Path) -> None:
+    name = os.fsdecode("日本\N{OBSERVER EYE SYMBOL}".encode() + b"\xff.png")
+    (images / name).write_bytes((images / "bright.png").read_bytes())
+    command = [
+        sys.executable,
+        "-c",
+        "from pyrite.cli import main; main()",
+        "detect",
+        "--bundle",
+        str(saved),
+        str(images / name),
+    ]
+    for options in ([], ["--jsonl"], ["-v"]):
+        done = subprocess.run(
+            [*command, *options], capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}
+        )
+        assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
+        assert b"ai" in done.stdout
+        if "--jsonl" in options:
+            assert json.loads(done.stdout)["verdict"] == "ai"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux bounds the memory of what reads images.")
+@pytest.mark.parametrize("options", [[], ["--max-pixels", str(10**18)]])
+def test_a_limit_of_the_shell_blames_no_image(options: list[str], saved: Path, images: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from pyrite.cli import main; main()",
+        "detect",
+        "--bundle",
+        str(saved),
+        str(images / "bright.png"),
+        *options,
+    ]
+    limited = f"ulimit -v 5000000; exec {shlex.join(command)}"
+    done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True)
+    assert (done.returncode, "ai " in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_options_that_would_do_nothing_are_refused(run: Run, saved: Path, images: Path, tmp_path: Path) -> None:
+    local = ("scan", images, "--out", tmp_path / "out", "--engine", "local")
+    one = ("bundle", "calibrate", saved, images, "--real-only", "--out", tmp_path / "out")
+    for command in ((*local, "--workers", 2), (*local, "--address", "x:1"), (*one, "--halves"),
+                    (*one, "--merge", "bonferroni")):  # fmt: skip
+        code, _, err = run(*command)
+        assert (code, " are for " in " ".join(err.replace("│", " ").split())) == (2, True), err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

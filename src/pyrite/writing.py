@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all, and folders that one process has for itself."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -116,5 +117,7 @@ def locked(folder: Path, taken: Exception) -> Iterator[None]:
 
 
 def _beside(path: Path) -> Path:
+    if not path.name:  # The current folder, or the root.
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     # A random name, since one that follows from the path's could be another file's.
     return path.with_name(f"{PARTIAL}{secrets.token_hex(8)}")

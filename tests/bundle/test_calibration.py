@@ -1,3 +1,5 @@
+import math
+
 import msgspec
 import numpy as np
 import pytest
@@ -77,12 +79,23 @@ def test_constant_logits_give_the_share_of_ai():
 def test_kept_logits_are_sorted_rounded_and_at_most_keep():
     logits, labels = drawn()
     fitted = fit_calibration(logits, labels, keep=50)
-    for kept, label in ((fitted.real[ALL], 0), (fitted.ai[ALL], 1)):
+    for kept, label, outward in ((fitted.real[ALL], 0, math.ceil), (fitted.ai[ALL], 1, math.floor)):
         assert len(kept) == 50
         assert list(kept) == sorted(kept)
-        assert set(kept) <= {round(x, 4) for x in logits[labels == label].astype(float).tolist()}
+        assert set(kept) <= {outward(x * 1e4) / 1e4 for x in logits[labels == label].astype(float).tolist()}
     everything = fit_calibration(logits, labels)
     assert len(everything.real[ALL]) == int((labels == 0).sum())
+
+
+def test_a_logit_that_many_images_have_is_no_more_unusual_for_being_rounded():
+    """Such as where a model's probabilities of 0 and 1 are cut."""
+    for cut in (13.815509796142578, 13.80231762, 0.12341, 0.5, 7.0):
+        logits = np.concatenate([np.linspace(-5, -1, 95), np.full(5, cut), np.linspace(1, 5, 95), np.full(5, -cut)])
+        fitted = fit_calibration(logits, np.repeat([0, 1], 100))
+        assert fitted.p_real(cut) == 6 / 101
+        assert fitted.p_ai(-cut) == 6 / 101
+        assert abs(max(fitted.real[ALL]) - cut) < 1e-4
+    assert fitted.real[ALL][-1] == 7.0  # What has four decimals stays as it is.
 
 
 def test_seed_chooses_what_is_kept_and_nothing_else():

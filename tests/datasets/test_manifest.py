@@ -22,6 +22,18 @@ def refused(data, *parts, name="m.csv"):
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_json_lines_end_at_line_breaks_alone(end):
+    rows = [
+        '{"path": "a.png", "label": "ai", "text": "one\u2028two\x85three"}',
+        '{"path": "b.png", "label": "real"}',
+        "",
+    ]
+    manifest = read_manifest("m.jsonl", end.join(rows).encode())
+    assert manifest.paths == ("a.png", "b.png")
+    assert manifest.slices == {"text": ("one\u2028two\x85three", "")}
+
+
 def test_every_column_is_read():
     manifest = read_manifest("m.csv", b"label,path,split,source,kernel\nfake,a.png,val,x,\nREAL,b c.png,,y,lanczos\n")
     assert manifest.paths == ("a.png", "b c.png")

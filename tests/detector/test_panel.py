@@ -199,6 +199,15 @@ def test_bundles_share_a_budget_where_their_scopes_meet(
     assert Panel(tuple(changed(bundle, scope=scope) for scope in scopes)).share_counts(ai=False) == counts
 
 
+def test_each_budget_is_short_by_those_that_share_it(bundle: Bundle) -> None:
+    """Real images alone cannot share the budget of AI images."""
+    calibration = bundle.info.calibration
+    few = changed(bundle, calibration=msgspec.structs.replace(calibration, ai={"all": calibration.ai["all"][:25]}))
+    alone = changed(bundle, calibration=Calibration(real=calibration.real))
+    assert not [told for told in Panel((few, alone)).too_few() if "25" in told]
+    assert len([told for told in Panel((few, few)).too_few() if "at least 39 AI calibration images" in told]) == 2
+
+
 def test_a_budget_is_kept_where_the_scopes_meet_in_part(bundle: Bundle) -> None:
     """The unusual images of one bundle are all of those that it judges alone: the worst case for the budget."""
     rng = np.random.default_rng(0)

@@ -8,12 +8,14 @@ import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from scipy.stats import norm
 
 import pyrite
 from painting import paint
 from pyrite.bundle import Bundle, PanelInfo, describe_members, fit_joint, save_bundle, save_panel
 from pyrite.datasets import Dataset
+from pyrite.decision import Scope
 from pyrite.errors import EvaluationError
 from pyrite.evaluation import Comparison, compare, evaluate
 from pyrite.evaluation.metrics import VerdictRow, generator_rows, headline
@@ -334,13 +336,30 @@ def test_one_class_alone_has_no_ranking_and_says_so(
     assert found.note in (tmp_path / "out" / "compare.html").read_text()
 
 
-def test_bundles_of_other_budgets_are_brought_to_one(bundle: Bundle, dark: Bundle, folder: Path) -> None:
+def test_bundles_of_other_budgets_are_brought_to_one(
+    bundle: Bundle, dark: Bundle, folder: Path, tmp_path: Path
+) -> None:
     policy = msgspec.structs.replace(dark.info.policy, max_fpr=0.02)
     strict = replace(dark, info=msgspec.structs.replace(dark.info, policy=policy))
     assert compare([bundle, strict], folder).max_fpr == 0.05
     found = compare([bundle, strict], folder, max_fpr=0.02)
     assert found.max_fpr == 0.02
     assert found.competitors[1].verdicts == tuple(evaluate(strict, folder).as_is.verdicts)
+    # Also where they judge as one, and one of them has this budget of its own already.
+    scope = Scope(min_side=bundle.info.scope.max_side + 1, max_side=None, description="large images")
+    for_large = save_bundle(
+        tmp_path / "large", msgspec.structs.replace(bundle.info, name="large", scope=scope), bundle.files
+    )
+    kept = save_bundle(tmp_path / "strict", strict.info, strict.files)
+    large = tmp_path / "images"
+    for number, brightness in enumerate((60, 80, 200, 210)):
+        path = large / ("real", "ai")[number // 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 80), (brightness,) * 3).save(path)
+    found = compare([f"{kept.path}+{for_large.path}", for_large], large, max_fpr=0.02)
+    assert found.competitors[0].verdicts == found.competitors[1].verdicts
+    with pytest.raises(EvaluationError, match=r"different error budgets, 0\.02 and 0\.05\. Choose one with --max-fpr"):
+        evaluate(kept, large, others=[for_large])
 
 
 def test_a_bundle_that_nothing_has_calibrated_competes_by_its_ranking(bundle: Bundle, folder: Path) -> None:

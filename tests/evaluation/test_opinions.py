@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pyrite.bundle import Bundle, Panel, save_bundle
-from pyrite.datasets import Dataset
+from pyrite.datasets import Dataset, content_hashes
 from pyrite.errors import EvaluationError
 from pyrite.evaluation.opinions import Scored, kept_beside, score_images
 from pyrite.scores import calibrate_bundles
@@ -56,6 +56,18 @@ def test_an_interrupted_run_goes_on_where_it_was(panel: Panel, pictures: Dataset
         assert np.isnan(scores[7])
     assert keep.read_bytes() == (tmp_path / "whole.scores").read_bytes()
     assert score(panel, pictures, keep)[1] == []
+
+
+def test_a_file_that_can_be_read_too_late_is_unreadable(
+    panel: Panel, pictures: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = content_hashes(pictures)
+    monkeypatch.setattr("pyrite.evaluation.opinions.content_hashes", lambda dataset: ["", *hashes[1:-1], ""])
+    for resumed in (0, 58):
+        found, _ = score(panel, pictures, tmp_path / "late.scores")
+        assert [file.path for file in found.unreadable] == ["00.png", "59.png"]
+        assert (len(found.indices), found.resumed) == (58, resumed)
+        assert "" not in found.hashes
 
 
 def test_scores_by_other_bundles_are_not_taken(panel: Panel, bundle: Bundle, pictures: Dataset, tmp_path: Path) -> None:

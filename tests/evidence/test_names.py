@@ -70,6 +70,13 @@ def test_made_and_changed_are_told_apart(written: str, extent: str) -> None:
         jpeg({Base.Artist: "Gemini Flash"}),
         png(Author="Flux", Source="Stable Diffusion", Title="Midjourney"),
         xmp("><photoshop:Credit>Sora</photoshop:Credit>"),
+        *(
+            jpeg_with((0xED, photoshop(iptc(d110=written))))
+            for written in (
+                "AFP/Sora", "NASA/Gemini", "Reuters/MJ", "MJ", "Sora (AFP)", "Runway Images", "Firefly Images",
+                "Flux Image", "Lensa", "PixArt", "AFP/Sora 2",
+            )
+        ),
         xmp("><photoshop:Credit>Grok</photoshop:Credit><photoshop:Source>Kandinsky</photoshop:Source>"),
         xmp("><dc:creator><rdf:Seq><rdf:li>Flux</rdf:li></rdf:Seq></dc:creator>"),
         jpeg_with((0xED, photoshop(iptc(d80="Flux", d110="Imagen", d115="Firefly")))),
@@ -83,11 +90,19 @@ def test_made_and_changed_are_told_apart(written: str, extent: str) -> None:
             )
         ),
     ],
-    ids=range(33),
+    ids=range(44),
 )  # fmt: skip
 def test_what_only_sounds_like_a_generator_says_nothing(data: bytes) -> None:
     assert [item for item in read_evidence(open_image(data)) if item.says is not None] == []
     assert [item.kind for item in read_evidence(open_image(data)) if item.kind == "generator"] == []
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["Sora 2", "OpenAI Sora", "Sora (OpenAI)", "Made with Sora", "FLUX.1 dev", "Google's Gemini", "Midjourney"],
+)
+def test_a_credit_that_can_only_be_a_generator_counts(written: str) -> None:
+    assert only(jpeg_with((0xED, photoshop(iptc(d110=written))))).says == Verdict.AI
 
 
 def test_every_name_of_the_list_is_found_and_is_its_own() -> None:

@@ -57,10 +57,12 @@ def assertion(label: str, **data: Any) -> dict[str, Any]:
         (assertion("com.adobe.generative-ai", description="Adobe Firefly", version="1"), "unknown", "Adobe Firefly 1"),
         (assertion("c2pa.ai-disclosure", modelType="c2pa.types.model", modelName="Duck 1"), "unknown", "Duck 1"),
         (assertion("c2pa.ai_generated_content", ai_generated=True, model="Flux.2"), "unknown", "Flux.2"),
+        (assertion("com.vivo.generative-ai", description="Duck"), "unknown", "Duck"),
+        (assertion("org.vendor.ai-disclosure.v2", modelName="Duck 2"), "unknown", "Duck 2"),
         (assertion("com.example.origin", deep=[{"DigitalSourceType": MADE}]), "whole", "pyrite tests"),
         ({"metadata": "compositeSynthetic"}, "part", "pyrite tests"),
     ],
-    ids=range(18),
+    ids=range(20),
 )
 def test_a_trained_model_wherever_a_manifest_tells_of_it(options: dict[str, Any], extent: str, generator: str) -> None:
     found = read(sign(encode(), **({"source_type": "digitalCreation"} | options)))

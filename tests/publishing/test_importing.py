@@ -215,12 +215,38 @@ def test_a_folder_of_the_hub_says_all_of_it(inner: str, tmp_path: Path) -> None:
         ({"size": {"shortest_edge": 20}, "crop_size": {"height": 16, "width": 16}, "do_center_crop": True}, (20, 16)),
         ({"size": 16, "do_center_crop": True}, (16, 16)),
         ({"size": {"shortest_edge": 16}, "crop_size": 16}, (16, 16)),
+        ({"size": 16, "crop_pct": 0.875}, (18, 16)),
+        ({"size": {"shortest_edge": 16}, "crop_pct": 0.5}, (32, 16)),
     ],
 )
 def test_centre_crops_are_read(prepared: dict[str, Any], geometry: tuple[int, int], tmp_path: Path) -> None:
     folder = publish(tmp_path / "detector", prepared=PREPARED | prepared)
     found = import_source(str(folder), tmp_path / "out", Declared()).bundle.info.preprocess
     assert found == ShorterSide(shorter_side=geometry[0], height=geometry[1], width=geometry[1], filter="bicubic")
+
+
+@pytest.mark.parametrize(
+    ("prepared", "why"),
+    [
+        ({"do_resize": False}, "do_resize is false"),
+        ({"size": {"height": 16, "width": 16}, "crop_pct": 0.9}, "crop_pct is 0.9"),
+        ({"size": 16, "crop_pct": 2}, "crop_pct is 2"),
+        ({"size": {"height": 20, "width": 20}, "crop_size": 16, "do_center_crop": True}, "the centre of 16 x 16"),
+        ({"size": 20, "crop_size": 16, "do_center_crop": True}, "size is 20 and the centre of 16 x 16 is cropped"),
+    ],
+)
+def test_what_no_geometry_does_has_to_be_declared(prepared: dict[str, Any], why: str, tmp_path: Path) -> None:
+    folder = publish(tmp_path / "detector", prepared=PREPARED | prepared)
+    with pytest.raises(ExportError, match=f"preprocessor_config.json: .*{why}.* Declare --geometry"):
+        import_source(str(folder), tmp_path / "out", Declared())
+    declared = Declared(geometry="resize")
+    assert isinstance(import_source(str(folder), tmp_path / "out", declared).bundle.info.preprocess, Resize)
+
+
+def test_a_size_of_three_numbers_is_refused(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "detector", side="S", prepared=PREPARED | {"size": [3, 16, 16]})
+    with pytest.raises(ExportError, match=r"give \[3, 16, 16\] as the size of an image\. Declare --size"):
+        import_source(str(folder), tmp_path / "out", Declared())
 
 
 TIMM = {

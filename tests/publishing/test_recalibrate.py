@@ -13,7 +13,7 @@ from novelties import bordered, textures
 from pyrite.bundle import NOVELTY, Bundle, Calibration, fit_calibration, load_bundle, save_bundle
 from pyrite.datasets import Dataset, content_hashes, recognise, remember
 from pyrite.detector import Detector
-from pyrite.errors import DatasetError, EvaluationError
+from pyrite.errors import BundleError, DatasetError, EvaluationError
 from pyrite.golden import replay_golden
 from pyrite.publishing import recalibrate
 from pyrite.results import Reason, Verdict
@@ -43,6 +43,7 @@ def test_real_images_alone_set_the_budget(bundle: Bundle, pictures: Path, run_py
     assert code == 1  # For the file that is no image.
     assert "notes.txt" in error
     assert "Calibrated on 120 real and 0 AI images." in said
+    assert "Images left out because of their size: 1" in said
     assert "Copies of other images left out: 1" in said
     assert "Smallest error budget it can keep: 0.83%" in said
     assert "1% needs 99 real images of each group, and 0.1% needs 999." in said
@@ -105,6 +106,21 @@ def test_enough_images_tell_what_is_foreign(bundle: Bundle, tmp_path: Path) -> N
     assert NOVELTY in found.files
     said = Detector(found).detect(bordered(textures(1, seed=9))[0])
     assert said.reason is Reason.OUT_OF_SCOPE
+    # What was foreign then calibrates it all the same.
+    for number, pixels in enumerate(bordered(textures(30, seed=1))):
+        path = tmp_path / "framed" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    framed = recalibrate(found, Dataset.open_real(tmp_path / "framed"), tmp_path / "other")
+    assert (framed.real, framed.out_of_scope) == (30, 0)
+
+
+def test_a_folder_that_is_there_is_refused_before_anything_is_judged(
+    bundle: Bundle, pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(BundleError, match="mine exists already"):
+        recalibrate(bundle, Dataset.open_real(pictures), tmp_path / "mine", watch=pytest.fail)
 
 
 def test_what_allows_no_calibration_is_one_sentence(bundle: Bundle, pictures: Path, tmp_path: Path) -> None:

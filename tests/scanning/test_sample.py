@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pytest
 from corpora import PICTURES, read_rows
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -49,6 +50,14 @@ def test_the_page_shows_who_is_most_and_least_certain(bundle: Bundle, corpus: Pa
     pixels = [np.asarray(Image.open(io.BytesIO(data))) for data in (base64.b64decode(shown[0]), PICTURES[number])]
     assert np.array_equal(*pixels)
     assert "notes.png" in sections["Not read: the first"]
+
+
+def test_pictures_are_drawn_in_a_process_of_their_own(
+    bundle: Bundle, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyrite.image.thumbnail.open_image", pytest.fail)
+    scan(str(corpus), tmp_path / "out", bundle, engine="local")
+    assert "data:image/" in (tmp_path / "out/sample.html").read_text()
 
 
 def test_images_without_a_probability_come_after_and_are_counted(bundle: Bundle, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pyrite.recipe import Recipe, load_recipe
 from pyrite.training import train
 from pyrite.training.loop import Examples, predict
 from pyrite.training.probe import compute_features, fit_probe
+from pyrite.writing import locked
 
 SETTINGS = ("architecture=backbone", "backbone=MobileNet", "trainable=probe", "batch_size=16")
 HASHES = [f"{i:064x}" for i in range(240)]
@@ -128,6 +129,13 @@ def test_a_probe_that_was_stopped_goes_on_with_the_features_that_it_had(examples
     assert told[0] == (208, 240)
     shutil.rmtree(os.environ["PYRITE_CACHE"])
     np.testing.assert_array_equal(fitted(examples, recipe), broken)
+
+
+def test_two_runs_do_not_compute_the_same_features_at_a_time(examples: Examples, cache: Path) -> None:
+    fitted(examples, recipe_with())
+    [folder] = cache.glob("features-*")
+    with locked(folder, AssertionError()), pytest.raises(TrainingError, match="Another process computes the same"):
+        fitted(examples, recipe_with())
 
 
 def test_damaged_features_are_computed_again_and_a_full_disk_is_told(

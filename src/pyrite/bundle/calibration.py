@@ -66,16 +66,19 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """The smallest p-value that this many real calibration images can give; 1 without any."""
         return max((1 / (len(kept) + 1) for kept in self.real.values()), default=1.0)
 
-    def too_few(self, policy: Policy, *, bundles: int = 1) -> tuple[str, ...]:
+    def too_few(self, policy: Policy, *, sharing: tuple[int, int] = (1, 1)) -> tuple[str, ...]:
         """Return a sentence for each error budget that this many images cannot resolve, and what follows of it.
 
         The smallest p-value of n images is 1/(n + 1). Where there are no images of a class at all, there is no budget.
 
         Args:
             policy: The budgets.
-            bundles: How many share them, by Bonferroni.
+            sharing: How many bundles share the budget of real images, and that of AI images, by Bonferroni.
         """
-        classes = (("real", "AI", self.real, policy.max_fpr), ("AI", "real", self.ai, policy.max_fnr))
+        classes = (
+            ("real", "AI", self.real, policy.max_fpr, sharing[0]),
+            ("AI", "real", self.ai, policy.max_fnr, sharing[1]),
+        )
         told = (
             tell_too_few(
                 kind,
@@ -83,7 +86,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                 budget,
                 {group: (len(kept), images_needed(budget / bundles)) for group, kept in groups.items()},
             )
-            for kind, verdict, groups, budget in classes
+            for kind, verdict, groups, budget, bundles in classes
         )
         return tuple(sentence for sentence in told if sentence)
 
@@ -194,8 +197,10 @@ def fit_calibration(
 
     def by_group(label: int) -> dict[str, Logits]:
         of_class = classes == label
+        outward = 1 if label == 0 else -1
         return {
-            str(name): _sample(scores[of_class & (names == name)], keep, random) for name in np.unique(names[of_class])
+            str(name): _sample(scores[of_class & (names == name)], keep, random, outward)
+            for name in np.unique(names[of_class])
         }
 
     return Calibration(slope=slope, intercept=intercept, real=by_group(0), ai=by_group(1))
@@ -221,9 +226,16 @@ def calibrated_loss(logits: ArrayLike, labels: ArrayLike) -> float:
     return float(np.mean(np.logaddexp(0, scaled) - np.asarray(labels) * scaled))
 
 
-def _sample(logits: Floats, keep: int, random: np.random.Generator) -> Logits:
+def _sample(logits: Floats, keep: int, random: np.random.Generator, outward: int) -> Logits:
+    """Return some logits in ascending order, with four decimals.
+
+    They are rounded up where `outward` is 1, and down where it is -1. So a later logit that equals one of them also
+    counts as no more unusual, and its p-value is never too small.
+    """
     kept = random.choice(logits, keep, replace=False) if logits.size > keep else logits
-    return tuple(np.sort(kept.round(4)).tolist())
+    rounded = kept.round(4)
+    inside = outward * (kept - rounded) > 0
+    return tuple(np.sort((rounded + outward * 1e-4 * inside).round(4)).tolist())
 
 
 def _sigmoid(x: Floats) -> Floats:

@@ -98,6 +98,13 @@ class Panel:
         )
 
     @property
+    def budgets(self) -> tuple[float, ...]:
+        """The different error budgets that its bundles keep to, ascending; one, where it was calibrated as one."""
+        if self.calibration is not None:
+            return (self.policy.max_fpr,)
+        return tuple(sorted({bundle.info.policy.max_fpr for bundle in self.bundles}))
+
+    @property
     def smallest_max_fpr(self) -> float:
         """The smallest error budget that its calibration can resolve; 1 without real images."""
         if self.calibration is not None:
@@ -114,11 +121,13 @@ class Panel:
         """
         if self.calibration is not None:
             return self.calibration.too_few(policy or self.policy)
-        counts = self.share_counts(ai=False)
+        counts = zip(self.share_counts(ai=False), self.share_counts(ai=True), strict=True)
         return tuple(
             f"{bundle.info.name}: {sentence}"
-            for bundle, count in zip(self.bundles, counts, strict=True)
-            for sentence in bundle.info.calibration.too_few(policy or bundle.info.policy, bundles=max(1, count))
+            for bundle, (of_real, of_ai) in zip(self.bundles, counts, strict=True)
+            for sentence in bundle.info.calibration.too_few(
+                policy or bundle.info.policy, sharing=(max(1, of_real), max(1, of_ai))
+            )
         )
 
     def share_counts(self, *, ai: bool) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """All commands, and what becomes of an error."""
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -73,6 +74,10 @@ def main() -> None:
     """Run the command line, and turn every expected error into one sentence."""
     from pyrite.rendering.text import printable
 
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal's encoding does not have, such as a name in another alphabet, is escaped, and ends no command.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except PyriteError as error:

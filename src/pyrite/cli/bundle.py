@@ -157,6 +157,8 @@ def calibrate(
     *chosen, data = paths
     if not chosen:
         raise typer.BadParameter("Name a bundle, then the images.")
+    if len(chosen) == 1 and (halves or merge is not Merging.FISHER):
+        raise typer.BadParameter("--halves and --merge are for several bundles.")
     if real_only:
         column, pattern = labelling.group_column, labelling.group_pattern
         if labelling != Labelling(group_column=column, group_pattern=pattern):
@@ -191,6 +193,8 @@ def _calibrate_one(bundle: Path, dataset: "Dataset", out: Path, keep: int, seed:
         found = recalibrate(bundle, dataset, out, keep=keep, seed=seed, watch=display)
     info = found.bundle.info
     stdout.print(f"Calibrated on {found.real:,} real and {found.ai:,} AI images.")
+    if found.out_of_scope:
+        stdout.print(f"Images left out because of their size: {found.out_of_scope:,}")
     stdout.print(describe_calibration(info).partition("\n\n")[2])
     stdout.print(f"Smallest error budget it can keep: {info.calibration.smallest_p_real:.2%}")
     stdout.print(

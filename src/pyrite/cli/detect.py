@@ -98,6 +98,7 @@ def detect(
     ]
     if len(chosen) > 1:
         raise typer.BadParameter("Choose one of --json, --jsonl and --csv.")
+    _check_targets(html, report)
     limits = Limits(max_bytes, max_pixels)
     counts: Counter[str] = Counter()
     budgets: set[float] = set()
@@ -152,6 +153,27 @@ def detect(
         raise typer.Exit(3)
     if counts["error"]:
         raise typer.Exit(1)
+
+
+def _check_targets(*targets: Path | None) -> None:
+    """Refuse to write one file twice, or over an image, such as the first of `--html *.png`.
+
+    Raises:
+        BadParameter: It would.
+    """
+    from pyrite.image.formats import sniff
+
+    named = [target for target in targets if target]
+    if len(set(named)) < len(named):
+        raise typer.BadParameter("--html and --report need different files.")
+    for target in named:
+        try:
+            with target.open("rb") as file:
+                is_image = sniff(file.read(4096)) is not None
+        except OSError:  # It is not there, or is told of once it is written.
+            continue
+        if is_image:
+            raise typer.BadParameter(f"{target} is an image, which would be overwritten. Name another file.")
 
 
 def _with_lists(paths: list[str]) -> Iterator[str]:

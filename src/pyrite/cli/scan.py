@@ -119,6 +119,8 @@ def scan(
 
     if price_per_hour is not None and not dry_run:
         raise typer.BadParameter("--price-per-hour is for --dry-run. Give both, or neither.")
+    if engine is Engine.LOCAL and (address is not None or (workers is not None and not dry_run)):
+        raise typer.BadParameter("--address and --workers are for --engine ray.")
     if near_distance is not None and not near_duplicates:
         raise typer.BadParameter("--near-distance is for --near-duplicates. Give both, or neither.")
     settings = ScanSettings(

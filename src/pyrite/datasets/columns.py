@@ -97,7 +97,8 @@ def _text(data: bytes) -> str:
 def _json_lines(name: str, data: bytes) -> Columns:
     rows = []
     try:
-        for number, line in enumerate(_text(data).splitlines(), start=1):
+        # Not `splitlines`, which also ends a line at characters that a JSON string may have as they are.
+        for number, line in enumerate(_text(data).split("\n"), start=1):
             if line.strip():
                 row = json.loads(line)
                 if not isinstance(row, dict):
@@ -112,7 +113,7 @@ def _json_lines(name: str, data: bytes) -> Columns:
 def _list(name: str, data: bytes) -> Columns:
     """Read lines of a path, which may have blanks, and a label."""
     try:
-        lines = [line.strip() for line in _text(data).splitlines()]
+        lines = [line.strip() for line in _text(data).split("\n")]
     except UnicodeDecodeError as error:
         raise DatasetError(f"{name} is not a text file in UTF-8: {error}") from error
     paths, labels = [], []

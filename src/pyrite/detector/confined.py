@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 from pyrite.detector.lost import crashed, timed_out
 from pyrite.detector.reader import Prepared, Reader, Unreadable
 from pyrite.detector.reading import begin, this_reader
+from pyrite.errors import PyriteError
 from pyrite.image import Source
-from pyrite.image.thumbnail import thumbnail_url
+from pyrite.image.thumbnail import SIDE, thumbnail_url
 from pyrite.sandbox import Ended, Process
 
 _START = 120.0  # seconds for a process to load what it reads by
@@ -70,15 +71,15 @@ class ConfinedReader:
             return Unreadable(name, timed_out(self._seconds) if ended.late else crashed(ended.how))
         return found
 
-    def draw(self, reader: Reader, path: str, side: int) -> str | None:
+    def draw(self, reader: Reader, source: Source, side: int = SIDE) -> str | None:
         """Return an image as a small picture in a data URL, or nothing where it cannot be had.
 
         Args:
             reader: As in `read`.
-            path: Of the image.
+            source: As in `read`.
             side: Pixels of the picture, a side at most.
         """
-        found = self.call(reader, _draw, path, side)
+        found = self.call(reader, _draw, source, side)
         return None if isinstance(found, Unreadable) else found
 
     def close(self) -> None:
@@ -106,10 +107,17 @@ class ConfinedReader:
     def _take(self, reader: Reader) -> Process:
         try:
             before, process = self._idle.get_nowait()
+            while not process.is_alive:  # Something else ended it, and no image is to blame.
+                process.close()
+                before, process = self._idle.get_nowait()
         except Empty:
             before, process = None, self._fresh.pop() if self._fresh else Process()
         if before is not reader:
-            process.call(_begin, reader, seconds=_START)
+            try:
+                process.call(_begin, reader, seconds=_START)
+            except Ended as ended:
+                # No image is to blame: none was opened yet.
+                raise PyriteError(f"A process that reads images ended as it was started, with {ended.how}.") from None
         return process
 
 
@@ -122,5 +130,5 @@ def _with_reader(function: Callable[..., _Found], source: Source, *arguments: ob
     return function(this_reader(), source, *arguments)
 
 
-def _draw(reader: Reader, path: str, side: int) -> str | None:
-    return thumbnail_url(path, reader.limits, side)
+def _draw(reader: Reader, source: Source, side: int) -> str | None:
+    return thumbnail_url(source, reader.limits, side)

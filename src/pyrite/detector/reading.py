@@ -47,6 +47,9 @@ def begin(reader: Reader, *, bound: bool = True) -> None:
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + _ROOM + _PER_PIXEL * reader.limits.max_pixels + reader.limits.max_bytes
+        # No more than this process may have already, and than the call takes.
+        allowed = resource.getrlimit(resource.RLIMIT_AS)[1]
+        most = min(most, sys.maxsize if allowed == resource.RLIM_INFINITY else allowed)
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 

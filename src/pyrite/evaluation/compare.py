@@ -106,7 +106,7 @@ def _budget(opened: Sequence[Panel | Outcomes], max_fpr: float | None) -> float:
 
 def _detector(panel: Panel, budget: float, confined: ConfinedReader | None) -> Detector:
     # Without real calibration images there is no budget to set, and every verdict is uncertain.
-    own = panel.policy.max_fpr == budget or panel.smallest_max_fpr == 1
+    own = panel.budgets == (budget,) or panel.smallest_max_fpr == 1
     # What files say of themselves would decide some verdicts, and this is about the models.
     return Detector(panel, max_fpr=None if own else budget, evidence=False, confined=confined)
 

@@ -15,7 +15,7 @@ from pyrite.bundle import Bundle, Panel
 from pyrite.datasets import Dataset, Watch, content_sha256
 from pyrite.datasets.shortcuts import Facts, measure_facts
 from pyrite.detector import ConfinedReader, Detector
-from pyrite.errors import require
+from pyrite.errors import EvaluationError, require
 from pyrite.evaluation.choose import Chosen, Protocol, choose
 from pyrite.evaluation.figures import Figures, measure_figures
 from pyrite.evaluation.floor import measure_floor
@@ -165,6 +165,9 @@ def _measure(
 ) -> tuple[Report, Outcomes]:
     """Do what `measure` does, and keep what was said of each image."""
     require("train", "sklearn", *(["scipy"] if robustness else []))
+    if max_fpr is None and len(panel.budgets) > 1:
+        told = " and ".join(f"{budget:g}" for budget in panel.budgets)
+        raise EvaluationError(f"These bundles have different error budgets, {told}. Choose one with --max-fpr.")
     # What files say of themselves would decide some verdicts, and this is about the model.
     detector = Detector(panel, max_fpr=max_fpr, evidence=False, confined=confined)
     judged = judge_all(detector, chosen, partial(watch, "Judging"))
@@ -299,7 +302,8 @@ def _mistake(
 
 def _provenance(detector: Detector, chosen: Chosen, judged: Judged, seed: int) -> Provenance:
     dataset, hashes = chosen.dataset, chosen.hashes
-    unread = {dataset.paths[i] for i, value in enumerate(hashes) if not value} | {f.path for f in judged.unreadable}
+    unread = {encodable(dataset.paths[i]) for i, value in enumerate(hashes) if not value}
+    unread |= {file.path for file in judged.unreadable}
     return Provenance(
         bundle=detector.model.name,
         version=detector.model.version,

@@ -213,8 +213,11 @@ class Shown:
 
 
 def show(dataset: Dataset, index: int, confined: ConfinedReader | None) -> Shown | None:
-    """Return an image as it is shown in a report; `None` where it cannot be opened with all its pixels."""
-    data = dataset.read(index)
+    """Return an image as it is shown in a report; `None` where it cannot be read or opened with all its pixels."""
+    try:
+        data = dataset.read(index)
+    except OSError:  # It has gone since it was judged.
+        return None
     found = _show(_WHOLE, data) if confined is None else confined.call(_WHOLE, _show, data)
     return None if isinstance(found, Unreadable) else Shown(*found)
 

@@ -107,6 +107,10 @@ def score_images(
     for done, (index, said) in enumerate(judge(detector, dataset, missing), len(resumed) + 1):
         if isinstance(said, Failure):
             unreadable.append(UnreadableFile.of(dataset.paths[index], said))
+        elif not hashes[index]:
+            # It can be read by now, but nobody has looked whether it is a copy or trained a bundle.
+            late = Failure("unreadable", "It could not be read at first.")
+            unreadable.append(UnreadableFile.of(dataset.paths[index], late))
         else:
             found.add(str(hashes[index]), _logits(said))
         progress(done, len(kept))

@@ -42,8 +42,10 @@ def load_exif(block: bytes) -> dict[str, Any]:
     Those of the place are under `GPS`, and raw IPTC data under `IPTC`.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: It is damaged, or of a BigTIFF file.
     """
+    if block[:4] in (b"II+\0", b"MM\0+"):
+        raise ValueError("in a BigTIFF file, which Pyrite cannot read it from")
     try:
         exif = PillowImage.Exif()
         exif.load(block)

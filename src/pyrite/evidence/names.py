@@ -69,10 +69,16 @@ def find_name(text: str) -> Name | None:
     entry = entries[word]
     if word in entry.after and matched["did"] is None:
         return None
-    # With what it did, or a version, a common word is no longer anything else.
-    alone = matched["did"] is None and matched.end("name") == matched.end() and matched.start("name") == 0
+    # With what it did, its company or a version, a common word is no longer anything else. But AFP/Sora 2 is an agency
+    # and its photographer.
+    company, rest = entry.company.lower(), matched["rest"]
+    clear = (
+        matched["did"] is not None
+        or (company and (matched["owner"] == company or company in rest))
+        or (matched["agency"] is None and any(map(str.isdigit, rest)))
+    )
     edited = matched["did"] in EDITED or entry.edits
-    return Name(entry.name, entry.company, alone and word in entry.common, entry.writes_a1111, edited)
+    return Name(entry.name, entry.company, word in entry.common and not clear, entry.writes_a1111, edited)
 
 
 def key_of(field: str) -> str:
@@ -149,5 +155,6 @@ def _table() -> tuple[dict[str, _Entry], re.Pattern[str]]:
     names = "|".join(re.escape(word) for word in sorted(entries, key=len, reverse=True))
     owners = "|".join(re.escape(name) for name in sorted(companies, key=len, reverse=True))
     return entries, re.compile(
-        rf"(?:{_DID})?(?:[\w.-]{{1,40}}/)?(?:(?:{owners})(?:'s|,|:| -)? )??(?P<name>{names}){_REST}"
+        rf"(?:{_DID})?(?P<agency>[\w.-]{{1,40}}/)?(?:(?P<owner>{owners})(?:'s|,|:| -)? )??"
+        rf"(?P<name>{names})(?P<rest>{_REST})"
     )

@@ -25,6 +25,7 @@ EDITS = frozenset({"c2pa.edited", "c2pa.enhanced", "c2pa.removed", "c2pa.filtere
 GENERATED = re.compile(
     r"(?:text|image|sketch)[ _-]?to[ _-]?image|txt2img|img2img|created by google generative ai\.?", re.I
 )
+_VERSION = re.compile(r"(?:\.v\d[\d.]*)?(?:__\d+)?\Z")
 _WORDS = r"(?:(?!no\b|not\b|without\b|never\b)[\w.]+[ :_-]){0,4}"
 CHANGED = re.compile(
     _WORDS + r"(?:generative[ _-]?(?:fill|expand|erase|edit|remove|upscale|ai)|object[ _-]?(?:removal|eraser)|"
@@ -176,7 +177,7 @@ def _walk(data: object) -> Iterator[tuple[str, object]]:
 
 def kind_of(assertion: Mapping[str, Any]) -> str:
     """Return an assertion's label without its version and its number."""
-    return str(assertion.get("label") or "").partition(".v")[0].partition("__")[0]
+    return _VERSION.sub("", str(assertion.get("label") or ""))
 
 
 def dicts_in(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

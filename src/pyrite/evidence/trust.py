@@ -185,21 +185,32 @@ def _shipped_text(name: str) -> str:
 def _newest_text(name: str) -> str:
     newer = folder() / f"{name}.pem"
     try:
-        return newer.read_text("ascii") if newer.is_file() else _shipped_text(f"{name}.pem")
+        return newer.read_text("ascii") if newer.is_file() and _is_newer(name) else _shipped_text(f"{name}.pem")
     except (OSError, ValueError) as error:
         raise PyriteError(
             f"The trust list {newer} cannot be read: {error}. Download it again with: pyrite trust update"
         ) from error
 
 
+def _is_newer(name: str) -> bool:
+    """Say whether the user's list is not older than the one that comes with Pyrite, as after an upgrade of Pyrite."""
+    issued = _kept(name).get("issued")
+    return not isinstance(issued, str) or issued >= described()[name]["issued"]
+
+
 def _newer(name: str) -> dict[str, Any]:
     """Return what is known of a newer list, where there is one."""
+    found = _kept(name) if _is_newer(name) else {}
+    return {key: found[key] for key in ("issued", "next_update", "source") if isinstance(found.get(key), str)}
+
+
+def _kept(name: str) -> dict[str, Any]:
+    """Return what the user's list says of itself; empty where there is none."""
     place = folder() / f"{name}.toml"
     try:
-        found = tomllib.loads(place.read_text("utf-8")) if place.is_file() else {}
+        return tomllib.loads(place.read_text("utf-8")) if place.is_file() else {}
     except (OSError, ValueError) as error:
         raise PyriteError(f"{place} cannot be read: {error}. Download the list with: pyrite trust update") from error
-    return {key: found[key] for key in ("issued", "next_update", "source") if isinstance(found.get(key), str)}
 
 
 def _load_file(path: Path) -> TrustList:

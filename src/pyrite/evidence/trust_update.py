@@ -25,13 +25,19 @@ def update_list(name: str, source: str | None = None) -> str:
             the JSON of the same name beside it, where there is one; else it is today's.
 
     Raises:
-        PyriteError: It cannot be had, holds no certificates or damaged ones, or cannot be kept.
+        PyriteError: It cannot be had, holds no certificates or damaged ones, is older than the list that comes with
+            Pyrite, or cannot be kept.
     """
     if name not in UPDATED:
         raise PyriteError(f"There is no list {name!r} to update, but {' and '.join(UPDATED)}.")
     source = source or str(described()[name]["source"])
     checked = check_certificates(_fetch(source).decode("ascii", "replace"), source)
     dates = _read_dates(source) or {"issued": datetime.now(UTC).date().isoformat(), "next_update": ""}
+    if dates["issued"] < (included := described()[name]["issued"]):
+        raise PyriteError(
+            f"{source} was issued on {dates['issued']}, before the list that comes with Pyrite ({included}). To use it "
+            "all the same, name a file with --trust."
+        )
     place = folder() / f"{name}.pem"
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -185,7 +185,7 @@ def _tell_thumbnail(thumbnail: Thumbnail | None) -> str:
             "The thumbnail shows something other than the image (correlation "
             f"{thumbnail.match.correlation:.2f}). Look at both."
         )
-    changes = ["rotated"] * bool(thumbnail.match.turn)
+    changes = ["mirrored"] * thumbnail.match.mirrored + ["rotated"] * bool(thumbnail.match.turn)
     changes += ["without its bars"] * (thumbnail.laid(1).size < thumbnail.pixels.size)
     how = f", shown {' and '.join(changes)}," if changes else ""
     return (

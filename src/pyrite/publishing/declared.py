@@ -211,12 +211,18 @@ def _size(
     read: dict[str, str],
 ) -> tuple[int, int]:
     """Return the height and width of a model input."""
-    sides = shape[2:4] if layout == "nchw" else shape[1:3]
+    sides: Sequence[int | str | None] = shape[2:4] if layout == "nchw" else shape[1:3]
     size = prepared.get("crop_size") or prepared.get("size") or config.get("image_size")
     if isinstance(size, dict):
         size = [size.get("height"), size.get("width")]
     elif not isinstance(size, list):
         size = [size, size]
+    if not shape:  # The graph does not even say how many dimensions it takes.
+        sides = (None, None)
+    elif len(shape) != 4:
+        raise ExportError(f"The graph's input {_tell(shape)} is no batch of images: it has {len(shape)} dimensions.")
+    if len(size) != 2:
+        raise ExportError(f"The files beside the model give {size!r} as the size of an image. Declare --size.")
     found = []
     for name, said, fixed, configured in zip(
         ("height", "width"), (declared.height, declared.width), sides, size, strict=True
@@ -271,14 +277,9 @@ def _geometry(
 ) -> Preprocess:
     """Return how an image becomes model inputs."""
     geometry, shorter, kind = declared.geometry, declared.shorter_side, declared.filter
-    size = prepared.get("size")
     if geometry is None and prepared:
-        edge = size.get("shortest_edge") if isinstance(size, dict) else None
-        cropped = prepared.get("do_center_crop", False)
-        if edge is not None or cropped:
-            geometry, shorter = "shorter_side", shorter or edge or height
-        else:
-            geometry = "resize"
+        geometry, edge = _read_geometry(prepared, height, width)
+        shorter = shorter or edge
         read["geometry"] = f"{geometry}, from preprocessor_config.json"
     if geometry is None:
         raise ExportError(
@@ -305,6 +306,42 @@ def _geometry(
         return ShorterSide(height=height, width=width, shorter_side=shorter or max(height, width), filter=kind)
     except ValueError as error:
         raise ExportError(f"This geometry is not possible: {error}.") from error
+
+
+def _read_geometry(
+    prepared: Mapping[str, Any], height: int, width: int
+) -> tuple[Literal["resize", "shorter_side"], int | None]:
+    """Return what transformers' image processors do by their settings, and the shorter side that they resize to.
+
+    Raises:
+        ExportError: No geometry here does the same.
+    """
+    size, edge = prepared.get("size"), None
+    if isinstance(size, dict):
+        edge = size.get("shortest_edge")
+    cropped = prepared.get("do_center_crop", False)
+    share = prepared.get("crop_pct")
+    if prepared.get("do_resize") is False:
+        raise _no_geometry("do_resize is false")
+    if share is not None:
+        edge = edge if edge is not None else size
+        if not isinstance(edge, int) or not isinstance(share, float | int) or not 0 < share <= 1:
+            raise _no_geometry(f"crop_pct is {share!r} and size {size!r}")
+        # ConvNeXT's, which ResNet and others have, too: from 384 pixels on, it squeezes the image instead.
+        return ("resize", None) if edge >= 384 and not cropped else ("shorter_side", int(edge / share))
+    if edge is not None:
+        return "shorter_side", edge
+    if not cropped:
+        return "resize", None
+    # An integer is of CLIP's older files, which mean the shorter side by it.
+    sides = (size.get("height"), size.get("width")) if isinstance(size, dict) else (size, size)
+    if sides != (height, width):
+        raise _no_geometry(f"size is {size!r} and the centre of {height} x {width} is cropped")
+    return ("resize", None) if isinstance(size, dict) else ("shorter_side", height)
+
+
+def _no_geometry(why: str) -> ExportError:
+    return ExportError(f"preprocessor_config.json: {why}, which no geometry here does. Declare --geometry.")
 
 
 def _classes(original: Any, config: Mapping[str, Any]) -> int:

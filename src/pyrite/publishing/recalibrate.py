@@ -39,6 +39,8 @@ class Recalibrated:
     real: int
     """Real images that calibrated it."""
     ai: int
+    out_of_scope: int
+    """Images that were left out because of their size."""
 
 
 def recalibrate(
@@ -72,13 +74,15 @@ def recalibrate(
     """
     require("train", "sklearn", "scipy")
     before = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    if Path(out).exists():
+        raise BundleError(f"{out} exists already. Name a new folder, or remove it first.")
     kept = kept_beside(Path(out))
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BundleError(f"The bundle cannot be written to {out}: {error.strerror}.") from error
     scored = score_images(
-        Panel((before,)),
+        Panel((_without_novelty(before),)),
         dataset,
         group_column=group_column,
         keep=kept,
@@ -110,4 +114,14 @@ def recalibrate(
     watch(Stage("Writing the bundle"))
     saved = save_bundle(out, made.info, {**large, **made.files, **more})
     kept.unlink(missing_ok=True)
-    return Recalibrated(saved, scored, real, ai)
+    return Recalibrated(saved, scored, real, ai, int(np.sum(~judged)))
+
+
+def _without_novelty(bundle: Bundle) -> Bundle:
+    """Return a bundle that takes every image of a size in its scope, whatever it looks like.
+
+    What its earlier calibration images looked like says nothing of those that are to calibrate it now.
+    """
+    named = {name: sha256 for name, sha256 in bundle.info.files.items() if name != NOVELTY}
+    files = {name: content for name, content in bundle.files.items() if name != NOVELTY}
+    return replace(bundle, info=msgspec.structs.replace(bundle.info, files=named), files=files)

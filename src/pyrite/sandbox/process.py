@@ -82,6 +82,11 @@ class Process:
             raise answer
         return answer
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be called: something else may have ended it."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """End it, whatever it is at."""
         self._process.kill()

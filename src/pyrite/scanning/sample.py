@@ -4,12 +4,14 @@ Images without a probability come after those, since nothing tells how certain t
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from pyrite.image import Limits
-from pyrite.image.thumbnail import thumbnail_url
+from pyrite.detector.confined import ConfinedReader
+from pyrite.detector.reader import Reader
+from pyrite.image import Limits, Source
 from pyrite.rendering.text import budget_line
 from pyrite.results import Failure, Verdict
 from pyrite.scanning.columns import Columns
@@ -43,8 +45,12 @@ class _Group:
     """After their number: how many there are, where these are not all."""
 
 
-def make_sheet(out: str, shards: int, limits: Limits, columns: Columns = Columns(), *, title: str) -> str:
+def make_sheet(
+    out: str, shards: int, limits: Limits, columns: Columns = Columns(), *, title: str, seconds: float = 60.0
+) -> str:
     """Return the page, with small pictures read from the source once more; it makes no request.
+
+    The pictures are drawn in a process of a sandbox, since an image that misleads the model is sure to be among them.
 
     Args:
         out: Of a finished scan.
@@ -52,14 +58,19 @@ def make_sheet(out: str, shards: int, limits: Limits, columns: Columns = Columns
         limits: What opening an image may cost.
         columns: Which of a table's hold the images.
         title: What was scanned.
+        seconds: What drawing one image may take.
     """
     listing = ListingReader(join(out, LISTING))
     groups = []
-    for group in _choose(out, shards):
-        for sample in group.samples:
-            sample["line"] = budget_line(sample["verdict"], sample["probability"])
-            sample["thumbnail"] = None if sample["error_code"] else _thumbnail(listing, sample, limits, columns)
-        groups.append(group)
+    with ConfinedReader(seconds=seconds) as confined:
+        draw = partial(confined.draw, Reader((), limits=limits))
+        for group in _choose(out, shards):
+            for sample in group.samples:
+                sample["line"] = budget_line(sample["verdict"], sample["probability"])
+                sample["thumbnail"] = (
+                    None if sample["error_code"] else _thumbnail(listing, sample, limits, columns, draw)
+                )
+            groups.append(group)
     pages = page_environment("pyrite.scanning", "pyrite.rendering")
     return pages.get_template("sample.html.j2").render(title=title, groups=groups)
 
@@ -126,7 +137,13 @@ class _Firsts:
         return _Group(outcome, f"{heading}: the first", self._rows, left)
 
 
-def _thumbnail(listing: ListingReader, sample: dict[str, Any], limits: Limits, columns: Columns) -> str | None:
+def _thumbnail(
+    listing: ListingReader,
+    sample: dict[str, Any],
+    limits: Limits,
+    columns: Columns,
+    draw: Callable[[Source], str | None],
+) -> str | None:
     """Return a small picture as a data URL; `None` where the image is gone."""
     item = read_item(Shard(listing.read(sample["shard"]), limits, replace(columns, keep=())), sample["position"])
-    return None if item is None or isinstance(item.source, Failure) else thumbnail_url(item.source, limits)
+    return None if item is None or isinstance(item.source, Failure) else draw(item.source)

@@ -119,6 +119,9 @@ def scan(
     detector = open_detector(bundle, bundles, settings)
     settings = replace(settings, device=detector.device)
     panel, model, policy = detector.panel, detector.model, detector.policy
+    if settings.max_fpr is None and len(panel.budgets) > 1:
+        told = " and ".join(f"{budget:g}" for budget in panel.budgets)
+        raise ScanError(f"These bundles have different error budgets, {told}. Choose one with --max-fpr.")
     del detector  # And what its models take of the memory, which the workers need.
     with as_folders(panel.bundles) as folders, _claimed(out):
         panel = replace(panel, bundles=folders)
@@ -156,7 +159,14 @@ def scan(
             out, manifest.shards, folders, policy.max_fpr, copies, manifest.set_aside, settings.columns.keep
         )
         write(join(out, SUMMARY), summary.to_json())
-        page = make_sheet(out, manifest.shards, settings.limits, settings.columns, title=manifest.source)
+        page = make_sheet(
+            out,
+            manifest.shards,
+            settings.limits,
+            settings.columns,
+            title=manifest.source,
+            seconds=settings.timeout,
+        )
         write(join(out, SHEET), page.encode("utf-8", "replace"))
     return summary
 

@@ -23,7 +23,7 @@ from pyrite.recipe import Recipe
 from pyrite.runtime import available_cpus
 from pyrite.training.batches import augmented_images, balanced_weights
 from pyrite.training.loop import Examples
-from pyrite.writing import whole_file
+from pyrite.writing import locked, whole_file
 
 Floats = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -122,18 +122,21 @@ def compute_features(
     shape = (total, head.kernel.shape[0])
     done_file, array_file = folder / "done", folder / "features.npy"
     done = 0
+    taken = TrainingError("Another process computes the same features. Wait for it, then continue with --resume.")
     try:
-        done = _done(done_file, array_file, shape)
-        if not done:
-            _make_room(folder, array_file, shape)
-        features = np.lib.format.open_memmap(array_file, "r+")
-        for start, images in _batches(examples, recipe, done):
-            features[start : start + len(images)] = backbone.predict_on_batch(images)
-            features.flush()
-            done = start + len(images)
-            with whole_file(done_file) as draft:
-                draft.write_text(str(done))
-            progress(done, total)
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder, taken):
+            done = _done(done_file, array_file, shape)
+            if not done:
+                _make_room(folder, array_file, shape)
+            features = np.lib.format.open_memmap(array_file, "r+")
+            for start, images in _batches(examples, recipe, done):
+                features[start : start + len(images)] = backbone.predict_on_batch(images)
+                features.flush()
+                done = start + len(images)
+                with whole_file(done_file) as draft:
+                    draft.write_text(str(done))
+                progress(done, total)
     except OSError as error:
         raise TrainingError(
             f"Features cannot be kept in {folder}: {error}. Point PYRITE_CACHE at a larger disk."
@@ -193,7 +196,6 @@ def _done(done_file: Path, array_file: Path, shape: tuple[int, int]) -> int:
 
 
 def _make_room(folder: Path, array_file: Path, shape: tuple[int, int]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "done").unlink(missing_ok=True)
     array_file.unlink(missing_ok=True)
     size = 4 * shape[0] * shape[1]

@@ -48,7 +48,7 @@ from pyrite.training.probe import fit_probe, write_fits
 from pyrite.training.tracking import Tell, check_trackers, tracked
 from pyrite.training.warm_start import mix_weights, start_from
 from pyrite.training.whitening import set_whitening
-from pyrite.writing import PARTIAL, locked, whole_file
+from pyrite.writing import PARTIAL, locked, remove_drafts, whole_file
 
 _PROVENANCE = "provenance.json"
 
@@ -318,6 +318,7 @@ def _claimed(out: Path, recipe: Recipe, resume: bool) -> Iterator[_Provenance]:
     taken = TrainingError(f"Another process is training in {out}. Wait for it, or choose another --out.")
     with locked(out, taken):
         _check(out, recipe, resume)  # Again, since another process may have been here.
+        remove_drafts(out)
         began = out / _PROVENANCE
         if not resume:
             provenance = _Provenance(encodable(current_command()), source_commit(), package_versions())

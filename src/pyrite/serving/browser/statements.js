@@ -122,7 +122,7 @@ function* walk(data) {
 }
 
 /** Return an assertion's label without its version and its number. */
-export const kindOf = ({ label }) => String(label ?? "").split(".v")[0].split("__")[0];
+export const kindOf = ({ label }) => String(label ?? "").replace(/(?:\.v\d[\d.]*)?(?:__\d+)?$/, "");
 
 /** Return the objects of a list that stands under a key, if it does. */
 export const objectsIn = (data, key) => (Array.isArray(data[key]) ? data[key].filter(isObject) : []);
