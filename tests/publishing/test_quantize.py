@@ -180,8 +180,10 @@ def test_a_network_whose_answer_depends_on_its_batch_is_run_one_by_one(
     dataset = Dataset.open(toy)
     validation = recognise(load_bundle(unbroken.out / "bundle").read("validated_on.bin"), content_hashes(dataset))
     real = np.flatnonzero(validation & (dataset.labels == 0))
-    alone = sorted(round(Detector(bundle).detect(dataset.read(i)).logit or 0, 4) for i in real)
-    assert bundle.info.calibration.real["all"] == pytest.approx(alone, abs=1e-4)
+    alone = sorted(Detector(bundle).detect(dataset.read(i)).logit or 0 for i in real)
+    above = np.array(bundle.info.calibration.real["all"]) - alone
+    assert (above >= 0).all()  # They are rounded up.
+    assert (above <= 1e-4).all()
 
 
 def test_another_first_layer_is_quantised_as_it_is(model: bytes) -> None:
