@@ -245,8 +245,10 @@ def test_what_no_geometry_does_has_to_be_declared(prepared: dict[str, Any], why:
 
 def test_a_size_of_three_numbers_is_refused(tmp_path: Path) -> None:
     folder = publish(tmp_path / "detector", side="S", prepared=PREPARED | {"size": [3, 16, 16]})
-    with pytest.raises(ExportError, match=r"give \[3, 16, 16\] as the size of an image\. Declare --size"):
+    with pytest.raises(ExportError, match=r"The graph takes images of any height\. Declare --size"):
         import_source(str(folder), tmp_path / "out", Declared())
+    declared = Declared(height=16, width=16)
+    assert import_source(str(folder), tmp_path / "out", declared).bundle.info.preprocess.size == (16, 16)
 
 
 TIMM = {

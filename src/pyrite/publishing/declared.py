@@ -215,14 +215,12 @@ def _size(
     size = prepared.get("crop_size") or prepared.get("size") or config.get("image_size")
     if isinstance(size, dict):
         size = [size.get("height"), size.get("width")]
-    elif not isinstance(size, list):
+    elif not isinstance(size, list) or len(size) != 2:
         size = [size, size]
     if not shape:  # The graph does not even say how many dimensions it takes.
         sides = (None, None)
     elif len(shape) != 4:
         raise ExportError(f"The graph's input {_tell(shape)} is no batch of images: it has {len(shape)} dimensions.")
-    if len(size) != 2:
-        raise ExportError(f"The files beside the model give {size!r} as the size of an image. Declare --size.")
     found = []
     for name, said, fixed, configured in zip(
         ("height", "width"), (declared.height, declared.width), sides, size, strict=True
