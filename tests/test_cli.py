@@ -20,6 +20,7 @@ from pyrite.results import Detection
 from waiting import eventually
 
 Run = Callable[..., tuple[int, str, str]]
+PYRITE = (sys.executable, "-c", "from pyrite.cli import main; main()")
 
 
 @pytest.fixture
@@ -244,7 +245,7 @@ def test_evaluate_takes_a_folder_of_real_images_without_a_flag(run: Run, saved: 
 
 def test_a_list_on_stdin_is_judged_in_order_and_paths_stay_as_given(saved: Path, images: Path) -> None:
     listed = f"{images}/./bright.png\n\n{images / 'inner' / 'dark.png'}\r\n{images / 'gone.png'}".encode()
-    command = [sys.executable, "-c", "from pyrite.cli import main; main()", "detect", "--jsonl", "--bundle", str(saved)]
+    command = [*PYRITE, "detect", "--jsonl", "--bundle", str(saved)]
     paths = [str(images / "inner" / "dark.png"), "-", f"{images}/inner/../bright.png"]
     done = subprocess.run([*command, *paths], input=listed, capture_output=True)
     assert (done.returncode, done.stderr) == (1, b"")
@@ -256,7 +257,7 @@ def test_a_list_on_stdin_is_judged_in_order_and_paths_stay_as_given(saved: Path,
 
 
 def test_a_line_on_stdin_is_answered_before_the_next_and_the_end_is_not_waited_for(saved: Path, images: Path) -> None:
-    command = [sys.executable, "-c", "from pyrite.cli import main; main()", "detect", "-", "--jsonl", "--bundle"]
+    command = [*PYRITE, "detect", "-", "--jsonl", "--bundle"]
     with subprocess.Popen([*command, saved], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
@@ -270,7 +271,7 @@ def test_a_line_on_stdin_is_answered_before_the_next_and_the_end_is_not_waited_f
 
 
 def test_a_reader_that_has_had_enough_ends_it_quietly(saved: Path, images: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from pyrite.cli import main; main()", "detect", "--jsonl", "--bundle", str(saved)]
+    command = [*PYRITE, "detect", "--jsonl", "--bundle", str(saved)]
     page = tmp_path / "page.html"
     many = [str(images / "bright.png")] * 3000
     with subprocess.Popen(
@@ -440,15 +441,7 @@ def test_the_current_folder_is_no_place_for_a_page(run: Run, saved: Path, images
 def test_what_the_terminals_encoding_does_not_have_is_escaped(encoding: str, saved: Path, images: Path) -> None:
     name = os.fsdecode("日本\N{OBSERVER EYE SYMBOL}".encode() + b"\xff.png")
     (images / name).write_bytes((images / "bright.png").read_bytes())
-    command = [
-        sys.executable,
-        "-c",
-        "from pyrite.cli import main; main()",
-        "detect",
-        "--bundle",
-        str(saved),
-        str(images / name),
-    ]
+    command = [*PYRITE, "detect", "--bundle", str(saved), str(images / name)]
     for options in ([], ["--jsonl"], ["-v"]):
         done = subprocess.run(
             [*command, *options], capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}
@@ -462,16 +455,7 @@ def test_what_the_terminals_encoding_does_not_have_is_escaped(encoding: str, sav
 @pytest.mark.skipif(sys.platform != "linux", reason="Only Linux bounds the memory of what reads images.")
 @pytest.mark.parametrize("options", [[], ["--max-pixels", str(10**18)]])
 def test_a_limit_of_the_shell_blames_no_image(options: list[str], saved: Path, images: Path) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from pyrite.cli import main; main()",
-        "detect",
-        "--bundle",
-        str(saved),
-        str(images / "bright.png"),
-        *options,
-    ]
+    command = [*PYRITE, "detect", "--bundle", str(saved), str(images / "bright.png"), *options]
     limited = f"ulimit -v 5000000; exec {shlex.join(command)}"
     done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True)
     assert (done.returncode, "ai " in done.stdout) == (0, True), done.stdout + done.stderr

@@ -13,6 +13,7 @@ from pyrite.datasets.storage import FolderStorage
 from pyrite.errors import BundleError, EvaluationError, PyriteError
 from pyrite.evaluation import Chosen, Part, Report, evaluate, measure
 from pyrite.evaluation.choose import choose, own_split
+from pyrite.evaluation.judge import show
 from pyrite.evaluation.metrics import VerdictRow
 from pyrite.evaluation.plots import Epoch
 
@@ -382,6 +383,16 @@ def test_several_bundles_are_measured_as_one(bundle: Bundle, folder: Path, tmp_p
     assert report.as_is.headline.auroc is not None
     assert report.as_is.headline.auroc.value == np.mean([a > r for a in ai for r in real])
     assert [mistake.path for mistake in report.false_positives] == ["test/REAL/land/d.png"]
+
+
+def test_an_image_that_has_gone_since_it_was_judged_is_not_shown(tmp_path: Path) -> None:
+    for name in ("real", "ai"):
+        paint(tmp_path / name / "a.png", 100)
+    dataset = Dataset.open(tmp_path)
+    assert show(dataset, 0, None)
+    for path in tmp_path.rglob("*.png"):
+        path.unlink()
+    assert show(dataset, 0, None) is None
 
 
 def test_two_bundles_that_judge_the_same_share_the_budget(bundle: Bundle, folder: Path) -> None:

@@ -40,6 +40,12 @@ def test_damaged_exif_is_reported_once(block: bytes, name: str) -> None:
     assert found.detail.startswith("The file's EXIF was not read in full: ")
 
 
+@pytest.mark.parametrize("byte_order", [b"II+\0", b"MM\0+"])
+def test_the_metadata_of_bigtiff_is_said_to_be_left_out(byte_order: bytes) -> None:
+    [found] = read_damage(encode("PNG", exif=byte_order + bytes(40)))
+    assert found.detail.startswith("The file's EXIF was not read in full: Pyrite does not read that of a BigTIFF file")
+
+
 def test_what_is_left_of_damaged_exif_is_read() -> None:
     tags = exif({Base.Software: "Midjourney"}, {Base.FNumber: 8.0}).tobytes()
     found = read_evidence(open_image(encode(exif=tags[:-20])))

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 from corpora import PICTURES, kill_after_parts, read_rows
 
-from pyrite.bundle import Bundle
+from pyrite.bundle import Bundle, save_bundle
 from pyrite.detector import Detector
 from pyrite.errors import PyriteError, ScanError
 from pyrite.scanning import ScanSettings, scan
@@ -210,3 +211,12 @@ def test_progress_is_logged_as_lines_of_json(
     ]
     assert lines[-1]["seconds_left"] == 0
     assert all(line["images_per_second"] > 0 for line in lines)
+
+
+def test_bundles_with_different_budgets_need_one_for_all(bundle: Bundle, corpus: Path, tmp_path: Path) -> None:
+    policy = msgspec.structs.replace(bundle.info.policy, max_fpr=0.02)
+    info = msgspec.structs.replace(bundle.info, name="strict", policy=policy)
+    strict = save_bundle(tmp_path / "strict", info, bundle.files)
+    with pytest.raises(ScanError, match=r"different error budgets, 0\.02 and 0\.05\. Choose one with --max-fpr"):
+        scan(str(corpus), tmp_path / "out", bundles=[bundle, strict], engine="local")
+    assert not (tmp_path / "out").exists()

@@ -80,6 +80,8 @@ def test_killed_interrupted_and_resumed_is_as_unbroken(
     # As if the kill had hit between the checkpoint and the curves.
     (out / "history.csv").unlink()
     shutil.rmtree(out / "tensorboard")
+    # And in the middle of another.
+    (out / ".partial-0123").write_bytes(b"half a checkpoint")
     steps = max(event.steps for event in unbroken.events if isinstance(event, Step))
 
     seen: list[Stage | Step | State] = []
@@ -92,6 +94,7 @@ def test_killed_interrupted_and_resumed_is_as_unbroken(
         train(toy, recipe, out, resume=True, watch=stop_midway)
     assert str(caught.value) == f"Stopped in epoch 2 after step 5 of {steps}, and saved. Continue with --resume."
     assert [(e.epoch, e.step) for e in seen if isinstance(e, Step)] == [(2, s) for s in range(1, 6)]
+    assert not list(out.glob(".partial-*"))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert without_times(read_rows(out / "history.csv")) == without_times(unbroken.states[-1].history)[:1]
     assert_events_match(out / "tensorboard", read_rows(out / "history.csv"))

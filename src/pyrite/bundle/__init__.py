@@ -14,6 +14,7 @@ from pyrite.bundle.bundle import (
     load_bundle,
     read_headless,
     read_info,
+    refuse_existing,
     save_bundle,
 )
 from pyrite.bundle.calibration import Calibration, calibrated_loss, fit_calibration
@@ -77,6 +78,7 @@ __all__ = [
     "read_headless",
     "read_info",
     "read_novelty",
+    "refuse_existing",
     "remove_named",
     "save_bundle",
     "save_panel",

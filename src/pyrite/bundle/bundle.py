@@ -29,7 +29,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from pyrite.bundle.library import find_hidden, find_named, named_place
+from pyrite.bundle.library import bundle_named, find_named, named_place
 from pyrite.bundle.manifest import MANIFEST, BundleInfo, format_manifest, parse_manifest, suggest
 from pyrite.bundle.novelty import NOVELTY
 from pyrite.errors import BundleError
@@ -106,6 +106,12 @@ class Bundle:
             raise BundleError(f"The bundle {self.info.name} has no file {name!r}.")
         return self.path / name
 
+    def without(self, name: str) -> "Bundle":
+        """Return the bundle without one of its files, if it has it; nothing on the disk changes."""
+        hashes = {other: sha256 for other, sha256 in self.info.files.items() if other != name}
+        files = {other: content for other, content in self.files.items() if other != name}
+        return replace(self, info=msgspec.structs.replace(self.info, files=hashes), files=files)
+
     def read(self, name: str) -> bytes:
         """Return the content of one file.
 
@@ -169,7 +175,7 @@ def load_bundle(path: str | Path, *, among_others: bool = False) -> Bundle:
     files: dict[str, Content]
     try:
         if path.is_dir():
-            if not (path / MANIFEST).exists() and (hidden := find_hidden(path)):
+            if not (path / MANIFEST).exists() and (hidden := bundle_named(path)):
                 raise BundleError(
                     f"The folder {path} here is not a bundle, and hides the bundle of that name: {hidden}."
                 )
@@ -185,6 +191,16 @@ def load_bundle(path: str | Path, *, among_others: bool = False) -> Bundle:
         raise BundleError(f"The bundle {path} cannot be read: {error}") from error
 
 
+def refuse_existing(folder: Path) -> None:
+    """Refuse a place where something is already, before any work for a bundle that is to be there.
+
+    Raises:
+        BundleError: There is.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise BundleError(f"{folder} exists already. Name a new folder, or remove it first.")
+
+
 def save_bundle(folder: str | Path, info: BundleInfo, files: Mapping[str, Content]) -> Bundle:
     """Write a bundle, all of it or nothing.
 
@@ -197,8 +213,7 @@ def save_bundle(folder: str | Path, info: BundleInfo, files: Mapping[str, Conten
         BundleError: The folder exists or cannot be written, or `load_bundle` would refuse the result.
     """
     folder = Path(folder)
-    if folder.exists() or folder.is_symlink():
-        raise BundleError(f"{folder} exists already. Name a new folder, or remove it first.")
+    refuse_existing(folder)
     try:
         info = msgspec.structs.replace(info, files={name: _sha256(files[name]) for name in sorted(files)})
         manifest = format_manifest(info)

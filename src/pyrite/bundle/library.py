@@ -39,15 +39,11 @@ def named_place(name: str) -> Path:
 
 def find_named(path: Path) -> Path | None:
     """Return where the bundle lies whose name a path is, where there is nothing at that path; else `None`."""
-    return None if path.exists() else _named(path)
+    return None if path.exists() else bundle_named(path)
 
 
-def find_hidden(path: Path) -> Path | None:
-    """Return where the bundle lies whose name a path is, where something else is at that path; else `None`."""
-    return _named(path) if path.exists() else None
-
-
-def _named(path: Path) -> Path | None:
+def bundle_named(path: Path) -> Path | None:
+    """Return where the bundle lies whose name a path is, whatever is at that path; `None` where it is none."""
     if len(path.parts) != 1 or not _NAME.fullmatch(str(path)):
         return None
     place = named_place(str(path))

@@ -104,6 +104,13 @@ class Panel:
             return (self.policy.max_fpr,)
         return tuple(sorted({bundle.info.policy.max_fpr for bundle in self.bundles}))
 
+    def why_no_budget(self) -> str | None:
+        """Return a sentence where the bundles keep to different error budgets, so that it has none of its own."""
+        if len(self.budgets) == 1:
+            return None
+        told = " and ".join(f"{budget:g}" for budget in self.budgets)
+        return f"These bundles have different error budgets, {told}. Choose one with --max-fpr."
+
     @property
     def smallest_max_fpr(self) -> float:
         """The smallest error budget that its calibration can resolve; 1 without real images."""

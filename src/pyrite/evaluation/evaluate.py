@@ -165,9 +165,8 @@ def _measure(
 ) -> tuple[Report, Outcomes]:
     """Do what `measure` does, and keep what was said of each image."""
     require("train", "sklearn", *(["scipy"] if robustness else []))
-    if max_fpr is None and len(panel.budgets) > 1:
-        told = " and ".join(f"{budget:g}" for budget in panel.budgets)
-        raise EvaluationError(f"These bundles have different error budgets, {told}. Choose one with --max-fpr.")
+    if max_fpr is None and (why := panel.why_no_budget()):
+        raise EvaluationError(why)
     # What files say of themselves would decide some verdicts, and this is about the model.
     detector = Detector(panel, max_fpr=max_fpr, evidence=False, confined=confined)
     judged = judge_all(detector, chosen, partial(watch, "Judging"))

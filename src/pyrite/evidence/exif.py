@@ -45,7 +45,7 @@ def load_exif(block: bytes) -> dict[str, Any]:
         ValueError: It is damaged, or of a BigTIFF file.
     """
     if block[:4] in (b"II+\0", b"MM\0+"):
-        raise ValueError("in a BigTIFF file, which Pyrite cannot read it from")
+        raise ValueError("Pyrite does not read that of a BigTIFF file")
     try:
         exif = PillowImage.Exif()
         exif.load(block)

@@ -75,7 +75,7 @@ def find_name(text: str) -> Name | None:
     clear = (
         matched["did"] is not None
         or (company and (matched["owner"] == company or company in rest))
-        or (matched["agency"] is None and any(map(str.isdigit, rest)))
+        or (matched["agency"] is None and re.search("[0-9]", rest))
     )
     edited = matched["did"] in EDITED or entry.edits
     return Name(entry.name, entry.company, word in entry.common and not clear, entry.writes_a1111, edited)

@@ -31,13 +31,14 @@ from pyrite.bundle import (
     load_bundle,
     named_place,
     read_info,
+    refuse_existing,
     save_bundle,
 )
 from pyrite.bundle.preprocess import Filter
 from pyrite.converting import convert
 from pyrite.converting.encoder import read_head
 from pyrite.decision import Policy, Scope
-from pyrite.errors import BundleError, ExportError, in_one_line, require
+from pyrite.errors import ExportError, in_one_line, require
 from pyrite.fetching import read_hub_address
 from pyrite.golden import GoldenCheck, golden_images, record_golden, replay_golden, settle_batching
 from pyrite.graph import CUT, Wrapping, add_features, keep_first_output, renew_opset, store, wrap
@@ -262,8 +263,7 @@ def _complete(
     info = read_info(folder)
     out = out or named_place(name or info.name)
     _refuse_declared(info.name, declared, licence)
-    if out.exists():
-        raise BundleError(f"{out} exists already. Name a new folder, or remove it first.")
+    refuse_existing(out)
     bundle = complete(folder, encoder, sha256, progress)
     checked = replay_golden(bundle)
     head = read_head(bundle.files[HEAD])

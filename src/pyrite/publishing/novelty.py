@@ -58,11 +58,8 @@ def calibrate_novelty(
     """
     if len(indices) < LEAST:
         return None
-    bare = replace(
-        bundle,
-        info=msgspec.structs.replace(bundle.info, calibration=Calibration()),
-        files={name: content for name, content in bundle.files.items() if name != NOVELTY},
-    )
+    bare = bundle.without(NOVELTY)
+    bare = replace(bare, info=msgspec.structs.replace(bare.info, calibration=Calibration()))
     detector, rng = Detector(bare, evidence=False), np.random.default_rng(seed)
     clean, degraded = [], []
     thumbnails = np.empty((len(indices), NEAR_SIDE, NEAR_SIDE, 3), np.uint8)

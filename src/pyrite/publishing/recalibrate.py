@@ -15,6 +15,7 @@ from pyrite.bundle import (
     Panel,
     fit_calibration,
     load_bundle,
+    refuse_existing,
     save_bundle,
     write_novelty,
 )
@@ -74,15 +75,15 @@ def recalibrate(
     """
     require("train", "sklearn", "scipy")
     before = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-    if Path(out).exists():
-        raise BundleError(f"{out} exists already. Name a new folder, or remove it first.")
+    refuse_existing(Path(out))
     kept = kept_beside(Path(out))
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BundleError(f"The bundle cannot be written to {out}: {error.strerror}.") from error
     scored = score_images(
-        Panel((_without_novelty(before),)),
+        # What its earlier calibration images looked like says nothing of those that are to calibrate it now.
+        Panel((before.without(NOVELTY),)),
         dataset,
         group_column=group_column,
         keep=kept,
@@ -115,13 +116,3 @@ def recalibrate(
     saved = save_bundle(out, made.info, {**large, **made.files, **more})
     kept.unlink(missing_ok=True)
     return Recalibrated(saved, scored, real, ai, int(np.sum(~judged)))
-
-
-def _without_novelty(bundle: Bundle) -> Bundle:
-    """Return a bundle that takes every image of a size in its scope, whatever it looks like.
-
-    What its earlier calibration images looked like says nothing of those that are to calibrate it now.
-    """
-    named = {name: sha256 for name, sha256 in bundle.info.files.items() if name != NOVELTY}
-    files = {name: content for name, content in bundle.files.items() if name != NOVELTY}
-    return replace(bundle, info=msgspec.structs.replace(bundle.info, files=named), files=files)

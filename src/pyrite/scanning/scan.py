@@ -119,9 +119,8 @@ def scan(
     detector = open_detector(bundle, bundles, settings)
     settings = replace(settings, device=detector.device)
     panel, model, policy = detector.panel, detector.model, detector.policy
-    if settings.max_fpr is None and len(panel.budgets) > 1:
-        told = " and ".join(f"{budget:g}" for budget in panel.budgets)
-        raise ScanError(f"These bundles have different error budgets, {told}. Choose one with --max-fpr.")
+    if settings.max_fpr is None and (why := panel.why_no_budget()):
+        raise ScanError(why)
     del detector  # And what its models take of the memory, which the workers need.
     with as_folders(panel.bundles) as folders, _claimed(out):
         panel = replace(panel, bundles=folders)
