@@ -27,7 +27,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
 		echo "This needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is not. Name one: make PYTHON=python3.12" >&2; exit 1; }
-	@echo "Installing into .venv, once: some minutes and 3 GB ..."
+	@echo "Installing into .venv, once: a few minutes and 3 GB ..."
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install --no-deps --requirement requirements.lock
 	@$(PIP) install --no-deps --editable .
@@ -68,7 +68,7 @@ test-torch: .venv-torch/.installed
 	@$(TORCH) -m pytest tests/converting/test_pytorch.py
 
 .venv-torch/.installed: pyproject.toml requirements.lock
-	@echo "Installing into .venv-torch, once: some minutes and 8 GB ..."
+	@echo "Installing into .venv-torch, once: a few minutes and 8 GB ..."
 	@$(PYTHON) -m venv .venv-torch
 	@$(TORCH) -m pip --disable-pip-version-check --quiet install --no-deps --requirement requirements.lock
 	@$(TORCH) -m pip --disable-pip-version-check --quiet install --no-deps --editable .

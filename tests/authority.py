@@ -97,6 +97,7 @@ def sign(
     program: str = "pyrite tests",
     usages: str = "",
     time_authority: str | None = None,
+    label: str | None = None,
 ) -> bytes:
     """Return the file with credentials.
 
@@ -120,6 +121,7 @@ def sign(
         program: What the claim names as its generator.
         usages: Object identifiers of key usages that a signer may have, beside the usual ones.
         time_authority: The address of one that stamps the signature with its time.
+        label: Of the manifest; by default, one that is drawn.
     """
     import c2pa
 
@@ -142,12 +144,14 @@ def sign(
             "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPES + metadata,
         }
         all_assertions.append({"label": "c2pa.metadata", "created": True, "data": properties})
-    manifest = {
+    manifest: dict[str, Any] = {
         "claim_version": claim_version,
         "claim_generator_info": [{"name": program, "version": "1"}],
         "title": "image",
         "assertions": all_assertions,
     }
+    if label is not None:
+        manifest["label"] = label
     stamps = time_authority.encode() if time_authority else None
     info = c2pa.C2paSignerInfo(alg=b"es256", sign_cert=certificate, private_key=secret, ta_url=stamps)
     out = io.BytesIO()

@@ -65,25 +65,47 @@ def _build_model(
     return model.SerializeToString()
 
 
+_ALONE = (
+    *("architectures", "backbones", "distributed", "efficientnet", "export", "geometries", "graph", "loop"),
+    *("normalisation", "photos", "probe", "tune"),
+)
+"""Files of tests that need TensorFlow, and no run that others share."""
+_LONGEST = ("training", "machines", "tests/test_tutorial.py", "scanning", "static")
+
+
+def _scope_of(nodeid: str) -> str:
+    """Return what tests run in one process with a test: those of its file, or all that share something costly.
+
+    Two processes import TensorFlow: one has the tests that share a run, and the other those that train by themselves
+    or start others which do. Those of the page share a server and its packages.
+    """
+    file = nodeid.partition("::")[0]
+    if "/converting/" in file or file.endswith(tuple(f"/test_{name}.py" for name in _ALONE)):
+        return "machines"
+    if "/training/" in file or "/publishing/" in file:
+        return "training"
+    if "/serving/static/" in file:
+        return "static"
+    return "scanning" if "/scanning/" in file else file
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Where tests run in several processes, keep those of a file together, and all that train in two processes.
-
-    One has the tests that start other processes which train, and the other those that share a run. Those of scans wait
-    much, for Ray: they are kept together so that they do not come last, since what has most tests comes first.
-    """
+    """Where tests run in several processes, keep together what `_scope_of` says, in the order of the tests."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    class ByScope(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            if file.endswith(("test_distributed.py", "test_export.py", "test_geometries.py")):
-                return "machines"
-            if "/training/" in file or "/publishing/" in file:
-                return "training"
-            return "scanning" if "/scanning/" in file else file
+            return _scope_of(nodeid)
 
-    return ByFile(config, log)
+    config.option.loadscopereorder = False
+    return ByScope(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that nothing of it is left for the end."""
+    rank = {scope: place for place, scope in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(_scope_of(item.nodeid), len(rank)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,8 @@ from pyrite.training.checkpoint import EpochLog, State, load_checkpoint
 from pyrite.training.loop import Step
 
 NEEDS_BFLOAT16 = pytest.mark.skipif(
-    os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in WITHOUT_BFLOAT16, reason="ONEDNN_MAX_CPU_ISA leaves no bfloat16"
+    os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in WITHOUT_BFLOAT16,
+    reason="ONEDNN_MAX_CPU_ISA switches bfloat16 off",
 )
 
 

@@ -133,7 +133,7 @@ def test_bundle_verify_fails_where_the_model_says_something_else(run: Run, saved
     code, out, err = run("bundle", "verify", tmp_path / "b")
     assert code == 1
     assert "the largest difference in a logit is 0.5" in out
-    assert "gives other results here" in err
+    assert "gives different results here" in err
 
 
 def test_bundle_show_prints_the_card(run: Run, saved: Path) -> None:

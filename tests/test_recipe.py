@@ -217,6 +217,8 @@ def test_a_crops_recipe_dumps_to_the_same(tmp_path: Path) -> None:
             "start_from and weights = 'imagenet' both say what training starts from",
         ),
         ([*PROBE, "targets=object"], "targets means nothing to a probe"),
+        ([*PROBE, "degrade=0.5"], "degrade means nothing to a probe without augmented views: set views, or degrade to"),
+        ([*PROBE, "augment_jpeg=1"], "augment_jpeg means nothing to a probe without augmented views"),
         ([*PROBE, "mixup=0.2"], "mixup means nothing to a probe"),
         ([*PROBE, "balance=sampling"], "A probe balances by weights: use balance = 'weights'."),
     ],

@@ -169,7 +169,7 @@ def replay_golden(bundle: Bundle, device: str = "cpu") -> GoldenCheck:
 
     Raises:
         BundleError: The bundle cannot be used, or its golden.json is not valid.
-        PyriteError: The device is not to be had.
+        PyriteError: The device is not available.
     """
     vectors, detector = _read(bundle), Detector(bundle, device=device)
     found = list(detector.detect_many(vector.png for vector in vectors))
@@ -225,6 +225,8 @@ def write_golden(bundle: Bundle, folder: Path) -> tuple[Path, ...]:
         folder.mkdir(parents=True)
         for name, png in files.items():
             (folder / name).write_bytes(png)
+    except FileExistsError:
+        raise BundleError(f"{folder} already exists. Choose a new folder.") from None
     except OSError as error:
         raise BundleError(f"{folder} cannot be written: {error.strerror}.") from error
     return tuple(folder / name for name in files)

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from pyrite.sources import encodable
+
 JUDGING = ("c2pa-python", "numpy", "onnxruntime", "pillow", "pillow-heif", "pyrite")
 """What verdicts depend on."""
 _MEASURING = (
@@ -18,9 +20,9 @@ _MEASURING = (
 
 
 def current_command() -> str:
-    """Return the command line of this process, without the folder that its program lies in."""
+    """Return the command line of this process, as text for JSON, without the folder that its program lies in."""
     program, *arguments = sys.argv
-    return shlex.join([Path(program).name, *arguments])
+    return encodable(shlex.join([Path(program).name, *arguments]))
 
 
 def source_commit() -> str | None:

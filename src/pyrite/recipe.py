@@ -54,7 +54,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     scaling: Literal["unit", "weights"] = "unit"
     """Of `resnet50`: pixels from 0 to 1, as the published report had them, or as its weights were trained with."""
     channels: tuple[Positive, Positive, Positive, Positive] = (16, 48, 96, 192)
-    """Of `compact`: of its first convolution, and of its three stages."""
+    """Of `compact`: of its first convolution, unless the stem is whitened, and of its three stages."""
     blocks: Positive = 1
     """Of `compact`: residual blocks in each stage."""
     squeeze_excitation: bool = False
@@ -416,7 +416,19 @@ def _check_probe(recipe: Recipe) -> None:
         "alternating_flip",
     ):
         if getattr(recipe, key):
-            raise RecipeError(f"{key} means nothing to a probe, which is no training by steps: leave it out.")
+            raise RecipeError(f"{key} means nothing to a probe, which is not trained in steps: leave it out.")
+    if not recipe.views:
+        augmenting = (
+            "degrade",
+            "turn",
+            "shift",
+            "grey",
+            "border",
+            "erase",
+            *map("augment_{}".format, recipe.augmentation),
+        )
+        if found := next((key for key in augmenting if getattr(recipe, key)), None):
+            raise RecipeError(f"{found} means nothing to a probe without augmented views: set views, or {found} to 0.")
     if recipe.balance == "sampling":
         raise RecipeError("A probe balances by weights: use balance = 'weights'.")
 

@@ -99,7 +99,7 @@ class Detection:
     width: int | None
     height: int | None
     frames: int | None
-    """How many the file has; the first is judged."""
+    """How many the file has; one of them is judged: the first, or the primary one of a HEIF."""
     verdict: Verdict
     probability: float | None
     """Calibrated probability of AI, 0 to 1; `None` where it decides nothing: out of scope, outweighed by evidence, or

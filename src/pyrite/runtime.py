@@ -137,7 +137,7 @@ class Session:
 
         Raises:
             BundleError: The model cannot be loaded, or its input or output is not what a bundle needs.
-            PyriteError: `threads` is less than 1, or the device is not to be had.
+            PyriteError: `threads` is less than 1, or the device is not available.
         """
         if threads is not None and threads < 1:
             raise PyriteError(f"threads must be at least 1, not {threads}.")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 from test_clip import tokens_of
 
@@ -38,6 +39,17 @@ def test_a_head_is_put_upon_a_layer_in_floats(quantised: bool, layers: int, tmp_
     assert alone == pytest.approx(logits, abs=1e-4)
 
 
+def test_an_encoder_of_any_side_takes_what_its_positions_are_for(tmp_path: Path) -> None:
+    write_clip(tmp_path / "encoder.onnx", make_weights(), quantised=False)
+    model = onnx.load(tmp_path / "encoder.onnx")
+    for size in model.graph.input[0].type.tensor_type.shape.dim[2:]:
+        size.dim_param = "side"
+    onnx.save(model, tmp_path / "any.onnx")
+    pixels = np.random.default_rng(1).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
+    whole, anyside = (Session(compose(tmp_path / name, make_head())) for name in ("encoder.onnx", "any.onnx"))
+    assert anyside.logits(pixels) == pytest.approx(whole.logits(pixels), abs=1e-5)
+
+
 def test_weights_of_8_bits_stay_so_in_the_file(tmp_path: Path) -> None:
     sizes = []
     for quantised in (False, True):
@@ -59,3 +71,5 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
         compose(tmp_path / "wrong.onnx", make_head())
     with pytest.raises(BundleError, match=r"head\.json is damaged"):
         read_head(msgspec.json.encode({"layers": 8}))
+    with pytest.raises(BundleError, match=r"head\.json is damaged"):
+        read_head(b'{"encoder": "\xff"}')

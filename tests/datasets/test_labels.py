@@ -99,7 +99,7 @@ def test_named_classes_replace_the_known_ones():
         "fake/cats/a.png": (0, "fake"),
         "fake/real/b.png": (1, "fake"),
     }
-    with pytest.raises(DatasetError, match=r"^--real a fits no folder\. Here are: b\.$"):
+    with pytest.raises(DatasetError, match=r"^--real a matches no folder\. Found: b\.$"):
         place_files(["b/a.png"], Labelling(("a",), ("b",)))
 
 

@@ -273,7 +273,7 @@ def test_one_class_may_be_named_alone(tmp_path: Path) -> None:
 
 def test_a_misspelt_name_is_refused(tmp_path: Path) -> None:
     draw(tmp_path, ["real/a.png", "adm/b.png"])
-    with pytest.raises(DatasetError, match=r"^--ai amd fits no folder\. Here are: adm, real\.$"):
+    with pytest.raises(DatasetError, match=r"^--ai amd matches no folder\. Found: adm, real\.$"):
         Dataset.open(tmp_path, labelling=Labelling(real=("real",), ai=("adm", "amd")))
 
 
@@ -431,7 +431,7 @@ def test_columns_are_chosen_by_name(tmp_path: Path) -> None:
         (Labelling(image_column="shot", label_column="y"), "no column 'y'"),
         (
             Labelling(image_column="shot", label_column="kind", real=("camera",), ai=("s",)),
-            "--ai s fits no label in kind",
+            "--ai s matches no label in kind",
         ),
         (Labelling(image_column="shot", label_column="kind"), "row 3: 'other' is not a class"),
         (Labelling(("camera",), ("sd*",), "shot", "kind", "part"), "row 3: 'x' is not a split"),

@@ -116,3 +116,9 @@ def test_damaged_parquet():
     refused(parquet({"path": [], "label": []}), "no rows", name="m.parquet")
     refused(parquet([["a"], ["ai"], ["b"]], ["path", "label", "path"]), "more than once", name="m.parquet")
     refused(parquet({"path": ["a"], "label": [True]}), "'True' is not a class", name="m.parquet")
+
+
+def test_a_column_has_its_meaning_in_any_case():
+    manifest = read_manifest("m.csv", b"Path,Label,Split,Generator\na,ai,test,Flux\nb,real,train,\n")
+    assert manifest.splits == ("test", "train")
+    assert manifest.slices == {"generator": ("Flux", "")}

@@ -273,6 +273,23 @@ def test_a_limit_reads_nothing_but_what_it_judges(
         assert (judged, len(set(read)), report.provenance.data_images) == (4, 4, 4)
         assert "4 were drawn at random (seed 0), and no others read" in report.part.why
         assert protocol == "all" or all(name.startswith("test/") for name in read)
+        assert report.part.drawn
+
+
+def test_a_page_about_drawn_images_knows_nothing_of_the_others(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
+    for limit, told in ((4, "anywhere else among the judged images."), (None, "in the data.")):
+        evaluate(bundle, folder, protocol="all", limit=limit, out=tmp_path / str(limit))
+        page = " ".join((tmp_path / str(limit) / "report.html").read_text().split())
+        assert told in page
+        assert ("The other images were not read" in page) == (limit is not None)
+
+
+def test_grouped_images_are_drawn_from_those_whose_groups_are_known(bundle: Bundle, folder: Path) -> None:
+    data = Dataset.open(folder, labelling=Labelling(real=("REAL",), ai=("FAKE",)))
+    grouped = replace(data, groups=tuple(str(i // 4) for i in range(len(data))))
+    chosen = choose(Panel((bundle,)), grouped, "all", 4, 0)
+    assert not chosen.part.drawn
+    assert len(chosen.dataset) == len(data)
 
 
 def test_a_limit_passes_over_what_trained_the_bundle(bundle: Bundle, folder: Path) -> None:

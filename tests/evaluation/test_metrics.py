@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 
@@ -204,6 +205,12 @@ def test_the_intervals_of_a_class_are_those_of_resampled_images() -> None:
         assert (metric.low, metric.high) == pytest.approx(tuple(np.quantile(expected, (0.025, 0.975))), abs=0.004)
 
 
+def test_verdicts_without_an_error_are_not_certain() -> None:
+    found = headline(make([0, 1] * 30, [0.0, 1.0] * 30))
+    assert (found.fpr, found.tpr, found.fnr) == (share(0, 30), share(30, 30), share(0, 30))
+    assert found.uncertain == share(0, 60)
+
+
 def test_a_class_that_is_never_called_has_no_precision() -> None:
     rows = class_rows(make([0, 1], [0.1, 0.2]))
     assert values(rows[1]) == [None, 0.0, 0.0]
@@ -228,9 +235,7 @@ def test_slices_name_the_worst() -> None:
         assert [mine.ai + its.ai, mine.real + its.real, mine.uncertain + its.uncertain] == list(astuple(both))
     assert [sum(astuple(row)) for row in (*cat.verdicts, *dog.verdicts)] == [2, 2, 1, 1]
     assert (cat.value, cat.real, cat.ai, cat.accuracy.value, cat.fpr, cat.tpr) == ("cat", 2, 2, 1.0, 0.0, 1.0)
-    assert (dog.value, dog.real, dog.ai, dog.accuracy, dog.fpr, dog.tpr) == (
-        ("dog", 1, 1, Metric(0.0, 0.0, 0.0), 1.0, 0.0)
-    )
+    assert (dog.value, dog.real, dog.ai, dog.accuracy, dog.fpr, dog.tpr) == ("dog", 1, 1, share(0, 2), 1.0, 0.0)
 
 
 def test_a_slice_of_one_class_has_one_rate() -> None:
@@ -245,6 +250,14 @@ def test_columns_with_one_value_or_too_many_make_no_table() -> None:
     assert slice_table("a", ["x"] * 51, scores) is None
     assert slice_table("a", [str(i) for i in range(51)], scores) is None
     assert slice_table("a", [str(i % 50) for i in range(51)], scores) is not None
+
+
+def test_a_long_text_in_a_column_takes_no_memory_for_every_image() -> None:
+    scores = draw(2000, 3)
+    tracemalloc.start()
+    assert slice_table("prompt", ["x" * 1_000_000, *(["short"] * 1999)], scores) is not None
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 10), (10, 10), (1, 3), (7, 1000), (4975, 9881)])

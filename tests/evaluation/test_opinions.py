@@ -1,5 +1,6 @@
 """Scores for a calibration, which an interrupted run keeps."""
 
+import errno
 from pathlib import Path
 
 import msgspec
@@ -56,6 +57,22 @@ def test_an_interrupted_run_goes_on_where_it_was(panel: Panel, pictures: Dataset
         assert np.isnan(scores[7])
     assert keep.read_bytes() == (tmp_path / "whole.scores").read_bytes()
     assert score(panel, pictures, keep)[1] == []
+
+
+def test_what_is_kept_is_not_written_anew_and_an_empty_file_is_begun(
+    panel: Panel, pictures: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = tmp_path / "panel.json.scores"
+    keep.touch()  # As one that was killed before it wrote anything.
+    score(panel, pictures, keep)
+    whole = keep.read_bytes()
+
+    def refused(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", refused)
+    assert score(panel, pictures, keep)[0].resumed == 60
+    assert keep.read_bytes() == whole
 
 
 def test_a_file_that_can_be_read_too_late_is_unreadable(

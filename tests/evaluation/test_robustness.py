@@ -177,6 +177,10 @@ def test_noise_hangs_on_the_seed_and_the_image_and_on_nothing_else(bundle: Bundl
     assert (brier(both) != brier(other)).tolist() == noisy.tolist()
     # The mean of squares over two images is that of each by itself, if neither knows of the other.
     assert 2 * brier(both) == pytest.approx(brier(judge([3])) + brier(judge([30])), abs=1e-12)
+    # Nor does the place of an image in the data matter.
+    fewer = dataset.select(np.array([3, 30]))
+    chosen = Chosen(fewer, content_hashes(fewer), np.array([0, 1]), ALL)
+    assert measure(Panel((bundle,)), chosen, robustness=True).robustness == both
 
 
 def test_progress_covers_the_grid(bundle: Bundle, flat: Path) -> None:

@@ -54,6 +54,19 @@ def test_the_shares_are_of_the_ai_images_alone(bundle: Bundle, others: Path) -> 
     assert rows == {"A": (3, pytest.approx(2 / 3), pytest.approx(1 / 3)), "B": (1, 0, 1), "not named": (1, 0, 1)}
 
 
+def test_data_without_ai_images_is_refused_before_anything_is_judged(
+    bundle: Bundle, known: Path, tmp_path: Path
+) -> None:
+    paint(tmp_path / "real", "real", "0", 10)
+    paint(tmp_path / "real", "ai", "0", 200)
+    only_real = Dataset.open(tmp_path / "real").select(np.array([1]))
+    assert only_real.labels.tolist() == [0]
+    stages: list[str] = []
+    with pytest.raises(EvaluationError, match="has no AI images, so it shows nothing of unknown generators"):
+        evaluate(bundle, known, unknown=only_real, watch=lambda stage, *_: stages.append(stage))
+    assert not [stage for stage in stages if stage.startswith("Judging")]
+
+
 def test_it_counts_what_a_policy_withholds(bundle: Bundle, others: Path) -> None:
     policy = msgspec.structs.replace(bundle.info.policy, real_needs_provenance=True)
     strict = Bundle(msgspec.structs.replace(bundle.info, policy=policy), bundle.files)

@@ -185,6 +185,33 @@ def test_what_was_only_an_input_is_no_part() -> None:
     assert found.says is None
 
 
+@pytest.mark.parametrize(
+    ("claim_version", "camera", "forged"),
+    [
+        (1, "leica:urn:uuid:f0000000-0000-4000-8000-000000000001", "urn:uuid:f0000000-0000-4000-8000-000000000001"),
+        (2, "urn:c2pa:f0000000-0000-4000-8000-000000000001:leica", "urn:c2pa:f0000000-0000-4000-8000-000000000001"),
+    ],
+)
+def test_a_trusted_camera_does_not_vouch_for_a_manifest_whose_label_is_a_part_of_its_own(
+    claim_version: int, camera: str, forged: str
+) -> None:
+    photograph = sign(encode(), source_type="digitalCapture", claim_version=claim_version, label=camera)
+    assert read(photograph).says is Verdict.REAL
+    for label in (forged, None):
+        fake = sign(
+            encode(), source_type="digitalCapture", authority="Stranger", claim_version=claim_version, label=label,
+            ingredients=(("inputTo", photograph),),
+        )  # fmt: skip
+        opened = sign(
+            encode(),
+            action="c2pa.opened",
+            claim_version=claim_version,
+            complete=True,
+            ingredients=(("parentOf", fake),),
+        )
+        assert read(opened).says is None, label
+
+
 def test_a_photograph_with_things_put_into_it_is_not_said_to_be_real() -> None:
     signed = sign(encode(), source_type="digitalCapture", ingredients=(("componentOf", encode()),))
     assert read(signed).says is None

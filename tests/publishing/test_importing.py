@@ -243,6 +243,22 @@ def test_what_no_geometry_does_has_to_be_declared(prepared: dict[str, Any], why:
     assert isinstance(import_source(str(folder), tmp_path / "out", declared).bundle.info.preprocess, Resize)
 
 
+@pytest.mark.parametrize(
+    ("config", "prepared"),
+    [
+        ({"id2label": ["ai", "real"]}, PREPARED),
+        ({"id2label": {"LABEL_0": "ai"}}, PREPARED),
+        (CONFIG, PREPARED | {"resample": [2]}),
+        (CONFIG, PREPARED | {"rescale_factor": None}),
+        (CONFIG, PREPARED | {"crop_pct": "most"}),
+    ],
+)
+def test_files_that_say_something_else_are_refused(config: object, prepared: object, tmp_path: Path) -> None:
+    folder = publish(tmp_path / "detector", config=config, prepared=prepared)
+    with pytest.raises(ExportError, match=r"config\.json cannot be read: Expected"):
+        import_source(str(folder), tmp_path / "out", Declared())
+
+
 def test_a_size_of_three_numbers_is_refused(tmp_path: Path) -> None:
     folder = publish(tmp_path / "detector", side="S", prepared=PREPARED | {"size": [3, 16, 16]})
     with pytest.raises(ExportError, match=r"The graph takes images of any height\. Declare --size"):
@@ -367,6 +383,10 @@ def test_crops_are_declared(tmp_path: Path) -> None:
         ({}, {"ai": (1,), "real": (1,)}, "1 will not do"),
         ({"inputs": 2}, {}, r"takes 2 inputs \(x, more\)"),
         ({"last": "Relu"}, {}, "Declare --output logits or --output probability"),
+        ({}, {"most": 5}, "most means nothing to the geometry resize: do not declare it"),
+        ({}, {"shorter_side": 40}, "shorter_side means nothing to the geometry resize"),
+        ({}, {"geometry": "crops"}, "filter means nothing to the geometry crops"),
+        ({}, {"architecture": "timm:vit"}, "An architecture is for weights in safetensors"),
     ],
 )
 def test_what_cannot_be_read_must_be_declared(
@@ -529,7 +549,7 @@ def test_a_bundle_is_used_listed_and_removed_by_its_name(
     monkeypatch.setenv("PYRITE_DATA", str(tmp_path / "data"))
     folder, image = publish(tmp_path / "detector"), tmp_path / "image.png"
     Image.fromarray(IMAGE).save(image)
-    assert "No bundles yet." in run_pyrite("bundle", "list")[1]
+    assert "No bundle is imported yet." in run_pyrite("bundle", "list")[1]
     code, said, _ = run_pyrite("bundle", "import", folder, "--name", "mine", "--licence", "MIT")
     assert (code, "Licence: MIT" in said, "--bundle mine" in said) == (0, True, True)
     assert "mine: mine 1, not calibrated." in run_pyrite("bundle", "list")[1]

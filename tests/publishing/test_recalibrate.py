@@ -62,10 +62,10 @@ def test_real_images_alone_set_the_budget(bundle: Bundle, pictures: Path, run_py
 
 def test_folders_can_be_groups(bundle: Bundle, pictures: Path, tmp_path: Path) -> None:
     dataset = Dataset.open_real(pictures)
-    found = recalibrate(bundle, dataset, tmp_path / "mine", group_column="folder")
+    found = recalibrate(bundle, dataset.grouped_by("folder"), tmp_path / "mine")
     assert {name: len(kept) for name, kept in found.bundle.info.calibration.real.items()} == {"a": 60, "b": 60}
     with pytest.raises(DatasetError, match="has no column 'camera' for groups; it has folder"):
-        recalibrate(bundle, dataset, tmp_path / "no", group_column="camera")
+        dataset.grouped_by("camera")
 
 
 def test_it_remembers_what_calibrated_it_and_leaves_out_what_trained_it(

@@ -1,5 +1,6 @@
 """The estimated share of AI images, against values worked out elsewhere."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def verdicts(real_ai: int, ai_ai: int) -> list[dict[str, int]]:
 def report(*, max_fpr: float = 0.05, real_ai: int = 10, ai_ai: int = 80) -> bytes:
     rows = [{"ai": real_ai, "real": 90 - real_ai, "uncertain": 10}, {"ai": ai_ai, "real": 15, "uncertain": 5}]
     return msgspec.json.encode({"max_fpr": max_fpr, "as_is": {"verdicts": rows}, "deduplicated": None, "more": 1})
+
+
+def few_images() -> bytes:
+    """Return a report that saw two of 30 AI images found and no false alarm in five: too little to tell them apart."""
+    rows = [{"ai": 0, "real": 5, "uncertain": 0}, {"ai": 2, "real": 28, "uncertain": 0}]
+    return msgspec.json.encode({"max_fpr": 0.05, "as_is": {"verdicts": rows}, "deduplicated": None})
 
 
 def lang_reiczigel(x: int, n: int, rates: Rates) -> tuple[float, float]:
@@ -97,6 +104,7 @@ def test_rates_come_from_the_report_at_its_error_budget(bundle: Bundle) -> None:
         (b"{}", "is not a report"),
         (report(max_fpr=0.01), "measured at --max-fpr 0.01"),
         (report(real_ai=81), "do not show the share"),
+        (few_images(), "with too few images to show the share: 5 real and 30 AI"),
     ],
 )
 def test_without_rates_there_is_a_reason(bundle: Bundle, data: bytes | None, why: str) -> None:
@@ -162,3 +170,15 @@ def test_the_shares_reason_is_in_the_summary(bundle: Bundle, corpus: Path, tmp_p
     summary = msgspec.json.decode((tmp_path / "out/summary.json").read_bytes(), type=Summary)
     for part in (summary, summary.total, *summary.partitions.values()):
         assert part.no_share == "The bundle has no report.json, so the rates of its errors are not known."
+
+
+def test_rates_of_any_counts_tell_a_share_with_an_interval_or_none() -> None:
+    for real, ai in itertools.product(range(1, 13), repeat=2):
+        for alarms, found in itertools.product(range(real + 1), range(ai + 1)):
+            rates = Rates(real, alarms, ai, found)
+            if rates.tell:
+                share = estimate_share(200, 1000, rates)
+                assert share
+                assert share.low < share.high, rates
+    assert not Rates(5, 0, 30, 2).tell
+    assert not Rates(9, 0, 20, 1).tell

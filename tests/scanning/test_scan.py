@@ -220,3 +220,10 @@ def test_bundles_with_different_budgets_need_one_for_all(bundle: Bundle, corpus:
     with pytest.raises(ScanError, match=r"different error budgets, 0\.02 and 0\.05\. Choose one with --max-fpr"):
         scan(str(corpus), tmp_path / "out", bundles=[bundle, strict], engine="local")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_shard_of_over_a_million_images_is_listed_whole(tmp_path: Path) -> None:
+    count = 1024 * 1024 + 1  # What pyarrow puts into a group of rows, and one more.
+    listing = write_listing((Input(Kind.FILE, "a.png", 1, ".") for _ in range(count)), str(tmp_path / "x"), count)
+    assert (listing.shards, listing.inputs) == (1, count)
+    assert len(ListingReader(str(tmp_path / "x")).read(0)) == count

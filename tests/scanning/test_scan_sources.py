@@ -166,7 +166,8 @@ def test_tables_of_paths(judge: Callable[..., Any], folder: Path) -> None:
     mixed = [*paths[:11], str(folder / paths[11]), "absent.png"]
     (folder / "list.csv").write_text("partition,path\n" + "".join(f"p{i % 2},{path}\n" for i, path in enumerate(mixed)))
     pq.write_table(pa.table({"path": mixed}), folder / "list.parquet")
-    for name, partition in (("list.csv", "p1"), ("list.parquet", ".")):
+    pq.write_table(pa.table({"path": mixed, "partition": [0] * len(mixed)}), folder / "numbers.parquet")
+    for name, partition in (("list.csv", "p1"), ("list.parquet", "."), ("numbers.parquet", "0")):
         rows = judge(folder / name)
         assert [row["sha256"] for row in rows] == [*HASHES, None]
         assert rows[1]["partition"] == partition
@@ -180,6 +181,8 @@ def test_tables_of_paths(judge: Callable[..., Any], folder: Path) -> None:
         ("x.csv", b"file\na.png\n", "no column `path`; it has file"),
         ("x.csv", b"path\n\xff\xfe\n", "not a CSV file in UTF-8"),
         ("x.csv", b"path,partition\n,a\n", "line 2: there is no path"),
+        ("x.csv", b"path,caption\na.jpg,hello, world\n", "line 2: there are not as many values as columns"),
+        ("x.csv", b"path,caption\na.jpg\n", "line 2: there are not as many values as columns"),
         ("x.parquet", b"PAR1", "cannot be read as Parquet"),
         ("x.parquet", table_of_paths("a.png", None), "has a row without a path"),
     ],

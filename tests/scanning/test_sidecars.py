@@ -15,6 +15,7 @@ from corpora import PICTURES, read_rows
 from pyrite.bundle import Bundle
 from pyrite.errors import ScanError
 from pyrite.scanning import Columns, ScanSettings, scan
+from pyrite.scanning.sidecars import describes
 
 SHARDS, EACH = 2, 4
 FAILED = {1, 6}
@@ -185,3 +186,9 @@ def test_a_damaged_sidecar_is_named_where_its_columns_are_wanted(bundle: Bundle,
     settings = ScanSettings(columns=Columns(keep=("url",)))
     with pytest.raises(ScanError, match=r"00001\.parquet cannot be read, which has the columns to keep"):
         scan(str(root), tmp_path / "out", bundle, settings=settings, engine="local")
+
+
+@pytest.mark.parametrize("suffix", [".JPG", ".Png", ".tiff"])
+def test_what_lies_beside_an_image_is_set_aside_however_its_name_is_written(suffix: str) -> None:
+    beside = {f"a{suffix}", "a.json", "a.TXT", "b.json"}
+    assert [describes(name, beside) for name in ("a.json", "a.TXT", "b.json")] == [True, True, False]

@@ -128,6 +128,14 @@ def test_what_is_missing_is_told_with_its_count(tmp_path: Path) -> None:
     )
 
 
+def test_what_labels_were_taken_for_is_told(tmp_path: Path) -> None:
+    rows = "image,label,a\n1,real,0\n2,midjourney,1\n3,unlabelled,2\n4,not sure,3\n"
+    table = read_scores(write(tmp_path, rows))
+    assert table.labels is not None
+    assert table.labels.tolist() == [0, 1, 1, 1]
+    assert describe_scores(table)[0] == "Taken for AI: midjourney 1, unlabelled 1, not sure 1."
+
+
 def test_a_detector_that_points_the_other_way_is_told_of_and_left_alone(tmp_path: Path) -> None:
     rows = "".join(f"{i},{'ai' if i % 2 else 'real'},{i % 2},{-(i % 2)},{i}\n" for i in range(20))
     table = read_scores(write(tmp_path, "image,label,right,wrong,idle\n" + rows))

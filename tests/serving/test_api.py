@@ -222,6 +222,20 @@ def test_a_failure_of_the_server_is_told_without_its_details(saved: str, monkeyp
         assert client.get("/healthz").status_code == 200
 
 
+def test_a_failure_can_be_read_by_the_origins_that_are_allowed(
+    allowing: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("pyrite.detector.Detector.score", fail)
+    for origin in ("https://news.example", "https://x.example"):
+        answer = allowing.post("/v1/detect", content=picture(), headers={**PNG, "Origin": origin})
+        allowed = origin == "https://news.example"
+        assert answer.status_code == (500 if allowed else 403)
+        assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
+
+
 def test_an_id_that_came_with_the_request_is_kept_and_a_strange_one_is_not(client: TestClient) -> None:
     assert client.get("/healthz", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
     assert client.get("/healthz", headers={"X-Request-ID": "<b>"}).headers["x-request-id"] != "<b>"

@@ -43,6 +43,20 @@ def test_the_loss_is_the_formula() -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
+def test_an_image_without_a_class_moves_no_output_of_the_target() -> None:
+    import tensorflow as tf
+
+    recipe = load_recipe("tiny", ["targets=object", "targets_weight=0.5"])
+    outputs = tf.Variable([[1.2, 2.0, 1.0, 0.0]] * 3)
+    answers = np.array([[1, 0, 0, 0], [1, 0, 1, 0], [1, 0, 0.3, 0]], np.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(example_losses(recipe, (3,))(answers, outputs))
+    gradient = np.asarray(tape.gradient(loss, outputs))[:, 1:]
+    shares = np.exp([2.0, 1.0, 0.0]) / np.exp([2.0, 1.0, 0.0]).sum()
+    wanted = [0.5 * (share * shares - share * np.eye(3)[1]) for share in (0, 1, 0.3)]
+    np.testing.assert_allclose(gradient, wanted, atol=1e-6)
+
+
 def test_without_lessons_it_is_the_cross_entropy_of_the_label() -> None:
     found = example_losses(load_recipe("tiny"), ())(np.array([[1.0], [0.0]]), np.array([[2.0], [2.0]]))
     np.testing.assert_allclose(found, [cross_entropy(1, sigmoid(2)), cross_entropy(0, sigmoid(2))], rtol=1e-5)

@@ -47,6 +47,20 @@ def test_normalisation_inside_a_model_that_serves_as_a_layer_is_found_and_few_im
     assert found == pytest.approx((PIXELS[TRAIN[:50]] / 255).mean(axis=(0, 1, 2)), abs=1e-4)
 
 
+def test_each_image_counts_alike_also_in_a_last_short_batch() -> None:
+    keras = load_keras()
+    normalisation = keras.layers.BatchNormalization()
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Rescaling(1 / 255), normalisation])
+    pixels = np.arange(257, dtype=np.uint16).clip(0, 255).astype(np.uint8)[:, None, None, None] * np.ones(
+        (1, 32, 32, 3), np.uint8
+    )
+    for seed in range(3):
+        measure_statistics(model, pixels, np.arange(257), seed)
+        assert np.asarray(normalisation.moving_mean) == pytest.approx(
+            pixels.mean() / 255, abs=1e-3
+        )  # As exact as TensorFlow sums.
+
+
 def test_a_network_without_normalisation_is_left_alone() -> None:
     keras = load_keras()
     model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(1)])

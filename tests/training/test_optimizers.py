@@ -26,6 +26,11 @@ def test_a_linear_schedule_is_one_cycle(warmup: float, peak: int) -> None:
     assert found == pytest.approx(wanted, abs=1e-6)
 
 
+def test_a_linear_schedule_tells_trackers_what_it_is() -> None:
+    optimizer = make_optimizer(load_recipe("tiny", ["schedule=linear", "warmup=0.25", "learning_rate=0.5"]), 20)
+    assert optimizer.get_config()["learning_rate"]["config"] == {"peak": 0.5, "warmup": 5, "total": 20}
+
+
 def step(kernel: np.ndarray, gradient: np.ndarray, name: str = "kernel") -> np.ndarray:
     """Return what one step of Muon at a rate of 0.1 takes from a kernel."""
     keras = load_keras()

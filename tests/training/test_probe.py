@@ -100,7 +100,7 @@ def test_features_are_computed_once_and_anew_for_whatever_they_hang_on(examples:
     np.testing.assert_array_equal(fitted(examples, recipe_with("learning_rate=1"), told), first)
     fitted(examples, recipe_with("monitor=val_auroc"), told)
     assert told == [(240, 240)] * 2
-    for settings in (["seed=1"], ["views=1"], ["views=1", "augment_blur=1"], ["pooling=max"]):  # The seed's weights.
+    for settings in (["seed=1"], ["views=1"], ["views=1", "augment_blur=1"], ["pooling=max"], ["backbone_layer=relu"]):
         before = len(list(cache.glob("features-*")))
         fitted(examples, recipe_with(*settings))
         assert len(list(cache.glob("features-*"))) == before + 1, settings

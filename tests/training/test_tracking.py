@@ -112,6 +112,22 @@ def test_each_epoch_is_told_once_also_where_a_run_was_resumed(
     assert not (out / "tensorboard").exists()  # It was not asked for.
 
 
+def test_a_tracker_that_comes_later_is_told_every_epoch(
+    toy: Path, tmp_path: Path, seen: Callable[[], list[list[Any]]]
+) -> None:
+    recipe, out = load_recipe("tiny", ["epochs=2", "patience=2"]), tmp_path / "out"
+
+    def stop(event: object) -> None:
+        if isinstance(event, Step) and (event.epoch, event.step) == (2, 1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(toy, recipe, out, watch=stop, log=("wandb",))
+    train(toy, recipe, out, resume=True, log=("wandb", "mlflow"))
+    told = [note[:2] for note in seen() if note[0] in ("wandb", "mlflow")]
+    assert [epoch for name, epoch in told if name == "mlflow"] == [0, 1]
+
+
 def test_what_cannot_be_told_is_refused_before_anything_is_made(
     toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_pyrite: Callable[..., tuple[int, str, str]]
 ) -> None:

@@ -107,6 +107,17 @@ def test_a_run_gives_every_weight_as_it_was(unbroken: Run) -> None:
         np.testing.assert_array_equal(np.asarray(variable), value)
 
 
+def test_a_run_with_further_targets_gives_every_weight_too(info: BundleInfo, tmp_path: Path) -> None:
+    recipe = load_recipe("tiny", ["targets=object", "seed=3"])
+    taught = build_model(recipe, [4])
+    names, origins = _runs(info, tmp_path, taught)
+    for model in (build_model(load_recipe("tiny")), build_model(recipe, [2])):
+        start_from(model, names, origins, PIXELS, ALL, 0)
+        own = [variable for variable in model.variables if not variable.path.startswith("target")]
+        for variable, value in zip(own, taught.variables, strict=False):
+            np.testing.assert_array_equal(np.asarray(variable), np.asarray(value))
+
+
 def test_a_run_of_another_network_is_refused(unbroken: Run) -> None:
     with pytest.raises(RecipeError, match="does not fit the network compact"):
         start_from(small(0), [str(unbroken.out)], [load_bundle(unbroken.out / "bundle")], PIXELS, ALL, 0)

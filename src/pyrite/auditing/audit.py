@@ -118,7 +118,7 @@ def audit(
     seed: int = 0,
     watch: Watch = lambda stage, done, total: None,
 ) -> Audit:
-    """Look for what could make a score on this data a lie, and write it down where `out` is given.
+    """Look for what could inflate a score on this data, and write a report to `out` if it is given.
 
     Args:
         data: the images or where they lie.
@@ -171,7 +171,7 @@ def _audit(dataset: Dataset, out: str | Path | None, seed: int, watch: Watch) ->
     result = Audit(
         data=encodable(dataset.name),
         data_sha256=content_sha256(dataset, decoded.hashes),
-        command=encodable(current_command()),
+        command=current_command(),
         commit=source_commit(),
         packages=package_versions(),
         seed=seed,

@@ -25,6 +25,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib.resources import files as files_of
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -185,7 +186,9 @@ def load_bundle(path: str | Path, *, among_others: bool = False) -> Bundle:
         elif path.exists():
             raise BundleError(f"{path} is not a bundle: it is neither a folder nor a zip of one.")
         else:
-            raise BundleError(f"There is no bundle at {path}.")
+            known = (files_of("pyrite") / "catalogue" / f"{path}.toml").is_file()
+            hint = f" Get the bundle of that name with: pyrite bundle import {path}" if known else ""
+            raise BundleError(f"There is no bundle at {path}.{hint}")
         return replace(_verified(files, path), path=path.absolute())
     except (OSError, ValueError) as error:
         raise BundleError(f"The bundle {path} cannot be read: {error}") from error

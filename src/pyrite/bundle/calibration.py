@@ -167,7 +167,7 @@ def fit_calibration(
     seed: int = 0,
     keep: int = 2000,
 ) -> Calibration:
-    """Fit a calibration to images that neither trained the model nor chose it.
+    """Fit a calibration to images that did not train the model.
 
     Args:
         logits: (n,), finite.

@@ -1,12 +1,12 @@
 """Bundles that are used by name: kept in the user's data folder."""
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyrite.errors import BundleError
+from pyrite.errors import BundleError, PyriteError
+from pyrite.folders import data_folder
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -17,13 +17,10 @@ def library_folder() -> Path:
     Raises:
         BundleError: There is no home folder to have it in.
     """
-    if chosen := os.environ.get("PYRITE_DATA"):
-        return Path(chosen).absolute() / "bundles"
     try:
-        home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    except RuntimeError as error:
-        raise BundleError("There is no home folder for bundles. Set PYRITE_DATA to a folder.") from error
-    return home.absolute() / "pyrite" / "bundles"
+        return data_folder() / "bundles"
+    except PyriteError as error:
+        raise BundleError(str(error)) from error
 
 
 def named_place(name: str) -> Path:

@@ -213,6 +213,7 @@ def _calibrate_panel(
     keep: int,
     seed: int,
 ) -> "Scored":
+    from pyrite.bundle import Panel
     from pyrite.rendering.progress import stage_bar
     from pyrite.scores import calibrate_bundles
 
@@ -221,13 +222,13 @@ def _calibrate_panel(
             bundles, dataset, out, merge=merge.value, halves=halves, keep=keep, seed=seed,
             progress=partial(show, "Judging"),
         )  # fmt: skip
-    tell_panel(panel, table, out)
+    tell_panel(panel, table, out, Panel.open([out]).policy)
     return scored
 
 
 @bundles.command()
 def verify(bundle: BundleArgument = None, device: DeviceOption = Device.AUTO) -> None:
-    """Check a bundle, file by file and by replay.
+    """Check that a bundle's files are unchanged, and that its model answers here as where it was made.
 
     Its files must match their hashes. Its golden images must get the same scores as where the bundle was made, one at a
     time and also in batches, unless the bundle says that its model takes one image at a time.
@@ -254,7 +255,7 @@ def verify(bundle: BundleArgument = None, device: DeviceOption = Device.AUTO) ->
                 f"The answers of {loaded.path} depend on the other images in a batch, and it does not set one_by_one."
             )
     if not check.passed:
-        raise PyriteError(f"{loaded.path} gives other results here than where it was made.")
+        raise PyriteError(f"{loaded.path} gives different results here than where it was made.")
 
 
 @bundles.command()

@@ -33,8 +33,9 @@ def compare(
             "--max-fpr",
             metavar="RATE",
             callback=check_budget,
-            help="Error budget of all verdicts: the share of real images that may be called ai. A scores.parquet has "
-            "its own, and no other is possible with one. Default: the largest of the bundles' budgets.",
+            help="Error budget of all verdicts: the share of real images that may be called ai. With a "
+            "scores.parquet, the budget stored in it applies and cannot be changed. Default: the largest of the "
+            "bundles' budgets.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed for resampling and for --limit.")] = 0,

@@ -36,8 +36,8 @@ def tune(
     upsampling: Annotated[
         UpsamplingName,
         typer.Option(
-            help="How to double the resolution instead of repeating pixels: interpolation, a transposed convolution, "
-            "or a convolution whose channels are shuffled into place."
+            help="What replaces nearest-neighbour upsampling: bilinear interpolation, a transposed convolution, or a "
+            "sub-pixel convolution (`shuffle`)."
         ),
     ],
     decoder: Annotated[
@@ -53,7 +53,7 @@ def tune(
     *,
     labelling: "Labelling",
 ) -> None:
-    """Give a decoder another upsampling, and so another trace, in a minute of fine-tuning on photographs.
+    """Replace a decoder's upsampling and fine-tune it on photographs for a minute, so that it leaves another trace.
 
     Detectors that train on several kinds of decoder recognise more generators. The encoder does not change.
 

@@ -33,7 +33,13 @@ class Protocol(StrEnum):
 
 @labels_data
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder or a zip of one.")],
+    bundle: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BUNDLE",
+            help="A bundle: a folder, a zip of one, the name of an imported one, or a panel's .json file.",
+        ),
+    ],
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder for report.html, report.json and figures.")],
     others: Annotated[
@@ -57,7 +63,10 @@ def evaluate(
         int | None, typer.Option(metavar="N", min=1, help="Judge at most N images, drawn at random.")
     ] = None,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Also judge the images resaved, blurred, resized and so on.")
+        bool,
+        typer.Option(
+            "--robustness", help="Also judge the images under 18 degradations: resaved, blurred, resized and so on."
+        ),
     ] = False,
     unknown: UnknownOption = None,
     max_fpr: MaxFprOption = None,
@@ -67,7 +76,7 @@ def evaluate(
     """Measure a bundle, or several combined, on labelled images.
 
     The report has figures with intervals, plots, a table per slice, and the worst mistakes. `--robustness` also judges
-    every image under each of a grid of degradations, which takes that many times longer.
+    every image under 18 degradations, which takes about 18 times as long.
 
     Example: `pyrite evaluate run/bundle cifake.zip --out report`
     """

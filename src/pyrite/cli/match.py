@@ -77,8 +77,8 @@ def match(
     align: Annotated[
         bool,
         typer.Option(
-            help="Give each reconstruction as much detail of each fineness as its view has, so that a detector cannot "
-            "learn that autoencoders smooth."
+            help="Match the power spectrum of each reconstruction to that of its view, so that a detector cannot "
+            "simply learn that autoencoders smooth images."
         ),
     ] = True,
     *,

@@ -20,12 +20,14 @@ from pyrite.cli.shared import (
 
 def _package(option: str, name: str) -> Any:
     return typer.Option(
-        option, metavar="PATH", help=f"The npm package {name}, a .tgz or a folder. Fetched without it, once."
+        option,
+        metavar="PATH",
+        help=f"A copy of the npm package {name}: a .tgz file or a folder. Default: downloaded from npm once.",
     )
 
 
 def page(
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the page goes: a new folder.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Output folder for the page: a new one.")],
     bundles: BundlesOption = None,
     max_fpr: MaxFprOption = None,
     allow_real: AllowRealOption = False,
@@ -41,9 +43,9 @@ def page(
     Copy the folder to any static host, under any path, over HTTPS; to look at it here, run
     `python -m http.server --directory site`. It works without a network after the first visit.
 
-    The page judges the pixels, content credentials and other metadata, and says what it does not read. What runs the
-    model (33 MB) and what reads the credentials (3 MB) and metadata (0.3 MB) is fetched from npm and kept in Pyrite's
-    cache folder; `NPM_CONFIG_REGISTRY` names another registry.
+    The page judges the pixels, content credentials and other metadata, and says what it does not read. The
+    runtime of the model (33 MB) and the readers of credentials (3 MB) and metadata (0.3 MB) are downloaded from npm
+    once and kept in Pyrite's cache folder; `NPM_CONFIG_REGISTRY` names another registry.
 
     Example: `pyrite page --out site`
     """

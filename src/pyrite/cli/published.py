@@ -81,7 +81,9 @@ def import_(
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(metavar="SOURCE", help="For a bundle without its encoder, such as photos: another place for it."),
+        typer.Option(
+            metavar="SOURCE", help="Where to get the encoder of a bundle that ships without it, such as photos."
+        ),
     ] = None,
     architecture: Annotated[
         str | None,
@@ -226,7 +228,8 @@ def push(
     licence_allows_it: Annotated[
         bool,
         typer.Option(
-            "--licence-allows-it", help="Push even if Pyrite does not know that the licence allows it: you do."
+            "--licence-allows-it",
+            help="Push although Pyrite cannot tell whether the licence allows it, because you can.",
         ),
     ] = False,
 ) -> None:
@@ -270,7 +273,7 @@ def catalogue() -> None:
 
 
 def list_() -> None:
-    """List the bundles that can be used by name.
+    """List the imported bundles, which can be used by name.
 
     Example: `pyrite bundle list`
     """
@@ -286,7 +289,7 @@ def list_() -> None:
         calibrated = "calibrated" if info.calibration.real else "not calibrated"
         stdout.print(f"{place.name}: {info.name} {info.version}, {calibrated}. {info.scope.description}")
     if not places:
-        stdout.print("No bundles yet. Import one with: pyrite bundle import NAME")
+        stdout.print("No bundle is imported yet. Import one with: pyrite bundle import NAME")
 
 
 def remove(

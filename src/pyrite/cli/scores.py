@@ -51,7 +51,10 @@ def calibrate(
     table: TableArgument,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Output file for the panel, as JSON.")],
     columns: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="The detectors. Default: every other column.")
+        str | None,
+        typer.Option(
+            metavar="A,B,…", help="Columns of scores to use. Default: all columns except image, label and group."
+        ),
     ] = None,
     merge: MergeOption = Merging.FISHER,
     group: GroupOption = None,

@@ -60,6 +60,6 @@ def serve(
             "Anyone who can reach this address can use the server. Set api_keys, or put it behind a proxy.", style="dim"
         )
     for lack in (*missing(), *missing_readers()):
-        stderr.print(lack, style="dim")
+        stderr.print(lack, style="dim", markup=False)
     panel = open_panel(chosen.bundles or ([chosen.bundle] if chosen.bundle else ()))
     run(chosen, ready=lambda url: stdout.print(f"Serving at {url}"), panel=panel, reload=load)

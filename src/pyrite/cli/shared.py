@@ -15,6 +15,7 @@ from pyrite.errors import PyriteError
 if TYPE_CHECKING:
     from pyrite.bundle import Panel, PanelInfo
     from pyrite.datasets import Dataset, Labelling
+    from pyrite.decision import Policy
     from pyrite.evaluation import Report
     from pyrite.evidence import Trust
     from pyrite.scores import ScoreTable
@@ -167,7 +168,9 @@ class Device(StrEnum):
 
 DeviceOption = Annotated[
     Device,
-    typer.Option("--device", help="What the model runs on. `auto` uses a GPU if ONNX Runtime can."),
+    typer.Option(
+        "--device", help="What the model runs on. `auto` uses CUDA or DirectML if ONNX Runtime can, else the CPU."
+    ),
 ]
 MaxBytesOption = Annotated[int, typer.Option("--max-bytes", metavar="N", min=1, help="Reject larger files.")]
 MaxPixelsOption = Annotated[
@@ -237,15 +240,15 @@ def tell_lines(lines: Iterable[str]) -> None:
         stderr.print(line, style="yellow", markup=False)
 
 
-def tell_panel(panel: "PanelInfo", table: "ScoreTable", out: Path) -> None:
-    """Tell what calibrated a panel, and what it can keep."""
+def tell_panel(panel: "PanelInfo", table: "ScoreTable", out: Path, policy: "Policy | None" = None) -> None:
+    """Tell what calibrated a panel, and what it can keep: of its bundles' own policy, or of the usual one."""
     from pyrite.decision import Policy
     from pyrite.scores import describe_panel, describe_scores
 
     for line in describe_panel(panel, table):
         stdout.print(line, markup=False)
     tell_lines(describe_scores(table))
-    tell_lines(panel.calibration.too_few(Policy()))
+    tell_lines(panel.calibration.too_few(policy or Policy()))
     stdout.print(f"Smallest error budget it can keep: {panel.calibration.smallest_p_real:.2%}")
     stdout.print(f"Panel: {out}", markup=False)
 

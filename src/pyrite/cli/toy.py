@@ -13,7 +13,12 @@ def toy(
     count: Annotated[int, typer.Option(metavar="N", min=40, help="Number of images, half of each class.")] = 1500,
     size: Annotated[
         int,
-        typer.Option(metavar="PIXELS", min=16, max=4096, help="Height and width. Above 64, images of another kind."),
+        typer.Option(
+            metavar="PIXELS",
+            min=16,
+            max=4096,
+            help="Height and width. Above 64, AI images carry another trace, which downscaling removes.",
+        ),
     ] = 32,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same images.")] = 0,
 ) -> None:

@@ -17,6 +17,8 @@ from pyrite.keras_backend import load_keras
 
 Weights = NDArray[np.float32]
 
+_PATCHES = "vision_model.embeddings.patch_embedding.weight"
+_PLACES = "vision_model.embeddings.position_embedding.weight"
 _HEAD = 64  # values of an attention head, in every CLIP encoder that OpenAI published
 
 
@@ -44,9 +46,24 @@ def load_clip(model: Path) -> Any:
     except Exception as error:  # Protobuf's and onnx's own, of several kinds.
         raise ExportError(f"{model} cannot be read as ONNX: {error}") from error
     reader = _Reader(graph)
-    encoder = _build(reader)
+    encoder = _build(reader, image_side(graph))
     _fill(encoder, reader)
     return encoder
+
+
+def image_side(graph: Any) -> int:
+    """Return how many pixels a side an encoder takes, by how many places of patches it knows.
+
+    Args:
+        graph: An `onnx.GraphProto`.
+
+    Raises:
+        ExportError: It is no such encoder.
+    """
+    shapes = {value.name: tuple(value.dims) for value in graph.initializer}
+    if _PATCHES not in shapes or _PLACES not in shapes:
+        raise ExportError("The model is not a vision encoder of CLIP as transformers exports it.")
+    return int(shapes[_PATCHES][2] * round((shapes[_PLACES][0] - 1) ** 0.5))
 
 
 class _Reader:
@@ -83,15 +100,13 @@ class _Reader:
         raise ExportError(f"The encoder has no linear layer at {place}.")
 
 
-def _build(reader: _Reader) -> Any:
+def _build(reader: _Reader, side: int) -> Any:
     """Return an encoder of the same shape, whose weights are random."""
     load_keras()
     import keras_hub
 
-    patches = reader.value("vision_model.embeddings.patch_embedding.weight")
-    places = reader.value("vision_model.embeddings.position_embedding.weight")
+    patches = reader.value(_PATCHES)
     width, patch = patches.shape[0], patches.shape[2]
-    side = patch * round((len(places) - 1) ** 0.5)
     return keras_hub.models.CLIPVisionEncoder(
         patch_size=patch,
         hidden_dim=width,
@@ -105,10 +120,10 @@ def _build(reader: _Reader) -> Any:
 def _fill(encoder: Any, reader: _Reader) -> None:
     top = "vision_model"
     embedding = encoder.embedding
-    patches = reader.value(f"{top}.embeddings.patch_embedding.weight")
+    patches = reader.value(_PATCHES)
     embedding.patch_embedding.kernel.assign(patches.transpose(2, 3, 1, 0))
     embedding.class_embedding.assign(reader.value(f"{top}.embeddings.class_embedding"))
-    embedding.position_embedding.embeddings.assign(reader.value(f"{top}.embeddings.position_embedding.weight"))
+    embedding.position_embedding.embeddings.assign(reader.value(_PLACES))
     places = embedding.position_ids.shape[1]
     embedding.position_ids.assign(np.arange(places)[None])
     _fill_norm(encoder.pre_layer_norm, reader, f"{top}.pre_layrnorm")

@@ -10,11 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from pyrite.converting.clip import CLIP_MEAN, CLIP_STD
+from pyrite.converting.clip import CLIP_MEAN, CLIP_STD, image_side
 from pyrite.errors import BundleError, ExportError, require
 from pyrite.graph import Parts, Wrapping, add_features, wrap
-
-_SIDE = 224  # pixels, where an encoder does not say what it takes: what OpenAI's smaller ones do
 
 
 class EncoderHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,7 +37,7 @@ def read_head(content: bytes) -> EncoderHead:
     """
     try:
         return msgspec.json.decode(content, type=EncoderHead)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"head.json is damaged: {error}.") from error
 
 
@@ -68,9 +66,10 @@ def compose(encoder: Path, head: EncoderHead) -> bytes:
     try:
         model = onnx.load(encoder)
         taken = model.graph.input[0]
-        height, width = (size.dim_value or _SIDE for size in taken.type.tensor_type.shape.dim[2:])
+        sides = [size.dim_value for size in taken.type.tensor_type.shape.dim[2:]]
     except Exception as error:  # Protobuf's and onnx's own, of several kinds.
         raise ExportError(f"{encoder.name} cannot be read as ONNX: {error}") from error
+    height, width = sides if all(sides) else [image_side(model.graph)] * 2
     dequantise(model)
     tokens = f"/vision_model/encoder/layers.{head.layers - 1}/Add_1_output_0"
     if not any(tokens in node.output for node in model.graph.node):

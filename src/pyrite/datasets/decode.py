@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.bundle.preprocess import Crops, Preprocess, ShorterSide
-from pyrite.cache import cache_folder
 from pyrite.datasets.arrays import Canvases, cut_canvas
 from pyrite.datasets.dataset import Dataset
 from pyrite.datasets.storage import Storage, TarStorage
 from pyrite.errors import DatasetError, ImageError
+from pyrite.folders import cache_folder
 from pyrite.image import open_image
 from pyrite.results import Failure
 from pyrite.runtime import available_memory

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from pyrite.cache import cache_folder
 from pyrite.datasets.storage import walk
 from pyrite.datasets.tally import Tally
 from pyrite.errors import DatasetError, in_one_line, require
+from pyrite.folders import cache_folder
 
 PREFIX = "hf:"
 _SOURCE = re.compile(r"hf:([\w.-]+/[\w.-]+?)(?:@((?:refs/\w+/)?[\w.-]+))?(?:/(.+))?")

@@ -88,7 +88,7 @@ class Labelling:
             for pattern in patterns:
                 if not any(_is_name(text, pattern) or _is_pattern(text, pattern) for text in there):
                     shown = ", ".join(there[:20]) + (", …" if len(there) > 20 else "")
-                    raise DatasetError(f"{flag} {pattern} fits no {what}. Here are: {shown or 'none'}.")
+                    raise DatasetError(f"{flag} {pattern} matches no {what}. Found: {shown or 'none'}.")
 
 
 def _is_name(text: str, pattern: str) -> bool:

@@ -108,8 +108,9 @@ def make_manifest(
         labels = read_labels(name, texts, wanted, tally)
         _check_contradictions(name, label_column, texts, labels, columns, paths, given, tally)
     splits = _splits(name, columns, wanted, paths)
-    if wanted.generator_column in columns and "generator" not in columns:
-        columns["generator"] = columns.pop(wanted.generator_column)
+    generators = _find([*columns], None, ["generator", *filter(None, [wanted.generator_column])])
+    if generators and "generator" not in columns:
+        columns["generator"] = columns.pop(generators)
     rows = [(i, label) for i, label in enumerate(labels) if label is not None]
     return Manifest(
         tuple(paths[i] for i, _ in rows),
@@ -120,13 +121,15 @@ def make_manifest(
     )
 
 
-def parse_labels(name: str, texts: list[str]) -> tuple[int, ...]:
-    """Return the class of each row: 0 (real) or 1 (AI).
+def parse_labels(name: str, texts: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the class of each row, 0 (real) or 1 (AI), and a sentence for each class that names were guessed to mean.
 
     Raises:
         DatasetError: a text is no class.
     """
-    return tuple(label for label in read_labels(name, texts, Labelling(), Tally()) if label is not None)
+    tally = Tally()
+    labels = tuple(label for label in read_labels(name, texts, Labelling(), tally) if label is not None)
+    return labels, tuple(Tally(tally.taken).taken_lines())
 
 
 def read_labels(name: str, texts: Sequence[str], labelling: Labelling, tally: Tally) -> list[int | None]:
@@ -248,7 +251,7 @@ def _splits(
     name: str, columns: dict[str, list[str]], labelling: Labelling, paths: Sequence[str]
 ) -> tuple[str | None, ...]:
     """Take the column of splits out, and return the split of each row; without one, that of its folders."""
-    column = "split" if labelling.split_column is None and "split" in columns else labelling.split_column
+    column = _find([*columns], None, ["split"]) if labelling.split_column is None else labelling.split_column
     if not column:
         by_folder = {
             folder: next((s for s in map(split_of, reversed(PurePosixPath(folder).parts)) if s), None)

@@ -117,7 +117,7 @@ class ConfinedReader:
                 process.call(_begin, reader, seconds=_START)
             except Ended as ended:
                 # No image is to blame: none was opened yet.
-                raise PyriteError(f"A process that reads images ended as it was started, with {ended.how}.") from None
+                raise PyriteError(f"A process that reads images could not start: it ended with {ended.how}.") from None
         return process
 
 

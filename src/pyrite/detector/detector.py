@@ -76,7 +76,7 @@ class Detector:
         Raises:
             BundleError: A bundle or panel cannot be used.
             PyriteError: `max_fpr` is out of range, or smaller than the calibration can resolve; or both `bundle` and
-                `bundles` are given; or the device is not to be had.
+                `bundles` are given; or the device is not available.
         """
         if bundle is not None and bundles:
             raise PyriteError("Give a bundle or several bundles, not both.")

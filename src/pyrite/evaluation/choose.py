@@ -31,6 +31,8 @@ class Part:
     """Images kept out of training and validation as copies of a later split’s; `None` where not known."""
     caution: str | None = None
     """What speaks against taking the figures at face value."""
+    drawn: bool = False
+    """Whether a limit drew the images, and no others were read: their copies among those are not known."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,13 @@ class Chosen:
     """The images that bundles are judged by."""
 
     dataset: Dataset
-    """The whole data, judged or not; the images to judge alone where they were `drawn`."""
+    """The whole data, judged or not; the images to judge alone where they were drawn."""
     hashes: Sequence[str]
     """(len(dataset),), each file's hexadecimal SHA-256, empty where it could not be read."""
     indices: Indices
     """Of the images to judge."""
     part: Part
     """What they are, for the reader."""
-    drawn: bool = False
-    """Whether a limit drew them, and no others were read."""
 
 
 def choose(
@@ -76,7 +76,7 @@ def choose(
     """
     if limit is not None and limit < 1:
         raise EvaluationError(f"The limit must be at least one image, not {limit}.")
-    if hashes is None and limit is not None and limit < len(dataset) and _may_draw(panel, protocol):
+    if hashes is None and limit is not None and limit < len(dataset) and _may_draw(panel, dataset, protocol):
         return _draw(panel, dataset, protocol, limit, seed)
     hashes, bundles = content_hashes(dataset) if hashes is None else hashes, panel.bundles
     pasts = [_past(bundle, dataset, hashes, alone=len(bundles) == 1) for bundle in bundles]
@@ -137,14 +137,15 @@ def choose(
     return Chosen(dataset, hashes, indices, Part(protocol, why.strip(), dropped, " ".join(cautions) or None))
 
 
-def _may_draw(panel: Panel, protocol: Protocol) -> bool:
+def _may_draw(panel: Panel, dataset: Dataset, protocol: Protocol) -> bool:
     """Say whether images can be drawn, and those that trained a bundle told, without reading all others.
 
-    A split by content takes all of them, and so do a bundle that does not remember what trained it, and a panel that
-    was calibrated as one, which knows its images by one hash of all.
+    A split by content takes all of them, and so do groups, of which one image may have trained the bundle, a bundle
+    that does not remember what trained it, and a panel that was calibrated as one, which knows its images by one hash
+    of all.
     """
     remembers = all(bundle.info.training is None or "trained_on.bin" in bundle.files for bundle in panel.bundles)
-    return protocol in ("auto", "official", "all") and remembers and panel.data_sha256 is None
+    return protocol in ("auto", "official", "all") and not dataset.groups and remembers and panel.data_sha256 is None
 
 
 def _draw(panel: Panel, dataset: Dataset, protocol: Protocol, limit: int, seed: int) -> Chosen:
@@ -194,8 +195,7 @@ def _draw(panel: Panel, dataset: Dataset, protocol: Protocol, limit: int, seed: 
         selected,
         [hashes[i] for i in kept],
         np.arange(len(kept)),
-        Part("official" if official else "all", " ".join(why), None, caution if own else None),
-        drawn=True,
+        Part("official" if official else "all", " ".join(why), None, caution if own else None, drawn=True),
     )
 
 

@@ -240,7 +240,7 @@ def _compare(
         slices=tuple(_slices(columns, scores, seed)),
         unreadable=tuple(unreadable.values()),
         seed=seed,
-        command=encodable(current_command()),
+        command=current_command(),
         commit=source_commit(),
         packages=package_versions(),
     )
@@ -298,13 +298,12 @@ def _found(
 
 def _slices(columns: dict[str, list[str]], scores: Sequence[Scores], seed: int) -> Iterator[SliceColumn]:
     for column, values in columns.items():
-        names, place = np.unique(np.array(values, np.str_), return_inverse=True)
-        if 1 < len(names) <= metrics.MAX_SLICES:
-            rows = []
-            for i, name in enumerate(names):
-                own = [one.select(place == i) for one in scores]
-                real, ai = (int(np.sum(own[0].labels == label)) for label in (0, 1))
-                rows.append(SliceRow(str(name), real, ai, tuple(_slice(one, seed) for one in own)))
+        rows = []
+        for name, found in metrics.slices(values):
+            own = [one.select(found) for one in scores]
+            real, ai = (int(np.sum(own[0].labels == label)) for label in (0, 1))
+            rows.append(SliceRow(name, real, ai, tuple(_slice(one, seed) for one in own)))
+        if rows:
             yield SliceColumn(column, tuple(rows))
 
 
@@ -312,6 +311,8 @@ def _slice(scores: Scores, seed: int) -> SliceFigures:
     both = len(np.unique(scores.labels)) == 2
     return SliceFigures(
         metrics.ranking(scores.labels, scores.values, seed=seed) if both else None,
-        metrics.accuracy(scores.labels, scores.called_ai, seed=seed) if scores.calibrated else None,
+        metrics.share(int(np.sum(scores.called_ai == scores.labels)), len(scores.labels))
+        if scores.calibrated
+        else None,
         metrics.verdict_rows(scores),
     )

@@ -26,7 +26,7 @@ from pyrite.evaluation.report import Mistake, Provenance, Published, Report, cla
 from pyrite.evaluation.robustness import Robustness, measure_robustness
 from pyrite.evaluation.scores import Scores
 from pyrite.evaluation.stored import read_report
-from pyrite.evaluation.transfer import Transfer, measure_transfer
+from pyrite.evaluation.transfer import Transfer, check_unknown, measure_transfer
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.results import Reason, Verdict
 from pyrite.sources import encodable
@@ -167,6 +167,8 @@ def _measure(
     require("train", "sklearn", *(["scipy"] if robustness else []))
     if max_fpr is None and (why := panel.why_no_budget()):
         raise EvaluationError(why)
+    if unknown is not None:
+        check_unknown(unknown)
     # What files say of themselves would decide some verdicts, and this is about the model.
     detector = Detector(panel, max_fpr=max_fpr, evidence=False, confined=confined)
     judged = judge_all(detector, chosen, partial(watch, "Judging"))
@@ -312,7 +314,7 @@ def _provenance(detector: Detector, chosen: Chosen, judged: Judged, seed: int) -
         data_fingerprint=dataset.fingerprint,
         data_images=len(dataset),
         data_unreadable=len(unread),
-        command=encodable(current_command()),
+        command=current_command(),
         commit=source_commit(),
         packages=package_versions(),
         seed=seed,

@@ -46,7 +46,7 @@ def measure_figures(scores: Scores, columns: Mapping[str, Sequence[str]], *, see
         seed: of the bootstrap.
     """
     known = scores.calibrated
-    tables = (metrics.slice_table(name, values, scores, seed=seed) for name, values in columns.items() if known)
+    tables = (metrics.slice_table(name, values, scores) for name, values in columns.items() if known)
     verdicts = metrics.verdict_rows(scores)
     return Figures(
         headline=metrics.headline(scores, seed=seed),

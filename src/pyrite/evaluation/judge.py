@@ -1,5 +1,6 @@
 """What a detector says of a dataset's images, through the same `Detector` that its users run."""
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -60,7 +61,7 @@ def judge_changed(
         dataset: The images.
         indices: Which of them.
         changes: What is done to each.
-        seed: Of what a change draws, which hangs neither on the other images nor on the other changes.
+        seed: Of what a change draws, which depends on this, the file's content and the change alone.
 
     Yields:
         The places of the change and of the image in what was given, and what was found; of an image that cannot be read
@@ -101,12 +102,13 @@ def _changed(
     pool = ThreadPoolExecutor(cpus, thread_name_prefix="pyrite-degrade")
     try:
         for image, index in enumerate(indices):
-            pixels = _open_again(detector, dataset, index)
-            if isinstance(pixels, Failure):
-                lost.append((0, image, pixels))
+            found = _open_again(detector, dataset, index)
+            if isinstance(found, Failure):
+                lost.append((0, image, found))
                 continue
+            pixels, sha256 = found
             for place, change in enumerate(changes):
-                rng = np.random.default_rng((seed, index, *change.name.encode()))
+                rng = np.random.default_rng((seed, *sha256, *change.name.encode()))
                 waiting.append((place, image, pool.submit(change.apply, pixels, rng)))
                 if len(waiting) > _AHEAD * cpus:
                     yield from finish()
@@ -120,14 +122,16 @@ def _of_change(change: Change, failure: Failure) -> Failure:
     return replace(failure, message=f"{change.name}: {failure.message}")
 
 
-def _open_again(detector: Detector, dataset: Dataset, index: int) -> Pixels | Failure:
+def _open_again(detector: Detector, dataset: Dataset, index: int) -> tuple[Pixels, bytes] | Failure:
+    """Return an image with the SHA-256 of its file."""
     try:
-        found = detector.open(dataset.read(index), _pixels)
+        data = dataset.read(index)
+        found = detector.open(data, _pixels)
     except OSError as error:
         return Failure("unreadable", f"The file cannot be read again: {error}")
     if isinstance(found, Unreadable):
         return replace(found.error, message=f"The file cannot be read again: {found.error.message}")
-    return found
+    return found, hashlib.sha256(data).digest()
 
 
 def _pixels(reader: Reader, data: bytes) -> Pixels | Unreadable:

@@ -109,6 +109,7 @@ class Slice:
     real: int
     ai: int
     accuracy: Metric
+    """With Wilson's interval (1927)."""
     fpr: float | None
     tpr: float | None
     verdicts: tuple[VerdictRow, VerdictRow]
@@ -141,7 +142,7 @@ def headline(scores: Scores, *, seed: int = 0) -> Headline:
     """Measure every headline figure.
 
     Intervals are the 2.5% and 97.5% quantiles over 1,000 resamples, each drawn with replacement within
-    each class (percentile bootstrap, Efron 1979). With one class alone, those of verdicts are Wilson's (1927).
+    each class (percentile bootstrap, Efron 1979). Those of verdicts are Wilson's (1927).
     """
     order = np.argsort(-scores.values, kind="stable")
     ranked = scores.select(order)
@@ -154,9 +155,7 @@ def headline(scores: Scores, *, seed: int = 0) -> Headline:
         for name, value in values.items()
     }
     real, ai = (int(np.sum(scores.labels == label)) for label in (0, 1))
-    if not real or not ai:
-        metrics |= _shares(scores)
-    return Headline(images=len(order), real=real, ai=ai, **metrics)
+    return Headline(images=len(order), real=real, ai=ai, **metrics | _shares(scores))
 
 
 def _shares(scores: Scores) -> dict[str, Metric]:
@@ -204,20 +203,21 @@ def generator_rows(names: Sequence[str], scores: Scores, *, seed: int = 0) -> tu
     """
     from sklearn.metrics import average_precision_score
 
-    column, real = np.array(names, np.str_), scores.labels == 0
-    found = np.unique(column[~real])
-    if not real.any() or not 1 < len(found) <= MAX_SLICES:
+    real = scores.labels == 0
+    if not real.any():
         return ()
+    ai = np.flatnonzero(~real)
     rows = []
-    for name in found:
-        own = ~real & (column == name)
+    for name, found in slices([names[i] for i in ai.tolist()]):
+        own = np.zeros(len(real), np.bool_)
+        own[ai[found]] = True
         labels, values = scores.labels[real | own], scores.values[real | own]
         ranks = _ranks(labels, values, seed)
         alarms, hits = (count[:, ::-1] for count in ranks)
         passed = np.cumsum(hits + alarms, axis=1)
         drawn = (hits * np.cumsum(hits, axis=1) / np.maximum(passed, 1)).sum(axis=1) / own.sum()
         average = interval_of(float(average_precision_score(labels, values)), drawn)
-        rows.append(GeneratorRow(str(name), int(own.sum()), _auroc(labels, values, *ranks), average))
+        rows.append(GeneratorRow(name, int(own.sum()), _auroc(labels, values, *ranks), average))
     return tuple(rows)
 
 
@@ -336,35 +336,43 @@ def share(hits: int, count: int) -> Metric | None:
     return Metric(value, low, high)
 
 
-def slice_table(column: str, values: Sequence[str], scores: Scores, *, seed: int = 0) -> SliceTable | None:
+def slices(values: Sequence[str]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Yield each value of a column, sorted, and which images have it, (n,); nothing of one value or more than 50."""
+    names = sorted(set(values))
+    if 1 < len(names) <= MAX_SLICES:
+        place = {name: i for i, name in enumerate(names)}
+        places = np.array([place[value] for value in values])
+        for i, name in enumerate(names):
+            yield name, places == i
+
+
+def slice_table(column: str, values: Sequence[str], scores: Scores) -> SliceTable | None:
     """Break the scores down by a column.
 
     Args:
         column: its name.
         values: (n,), one for each score.
         scores: of the same images.
-        seed: of the bootstrap.
 
     Returns:
         The table, sorted by value, or `None` where there is one value only or more than 50.
     """
-    names, place = np.unique(np.array(values, np.str_), return_inverse=True)
-    if not 1 < len(names) <= MAX_SLICES:
+    rows = tuple(_slice(name, scores.select(own)) for name, own in slices(values))
+    if not rows:
         return None
-    generator = np.random.default_rng(seed)
-    rows = tuple(_slice(str(name), scores.select(place == i), generator) for i, name in enumerate(names))
     return SliceTable(column, min(rows, key=lambda row: row.accuracy.value).value, rows)
 
 
-def _slice(value: str, scores: Scores, generator: np.random.Generator) -> Slice:
+def _slice(value: str, scores: Scores) -> Slice:
     (kept, false), (missed, found) = confusion(scores)
     real, ai = kept + false, missed + found
-    right = _binomial(generator, kept, real) + _binomial(generator, found, ai)
+    right = share(kept + found, real + ai)
+    assert right
     return Slice(
         value,
         real,
         ai,
-        interval_of((kept + found) / (real + ai), right / (real + ai)),
+        right,
         false / real if real else None,
         found / ai if ai else None,
         verdict_rows(scores),

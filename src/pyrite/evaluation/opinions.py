@@ -1,5 +1,6 @@
 """What each bundle of a panel says of a dataset's images: what calibrations are made of."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pyrite.evaluation.judge import UnreadableFile, judge, none_readable
 from pyrite.evaluation.scores import Floats
 from pyrite.results import Detection, Failure, Reason
 from pyrite.sources import encodable
+from pyrite.writing import whole_file
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,6 @@ def score_images(
     panel: Panel,
     dataset: Dataset,
     *,
-    group_column: str | None = None,
     keep: Path,
     progress: Callable[[int, int], None],
 ) -> Scored:
@@ -77,17 +78,13 @@ def score_images(
     Args:
         panel: The bundles, each with a name of its own.
         dataset: The images. Those that trained a bundle are left out, and copies of others.
-        group_column: The dataset's column that says which group each image is of, instead of its own groups.
         keep: A file in which scores are kept as they come, so that an interrupted run goes on from there. The caller
             removes it once they have served.
         progress: Called with how many are judged, and how many there are.
 
     Raises:
-        DatasetError: The dataset has no such column.
         EvaluationError: No image is left, `keep` has scores by other bundles, or it cannot be written.
     """
-    if group_column is not None:
-        dataset = dataset.grouped_by(group_column)
     hashes = np.array(content_hashes(dataset))
     trained = trained_on(panel, hashes.tolist())
     first = np.zeros(len(dataset), np.bool_)
@@ -149,15 +146,18 @@ class _KeptScores:
         self._path = path
         header = msgspec.json.encode(_Header(bundles)) + b"\n"
         try:
-            lines = path.read_bytes().splitlines(keepends=True) if path.exists() else [header]
-            whole = [line for line in lines if line.endswith(b"\n")]  # The last one may have been cut off.
-            if whole[:1] != [header]:
+            content = path.read_bytes() if path.exists() else b""
+            whole = content[: content.rfind(b"\n") + 1]  # The last line may have been cut off.
+            if not whole:
+                with whole_file(path) as draft:
+                    draft.write_bytes(header)
+            elif not whole.startswith(header):
                 raise EvaluationError(f"{path} has scores by other bundles. Remove it, or write to another place.")
-            self._found = {
-                row.sha256: row.logits for row in (msgspec.json.decode(line, type=_Row) for line in whole[1:])
-            }
-            path.write_bytes(b"".join(whole))
-        except msgspec.DecodeError as error:
+            elif len(whole) < len(content):
+                os.truncate(path, len(whole))
+            rows = (msgspec.json.decode(line, type=_Row) for line in whole.splitlines()[1:])
+            self._found = {row.sha256: row.logits for row in rows}
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise EvaluationError(f"{path} is damaged: {error}. Remove it.") from error
         except OSError as error:
             raise self._refused(error) from error

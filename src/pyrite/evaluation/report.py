@@ -69,7 +69,7 @@ class Provenance:
     model_sha256: str
     data: str
     data_sha256: str
-    """Of the content and labels of the whole data set."""
+    """Of the content and labels of the whole data set, or of the images that were drawn from it, as is what follows."""
     data_fingerprint: str
     data_images: int
     data_unreadable: int
@@ -100,7 +100,7 @@ class Report:
     robustness: Robustness | None = None
     """Under degradations, of the images without the copies, if any is left; `None` where not asked for."""
     copies: int
-    """Judged images whose bytes also stand elsewhere in the data, or a second time among the judged."""
+    """Judged images whose bytes also stand elsewhere in the data, as far as it was read, or twice among the judged."""
     floor: Floor
     """What shortcuts reach on the judged images."""
     published: Published | None

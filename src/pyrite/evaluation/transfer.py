@@ -43,6 +43,16 @@ class Transfer:
     """What speaks against taking the figures at face value."""
 
 
+def check_unknown(dataset: Dataset) -> None:
+    """Refuse a dataset that shows nothing of unknown generators, before anything is judged.
+
+    Raises:
+        EvaluationError: It has no AI images.
+    """
+    if not dataset.labels.any():
+        raise EvaluationError(f"{encodable(dataset.name)} has no AI images, so it shows nothing of unknown generators.")
+
+
 def measure_transfer(
     panel: Panel,
     dataset: Dataset,
@@ -64,9 +74,8 @@ def measure_transfer(
         EvaluationError: The data has no AI images that can be read.
     """
     detector = Detector(panel, max_fpr=max_fpr, evidence=False, allow_real=True, confined=confined)
+    check_unknown(dataset)
     chosen = choose(panel, dataset.select(np.flatnonzero(dataset.labels == 1)), "all", None, 0)
-    if not len(chosen.indices):
-        raise EvaluationError(f"{encodable(dataset.name)} has no AI images, so it shows nothing of unknown generators.")
     judged = judge_all(detector, chosen, progress)
     verdicts = np.array([str(detection.verdict) for detection in judged.detections])
     column = chosen.dataset.slices.get(GENERATOR)

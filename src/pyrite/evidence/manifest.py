@@ -161,6 +161,13 @@ def check_ingredient(store: Mapping[str, Any], ingredient: Mapping[str, Any], la
 
 
 def _codes(results: list[Mapping[str, Any]], outcome: str, label: str = "") -> set[str]:
+    """Return the codes of an outcome, of one manifest: that which a part of the JUMBF address is called, and no other.
+
+    One label may be a part of another, `urn:c2pa:G` of `urn:c2pa:G:camera`, and whoever makes a file chooses them.
+    """
     return {
-        item["code"] for result in results for item in result.get(outcome) or [] if label in (item.get("url") or "")
+        item["code"]
+        for result in results
+        for item in result.get(outcome) or []
+        if not label or label in re.split("[=/]", item.get("url") or "")
     }

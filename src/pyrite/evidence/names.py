@@ -7,17 +7,19 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from pyrite.evidence.values import LETTER
+
 SOFTWARE_FIELDS = frozenset(
     {
         "agent", "aigenerator", "aimodel", "aisystemused", "application", "createdby", "createdwith", "creator",
-        "creatortool", "generatedby", "generatedwith", "generator", "hostcomputer", "originatingprogram",
+        "creatortool", "generatedby", "generatedwith", "generator", "originatingprogram",
         "processingsoftware", "program", "software", "softwareagent", "tool",
     }
 )  # fmt: skip
 """Names of the fields that are for programs alone, in EXIF, XMP, IPTC data and texts of PNG; see `key_of`."""
 
-CREDIT_FIELDS = frozenset({"credit", "creditline", "make", "source"})
-"""Names of the fields for where an image comes from, where a common word may be a person or a camera."""
+CREDIT_FIELDS = frozenset({"credit", "creditline", "hostcomputer", "make", "source"})
+"""Names of the fields for where an image comes from, where a common word may be a person, a camera or a computer."""
 
 EDITED = frozenset({"edited", "enhanced", "modified"})
 """What a field says of a generator that changed the image, rather than made it."""
@@ -25,13 +27,17 @@ _MAX = 200
 _DID = (
     r"(?:(?:images?|pictures?|photos?|artworks?) )?"
     r"(?P<did>made|created|generated|edited|enhanced|modified|produced|drawn)"
-    r"(?: (?:with|by|using|in|on|via|from))+(?: the)? "
+    r"(?P<how>(?: (?:with|by|using|in|on|via|from))+)(?: the)? "
 )
 _AFTER = (
     r"image|images|pro|ultra|fast|flash|turbo|max|mini|preview|dev|schnell|lite|ai|api|generator|generation|exp|"
-    r"experimental|beta|alpha|model|plus|standard|hd|xl|kontext|medium|large|web|app|quality|imagine|edit|base|refiner|lightning|realism|g\d|ii|iii"
+    r"experimental|beta|alpha|model|plus|standard|hd|xl|kontext|medium|large|web|app|quality|imagine|edit|base|refiner|lightning|realism|g[0-9]|ii|iii"
 )
-_REST = rf"(?:[\s,:/_-]+(?:v?\d[\w.-]*|{_AFTER})|\s*\([^()]{{0,60}}\)|\s*\[[^\[\]]{{0,60}}\]|(?<=[a-z])v?\d[\w.]*)*"
+# A version is taken whole: if it could end anywhere, there would be as many ways as there are places to try.
+_REST = (
+    rf"(?:[\s,:/_-]+(?:v?[0-9][a-z0-9_.-]*(?![a-z0-9_.-])|{_AFTER})|\s*\([^()]{{0,60}}\)|\s*\[[^\[\]]{{0,60}}\]|"
+    r"(?<=[a-z])v?[0-9][a-z0-9_.]*(?![a-z0-9_.]))*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +76,11 @@ def find_name(text: str) -> Name | None:
     if word in entry.after and matched["did"] is None:
         return None
     # With what it did, its company or a version, a common word is no longer anything else. But AFP/Sora 2 is an agency
-    # and its photographer.
+    # and its photographer, and somebody may have created an image who is called Sora.
     company, rest = entry.company.lower(), matched["rest"]
     clear = (
-        matched["did"] is not None
+        matched["did"] == "generated"
+        or (matched["did"] is not None and "by" not in matched["how"].split())
         or (company and (matched["owner"] == company or company in rest))
         or (matched["agency"] is None and re.search("[0-9]", rest))
     )
@@ -155,6 +162,6 @@ def _table() -> tuple[dict[str, _Entry], re.Pattern[str]]:
     names = "|".join(re.escape(word) for word in sorted(entries, key=len, reverse=True))
     owners = "|".join(re.escape(name) for name in sorted(companies, key=len, reverse=True))
     return entries, re.compile(
-        rf"(?:{_DID})?(?P<agency>[\w.-]{{1,40}}/)?(?:(?P<owner>{owners})(?:'s|,|:| -)? )??"
+        rf"(?:{_DID})?(?P<agency>(?:{LETTER}|[._-]){{1,40}}/)?(?:(?P<owner>{owners})(?:'s|,|:| -)? )??"
         rf"(?P<name>{names})(?P<rest>{_REST})"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from pyrite.evidence.names import find_name
 from pyrite.evidence.source_types import AI_EXTENTS, read_term
-from pyrite.evidence.values import plain
+from pyrite.evidence.values import LETTER, plain
 from pyrite.results import Extent
 
 _MAX_DEPTH = 4
@@ -26,14 +26,16 @@ GENERATED = re.compile(
     r"(?:text|image|sketch)[ _-]?to[ _-]?image|txt2img|img2img|created by google generative ai\.?", re.I
 )
 _VERSION = re.compile(r"(?:\.v\d[\d.]*)?(?:__\d+)?\Z")
-_WORDS = r"(?:(?!no\b|not\b|without\b|never\b)[\w.]+[ :_-]){0,4}"
+_WORDS = rf"(?:(?!(?:no|not|without|never)(?!{LETTER}))(?:{LETTER}|\.)+[ :_-]){{0,4}}"
 CHANGED = re.compile(
     _WORDS + r"(?:generative[ _-]?(?:fill|expand|erase|edit|remove|upscale|ai)|object[ _-]?(?:removal|eraser)|"
     r"magic[ _-]?(?:editor|eraser)|edited (?:with|by) google (?:generative )?ai|inpaint(?:ing)?|outpaint(?:ing)?)"
-    r"(?:[ .:_-][\w.]+){0,3}\.?",
+    rf"(?:[ .:_-](?:{LETTER}|\.)+){{0,3}}\.?",
     re.IGNORECASE,
 )
-WATERMARK = re.compile(r"\b(?:applied|added|embedded|contains|with|has)\b[\w ]{0,40}\bSynthID\b", re.IGNORECASE)
+WATERMARK = re.compile(
+    rf"\b(?:applied|added|embedded|contains|with|has)\b(?:{LETTER}|[_ ]){{0,40}}\bSynthID\b", re.IGNORECASE | re.ASCII
+)
 """Marks in the pixels that a manifest tells of, and that nobody but their maker can read."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pyrite.errors import PyriteError
+from pyrite.folders import data_folder
 
 SHIPPED = ("c2pa", "interim")
 """What `load_trust` knows by name; together they are the default."""
@@ -120,13 +121,12 @@ def load_default(kept: str) -> Trust:
 
 
 def folder() -> Path:
-    """Return where newer lists are kept: `PYRITE_TRUST`, or `pyrite/trust` among the user's data."""
+    """Return where newer lists are kept: `PYRITE_TRUST`, or `trust` in Pyrite's data folder."""
     if chosen := os.environ.get("PYRITE_TRUST"):
         return Path(chosen)
-    base = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_DATA_HOME")
     try:
-        return (Path(base) if base else Path.home() / ".local" / "share") / "pyrite" / "trust"
-    except RuntimeError:  # There is no home, and so nothing newer either.
+        return data_folder() / "trust"
+    except PyriteError:  # There is no home, and so nothing newer either.
         return Path(os.devnull) / "trust"
 
 
@@ -141,7 +141,7 @@ def load_trust(names: Sequence[str | Path], anchors: Iterable[str | Path] = ()) 
         PyriteError: A name is no list and no file; or a file has no certificate, or a damaged one.
     """
     if NONE in map(str, names) and len(names) > 1:
-        raise PyriteError(f"`{NONE}` means no trust list, so it goes with no other.")
+        raise PyriteError(f"`{NONE}` means no trust list, so it cannot be combined with others.")
     lists: dict[str, TrustList] = {}
     usages = dict.fromkeys(KEY_USAGES)
     for name in [*names, *map(Path, anchors)]:

@@ -12,6 +12,8 @@ MAX_SHOWN = 2_000
 """Characters of one text that are passed on."""
 _MAX_LITERAL = 20_000
 """Characters of a Python dictionary: parsing one takes more memory than JSON does."""
+LETTER = r"[^\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\xbf\u2000-\u206f\u3000-\u303f]"
+"""A letter or digit of any script, in a pattern that JavaScript reads alike: there, `\\w` is ASCII alone."""
 _TRIMMED = "\0 \t\r\n\ufeff"
 
 

@@ -98,8 +98,9 @@ def open_file(source: str | Path | bytes | BinaryIO, limits: Limits) -> File:
             if stat.S_ISDIR(status.st_mode) and not os.access(path, os.R_OK | os.X_OK):
                 raise ImageError("unreadable", "The folder cannot be listed.")
             if not stat.S_ISREG(status.st_mode):
-                kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
-                raise ImageError("not_a_file", f"This is {kind}, not a file.")
+                if stat.S_ISDIR(status.st_mode):
+                    raise ImageError("not_a_file", "This is a folder, not a file. Use -r for the images in it.")
+                raise ImageError("not_a_file", "This is a device or a pipe, not a file.")
             _check_bytes(status.st_size, limits)
             if status.st_size > _SMALL:
                 return File(io.FileIO(path))

@@ -73,8 +73,8 @@ def match(
     """Make a dataset of matched pairs: views of photographs at native resolution, and their reconstructions.
 
     All images of a view go through the same history, drawn for it, and are files of the same kind, so that only the
-    trace of the autoencoder tells them apart. A photograph's views hang on its content and the settings.
-    Where `out` holds a part of the same dataset, it is gone on with: a photograph that is done is not done again.
+    trace of the autoencoder tells them apart. A photograph's views depend on its content and the settings.
+    If `out` holds a part of the same dataset, the run continues there, and skips photographs that are done.
 
     Args:
         photos: What `open_photographs` takes.
@@ -111,7 +111,9 @@ def match(
         seed=seed,
         grouped_by=(labelling.group_column or labelling.group_pattern) if labelling else None,
         decoders=tuple(
-            DecoderInfo(name=one.name, given=said if said.startswith("hf:") else Path(said).name, sha256=one.sha256)
+            DecoderInfo(
+                name=one.name, given=said if said.startswith("hf:") else encodable(Path(said).name), sha256=one.sha256
+            )
             for one, said in zip(opened, decoders, strict=True)
         ),
         decoders_per_view=decoders_per_view,
@@ -192,7 +194,8 @@ def _check_together(decoders: Sequence[Autoencoder], history: str) -> None:
     fixed = [one.name for one in decoders if one.size != (None, None)]
     if fixed and HISTORIES[history].resized:
         raise SettingsError(
-            f"The decoder {fixed[0]} takes images of one size only, and the history {history!r} resizes. Take none."
+            f"The decoder {fixed[0]} takes images of one size only, and the history {history!r} resizes. Use the "
+            "history 'none'."
         )
 
 

@@ -140,7 +140,7 @@ def read_match(folder: Path) -> MatchInfo | None:
         return msgspec.json.decode(path.read_bytes(), type=MatchInfo)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} is damaged: {error}. Choose another folder, or delete this one.") from error
 
 
@@ -168,7 +168,7 @@ def read_photos(folder: Path) -> list[MatchedPhoto]:
     for number, line in enumerate(whole.splitlines(), start=1):
         try:
             found.append(msgspec.json.decode(line, type=MatchedPhoto))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DatasetError(
                 f"{path}, line {number}, is damaged: {error}. Delete that line, and the photograph is done again."
             ) from error

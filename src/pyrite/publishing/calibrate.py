@@ -1,4 +1,4 @@
-"""Calibration with images that neither trained nor chose a model, judged by the `Detector` that users run."""
+"""Calibration with images that did not train a model, judged by the `Detector` that users run."""
 
 from collections.abc import Callable
 

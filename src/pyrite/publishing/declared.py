@@ -12,13 +12,14 @@ import numpy as np
 
 from pyrite.bundle import Crops, Preprocess, Resize, ShorterSide
 from pyrite.bundle.preprocess import Filter
+from pyrite.converting.clip import CLIP_MEAN, CLIP_STD
 from pyrite.datasets.vocabulary import AI_NAMES, REAL_NAMES
 from pyrite.errors import ExportError
 from pyrite.graph import Wrapping
 
 SCALES: Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "clip": (CLIP_MEAN, CLIP_STD),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "none": ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
@@ -27,6 +28,28 @@ SCALES: Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float
 _FILTERS: Mapping[int, Filter] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """Of `resample` in a preprocessor_config.json, which has Pillow's numbers."""
 _AI_WORDS = AI_NAMES | {"artificial", "aigenerated", "fakes", "sd", "sdxl"}
+
+
+class _Config(msgspec.Struct):
+    """What is read of a config.json, to be refused where it is something else."""
+
+    id2label: dict[int, str | int] | None = None
+    label_names: list[str] | None = None
+
+
+class _Preparation(msgspec.Struct):
+    """The same of a preprocessor_config.json."""
+
+    resample: int | None = None
+    rescale_factor: float = 1 / 255
+    crop_pct: float | None = None
+    size: int | list[int] | dict[str, int | None] | None = None
+    crop_size: int | list[int] | dict[str, int | None] | None = None
+
+
+_READ: Mapping[str, type[_Config | _Preparation]] = {"config.json": _Config, "preprocessor_config.json": _Preparation}
+_MEANT_BY = {"shorter_side": ("shorter_side",), "filter": ("resize", "shorter_side"), "most": ("crops",)}
+_MEANT_BY["top_share"] = _MEANT_BY["most"]
 
 
 class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -136,16 +159,15 @@ def input_sides(declared: Declared, folder: Path) -> tuple[int, int]:
 def _read_configs(folder: Path) -> dict[str, Any]:
     """Return the configuration files beside a model or in the folder above, as Hugging Face lays them out."""
     found: dict[str, Any] = {}
-    for name in ("config.json", "preprocessor_config.json"):
+    for name, kind in _READ.items():
         for place in (folder / name, folder.parent / name):
             if place.is_file():
                 try:
-                    content = msgspec.json.decode(place.read_bytes())
+                    content = place.read_bytes()
+                    msgspec.json.decode(content, type=kind)
+                    found[name] = msgspec.json.decode(content)
                 except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise ExportError(f"{place} cannot be read: {error}.") from error
-                if not isinstance(content, dict):
-                    raise ExportError(f"{place} is not a JSON object.")
-                found[name] = content
                 break
     said = found.get("config.json", {}).get("pretrained_cfg")
     if isinstance(said, dict) and "preprocessor_config.json" not in found:
@@ -171,10 +193,11 @@ def _read_timm(said: Mapping[str, Any]) -> dict[str, Any]:
             "resample": filters[said.get("interpolation", "bicubic")],
             "crop_size": {"height": height, "width": width},
         }
-    except (KeyError, TypeError, ValueError) as error:
+        edge = math.floor(height / shares)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise ExportError(f"pretrained_cfg in config.json is not understood: {error!r}.") from error
     if mode == "center" and height == width:
-        return prepared | {"size": {"shortest_edge": math.floor(height / shares)}, "do_center_crop": True}
+        return prepared | {"size": {"shortest_edge": edge}, "do_center_crop": True}
     if mode == "squash" and shares == 1:
         return prepared | {"size": {"height": height, "width": width}}
     raise ExportError(
@@ -284,6 +307,9 @@ def _geometry(
             "No file says how an image becomes the model's input. Declare --geometry: resize squeezes all of it, "
             "shorter_side resizes and takes the centre, crops takes parts at their own resolution."
         )
+    for name, geometries in _MEANT_BY.items():
+        if getattr(declared, name) is not None and geometry not in geometries:
+            raise ExportError(f"{name} means nothing to the geometry {geometry}: do not declare it.")
     if kind is None and geometry != "crops":
         kind = _FILTERS.get(prepared.get("resample", -1))
         if kind is None:
@@ -368,7 +394,7 @@ def _labels(
                 "it means AI, or --real-index 0 where it means real."
             )
         if ai and real:
-            raise ExportError("A single number speaks for AI or for real, not for both.")
+            raise ExportError("The model has one output: declare it as AI or as real, not for both.")
         return ((0,), ()) if ai is not None else ((), (0,))
     if ai is None and real is None:
         words = {place: set(re.findall(r"[a-z]+", name.lower())) for place, name in names.items()}

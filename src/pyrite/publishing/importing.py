@@ -189,6 +189,8 @@ def import_model(
     with TemporaryDirectory(prefix="pyrite-import-") as made:
         images = golden_images(load_bundle(DEFAULT), _SIDE)
         path, read, converted = model, dict[str, str](), 0.0
+        if declared.architecture and model.suffix != ".safetensors":
+            raise ExportError("An architecture is for weights in safetensors: a graph says its own. Do not declare it.")
         if model.suffix == ".safetensors":
             height, width = input_sides(declared, model.parent)
             squeeze = Resize(height=height, width=width, filter="bilinear")
@@ -412,6 +414,6 @@ def _read_probe(path: Path) -> tuple[tuple[float, ...], float]:
 
     try:
         head = msgspec.json.decode(path.read_bytes(), type=Head)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ExportError(f"{path.name} has no weights and bias of a linear layer: {error}.") from error
     return head.weights, head.bias

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from pyrite.bundle import MANIFEST, OPTIONAL, REQUIRED
-from pyrite.cache import cache_folder
 from pyrite.errors import ExportError, PyriteError, in_one_line, require
 from pyrite.fetching import download, read_hub_address
+from pyrite.folders import cache_folder
 
 _MODELS = ("model.onnx", "onnx/model.onnx")
 _WEIGHTS = "model.safetensors"
@@ -27,7 +27,6 @@ _WANTED = (
     (_WEIGHTS,),
 )
 _OF_BUNDLES = (MANIFEST, *REQUIRED, *OPTIONAL)
-_MAX_WHEEL = 4_000_000_000
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".joblib")
 
 Progress = Callable[[int, int], None]

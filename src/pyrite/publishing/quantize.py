@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.bundle import Bundle, Quantization, load_bundle
+from pyrite.bundle import HEAD, Bundle, Quantization, load_bundle
 from pyrite.datasets import Dataset, in_chunks
 from pyrite.datasets.degrade import degrade_at_random
 from pyrite.errors import TrainingError, require
@@ -18,7 +18,6 @@ from pyrite.provenance import current_command
 from pyrite.publishing.calibrate import measure_logits
 from pyrite.publishing.preparation import Stage
 from pyrite.publishing.renew import check_new, prepare_again, publish_again
-from pyrite.sources import encodable
 
 _IMAGES = 2048
 _BATCH = 64
@@ -69,10 +68,11 @@ def quantize(
             images=min(_IMAGES, len(parts.train)),
             float_accuracy=accuracy(bundle),
             int8_accuracy=accuracy(Bundle(bundle.info, {"model.onnx": onnx})),
-            command=encodable(current_command()),
+            command=current_command(),
         ),
     )
-    return publish_again(out, bundle, info, onnx, material, watch=watch)
+    # Of its head and the encoder, a bundle without a model would become the network in float32 again.
+    return publish_again(out, bundle.without(HEAD), info, onnx, material, watch=watch)
 
 
 def _typical(pixels: NDArray[np.uint8], train: NDArray[np.intp], seed: int) -> Iterator[NDArray[np.uint8]]:

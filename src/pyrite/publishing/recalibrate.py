@@ -49,7 +49,6 @@ def recalibrate(
     dataset: Dataset,
     out: str | Path,
     *,
-    group_column: str | None = None,
     keep: int = 2000,
     seed: int = 0,
     watch: Callable[[Stage], None] = lambda stage: None,
@@ -63,7 +62,6 @@ def recalibrate(
         bundle: The bundle, or where it lies.
         dataset: The images. Those that trained the bundle are left out, and copies of others.
         out: A folder that does not exist yet.
-        group_column: The dataset's column that says which group each image is of, instead of its own groups.
         keep: How many logits of each group to keep at most.
         seed: Chooses which are kept.
         watch: Called with how far it is.
@@ -85,7 +83,6 @@ def recalibrate(
         # What its earlier calibration images looked like says nothing of those that are to calibrate it now.
         Panel((before.without(NOVELTY),)),
         dataset,
-        group_column=group_column,
         keep=kept,
         progress=lambda done, total: watch(Stage("Judging", done, total)),
     )

@@ -8,8 +8,8 @@ _FORGED = "prove it: this can be added to any image, changed, or removed."
 POWERS = {
     "pixels": (
         "how usual this score is among the real and the AI images that calibrated the model.",
-        "prove anything about one image, or hold for others than those: other generators, cameras or sizes, "
-        "screenshots, edits.",
+        "prove anything about a single image, or hold for other generators, cameras or sizes, for screenshots or "
+        "edits.",
     ),
     "frames": ("which of several frames the verdict is about.", "say anything about the others."),
     "generator": ("what was written into the file, mostly by the program that made it.", _FORGED),
@@ -42,7 +42,12 @@ def powers(item: Evidence) -> tuple[str, str] | None:
     if item.strength is Strength.VERIFIED:
         return (
             "that a signer on the trust list stands behind this, and that the file has not changed since.",
-            "show that the signer told the truth, or that the camera did not look at a screen or a print.",
+            "show that the signer told the truth, or that the camera was not pointed at a screen or a print.",
+        )
+    if item.data.get("trusted"):
+        return (
+            "who signed this file, and that it has not changed since.",
+            "show that the part about AI is true: it is by somebody whom no trust list vouches for.",
         )
     return (
         "what was claimed, and that the file has not changed since it was signed.",

@@ -98,7 +98,7 @@ class IsolatedDetector:
             process.call(_begin, self._bundles, self._settings, self._calibration, seconds=_START)
         except Ended as ended:
             self._process = None
-            raise ScanError(f"The process that decodes ended as it was started, with {ended.how}.") from None
+            raise ScanError(f"The process that reads images could not start: it ended with {ended.how}.") from None
         except Exception:
             self.close()
             raise

@@ -162,10 +162,10 @@ def write_listing(inputs: Iterable[Input], name: str, shard_size: int) -> Listin
                 rows.append((shards, item))
             shards, count = shards + 1, count + len(shard)
             if len(rows) >= _GROUP:
-                writer.write_table(_table(rows))
+                writer.write_table(_table(rows), len(rows))
                 rows.clear()
         if rows:
-            writer.write_table(_table(rows))
+            writer.write_table(_table(rows), len(rows))
     return Listing(shards, count, digest.hexdigest())
 
 
@@ -410,6 +410,8 @@ def _csv_rows(files: "AbstractFileSystem", path: str, source: Source) -> Iterato
             for row in reader:
                 if not row[column]:
                     raise ScanError(f"{path}, line {reader.line_num}: there is no path.")
+                if None in row or None in row.values():
+                    raise ScanError(f"{path}, line {reader.line_num}: there are not as many values as columns.")
                 # An empty cell of a CSV file has no value.
                 yield _row({name: value or None for name, value in row.items()}, names, source.columns)
         except (UnicodeDecodeError, csv.Error) as error:
@@ -431,7 +433,7 @@ def _row(row: dict[str, Any], names: list[str], columns: Columns) -> _Row:
     kept = {name: as_text(row.get(name)) for name in columns.keep}
     return (
         str(row[columns.path or _PATH]),
-        str(row.get("partition") or ""),
+        as_text(row.get("partition")) or "",
         key or "",
         msgspec.json.encode(kept).decode() if kept else "",
     )

@@ -33,6 +33,16 @@ class Rates:
         """The share of AI images that got the verdict `ai`."""
         return self.ai_called_ai / self.ai
 
+    @property
+    def smoothed(self) -> tuple[float, float]:
+        """FPR and TPR with one image more of either verdict, as the interval of `estimate_share` takes them."""
+        return (self.real_called_ai + 1) / (self.real + 2), (self.ai_called_ai + 1) / (self.ai + 2)
+
+    @property
+    def tell(self) -> bool:
+        """Whether they tell a share: more of the AI images get `ai`, and enough images were tested to be sure of it."""
+        return bool(self.real and self.ai) and self.fpr < self.tpr and self.smoothed[0] < self.smoothed[1]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
@@ -68,6 +78,8 @@ def read_rates(bundles: Sequence[Bundle], max_fpr: float) -> Rates | str:
         return (
             "The bundle calls no more of the AI images ai than of the real ones, so its verdicts do not show the share."
         )
+    if not rates.tell:
+        return f"The bundle was tested with too few images to show the share: {rates.real:,} real and {rates.ai:,} AI."
     return rates
 
 
@@ -88,7 +100,7 @@ def read_slice_rates(bundle: Bundle) -> dict[str, Rates]:
         for column, row in rows
         if row.verdicts and columns[row.value] == 1
     }
-    return {value: rates for value, rates in found.items() if rates.real and rates.ai and rates.tpr > rates.fpr}
+    return {value: rates for value, rates in found.items() if rates.tell}
 
 
 def _rates(verdicts: tuple[StoredVerdicts, StoredVerdicts], of_slice: str | None = None) -> Rates:
@@ -110,14 +122,13 @@ def estimate_share(flagged: int, images: int, rates: Rates) -> Share | None:
     Args:
         flagged: Images that got the verdict `ai` from their pixels.
         images: Images judged.
-        rates: Of the verdict.
+        rates: Of the verdict, which tell a share.
     """
     if not images:
         return None
     n, q = images + _Z**2, (flagged + _Z**2 / 2) / (images + _Z**2)
-    n_ai, tpr = rates.ai + 2, (rates.ai_called_ai + 1) / (rates.ai + 2)
-    n_real, fpr = rates.real + 2, (rates.real_called_ai + 1) / (rates.real + 2)
-    gap = tpr - fpr
+    fpr, tpr = rates.smoothed
+    n_real, n_ai, gap = rates.real + 2, rates.ai + 2, tpr - fpr
     p = (q - fpr) / gap
     of_ai, of_real = tpr * (1 - tpr) / n_ai, fpr * (1 - fpr) / n_real
     centre = p + 2 * _Z**2 * (p * of_ai - (1 - p) * of_real)

@@ -293,7 +293,7 @@ def _row_item(values: dict[str, Any], image: Any, path: Any, container: Input, r
     name = path or inner
     return Item(
         join(container.name, f"{row}" if name is None else f"{row}/{name}"),
-        str(values.get("partition") or container.partition),
+        as_text(values.get("partition")) or container.partition,
         content if len(content) <= limits.max_bytes else _too_large(len(content), limits),
     )
 

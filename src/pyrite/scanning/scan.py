@@ -28,6 +28,7 @@ from pyrite.scanning.shipping import as_folders, send
 from pyrite.scanning.table import FOLDER, check_keep
 from pyrite.scanning.task import Done, ScanSettings, Task, packages_differ
 from pyrite.scanning.worker import ATTEMPTS, LISTING
+from pyrite.sources import encodable
 from pyrite.writing import PARTIAL, locked
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ def _claimed(out: str) -> Iterator[None]:
 def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSettings) -> ScanManifest:
     """Return the manifest of the scan in `out`: that of an earlier run, or one of a new listing."""
     source = source if is_url(source) else str(Path(source).absolute())
-    wanted = {"source": source, "bundle_sha256": bundles, "settings_sha256": settings.fingerprint()}
+    wanted = {"source": encodable(source), "bundle_sha256": bundles, "settings_sha256": settings.fingerprint()}
     names = set(list_names(out))
     if MANIFEST in names:
         manifest = _read_manifest(join(out, MANIFEST))
@@ -257,7 +258,7 @@ def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSett
     found = Source(source, settings.columns)
     listing = write_listing(find_inputs(found), join(out, LISTING), settings.shard_size)
     manifest = ScanManifest(
-        source=source,
+        source=wanted["source"],
         bundle_sha256=bundles,
         settings_sha256=wanted["settings_sha256"],
         bundle=model.name,
@@ -278,7 +279,7 @@ def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSett
 def _read_manifest(name: str) -> ScanManifest:
     try:
         return msgspec.json.decode(read(name), type=ScanManifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ScanError(f"{name} is not understood: {error}. Choose another --out.") from error
 
 

@@ -40,7 +40,9 @@ def describes(name: str, beside: Collection[str]) -> bool:
         if name.endswith(suffix) and any(name.removesuffix(suffix) + shard in beside for shard in shards):
             return True
     stem, dot, suffix = name.rpartition(".")
-    return dot + suffix in _OF_IMAGES and any(stem + image in beside for image in IMAGES)
+    # As cameras and programs write them: .jpg, .JPG, .Jpg.
+    images = (form for image in IMAGES for form in (image, image.upper(), image.title()))
+    return (dot + suffix).lower() in _OF_IMAGES and any(stem + image in beside for image in images)
 
 
 def sample_key(name: str) -> str:

@@ -51,7 +51,7 @@ def calibrate(
     fitted = fit_joint(table.scores, table.labels, table.groups, merge=merge, halves=halves, seed=seed, keep=keep)
     return PanelInfo(
         calibration=fitted,
-        data=table.name,
+        data=encodable(table.name),
         data_sha256=table.sha256,
         seed=seed,
         command=current_command(),
@@ -66,7 +66,6 @@ def calibrate_bundles(
     out: Path,
     *,
     merge: Merge = "fisher",
-    group_column: str | None = None,
     halves: bool = False,
     seed: int = 0,
     keep: int = 2000,
@@ -79,7 +78,6 @@ def calibrate_bundles(
         dataset: With images that trained none of them; those that did are left out.
         out: The file: its name ends in `.json`, by which it is told from a bundle.
         merge: See `calibrate`.
-        group_column: The dataset's column that says which group each image is of, instead of its own groups.
         halves: See `calibrate`.
         seed: See `calibrate`.
         keep: See `calibrate`.
@@ -96,7 +94,7 @@ def calibrate_bundles(
     panel = Panel.open(bundles)
     members = describe_members(panel.bundles, out)
     kept = kept_beside(out)
-    scored = score_images(panel, dataset, group_column=group_column, keep=kept, progress=progress)
+    scored = score_images(panel, dataset, keep=kept, progress=progress)
     table = ScoreTable(
         encodable(dataset.name),
         scored.data_sha256,

@@ -12,6 +12,7 @@ from pyrite.errors import EvaluationError
 from pyrite.evaluation.metrics import Metric
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.scores.measure import DetectorRates, PanelRates
+from pyrite.sources import encodable
 from pyrite.writing import whole_file
 
 
@@ -63,7 +64,7 @@ def write_rates(
         "command": current_command(),
         "commit": source_commit(),
         "packages": package_versions(),
-        "table": table,
+        "table": encodable(table),
         "table_sha256": table_sha256,
         "panel_sha256": panel_sha256,
         "told": told,

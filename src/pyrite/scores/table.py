@@ -34,6 +34,8 @@ class ScoreTable:
     labels: NDArray[np.int8] | None = None
     """(n,), 0 for real and 1 for AI."""
     groups: tuple[str, ...] | None = None
+    guessed: tuple[str, ...] = ()
+    """What labels were taken for, where they are no usual word for a class: a sentence each."""
 
     def select(self, rows: NDArray[np.intp]) -> "ScoreTable":
         """Return some of its rows, by their places (m,)."""
@@ -96,13 +98,14 @@ def read_scores(
     table = ScoreTable(name, hashlib.sha256(data).hexdigest(), images, _numbers(name, found))
     if labels is None or not labelled:
         return table
-    table = replace(table, labels=np.array(parse_labels(name, labels), np.int8))
+    parsed, guessed = parse_labels(name, labels)
+    table = replace(table, labels=np.array(parsed, np.int8), guessed=guessed)
     return table if groups is None or pooled else replace(table, groups=_groups(name, place, groups))
 
 
 def describe_scores(table: ScoreTable) -> tuple[str, ...]:
     """Return a sentence for each thing about a labelled table's scores that a reader would want to know of."""
-    told = []
+    told = [*table.guessed]
     count = len(table.images)
     for name, column in table.scores.items():
         if missing := int(np.isnan(column).sum()):

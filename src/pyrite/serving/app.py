@@ -312,7 +312,7 @@ def _routes(service: Service) -> "ASGIApp":
         responses={**answer("It does.", "Health"), **errors(431, 500)},
     )
     async def health(_: Request) -> Response:
-        """Answer, which a server that hangs does not."""
+        """Return 200 while the server responds."""
         return Response(b'{"status":"ok"}', media_type=JSON)
 
     @app.get(
@@ -322,7 +322,7 @@ def _routes(service: Service) -> "ASGIApp":
         responses={**answer("It does.", "Health"), **errors(431, 500, 503)},
     )
     async def ready(_: Request) -> Response:
-        """Say yes from when the bundle and the decoders are ready until the server is told to stop."""
+        """Return 200 while the server takes images, and 503 while it starts or stops."""
         if not service.ready:
             doing = "stopping" if service.draining else "starting"
             raise Refusal(503, "not_ready", f"The server is {doing}.", {"Retry-After": "1"})

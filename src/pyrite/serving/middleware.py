@@ -60,6 +60,18 @@ class Frame:
         """Take the application inside, and whose metrics count."""
         self._app, self._service, self._metrics = app, service, service.metrics
 
+    def _readable_by(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Return what lets a page of an allowed origin read what goes wrong outside of the layer for origins."""
+        origin = next((value for name, value in headers if name == b"origin"), b"")
+        if origin.decode("latin-1") not in self._service.settings.origins:
+            return []
+        exposed = b"X-Request-ID, Retry-After"
+        return [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", exposed),
+            (b"vary", b"Origin"),
+        ]
+
     def turn_away(
         self,
         method: bytes,
@@ -137,6 +149,8 @@ class Frame:
                 headers = list(message.get("headers", ()))
                 has = {name for name, _ in headers}
                 headers += [(name, value) for name, value in _HEADERS.items() if name not in has]
+                if status >= 500 and b"access-control-allow-origin" not in has:
+                    headers += self._readable_by(scope["headers"])
                 if b"cache-control" not in has:
                     # The page's parts may be kept, if they are asked for whether they changed.
                     static = scope["path"].startswith("/static/")

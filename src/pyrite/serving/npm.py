@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyrite.cache import cache_folder
 from pyrite.errors import PyriteError
 from pyrite.fetching import download
+from pyrite.folders import cache_folder
 
 REGISTRY = "https://registry.npmjs.org"
 """Where packages of npm are fetched from, unless npm's own variable names another place."""

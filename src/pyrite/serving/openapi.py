@@ -37,7 +37,7 @@ _GIVEN_ID = {
     "name": "X-Request-ID",
     "in": "header",
     "description": "An id for this request: up to 64 letters, digits, dots, dashes and underscores. Without one, and "
-    "instead of any other text, the server makes one up.",
+    "instead of any other text, the server generates one.",
     "schema": {"type": "string"},
 }
 """Of every operation. Some generators need a parameter that may be left out wherever a body has several types."""
@@ -45,12 +45,12 @@ _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer
 _SCHEME = {"WWW-Authenticate": {"description": "How to send a key.", "schema": {"type": "string"}}}
 _RATES = {
     POLICY: {
-        "description": "Where there are rate limits, each: `q` of what its name says in `w` seconds.",
+        "description": "The rate limits, if there are any: each allows `q` of what its name says in `w` seconds.",
         "schema": {"type": "string"},
         "example": '"requests";q=600;w=60, "megapixels";q=10000;w=3600',
     },
     LEFT: {
-        "description": "Where there are rate limits, what is left of each: `r`, for `t` seconds.",
+        "description": "What is left of each rate limit: `r`, for `t` seconds.",
         "schema": {"type": "string"},
         "example": '"requests";r=598;t=42, "megapixels";r=9951;t=3102',
     },

@@ -50,7 +50,7 @@ _CHANGES = (
     (
         "On the machine that runs this server, run <code>pyrite bundle import photos</code>, then start "
         "<code>pyrite serve --bundle photos</code>.",
-        "Whoever makes this page runs <code>pyrite bundle import photos</code>, then "
+        "To build this page for photographs, run <code>pyrite bundle import photos</code>, then "
         "<code>pyrite page --bundle photos --out site</code>.",
     ),
 )

@@ -194,11 +194,13 @@ _DETECTION = {
     "frames": "Number of frames in the file; one of them is judged.",
     "verdict": "`ai`, `real` or `uncertain`.",
     "probability": "Calibrated probability of AI, 0 to 1; null if it decides nothing, or if several bundles judged.",
-    "logit": "The model's raw score, also if it decides nothing; above 0 leans to AI. Null for several bundles.",
+    "logit": "The model's raw score, also if it decides nothing; above 0 leans to AI. Null if several bundles judged.",
     "reason": "What decided the verdict.",
     "explanation": "The reason in one sentence.",
-    "p_real": "The share of real calibration images that look at least this much like AI; null if there are none.",
-    "p_ai": "The share of AI calibration images that look at least this real; null if there are none.",
+    "p_real": "The share of real calibration images that look at least this much like AI; null if there are none, or "
+    "the image is out of scope.",
+    "p_ai": "The share of AI calibration images that look at least this real; null if there are none, or the image is "
+    "out of scope.",
     "max_fpr": "The error budget of this verdict.",
     "evidence": "All evidence found; the conclusion of each model comes last.",
     "model": "Which bundle judged.",

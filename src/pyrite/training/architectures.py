@@ -13,7 +13,7 @@ import msgspec
 from pyrite.errors import RecipeError
 from pyrite.keras_backend import load_keras
 from pyrite.recipe import Recipe
-from pyrite.training.backbones import backbone, is_preset, load_application, scale_for_weights
+from pyrite.training.backbones import backbone, is_encoder_file, is_preset, load_application, scale_for_weights
 from pyrite.training.efficientnet import efficientnet_lite0
 from pyrite.training.finetuning import freeze
 from pyrite.training.normalisation import fuse
@@ -164,7 +164,8 @@ def in_float32(model: Any, recipe: Recipe) -> Any:
     """Return a model of the same weights that computes in float32, as the exported one will."""
     if recipe.precision == "float32":
         return model
-    exact = build_model(msgspec.structs.replace(recipe, precision="float32", weights="none"))
+    weights = "preset" if is_encoder_file(recipe) else "none"  # An encoder's network is in the file of its weights.
+    exact = build_model(msgspec.structs.replace(recipe, precision="float32", weights=weights))
     for variable, value in zip(exact.variables, model.variables, strict=True):
         variable.assign(value)
     return exact

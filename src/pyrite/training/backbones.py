@@ -70,7 +70,7 @@ def _up_to_layer(model: Any, recipe: Recipe) -> Any:
 
 def _clip_features(images: Tensor, recipe: Recipe) -> Tensor:
     """Return the features that CLIP's vision encoder in an ONNX file has of pixels."""
-    if recipe.weights != "preset":
+    if recipe.weights != "preset" and not recipe.start_from:
         raise RecipeError("An encoder in an ONNX file comes with its weights. Use weights = 'preset'.")
     try:
         with obtain(recipe.backbone) as found:

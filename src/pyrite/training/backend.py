@@ -27,7 +27,7 @@ def check_precision(precision: str) -> None:
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
     if precision == "bfloat16" and limit in WITHOUT_BFLOAT16:
         raise RecipeError(
-            f"ONEDNN_MAX_CPU_ISA is {limit}, which leaves no bfloat16. Unset it, or train with --set precision=float32."
+            f"ONEDNN_MAX_CPU_ISA={limit} switches bfloat16 off. Unset it, or train with --set precision=float32."
         )
 
 

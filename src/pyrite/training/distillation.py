@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from pyrite.bundle import Bundle, Preprocess, Resize
 from pyrite.bundle.views import VIEWS
-from pyrite.cache import cache_folder
 from pyrite.errors import Interrupted, TrainingError
+from pyrite.folders import cache_folder
 from pyrite.prefetch import prefetch
 from pyrite.recipe import Recipe
 from pyrite.runtime import Session, available_cpus

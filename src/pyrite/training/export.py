@@ -55,13 +55,14 @@ def export(model: Any, recipe: Recipe) -> dict[str, bytes]:
         PyriteError: The encoder cannot be fetched again.
     """
     layer = re.fullmatch(r"encoder_block_(\d+)", recipe.backbone_layer or "")
-    composed = recipe.trainable == "probe" and recipe.pooling == "token" and recipe.export_views == 1
+    composed = recipe.trainable == "probe" and recipe.pooling == "token"
+    composed = composed and recipe.export_views == recipe.enlarge == 1
     if not (layer and composed and is_encoder_file(recipe)):
         return {"model.onnx": export_onnx(model)}
     kernel, bias = (np.asarray(value) for value in model.get_layer("logit").get_weights())
     with obtain(recipe.backbone) as found:
         head = EncoderHead(
-            encoder=found.source,
+            encoder=found.pinned,
             sha256=sha256_of(found.model),
             layers=int(layer[1]) + 1,
             weights=tuple(kernel[:, 0].tolist()),

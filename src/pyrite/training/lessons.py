@@ -110,7 +110,7 @@ def example_losses(recipe: Recipe, sizes: Sequence[int]) -> Callable[[Tensor, Te
         recipe: Has the weights.
         sizes: How many classes each target has.
     """
-    losses = load_keras().losses
+    losses, ops = load_keras().losses, load_keras().ops
 
     def compute(answers: Tensor, outputs: Tensor) -> Tensor:
         logit = outputs[:, :1]
@@ -126,7 +126,9 @@ def example_losses(recipe: Recipe, sizes: Sequence[int]) -> Callable[[Tensor, Te
         for size, place in zip(sizes, np.cumsum([0, *sizes]).tolist(), strict=False):
             wanted = answers[:, first + place : first + place + size]
             found = outputs[:, 1 + place : 1 + place + size]
-            loss += recipe.targets_weight * losses.categorical_crossentropy(wanted, found, from_logits=True)
+            # Not Keras's: where a row has no class, TensorFlow's gradient is not zero as the loss is.
+            log_likelihood = ops.cast(wanted, found.dtype) * ops.log_softmax(found, axis=-1)
+            loss -= recipe.targets_weight * ops.sum(log_likelihood, axis=-1)
         return loss
 
     return compute

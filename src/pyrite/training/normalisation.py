@@ -41,10 +41,12 @@ def measure_statistics(model: Any, pixels: NDArray[np.uint8], train: NDArray[np.
     # In random order: data lies class by class, and a batch of one class is unlike those of training.
     chosen = np.random.default_rng(seed).choice(train, count, replace=False)
     try:
-        for done, images in enumerate(in_chunks(pixels, chosen)):
+        done = 0
+        for images in in_chunks(pixels, chosen):
             for layer in layers:
-                layer.momentum = done / (done + 1)  # So that the average is the plain mean of all chunks.
+                layer.momentum = done / (done + len(images))  # So that each image counts alike.
             model(images, training=True)
+            done += len(images)
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum

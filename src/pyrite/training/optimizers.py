@@ -21,7 +21,7 @@ def make_optimizer(recipe: Recipe, total: int) -> Any:
     else:
         optimizer = optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=decay or None, **average)
     if decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "embedding", "token"])
     return optimizer
 
 
@@ -48,6 +48,9 @@ def _one_cycle(peak: float, warmup: int, total: int) -> Any:
             step = keras.ops.cast(step, "float32")
             up, down = step / max(1, warmup), (total - step) / max(1, total - warmup)
             return peak * keras.ops.clip(keras.ops.where(step < warmup, up, down), 0, 1)
+
+        def get_config(self) -> dict[str, float]:
+            return {"peak": peak, "warmup": warmup, "total": total}
 
     return OneCycle()
 

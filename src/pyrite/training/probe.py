@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrite.bundle.calibration import calibrated_loss
-from pyrite.cache import cache_folder
 from pyrite.datasets import read_images
 from pyrite.datasets.decode import reserve
 from pyrite.errors import Interrupted, TrainingError
+from pyrite.folders import cache_folder
 from pyrite.keras_backend import load_keras
 from pyrite.recipe import Recipe
 from pyrite.runtime import available_cpus
@@ -74,10 +74,11 @@ def fit_probe(
     weights = balanced_weights(labels, examples.train, groups)[examples.train] if recipe.balance == "weights" else None
     views = 1 + recipe.views
     mean, deviation = train.mean(0, np.float64), np.maximum(train.std(0, dtype=np.float64), 1e-6)
+    scaled = ((train - mean) / deviation).astype(np.float32)
     fits: list[tuple[Fit, Any, Any]] = []
     for c in recipe.probe_c:
         kernel, bias = _fit(
-            ((train - mean) / deviation).astype(np.float32),
+            scaled,
             np.tile(labels[examples.train], views),
             None if weights is None else np.tile(weights, views),
             c / views,  # Views are no more images.
@@ -176,6 +177,7 @@ def _key(model: Any, examples: Examples, hashes: Sequence[str], recipe: Recipe) 
     if any(later := (recipe.turn, recipe.grey, recipe.border, recipe.erase)):
         views += later
     digest.update(repr((recipe.preprocess, recipe.views and (views, recipe.augmentation, recipe.canvas_side))).encode())
+    digest.update(repr((recipe.enlarge, recipe.backbone, recipe.backbone_layer)).encode())
     for indices in (examples.validation, examples.train):
         digest.update("\n".join(["", *(hashes[i] for i in indices)]).encode())
     head = {id(variable) for variable in model.get_layer("logit").variables}

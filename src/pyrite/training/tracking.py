@@ -26,7 +26,8 @@ class _Tracked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     wandb: str | None = None
     mlflow: str | None = None
-    epochs: int = 0
+    epochs: dict[str, int] = {}
+    """Of each tracker, up to which it was told."""
 
 
 def check_trackers(names: Sequence[str]) -> None:
@@ -59,33 +60,34 @@ def tracked(names: Sequence[str], model: Any, recipe: Recipe, out: Path) -> Iter
     before = _read(out / "tracking.json")
     state = before
     with ExitStack() as stack:
-        callbacks = []
+        callbacks: dict[str, Any] = {}
         if "wandb" in names:
             state = msgspec.structs.replace(state, wandb=state.wandb or secrets.token_hex(8))
-            callbacks.append(stack.enter_context(_in_wandb(str(state.wandb), recipe, out)))
+            callbacks["wandb"] = stack.enter_context(_in_wandb(str(state.wandb), recipe, out))
         if "mlflow" in names:
-            callback, run_id = stack.enter_context(_in_mlflow(state.mlflow, recipe))
+            callbacks["mlflow"], run_id = stack.enter_context(_in_mlflow(state.mlflow, recipe))
             state = msgspec.structs.replace(state, mlflow=run_id)
-            callbacks.append(callback)
         if state != before:
             _write(out / "tracking.json", state)
-        of_all: Any = None
+        begun: dict[str, Any] = {}
 
         def tell(epoch: int, figures: Figures) -> None:
-            nonlocal state, of_all
-            if not callbacks or epoch <= state.epochs:
-                return
-            if of_all is None:  # Only now is the model compiled, which callbacks look at.
-                of_all = load_keras().callbacks.CallbackList(callbacks, model=model)
-                of_all.on_train_begin()
-            of_all.on_epoch_begin(epoch - 1)
-            of_all.on_epoch_end(epoch - 1, {key: value for key, value in figures.items() if value is not None})
-            state = msgspec.structs.replace(state, epochs=epoch)
-            _write(out / "tracking.json", state)
+            nonlocal state
+            known = {key: value for key, value in figures.items() if value is not None}
+            for name, callback in callbacks.items():
+                if epoch <= state.epochs.get(name, 0):
+                    continue
+                if name not in begun:  # Only now is the model compiled, which callbacks look at.
+                    begun[name] = load_keras().callbacks.CallbackList([callback], model=model)
+                    begun[name].on_train_begin()
+                begun[name].on_epoch_begin(epoch - 1)
+                begun[name].on_epoch_end(epoch - 1, known)
+                state = msgspec.structs.replace(state, epochs={**state.epochs, name: epoch})
+                _write(out / "tracking.json", state)
 
         yield tell
-        if of_all is not None:
-            of_all.on_train_end()
+        for callback in begun.values():
+            callback.on_train_end()
 
 
 @contextmanager
@@ -149,7 +151,7 @@ def _read(path: Path) -> _Tracked:
         return _Tracked()
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Tracked)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TrainingError(f"{path} cannot be read: {error}. Delete it to track this run from the start.") from error
 
 

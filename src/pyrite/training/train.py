@@ -30,7 +30,6 @@ from pyrite.publishing.preparation import PreparedDataset, Stage, prepare_datase
 from pyrite.publishing.publish import publish, written
 from pyrite.recipe import Recipe, dump_recipe, load_recipe
 from pyrite.runtime import Session
-from pyrite.sources import encodable
 from pyrite.training.architectures import build_model, in_float32, without_targets
 from pyrite.training.backbones import is_preset
 from pyrite.training.backend import check_precision
@@ -321,7 +320,7 @@ def _claimed(out: Path, recipe: Recipe, resume: bool) -> Iterator[_Provenance]:
         remove_drafts(out)
         began = out / _PROVENANCE
         if not resume:
-            provenance = _Provenance(encodable(current_command()), source_commit(), package_versions())
+            provenance = _Provenance(current_command(), source_commit(), package_versions())
             with written(out):
                 began.write_bytes(msgspec.json.encode(provenance))
                 # The recipe makes it a run, so it comes last and whole.
@@ -330,7 +329,7 @@ def _claimed(out: Path, recipe: Recipe, resume: bool) -> Iterator[_Provenance]:
         else:
             try:
                 provenance = msgspec.json.decode(began.read_bytes(), type=_Provenance)
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise TrainingError(f"{began} cannot be read: {error}. Start again in a new folder.") from error
         yield provenance
 

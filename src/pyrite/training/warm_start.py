@@ -81,8 +81,9 @@ def _take(model: Any, name: str, origin: Bundle, pixels: NDArray[np.uint8], chos
     )
     checkpoint = Path(name) / "checkpoint.npz"
     if checkpoint.is_file():
-        weights = load_checkpoint(checkpoint)[1].get("best", [])
         own = [variable for variable in model.variables if not variable.path.startswith("target")]
+        # Layers of the run's further targets come last.
+        weights = load_checkpoint(checkpoint)[1].get("best", [])[: len(own)]
         if [value.shape for value in weights] != [tuple(variable.shape) for variable in own]:
             raise other
         for variable, value in zip(own, weights, strict=True):
@@ -94,7 +95,7 @@ def _take(model: Any, name: str, origin: Bundle, pixels: NDArray[np.uint8], chos
     session = Session(origin.model)
     expected = np.concatenate([session.logits(images) for images in in_chunks(pixels, chosen)])
     # Layers of other places in the network may have the same shapes.
-    if np.corrcoef(predict(model, pixels, chosen), expected)[0, 1] < _LEAST_CORRELATION:
+    if not np.corrcoef(predict(model, pixels, chosen), expected)[0, 1] >= _LEAST_CORRELATION:
         raise other
     _normalise(model, pixels, chosen)
 

@@ -38,9 +38,9 @@ def test_images_without_a_probability_come_last_and_are_counted(
     for order, expected in (("likely", ["bright", "dark"]), ("unlikely", ["dark", "bright"])):
         page.get_by_label("Sort by").select_option(order)
         expect(names).to_have_text([*expected, "large", "words"])
-        expect(note).to_have_text("Last, because without a probability: 2 images.")
+        expect(note).to_have_text("Listed last, without a probability: 2 images.")
     page.get_by_label("uncertain").uncheck()
-    expect(note).to_have_text("Last, because without a probability: 1 image.")
+    expect(note).to_have_text("Listed last, without a probability: 1 image.")
     page.get_by_label("Sort by").select_option("path")
     expect(note).to_be_hidden()
     context.close()

@@ -308,10 +308,10 @@ def test_an_image_that_nothing_judges_says_what_was_looked_at_and_what_one_can_d
     expect(note).to_be_hidden()
     for order in ("likely", "unlikely"):
         page.get_by_label("Sort by").select_option(order)
-        expect(note).to_have_text("Last, because without a probability: 3 images.")
+        expect(note).to_have_text("Listed last, without a probability: 3 images.")
         assert set(shown(page)[-3:]) == {"large.png", "words.png", "broken.png"}
     page.get_by_role("button", name="Uncertain 1").click()
-    expect(note).to_have_text("Last, because without a probability: 2 images.")
+    expect(note).to_have_text("Listed last, without a probability: 2 images.")
 
 
 def test_no_verdict_stands_beside_a_percentage_that_contradicts_it(
@@ -666,12 +666,16 @@ def test_a_photo_can_be_taken_where_there_is_a_camera_and_a_bundle_for_photograp
     expect(cards(page).locator(".stamp")).to_have_text("AI")
 
 
-def test_a_drop_without_files_is_told(page: "Page") -> None:
+def drop_link(page: "Page") -> None:
     page.evaluate("""() => {
         const dataTransfer = new DataTransfer();
         dataTransfer.setData("text/uri-list", "https://example.org/a.png");
         document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
     }""")
+
+
+def test_a_drop_without_files_is_told(page: "Page") -> None:
+    drop_link(page)
     expect(page.locator("#notice")).to_contain_text("That is a link. The server fetches nothing from other sites")
     page.evaluate("""() => {
         const event = new DragEvent("drop", { dataTransfer: new DataTransfer(), bubbles: true, cancelable: true });
@@ -853,11 +857,13 @@ def test_a_key_is_asked_for_and_sent(
 ) -> None:
     page = visit(start(api_keys=hash_key("sesame")), ready="#notice form")
     page.set_input_files("#pick", batch[:2])  # They wait.
+    drop_link(page)
+    expect(page.locator("#notice")).to_contain_text("That is a link.")
     page.get_by_label("This server asks for a key.").fill("wrong")
     with page.expect_response("**/v1/model") as answer:
         page.get_by_role("button", name="Continue").click()
     assert answer.value.status == 401
-    page.get_by_label("The server does not take this key. Another:").fill("sesame")
+    page.get_by_label("The server does not accept this key. Enter another one:").fill("sesame")
     page.get_by_role("button", name="Continue").click()
     expect(page.locator(".card.pending")).to_have_count(0)
     assert verdicts(page) == {"bright.png": "AI", "words.png": "AI"}
@@ -948,6 +954,14 @@ def test_everything_can_be_done_by_keyboard(page: "Page", batch: list[Path]) -> 
     expect(cards(page)).to_have_count(5)
     # The focus goes to the next card.
     expect(card(page, "words.png").get_by_role("button", name="Evidence")).to_be_focused()
+    # Or to the one before it, where the filter hides what follows.
+    page.get_by_role("button", name="Real 2").press("Enter")
+    shown = page.locator(".card:visible")
+    expect(shown).to_have_count(2)
+    shown.last.get_by_role("button", name="Remove").press("Enter")
+    expect(shown).to_have_count(1)
+    expect(shown.get_by_role("button", name="Evidence")).to_be_focused()
+    page.get_by_role("button", name="Real 1").press("Enter")
     page.get_by_role("button", name="Model: brightness 1").press("Enter")
     expect(page.get_by_role("dialog")).to_contain_text("small images")
     page.keyboard.press("Escape")

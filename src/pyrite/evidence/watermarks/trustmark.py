@@ -171,9 +171,9 @@ def _to_evidence(variant: Variant, payload: Payload) -> Evidence:
         kind="watermark",
         strength=Strength.ASSERTED,
         says=None,
-        detail=f"The pixels hold a TrustMark (variant {variant.name}, {told}): an identifier, by which whoever put it "
-        "there may find content credentials that the file has lost, or the number of another mark. Photographs have "
-        "such marks too, so it does not say whether the image was made with AI.",
+        detail=f"The pixels hold a TrustMark (variant {variant.name}, {told}): an identifier, to look up "
+        "content credentials that the file has lost, or the number of another mark. Photographs can have one too, so "
+        "it does not say whether the image was made with AI.",
         data=tidy(
             {
                 "mark": "TrustMark",

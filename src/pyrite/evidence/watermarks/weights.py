@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyrite.cache import cache_folder
 from pyrite.errors import PyriteError
 from pyrite.fetching import fetch
+from pyrite.folders import cache_folder
 from pyrite.writing import whole_file
 
 if TYPE_CHECKING:

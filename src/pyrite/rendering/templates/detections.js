@@ -25,7 +25,7 @@ function countUnsorted() {
   const count = items.filter((item) => !item.element.hidden && item.probability === null).length;
   const note = document.getElementById("unsorted");
   note.hidden = !byIt || count === 0;
-  note.textContent = `Last, because without a probability: ${count.toLocaleString("en")} ${count === 1 ? "image" : "images"}.`;
+  note.textContent = `Listed last, without a probability: ${count.toLocaleString("en")} ${count === 1 ? "image" : "images"}.`;
 }
 
 function update() {

@@ -53,6 +53,7 @@ export async function findBlocks(bytes, format) {
   else if (format === "PNG") await readPng(bytes, blocks);
   else if (format === "WEBP") readWebP(bytes, blocks);
   else if (format === "GIF") readGif(bytes, blocks);
+  else if (format === "HEIF" || format === "TIFF") blocks.whole = true;
   else if (format === "AVIF") blocks.whole = find(bytes, "Exif") >= 0 || find(bytes, "application/rdf+xml") >= 0;
   blocks.texts.push(...readSamsung(bytes));
   return blocks;

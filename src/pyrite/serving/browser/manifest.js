@@ -102,8 +102,10 @@ function checkIngredient(store, ingredient, label) {
   return { vouched, failures: unique([...failedThen, ...failedNow]).filter((code) => code !== UNTRUSTED) };
 }
 
+/** Return the codes of an outcome, of the manifest that a part of the JUMBF address is called. */
 function codesOf(results, outcome, label = "") {
-  return results.flatMap((result) => (result[outcome] ?? []).filter(({ url }) => (url ?? "").includes(label)).map(({ code }) => code));
+  const isOf = ({ url }) => !label || (url ?? "").split(/[=/]/).includes(label);
+  return results.flatMap((result) => (result[outcome] ?? []).filter(isOf).map(({ code }) => code));
 }
 
 // ---- Whether a camera took the image, and nothing changed it.

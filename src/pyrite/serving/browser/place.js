@@ -5,8 +5,8 @@ export const ON_DEMAND = []; // The map of what moved a score and the image's ow
 export const READS_FILES = false; // What is hidden in pixels and the history of a file are not read here.
 
 export const WORDS = {
-  banner: (sizes) => `This page judges images of ${sizes} pixels a side. Of a photograph, it reads only what the file says.`,
-  others: "Of others, only what their files say is judged.",
+  banner: (sizes) => `This page judges images of ${sizes} pixels a side. For photographs, it can only read what the file says.`,
+  others: "For other images, only what the file says counts.",
   link: "That is a link, and this page fetches nothing. Save the picture, then choose the file here.",
   signature: "",
   unread: "Of the file, content credentials and other metadata are read here. Watermarks and texts hidden in the pixels, which can outweigh the score, and the file's history are not: `pyrite detect` reads them.",

@@ -95,12 +95,13 @@ export class Rules {
     const tidied = text.toLowerCase().replace(/[_★]/g, " ").trim().split(/\s+/).join(" ").replace(/^[ .!*"']+|[ .!*"']+$/g, "");
     const found = this.all("name", tidied);
     if (!found) return null;
-    const { name: word, did, agency, owner, rest } = found.groups;
+    const { name: word, did, how, agency, owner, rest } = found.groups;
     const entry = this.#words.get(word);
     if (entry.after && did === undefined) return null;
     const company = entry.company.toLowerCase();
     const owned = company && (owner === company || rest.includes(company));
-    const clear = did !== undefined || owned || (agency === undefined && /\d/.test(rest));
+    const used = did === "generated" || (did !== undefined && !how.split(" ").includes("by"));
+    const clear = used || owned || (agency === undefined && /\d/.test(rest));
     return { ...entry, common: entry.common && !clear, edited: this.#edited.has(did) || entry.edits };
   }
 

@@ -15,6 +15,14 @@ export function notify(kind = "", ...content) {
   notice.replaceChildren(...(kind ? [h("p", {}, content)] : []));
 }
 
+/** Show a sentence below what is asked for, where something is; else by itself. */
+export function remark(sentence) {
+  const form = notice.querySelector("form");
+  if (!form) return notify("busy", sentence);
+  form.querySelector("p")?.remove();
+  form.append(h("p", {}, sentence));
+}
+
 /** Show a sentence, and below it the seconds until `time` (as `Date.now()` has it) as they pass. */
 export function notifyUntil(kind, sentence, time) {
   // A timer is no live region: it is read once, and not every second.

@@ -8,7 +8,7 @@ import { demand } from "./demand.js";
 import { mark, plural, say, show, visible } from "./dom.js";
 import { offerExports, saveVerdict } from "./export.js";
 import { listen } from "./files.js";
-import { askFor, notify, notifyUntil } from "./notice.js";
+import { askFor, notify, notifyUntil, remark } from "./notice.js";
 import { WORDS } from "./place.js";
 import { Queue } from "./queue.js";
 import { judgesPhotographs, sizesOf, toFiles } from "./scope.js";
@@ -87,7 +87,7 @@ function tellTrouble() {
 }
 
 function askForKey() {
-  askFor(hasKey() ? "The server does not take this key. Another:" : "This server asks for a key.", (value) => {
+  askFor(hasKey() ? "The server does not accept this key. Enter another one:" : "This server asks for a key.", (value) => {
     setKey(value);
     load();
   });
@@ -139,7 +139,7 @@ function describeTradeoff() {
   });
   const border = borderOfAi(model, budget);
   const useful = largestUseful(model);
-  const line = border ? `By the pixels, AI begins at a probability of ${border}: the threshold of your budget. ` : "";
+  const line = border ? `At this budget, the pixels alone make an image AI from a probability of ${border}. ` : "";
   const more = budget > useful ? `A budget above ${asPercent(useful)} finds no more.` : "";
   say($("tradeoff"), line + more);
 }
@@ -216,12 +216,19 @@ async function makePicture(entry) {
 
 function remove(card) {
   discard(card.entry);
-  const next = card.element.nextElementSibling ?? card.element.previousElementSibling;
+  const next = seenBeside(card.element, "nextElementSibling") ?? seenBeside(card.element, "previousElementSibling");
   cards.splice(cards.indexOf(card), 1);
   card.element.remove();
   // The focus would be lost with what had it.
   (next ? cardOf.get(next) : pick).focus();
   refresh();
+}
+
+/** Return the nearest element in a direction that the filter shows, or `null`. */
+function seenBeside(element, direction) {
+  let next = element[direction];
+  while (next?.hidden) next = next[direction];
+  return next;
 }
 
 function discard(entry) {
@@ -314,7 +321,7 @@ listen({
   zone: document.body,
   pickers: ["pick", "pick-folder", "take-photo"].map($),
   take,
-  refuse: (sentence) => notify("busy", sentence),
+  refuse: remark,
 });
 let sliding = false;
 $("slider").addEventListener("input", () => {

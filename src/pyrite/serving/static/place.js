@@ -6,8 +6,8 @@ export const ON_DEMAND = ["map", "history"]; // What is made of an image on dema
 export const READS_FILES = true; // Credentials and metadata count.
 
 export const WORDS = {
-  banner: (sizes) => `This server judges the pixels of images of ${sizes} pixels a side. Of a photograph, it reads only what the file says.`,
-  others: "Of others, only what their files say is judged.",
+  banner: (sizes) => `This server judges the pixels of images of ${sizes} pixels a side. For photographs, it can only read what the file says.`,
+  others: "For other images, only what the file says counts.",
   link: "That is a link. The server fetches nothing from other sites, so that nobody can use it to reach them. Save the picture, then choose the file here.",
   signature: "a signature that this server's trust list vouches for",
   unread: "",

@@ -90,7 +90,7 @@ export function arrange(cards) {
   show($("none"), cards.length > 0 && visibleCards === 0);
   const without = cards.filter(({ entry, element }) => entry.view?.probability === null && !element.hidden).length;
   show($("unsorted"), without > 0 && tools.sort.value.endsWith("likely"));
-  say($("unsorted"), `Last, because without a probability: ${plural(without, "image")}.`);
+  say($("unsorted"), `Listed last, without a probability: ${plural(without, "image")}.`);
   const focused = document.activeElement;
   let place = list.firstElementChild;
   for (const { element } of cards.toSorted(ORDERS[tools.sort.value])) {

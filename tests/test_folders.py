@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from pyrite.cache import cache_folder
+from pyrite.bundle.library import library_folder
 from pyrite.errors import PyriteError
+from pyrite.evidence import trust
+from pyrite.folders import cache_folder, data_folder
 
 
 def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,3 +33,11 @@ def test_without_a_home_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Path, "home", no_home)
     with pytest.raises(PyriteError, match="Set PYRITE_CACHE to a folder"):
         cache_folder()
+
+
+def test_what_a_user_chose_to_have_is_kept_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYRITE_DATA", str(tmp_path / "chosen"))
+    monkeypatch.delenv("PYRITE_TRUST", raising=False)
+    assert data_folder() == tmp_path / "chosen"
+    assert library_folder() == tmp_path / "chosen" / "bundles"
+    assert trust.folder() == tmp_path / "chosen" / "trust"
