@@ -649,6 +649,14 @@ def test_a_panel_is_calibrated_and_used_like_a_bundle(
     assert "These images calibrated the panel, so the figures are inflated." in " ".join(out.split())
 
 
+def test_a_panel_is_told_what_its_own_budget_needs(run: Run, saved: Path, photos: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(saved)
+    policy = msgspec.structs.replace(bundle.info.policy, max_fpr=0.01)
+    save_bundle(tmp_path / "strict", msgspec.structs.replace(bundle.info, name="strict", policy=policy), bundle.files)
+    err = run("bundle", "calibrate", saved, tmp_path / "strict", photos, "--out", tmp_path / "panel.json")[2]
+    assert "1% needs at least 99 real calibration images" in err
+
+
 def test_scan_takes_a_panel_and_goes_on_with_no_other(
     run: Run, saved: Path, other: Path, photos: Path, images: Path, tmp_path: Path
 ) -> None:

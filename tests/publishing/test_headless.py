@@ -1,7 +1,8 @@
 """Bundles that are shared without their encoder: trained, left without it, and made whole again."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,8 +19,12 @@ from pyrite.datasets import Dataset, make_toy
 from pyrite.errors import BundleError, ExportError, PyriteError
 from pyrite.golden import replay_golden
 from pyrite.publishing import Declared, import_source, recalibrate
+from pyrite.publishing.obtaining import Obtained
 from pyrite.recipe import load_recipe
+from pyrite.runtime import Session
 from pyrite.training import train
+from pyrite.training.architectures import build_model, in_float32
+from pyrite.training.export import export
 from web import web
 from wheel import serve_wheel
 
@@ -181,3 +186,36 @@ def test_a_bundle_that_says_something_else_is_refused(
     with pytest.raises(BundleError, match=r"has no golden\.json"):
         import_source(str(shared), tmp_path / "out", Declared())
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("enlarge", [1, 2])
+def test_a_probe_of_the_hubs_encoder_names_its_commit_and_computes_what_was_trained(
+    precision: str, enlarge: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(tmp_path / "encoder.onnx", make_weights(), quantised=False)
+
+    @contextmanager
+    def fetched(source: str, **_: object) -> Iterator[Obtained]:
+        yield Obtained(tmp_path / "encoder.onnx", source, COMMIT)
+
+    for module in ("backbones", "export"):
+        monkeypatch.setattr(f"pyrite.training.{module}.obtain", fetched)
+    side = SIDE // enlarge
+    recipe = load_recipe(
+        "tiny",
+        (
+            "architecture=backbone", "backbone=hf:owner/clip#encoder.onnx", "backbone_layer=encoder_block_0",
+            "weights=preset", "pooling=token", "trainable=probe", f"height={side}", f"width={side}",
+            f"enlarge={enlarge}", f"precision={precision}",
+        ),
+    )  # fmt: skip
+    model = in_float32(build_model(recipe), recipe)
+    files = export(model, recipe)
+    pixels = np.random.default_rng(1).integers(0, 256, (3, side, side, 3), np.uint8)
+    wanted = np.asarray(model.predict_on_batch(pixels))[:, 0]
+    assert Session(files["model.onnx"]).logits(pixels) == pytest.approx(wanted, abs=1e-3)
+    # What is composed of the encoder's own graph has no place for the enlarging before it.
+    assert ("head.json" in files) == (enlarge == 1)
+    if enlarge == 1:
+        assert read_head(files["head.json"]).encoder == f"hf:owner/clip@{COMMIT}#encoder.onnx"

@@ -130,11 +130,13 @@ def test_the_page_has_the_same_words() -> None:
         ({}, Strength.ASSERTED),
         ({"valid": False}, Strength.ASSERTED),
         ({"valid": True}, Strength.ASSERTED),
+        ({"valid": True, "trusted": True}, Strength.ASSERTED),
         ({"valid": True}, Strength.VERIFIED),
     ):
         told = powers(replace(SIGNED, strength=strength, data=data))
         assert told
         assert all(sentence in script for sentence in told)
+        assert ("who signed" in told[0]) == data.get("trusted", False)
 
 
 def test_a_score_that_decides_nothing_shows_nothing() -> None:
