@@ -13,7 +13,7 @@ from pyrite.recipe import Recipe, load_recipe
 from pyrite.training import train
 from pyrite.training.architectures import build_model, in_float32, without_targets
 from pyrite.training.batches import train_batches
-from pyrite.training.lessons import Lessons, answers_of, classes_of, example_losses, read_targets
+from pyrite.training.lessons import Lessons, answers_of, classes_of, example_losses, read_targets, settle_targets
 from runs import NEEDS_BFLOAT16, Run
 
 
@@ -97,6 +97,13 @@ def test_targets_are_columns_of_the_data(toy: Path) -> None:
     chosen = np.flatnonzero([value != classes[0] for value in dataset.slices["object"]])
     [part] = read_targets(dataset.select(chosen), recipe, dataset)
     np.testing.assert_array_equal(part, target[chosen])
+
+
+def test_a_target_with_a_question_mark_is_one_where_the_data_has_it(toy: Path) -> None:
+    recipe = load_recipe("tiny", ["targets=object?,colour?,generator"])
+    settled, lacking = settle_targets(recipe, Dataset.open(toy))
+    assert (settled.targets, lacking) == (("object", "generator"), ("colour",))
+    assert settle_targets(settled, Dataset.open(toy)) == (settled, ())
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ def train(
     recipe: Annotated[
         str,
         typer.Option(
-            metavar="NAME|FILE", help="An included recipe, such as resnet50 or photos-scratch, or a .toml file."
+            metavar="NAME|FILE",
+            help="An included recipe, or a .toml file. For small images: resnet50, default, teacher, tiny. For "
+            "photographs: photos, photos-probe, photos-finetune, photos-scratch, crops.",
         ),
     ] = "resnet50",
     settings: Annotated[
@@ -50,10 +52,14 @@ def train(
     from pyrite.training import train as run
     from pyrite.training.backend import precision_note
     from pyrite.training.display import TrainingDisplay
+    from pyrite.training.lessons import settle_targets
 
     chosen = load_recipe(recipe, settings or ())  # Before the data, which may take a while to open.
     try:
         dataset = open_dataset(data, labelling)
+        chosen, lacking = settle_targets(chosen, dataset)
+        if lacking:
+            stderr.print(f"The data has no column {' or '.join(lacking)}, so training learns the labels alone.")
         if note := precision_note(chosen.precision):
             stderr.print(note)
         with TrainingDisplay(stderr) as display:

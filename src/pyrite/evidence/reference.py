@@ -100,7 +100,7 @@ def evidence_page() -> str:
             ),
             "",
             "Sources and licences: `README.md` in `pyrite/evidence/trust_lists`. `PYRITE_TRUST` names the folder for",
-            "newer lists. By default, that is `trust` in Pyrite's data folder: `PYRITE_DATA`, else `pyrite` in the user's.",
+            "newer lists. Default: `trust` below `PYRITE_DATA`, or `pyrite/trust` in the user's data folder.",
             "",
         ]
     )

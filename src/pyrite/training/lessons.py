@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,6 +44,18 @@ class Lessons:
 
 
 NO_LESSONS = Lessons()
+
+
+def settle_targets(recipe: Recipe, data: Dataset) -> tuple[Recipe, tuple[str, ...]]:
+    """Return a recipe without the targets that it has for some data alone, and the columns that this data lacks.
+
+    Args:
+        recipe: May name a column with a question mark after it, to be learnt where the data has it.
+        data: The whole of it.
+    """
+    names = [name.removesuffix("?") for name in recipe.targets if not name.endswith("?") or name[:-1] in data.slices]
+    lacking = [name[:-1] for name in recipe.targets if name.endswith("?") and name[:-1] not in data.slices]
+    return msgspec.structs.replace(recipe, targets=tuple(names)), tuple(lacking)
 
 
 def read_targets(dataset: Dataset, recipe: Recipe, whole: Dataset) -> tuple[NDArray[np.float32], ...]:

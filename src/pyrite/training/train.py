@@ -40,7 +40,7 @@ from pyrite.training.distillation import ask_teachers, draws_of
 from pyrite.training.distributed import Team, read_place
 from pyrite.training.export import check_parity, check_size, export
 from pyrite.training.finetuning import freeze
-from pyrite.training.lessons import Lessons, classes_of, read_targets
+from pyrite.training.lessons import Lessons, classes_of, read_targets, settle_targets
 from pyrite.training.loop import Examples, Finish, Step, compile_model, fit
 from pyrite.training.origins import check_origins, describe_origin, load_origin
 from pyrite.training.probe import fit_probe, write_fits
@@ -96,6 +96,7 @@ def train(
     check_trackers(log)
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     data = data if isinstance(data, Dataset) else Dataset.open(data)
+    recipe, _ = settle_targets(recipe, data)
     out = Path(out)
     place = read_place()
     place.check("A batch", recipe.batch_size)
