@@ -18,6 +18,7 @@ from pyrite.bundle.preprocess import Pixels
 from pyrite.detector import Detector, Reader, Unreadable
 from pyrite.errors import BundleError, ExportError
 from pyrite.results import Verdict
+from pyrite.writing import indented_json
 
 TOLERANCE = 1e-3
 """Of a logit, for rounding; relative to logits beyond 1."""
@@ -141,7 +142,7 @@ def record_golden(bundle: Bundle, images: Sequence[Pixels]) -> bytes:
                 verdict=found.verdict,
             )
         )
-    return msgspec.json.format(msgspec.json.encode(_Golden(vectors=tuple(vectors)))) + b"\n"
+    return indented_json(_Golden(vectors=tuple(vectors)))
 
 
 def check_device(detector: Detector) -> None:

@@ -8,8 +8,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
+
 PARTIAL = ".partial-"
 """What the names begin with of what is not whole yet, and of what those left who were killed."""
+
+
+def indented_json(value: object, indent: int = 2) -> bytes:
+    """Return the content of a file of JSON that people may read, too."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=indent) + b"\n"
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def test_the_command_fetches_what_is_missing(
     # The same to the last byte, so that its hash is what was published.
     assert (whole.sha256, whole.read("model.onnx")) == (bundle.sha256, bundle.read("model.onnx"))
     code, _, told = run_pyrite("bundle", "import", shared, "--name", "whole")
-    assert (code, "exists already" in told) == (1, True)
+    assert (code, "already exists" in told) == (1, True)
     code, _, told = run_pyrite("bundle", "import", shared, "--name", "other", "--bias", "1")
     assert (code, "is already a bundle, which declares all of that itself. Leave out: bias" in told) == (1, True)
 

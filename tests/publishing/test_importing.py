@@ -556,7 +556,7 @@ def test_a_bundle_is_used_listed_and_removed_by_its_name(
     code, said, _ = run_pyrite("detect", image, "--bundle", "mine", "--json")
     assert json.loads(said)[0]["model"] == {"name": "mine", "version": "1"}
     code, _, error = run_pyrite("bundle", "import", folder, "--name", "mine")
-    assert (code, "exists already" in error) == (1, True)
+    assert (code, "already exists" in error) == (1, True)
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path)
     code, _, error = run_pyrite("detect", image, "--bundle", "mine")

@@ -119,7 +119,7 @@ def test_a_folder_that_is_there_is_refused_before_anything_is_judged(
     bundle: Bundle, pictures: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mine").mkdir()
-    with pytest.raises(BundleError, match="mine exists already"):
+    with pytest.raises(BundleError, match="mine already exists"):
         recalibrate(bundle, Dataset.open_real(pictures), tmp_path / "mine", watch=pytest.fail)
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from pyrite.image import open_image
 from pyrite.image.thumbnail import draw_thumbnail
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.sources import encodable
+from pyrite.writing import indented_json
 
 Indices = NDArray[np.intp]
 
@@ -108,7 +108,7 @@ class Audit:
 
     def to_json(self) -> bytes:
         """Return the audit as indented JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        return indented_json(self, indent=1)
 
 
 def audit(

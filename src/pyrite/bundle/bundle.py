@@ -201,7 +201,7 @@ def refuse_existing(folder: Path) -> None:
         BundleError: There is.
     """
     if folder.exists() or folder.is_symlink():
-        raise BundleError(f"{folder} exists already. Name a new folder, or remove it first.")
+        raise BundleError(f"{folder} already exists. Choose a new folder, or remove it first.")
 
 
 def save_bundle(folder: str | Path, info: BundleInfo, files: Mapping[str, Content]) -> Bundle:

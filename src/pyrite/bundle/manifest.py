@@ -11,6 +11,7 @@ from pyrite.bundle.calibration import ALL, Calibration
 from pyrite.bundle.preprocess import GEOMETRIES, Preprocess, Resize
 from pyrite.decision import Policy, Scope
 from pyrite.errors import BundleError
+from pyrite.writing import indented_json
 
 FORMAT: Literal[2] = 2
 MANIFEST = "bundle.json"
@@ -131,7 +132,7 @@ class BundleInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 def format_manifest(info: BundleInfo) -> bytes:
     """Return the content of bundle.json."""
-    return msgspec.json.format(msgspec.json.encode(info)) + b"\n"
+    return indented_json(info)
 
 
 class _Calibration1(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

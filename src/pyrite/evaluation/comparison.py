@@ -4,7 +4,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 from markupsafe import Markup
 
 from pyrite.errors import require
@@ -15,6 +14,7 @@ from pyrite.evaluation.judge import UnreadableFile
 from pyrite.evaluation.metrics import GeneratorRow, Headline, Metric, VerdictRow
 from pyrite.evaluation.paired import DeLong, Differences, McNemar
 from pyrite.evaluation.report import HEADLINE, LISTED, environment, write_files
+from pyrite.writing import indented_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,7 @@ class Comparison:
 
     def to_json(self) -> bytes:
         """Return the comparison as indented JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        return indented_json(self, indent=1)
 
     def write(self, folder: str | Path) -> None:
         """Write `compare.json`, `roc.png` and the self-contained `compare.html`.

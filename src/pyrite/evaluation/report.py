@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import jinja2
-import msgspec
 from markupsafe import Markup
 
 from pyrite.bundle import MANIFEST, TrainingInfo
@@ -23,7 +22,7 @@ from pyrite.evaluation.metrics import Metric
 from pyrite.evaluation.robustness import Robustness
 from pyrite.evaluation.transfer import Transfer
 from pyrite.templates import page_environment
-from pyrite.writing import locked, remove_drafts, write_together
+from pyrite.writing import indented_json, locked, remove_drafts, write_together
 
 _OF_FIGURES = ("confusion", "reliability", "scores", "roc", "precision-recall")
 _PICTURES = (
@@ -119,7 +118,7 @@ class Report:
 
     def to_json(self) -> bytes:
         """Return the report as indented JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        return indented_json(self, indent=1)
 
     def write(self, folder: str | Path, more: Mapping[str, bytes] = {}) -> None:
         """Write `report.json`, `figures/*.png` and the self-contained `report.html`.

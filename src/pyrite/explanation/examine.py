@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from PIL import Image as PillowImage
 
 from pyrite.bundle import DEFAULT, Bundle
@@ -19,6 +18,7 @@ from pyrite.explanation.picture import draw, draw_verdict
 from pyrite.explanation.values import FIGURES, Explanation, for_json
 from pyrite.image import Source
 from pyrite.results import Detection
+from pyrite.writing import indented_json
 
 _LINE = 60  # A line of text is about so many times as wide as its letters are high.
 
@@ -37,7 +37,7 @@ class Examination:
         explained = self.explanation.figures() if self.explanation else {}
         content = dict.fromkeys(FIGURES) | {"detection": for_json(self.detection)} | explained
         content["history"] = self.history.to_builtins()
-        return msgspec.json.format(msgspec.json.encode(content)) + b"\n"
+        return indented_json(content)
 
     def describe(self) -> tuple[str, ...]:
         """Return what was found, one sentence a line."""

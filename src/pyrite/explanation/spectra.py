@@ -11,6 +11,7 @@ from pyrite.bundle import Bundle
 from pyrite.datasets import read_images
 from pyrite.errors import BundleError
 from pyrite.spectrum import BANDS, luma, radial_spectrum
+from pyrite.writing import indented_json
 
 FILE = "spectra.json"
 _IMAGES = 2000  # Of each class: the mean's error is then a fortieth of what images differ by.
@@ -65,7 +66,7 @@ def measure_spectra(
             )
 
     real, ai = measure()
-    return msgspec.json.format(msgspec.json.encode(Spectra(real=real, ai=ai))) + b"\n"
+    return indented_json(Spectra(real=real, ai=ai))
 
 
 def distance(spectrum: NDArray[np.float64], of: ClassSpectrum) -> float:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +12,7 @@ from pyrite.explanation.faithfulness import Faithfulness
 from pyrite.explanation.spectra import Spectra, distance
 from pyrite.results import Detection, Model, Verdict
 from pyrite.sources import encodable
+from pyrite.writing import indented_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,7 +68,7 @@ class Explanation:
 
     def to_json(self) -> bytes:
         """Return the figures as JSON."""
-        return msgspec.json.format(msgspec.json.encode(self.figures())) + b"\n"
+        return indented_json(self.figures())
 
     def describe(self) -> tuple[str, ...]:
         """Return the figures, one sentence a line."""

@@ -10,7 +10,7 @@ import msgspec
 from pyrite.errors import DatasetError
 from pyrite.matching.views import PhotoView
 from pyrite.sources import encodable
-from pyrite.writing import whole_file
+from pyrite.writing import indented_json, whole_file
 
 MATCH, PHOTOS, TABLE, IMAGES = "match.json", "photos.jsonl", "manifest.csv", "images"
 """What lies in the folder of a dataset of matched fakes."""
@@ -147,7 +147,7 @@ def read_match(folder: Path) -> MatchInfo | None:
 def write_match(folder: Path, info: MatchInfo) -> None:
     """Write `match.json`."""
     with whole_file(folder / MATCH) as draft:
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=1) + b"\n")
+        draft.write_bytes(indented_json(info, indent=1))
 
 
 def read_photos(folder: Path) -> list[MatchedPhoto]:

@@ -11,7 +11,7 @@ from pyrite.bundle import Bundle
 from pyrite.errors import PyriteError
 from pyrite.results import Detection, Verdict
 from pyrite.sources import encodable
-from pyrite.writing import whole_file
+from pyrite.writing import indented_json, whole_file
 
 WHAT_IT_HOLDS = (
     "It holds the verdict, and what the file says of itself, such as a place or a prompt; read it before you share it. "
@@ -63,6 +63,6 @@ def write_verdict_report(path: Path, found: Detection, bundles: Sequence[Bundle]
     )
     try:
         with whole_file(path) as draft:
-            draft.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+            draft.write_bytes(indented_json(report))
     except OSError as error:
         raise PyriteError(f"The report {path} cannot be written: {error.strerror or error}.") from error

@@ -29,7 +29,7 @@ from pyrite.scanning.table import FOLDER, check_keep
 from pyrite.scanning.task import Done, ScanSettings, Task, packages_differ
 from pyrite.scanning.worker import ATTEMPTS, LISTING
 from pyrite.sources import encodable
-from pyrite.writing import PARTIAL, locked
+from pyrite.writing import PARTIAL, indented_json, locked
 
 if TYPE_CHECKING:
     from pyrite.scanning.summary import Summary
@@ -272,7 +272,7 @@ def _begin(source: str, out: str, bundles: str, model: Model, settings: ScanSett
         begun=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     # Only now is the scan begun: without this file, the source is listed anew.
-    write(join(out, MANIFEST), msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+    write(join(out, MANIFEST), indented_json(manifest, indent=1))
     return manifest
 
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
-
 from pyrite.bundle import Bundle
 from pyrite.scanning.near_duplicates import NearDuplicates
 from pyrite.scanning.prevalence import Rates, Share, estimate_share, read_rates, read_slice_rates
 from pyrite.scanning.table import read_set_aside, read_table
+from pyrite.writing import indented_json
 
 _COLUMNS = ("partition", "verdict", "pixels_say", "in_scope", "error_code", "action")
 
@@ -54,7 +53,7 @@ class Summary:
 
     def to_json(self) -> bytes:
         """Return it as indented JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        return indented_json(self, indent=1)
 
 
 def summarize(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import msgspec
 from rich.markup import escape
 from rich.table import Table
 
@@ -13,7 +12,7 @@ from pyrite.evaluation.metrics import Metric
 from pyrite.provenance import current_command, package_versions, source_commit
 from pyrite.scores.measure import DetectorRates, PanelRates
 from pyrite.sources import encodable
-from pyrite.writing import whole_file
+from pyrite.writing import indented_json, whole_file
 
 
 def tabulate(found: PanelRates, budgets: Sequence[float]) -> tuple[Table, ...]:
@@ -72,7 +71,7 @@ def write_rates(
     }
     try:
         with whole_file(path) as draft:
-            draft.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+            draft.write_bytes(indented_json(content, indent=1))
     except OSError as error:
         raise EvaluationError(f"{path} cannot be written: {error.strerror}.") from error
 

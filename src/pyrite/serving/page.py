@@ -89,7 +89,7 @@ def write_page(
         PyriteError: The folder is not empty or cannot be written, or a package cannot be had.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise PyriteError(f"{out} exists already. Name a new folder, or remove it first.")
+        raise PyriteError(f"{out} already exists. Choose a new folder, or remove it first.")
     _check(panel)
     detector = Detector(panel, max_fpr=max_fpr, allow_real=allow_real, threads=1, device="cpu")
     gpu = any(map(_suits_gpu, panel.bundles))

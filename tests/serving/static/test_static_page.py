@@ -323,7 +323,7 @@ def test_what_no_browser_does_in_the_same_way_is_refused(
         write_page(tmp_path / "site", Panel.open([other_bundle]))
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "mine.txt").touch()
-    with pytest.raises(PyriteError, match="exists already"):
+    with pytest.raises(PyriteError, match="already exists"):
         write_page(tmp_path / "site", Panel.open([served_bundle]))
 
 
