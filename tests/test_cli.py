@@ -600,7 +600,7 @@ def test_evaluate_shows_both_readings(run: Run, careful: Path, tmp_path: Path) -
     real, ai = report["withheld"]
     assert report["reasons"].get("unproven", 0) == real + ai > 0
     assert f"With --allow-real, {real} real and {ai} AI images that are uncertain now would be called real." in out
-    assert "With the pixels alone allowed" in (tmp_path / "report" / "report.html").read_text()
+    assert "With <code>--allow-real</code>, " in (tmp_path / "report" / "report.html").read_text()
 
 
 @pytest.fixture
@@ -654,7 +654,7 @@ def test_a_panel_is_told_what_its_own_budget_needs(run: Run, saved: Path, photos
     policy = msgspec.structs.replace(bundle.info.policy, max_fpr=0.01)
     save_bundle(tmp_path / "strict", msgspec.structs.replace(bundle.info, name="strict", policy=policy), bundle.files)
     err = run("bundle", "calibrate", saved, tmp_path / "strict", photos, "--out", tmp_path / "panel.json")[2]
-    assert "1% needs at least 99 real calibration images" in err
+    assert "error budget of 1% needs at least 199 real" in err
 
 
 def test_scan_takes_a_panel_and_goes_on_with_no_other(
