@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 def audit(
     data: DataArgument,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Output folder for audit.html and audit.json.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Output folder for audit.html and audit.json. Default: only print the summary."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the summary.")] = False,
     *,

@@ -34,9 +34,7 @@ def match(
             help="A folder of photographs, or a .zip or .tar of one. Of a labelled dataset, only real images are used.",
         ),
     ],
-    out: Annotated[
-        Path, typer.Option(metavar="DATA", help="Output folder: a new one, or that of the run to continue.")
-    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder: a new one, or that of the run to continue.")],
     decoder: Annotated[
         list[str] | None,
         typer.Option(

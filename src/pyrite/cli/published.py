@@ -121,11 +121,11 @@ def import_(
     ] = None,
     ai_index: Annotated[
         list[int] | None,
-        typer.Option("--ai-index", metavar="N", help="Index of an output that means AI. May be repeated."),
+        typer.Option("--ai-index", metavar="N", help="Index, from 0, of an output that means AI. May be repeated."),
     ] = None,
     real_index: Annotated[
         list[int] | None,
-        typer.Option("--real-index", metavar="N", help="Index of one that means real. May be repeated."),
+        typer.Option("--real-index", metavar="N", help="Index, from 0, of one that means real. May be repeated."),
     ] = None,
     ai_label: Annotated[
         list[str] | None,
@@ -264,7 +264,7 @@ def catalogue() -> None:
     from pyrite.publishing import read_catalogue
 
     table = Table(title="Published detectors", title_justify="left")
-    for column in ("name", "what it is", "licence", "allows", "published figures", "run here"):
+    for column in ("name", "what it is", "licence", "allows", "published figures", "tested here"):
         table.add_column(column)
     for name, entry in read_catalogue().items():
         table.add_row(name, entry.title, entry.licence, entry.allows, entry.published, entry.run_here)

@@ -52,7 +52,8 @@ def scan(
         int | None, typer.Option(metavar="N", min=1, help="Number of CPUs to use at a time. Default: all.")
     ] = None,
     keep_policy: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="Rules for what to keep, quarantine or drop.")
+        Path | None,
+        typer.Option(metavar="TOML", help="Rules for what to keep, quarantine or drop: see docs/scale.md#policies."),
     ] = None,
     image_column: Annotated[
         str | None,
@@ -100,7 +101,9 @@ def scan(
     ] = False,
     price_per_hour: Annotated[
         float | None,
-        typer.Option(metavar="PRICE", min=0, help="Price of one core, for the cost estimate of --dry-run."),
+        typer.Option(
+            metavar="PRICE", min=0, help="Price of one core per hour, in any currency, for the estimate of --dry-run."
+        ),
     ] = None,
 ) -> None:
     """Judge a corpus of any size, on one machine or many, and write a Parquet table.

@@ -11,7 +11,8 @@ from pyrite.cli.shared import AllowRealOption, BundlesOption, MaxFprOption, open
 
 def serve(
     settings: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="A settings file, in TOML.")
+        Path | None,
+        typer.Option("--settings", metavar="FILE", help="A settings file, in TOML: see docs/serving.md#settings."),
     ] = None,
     host: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Address to listen on. Default: 127.0.0.1, this machine only.")
@@ -24,7 +25,7 @@ def serve(
     allow_real: AllowRealOption = False,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change any setting. May be repeated."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change any setting, such as max_files=10. May be repeated."),
     ] = None,
     new_key: Annotated[bool, typer.Option("--new-key", help="Print a new API key and its hash, and exit.")] = False,
 ) -> None:

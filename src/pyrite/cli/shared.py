@@ -88,9 +88,12 @@ UnknownOption = Annotated[
 ]
 BundleArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="PATH", help="A bundle: a folder or a zip of one. Default: the included bundle."),
+    typer.Argument(metavar="PATH", help="A bundle: a folder, a zip of one, or a name. Default: the included bundle."),
 ]
-_BUNDLES = "The bundle to judge with. Repeat it to combine several bundles under one error budget. Default: "
+_BUNDLES = (
+    "The bundle to judge with: a folder, a zip of one, a name, or a panel's .json file. Repeat it to combine several "
+    "bundles under one error budget. Default: "
+)
 BundlesOption = Annotated[
     list[Path] | None, typer.Option("--bundle", metavar="BUNDLE", help=f"{_BUNDLES}the included bundle.")
 ]
@@ -195,7 +198,8 @@ HalvesOption = Annotated[
     bool,
     typer.Option(
         "--halves",
-        help="With fisher: exact p-values from half of the images. Without it, p-values are safe but slightly larger.",
+        help="With fisher: exact p-values from half of the images. Without it, p-values are conservative: slightly too "
+        "large.",
     ),
 ]
 KeepOption = Annotated[int, typer.Option(metavar="N", min=2, help="Use at most N images of each group.")]

@@ -26,7 +26,9 @@ def train(
     ] = "resnet50",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe. May be repeated."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a setting of the recipe, such as epochs=5. May be repeated."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     log: Annotated[
