@@ -203,7 +203,7 @@ _DETECTION = {
             "detail": "The pixels look AI-generated: at most 2 in 1,000 real images score as high.",
             "data": {
                 "bundle": "default",
-                "version": "1",
+                "version": "2",
                 "reason": "pixels",
                 "logit": 4.41,
                 "p_real": 0.002,
@@ -213,7 +213,7 @@ _DETECTION = {
             },
         }
     ],
-    "model": {"name": "default", "version": "1"},
+    "model": {"name": "default", "version": "2"},
     "error": None,
 }
 
@@ -266,7 +266,7 @@ EXAMPLES: dict[str, Any] = {
     },
     "ExplanationResponse": {
         "detection": _DETECTION,
-        "model": {"name": "default", "version": "1"},
+        "model": {"name": "default", "version": "2"},
         "leans": "ai",
         "better_than_random": True,
         "faithfulness": {
@@ -289,13 +289,13 @@ EXAMPLES: dict[str, Any] = {
     "ExplanationLine": {"progress": {"done": 64, "total": 651}},
     "Detections": {
         "detections": [{**_DETECTION, "client_id": "post-4711"}],
-        "model": {"name": "default", "version": "1"},
+        "model": {"name": "default", "version": "2"},
         "max_fpr": 0.05,
         "request_id": "5f1c0e3a9b7d2468",
     },
     "Card": {
         "name": "default",
-        "version": "1",
+        "version": "2",
         "licence": "Apache-2.0",
         "scope": {
             "min_side": 32,
@@ -305,14 +305,14 @@ EXAMPLES: dict[str, Any] = {
         "policy": {"max_fpr": 0.05, "max_fnr": 0.05, "real_needs_provenance": False},
         "calibration": {"slope": 0.8, "intercept": -0.1, "real": {"all": [-6.1, -2.3]}, "ai": {"all": [1.9, 7.4]}},
         "training": None,
-        "card": "# default 1",
+        "card": "# default 2",
         "device": "cpu",
         "pyrite": "0.1.0",
         "bundles": [
             {
                 "name": "default",
-                "version": "1",
-                "sha256": "8c2cb26d2c8a2f54bb8ef08a599a1aa97a9db25b31bcca31bf3528671c1ef456",
+                "version": "2",
+                "sha256": "64043c039a1e431a82fe71ed30d55c7abeb2b40f260b7c38d10f223c7b660012",
                 "licence": "Apache-2.0",
                 "scope": {
                     "min_side": 32,
@@ -320,7 +320,7 @@ EXAMPLES: dict[str, Any] = {
                     "description": "Images similar to those in CIFAKE.",
                 },
                 "training": None,
-                "card": "# default 1",
+                "card": "# default 2",
             }
         ],
     },
