@@ -266,7 +266,7 @@ def draw_p_value(figure: Figure, bundle: Bundle, pixels: Pixels) -> None:
     picture(below, pixels, (0.80, 0.28, 0.22, 0.62))
     below.text(0.79, 0.86, "the new image", transform=below.transAxes, ha="right", va="top", color=AI)
     below.text(0.79, 0.72, f"its score is {score:.1f}", transform=below.transAxes, ha="right", va="top", color=MUTED)
-    counted = f"{beyond} real images score as high: p = ({beyond} + 1) / ({len(scores):,} + 1) = {said.p_real:.3f}"
+    counted = f"{beyond} real images score as high: p = ({beyond} + 1) / ({len(scores):,} + 1) = {said.p_real:.2g}"
     below.set_xlabel(counted, color=INK)
 
 
