@@ -299,7 +299,7 @@ def test_a_generator_is_named_where_nothing_says_it(tmp_path):
     source = pack("folder", tmp_path, files)
     plain = Dataset.open(source)
     named = Dataset.open(source, labelling=Labelling(generator=" A painter ", group_column="Generator"))
-    assert named.slices == {"Generator": ("SDXL", "A painter", "", "X100")}
+    assert named.slices == {"generator": ("SDXL", "A painter", "", "X100")}
     assert named.groups == named.generators
     assert "Generators: SDXL 1, A painter 1." in named.describe()
     assert named.fingerprint == plain.fingerprint

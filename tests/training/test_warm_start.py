@@ -30,7 +30,7 @@ ALL = np.arange(300)
 
 
 def small(seed: int, *settings: str) -> Any:
-    return build_model(load_recipe("default", [*SMALL, f"seed={seed}", *settings]))
+    return build_model(load_recipe("default", [*SMALL, "turn=0", f"seed={seed}", *settings]))
 
 
 @pytest.fixture(scope="module")

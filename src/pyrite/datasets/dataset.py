@@ -217,7 +217,7 @@ class Dataset:
         """Return the dataset with groups, by one of its slices or by its paths.
 
         Args:
-            column: The slice.
+            column: The slice, in any case.
             pattern: A regular expression that is searched for in each path: what its first group matches names the
                 image's group, or what all of it matches. An image whose path it does not match is in no group.
 
@@ -231,10 +231,12 @@ class Dataset:
         if pattern is not None:
             return replace(self, groups=_matches(pattern, self.paths, self.name))
         assert column is not None
-        if column not in self.slices:
+        of_any_case = {name.casefold(): values for name, values in self.slices.items()}
+        groups = self.slices.get(column, of_any_case.get(column.casefold()))
+        if groups is None:
             there = ", ".join(self.slices) or "no column"
             raise DatasetError(f"{self.name} has no column {column!r} for groups; it has {there}.")
-        return replace(self, groups=self.slices[column])
+        return replace(self, groups=groups)
 
     def __len__(self) -> int:
         return len(self.paths)
