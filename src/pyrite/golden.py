@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from pyrite.bundle import Bundle, BundleInfo
+from pyrite.bundle import Bundle, BundleInfo, refuse_existing
 from pyrite.bundle.preprocess import Pixels
 from pyrite.detector import Detector, Reader, Unreadable
 from pyrite.errors import BundleError, ExportError
@@ -222,12 +222,11 @@ def write_golden(bundle: Bundle, folder: Path) -> tuple[Path, ...]:
         BundleError: The bundle's golden.json is not valid, or the folder is there or cannot be written.
     """
     files = golden_files(bundle)
+    refuse_existing(folder)
     try:
         folder.mkdir(parents=True)
         for name, png in files.items():
             (folder / name).write_bytes(png)
-    except FileExistsError:
-        raise BundleError(f"{folder} already exists. Choose a new folder.") from None
     except OSError as error:
         raise BundleError(f"{folder} cannot be written: {error.strerror}.") from error
     return tuple(folder / name for name in files)

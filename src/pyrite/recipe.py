@@ -155,7 +155,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Of `teacher`: how many views of each variant a teacher's logit is the mean of: see `bundle.views`."""
     targets: tuple[Words, ...] = ()
     """Columns of the data, such as CIFAKE's `object`, that training learns as well; the bundle has no trace of them.
-    `object?` is one where the data has it."""
+    `object?` is one where the data has two classes of it."""
     targets_weight: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.2
     """Of `targets`: what each one's cross-entropy is multiplied by, beside the rest of the loss."""
     balance: Literal["none", "sampling", "weights"] = "none"

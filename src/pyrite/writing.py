@@ -19,6 +19,19 @@ def indented_json(value: object, indent: int = 2) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=indent) + b"\n"
 
 
+def whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file that grew line by line, and cut off a last one that was not written to its end.
+
+    Raises:
+        OSError: it cannot be read, or cut.
+    """
+    content = path.read_bytes() if path.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        os.truncate(path, len(whole))
+    return whole.splitlines()
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a place beside `path` for a file that takes its place once the block ends well; else nothing is left.

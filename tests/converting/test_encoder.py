@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 from test_clip import tokens_of
 
 from clip_files import LAYERS, SIDE, WIDTH, make_weights, write_clip
@@ -69,6 +70,15 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     (tmp_path / "wrong.onnx").write_bytes(b"no model")
     with pytest.raises(ExportError, match=r"wrong\.onnx cannot be read as ONNX"):
         compose(tmp_path / "wrong.onnx", make_head())
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "flat",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ("batch", 3))],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ("batch", 3))],
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "flat.onnx")
+    with pytest.raises(ExportError, match="is not a vision encoder of CLIP"):
+        compose(tmp_path / "flat.onnx", make_head())
     with pytest.raises(BundleError, match=r"head\.json is damaged"):
         read_head(msgspec.json.encode({"layers": 8}))
     with pytest.raises(BundleError, match=r"head\.json is damaged"):

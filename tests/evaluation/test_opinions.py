@@ -93,6 +93,11 @@ def test_scores_by_other_bundles_are_not_taken(panel: Panel, bundle: Bundle, pic
     with pytest.raises(EvaluationError, match=r"has scores by other bundles\. Remove it"):
         score(Panel((bundle,)), pictures, keep)
     lines = keep.read_bytes().splitlines(keepends=True)
+    for other in (b"a note of somebody's", b"one line\nand half"):
+        keep.write_bytes(other)
+        with pytest.raises(EvaluationError, match="has scores by other bundles"):
+            score(panel, pictures, keep)
+        assert keep.read_bytes() == other
     keep.write_bytes(b"".join([lines[0], b"{}\n", *lines[1:]]))
     with pytest.raises(EvaluationError, match=r"is damaged: .*Remove it"):
         score(panel, pictures, keep)

@@ -104,6 +104,9 @@ def test_a_target_with_a_question_mark_is_one_where_the_data_has_it(toy: Path) -
     settled, lacking = settle_targets(recipe, Dataset.open(toy))
     assert (settled.targets, lacking) == (("object", "generator"), ("colour",))
     assert settle_targets(settled, Dataset.open(toy)) == (settled, ())
+    data = Dataset.open(toy)
+    of_one = data.select(np.flatnonzero([value == data.slices["object"][0] for value in data.slices["object"]]))
+    assert settle_targets(load_recipe("default"), of_one)[1] == ("object",)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,10 @@ def train(
         dataset = open_dataset(data, labelling)
         chosen, lacking = settle_targets(chosen, dataset)
         if lacking:
-            stderr.print(f"The data has no column {' or '.join(lacking)}, so training learns the labels alone.")
+            column = " or ".join(lacking)
+            stderr.print(
+                f"The data has no column {column} of two classes or more, so training learns the labels alone."
+            )
         if note := precision_note(chosen.precision):
             stderr.print(note)
         with TrainingDisplay(stderr) as display:

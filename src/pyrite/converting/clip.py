@@ -19,6 +19,7 @@ Weights = NDArray[np.float32]
 
 _PATCHES = "vision_model.embeddings.patch_embedding.weight"
 _PLACES = "vision_model.embeddings.position_embedding.weight"
+_OTHER = "The model is not a vision encoder of CLIP as transformers exports it."
 _HEAD = 64  # values of an attention head, in every CLIP encoder that OpenAI published
 
 
@@ -62,7 +63,7 @@ def image_side(graph: Any) -> int:
     """
     shapes = {value.name: tuple(value.dims) for value in graph.initializer}
     if _PATCHES not in shapes or _PLACES not in shapes:
-        raise ExportError("The model is not a vision encoder of CLIP as transformers exports it.")
+        raise ExportError(_OTHER)
     return int(shapes[_PATCHES][2] * round((shapes[_PLACES][0] - 1) ** 0.5))
 
 
@@ -77,7 +78,7 @@ class _Reader:
         numbers = [re.match(r"/vision_model/encoder/layers\.(\d+)/", name) for name in self._makers]
         self.layers = 1 + max((int(number[1]) for number in numbers if number), default=-1)
         if not self.layers or "vision_model.embeddings.class_embedding" not in self._values:
-            raise ExportError("The model is not a vision encoder of CLIP as transformers exports it.")
+            raise ExportError(_OTHER)
 
     def value(self, name: str) -> Weights:
         """Return a vector or table that no product takes."""

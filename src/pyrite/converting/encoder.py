@@ -69,7 +69,7 @@ def compose(encoder: Path, head: EncoderHead) -> bytes:
         sides = [size.dim_value for size in taken.type.tensor_type.shape.dim[2:]]
     except Exception as error:  # Protobuf's and onnx's own, of several kinds.
         raise ExportError(f"{encoder.name} cannot be read as ONNX: {error}") from error
-    height, width = sides if all(sides) else [image_side(model.graph)] * 2
+    height, width = sides if len(sides) == 2 and all(sides) else [image_side(model.graph)] * 2
     dequantise(model)
     tokens = f"/vision_model/encoder/layers.{head.layers - 1}/Add_1_output_0"
     if not any(tokens in node.output for node in model.graph.node):

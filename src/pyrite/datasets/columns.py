@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from pyrite.errors import DatasetError, require
@@ -35,6 +35,15 @@ def read_columns(name: str, data: bytes) -> Columns:
         case ".tsv":
             return _csv(name, data, "\t")
     return _csv(name, data, ",")
+
+
+def find_column(header: Iterable[str], wanted: str | None, usual: Sequence[str] = ()) -> str | None:
+    """Return the column that was asked for, or the first of the usual ones, whatever its case."""
+    names = [*header]
+    there = {column.casefold(): column for column in reversed(names)}
+    if wanted is not None:
+        return wanted if wanted in names else there.get(wanted.casefold())
+    return next((there[name] for name in usual if name in there), None)
 
 
 def join_tables(tables: Mapping[str, Columns]) -> Columns:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyrite.datasets.columns import TABLES
+from pyrite.datasets.columns import TABLES, find_column
 from pyrite.datasets.hub import PREFIX, fetch_from_hub
 from pyrite.datasets.labelling import Labelling
 from pyrite.datasets.labels import cifar_objects, place_files
@@ -204,7 +204,7 @@ class Dataset:
         """
         if not (name := encodable(generator).strip()):
             raise DatasetError("The name of the generator is empty.")
-        column = next((column for column in self.slices if column.lower() == "generator"), "generator")
+        column = find_column(self.slices, "generator") or "generator"
         said = self.slices.get(column, ("",) * len(self))
         unnamed = [label == AI and not of.strip() for of, label in zip(said, self.labels, strict=True)]
         if not any(unnamed):
@@ -231,12 +231,10 @@ class Dataset:
         if pattern is not None:
             return replace(self, groups=_matches(pattern, self.paths, self.name))
         assert column is not None
-        of_any_case = {name.casefold(): values for name, values in self.slices.items()}
-        groups = self.slices.get(column, of_any_case.get(column.casefold()))
-        if groups is None:
+        if (found := find_column(self.slices, column)) is None:
             there = ", ".join(self.slices) or "no column"
             raise DatasetError(f"{self.name} has no column {column!r} for groups; it has {there}.")
-        return replace(self, groups=groups)
+        return replace(self, groups=self.slices[found])
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -263,7 +261,8 @@ class Dataset:
     @property
     def generators(self) -> tuple[str, ...]:
         """What made each image, where a column says so; else empty."""
-        return next((values for column, values in self.slices.items() if column.lower() == "generator"), ())
+        column = find_column(self.slices, "generator")
+        return self.slices[column] if column else ()
 
     def describe(self) -> tuple[str, ...]:
         """Return what there is, by class, split and generator, and what was guessed: a sentence each."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import PurePosixPath
 
-from pyrite.datasets.columns import named_columns, read_columns
+from pyrite.datasets.columns import find_column, named_columns, read_columns
 from pyrite.datasets.labelling import Labelling
 from pyrite.datasets.labels import certain_labels, place_files
 from pyrite.datasets.published import as_published
@@ -98,7 +98,7 @@ def make_manifest(
         tally.notes[f"{name} is read as {whose} is published."] += 1
     in_table = columns.pop(image_column(name, header, given), []) if paths is None else []
     paths = in_table if paths is None else paths
-    columns.pop(_find(header, wanted.image_column, _PATHS) or "", None)
+    columns.pop(find_column(header, wanted.image_column, _PATHS) or "", None)
     label_column = _label_column(name, list(columns), wanted)
     if label_column is None:
         labels = _labels_by_folder(name, columns, paths, wanted, tally)
@@ -108,7 +108,7 @@ def make_manifest(
         labels = read_labels(name, texts, wanted, tally)
         _check_contradictions(name, label_column, texts, labels, columns, paths, given, tally)
     splits = _splits(name, columns, wanted, paths)
-    generators = _find([*columns], None, ["generator", *filter(None, [wanted.generator_column])])
+    generators = find_column(columns, None, ["generator", *filter(None, [wanted.generator_column])])
     if generators and "generator" not in columns:
         columns["generator"] = columns.pop(generators)
     rows = [(i, label) for i, label in enumerate(labels) if label is not None]
@@ -183,7 +183,7 @@ def _label_column(name: str, header: Sequence[str], labelling: Labelling) -> str
     """Return the column of labels; `None` where folders are to say them."""
     if labelling.label_column:
         return _column(name, header, labelling.label_column, ())
-    return None if labelling.label_column == "" else _find(header, None, _LABELS)
+    return None if labelling.label_column == "" else find_column(header, None, _LABELS)
 
 
 def _labels_by_folder(
@@ -251,7 +251,7 @@ def _splits(
     name: str, columns: dict[str, list[str]], labelling: Labelling, paths: Sequence[str]
 ) -> tuple[str | None, ...]:
     """Take the column of splits out, and return the split of each row; without one, that of its folders."""
-    column = _find([*columns], None, ["split"]) if labelling.split_column is None else labelling.split_column
+    column = find_column(columns, None, ["split"]) if labelling.split_column is None else labelling.split_column
     if not column:
         by_folder = {
             folder: next((s for s in map(split_of, reversed(PurePosixPath(folder).parts)) if s), None)
@@ -271,17 +271,9 @@ def _splits(
     return tuple(splits)
 
 
-def _find(header: Sequence[str], wanted: str | None, usual: Sequence[str]) -> str | None:
-    """Return the column that was asked for, or the first of the usual ones, whatever its case."""
-    there = {column.casefold(): column for column in reversed(header)}
-    if wanted is not None:
-        return wanted if wanted in header else there.get(wanted.casefold())
-    return next((there[name] for name in usual if name in there), None)
-
-
 def _column(name: str, columns: Iterable[str], wanted: str | None, usual: Sequence[str]) -> str:
     header = [*columns]
-    found = _find(header, wanted, usual)
+    found = find_column(header, wanted, usual)
     if found is None:
         raise DatasetError(f"{name} has no column {wanted or usual[0]!r}; it has {', '.join(header) or 'none'}.")
     return found

@@ -1,6 +1,5 @@
 """What each bundle of a panel says of a dataset's images: what calibrations are made of."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pyrite.evaluation.judge import UnreadableFile, judge, none_readable
 from pyrite.evaluation.scores import Floats
 from pyrite.results import Detection, Failure, Reason
 from pyrite.sources import encodable
-from pyrite.writing import whole_file
+from pyrite.writing import whole_file, whole_lines
 
 
 @dataclass(frozen=True)
@@ -146,16 +145,16 @@ class _KeptScores:
         self._path = path
         header = msgspec.json.encode(_Header(bundles)) + b"\n"
         try:
-            content = path.read_bytes() if path.exists() else b""
-            whole = content[: content.rfind(b"\n") + 1]  # The last line may have been cut off.
-            if not whole:
+            begun = b""
+            if path.exists():
+                with path.open("rb") as stream:
+                    begun = stream.read(len(header))
+            if not header.startswith(begun):
+                raise EvaluationError(f"{path} has scores by other bundles. Remove it, or write to another place.")
+            if begun != header:  # Nothing is there, or no more than a part of this.
                 with whole_file(path) as draft:
                     draft.write_bytes(header)
-            elif not whole.startswith(header):
-                raise EvaluationError(f"{path} has scores by other bundles. Remove it, or write to another place.")
-            elif len(whole) < len(content):
-                os.truncate(path, len(whole))
-            rows = (msgspec.json.decode(line, type=_Row) for line in whole.splitlines()[1:])
+            rows = (msgspec.json.decode(line, type=_Row) for line in whole_lines(path)[1:])
             self._found = {row.sha256: row.logits for row in rows}
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise EvaluationError(f"{path} is damaged: {error}. Remove it.") from error

@@ -1,7 +1,6 @@
 """The files that say what made what: `match.json`, `photos.jsonl` and `manifest.csv`."""
 
 import csv
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import msgspec
 from pyrite.errors import DatasetError
 from pyrite.matching.views import PhotoView
 from pyrite.sources import encodable
-from pyrite.writing import indented_json, whole_file
+from pyrite.writing import indented_json, whole_file, whole_lines
 
 MATCH, PHOTOS, TABLE, IMAGES = "match.json", "photos.jsonl", "manifest.csv", "images"
 """What lies in the folder of a dataset of matched fakes."""
@@ -158,14 +157,8 @@ def read_photos(folder: Path) -> list[MatchedPhoto]:
         OSError: It cannot be read.
     """
     path = folder / PHOTOS
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        os.truncate(path, len(whole))
     found = []
-    for number, line in enumerate(whole.splitlines(), start=1):
+    for number, line in enumerate(whole_lines(path), start=1):
         try:
             found.append(msgspec.json.decode(line, type=MatchedPhoto))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -48,8 +48,13 @@ class _Preparation(msgspec.Struct):
 
 
 _READ: Mapping[str, type[_Config | _Preparation]] = {"config.json": _Config, "preprocessor_config.json": _Preparation}
-_MEANT_BY = {"shorter_side": ("shorter_side",), "filter": ("resize", "shorter_side"), "most": ("crops",)}
-_MEANT_BY["top_share"] = _MEANT_BY["most"]
+_GEOMETRIES_OF = {
+    "shorter_side": ("shorter_side",),
+    "filter": ("resize", "shorter_side"),
+    "most": ("crops",),
+    "top_share": ("crops",),
+}
+"""The geometries that a declaration means something to."""
 
 
 class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -307,7 +312,7 @@ def _geometry(
             "No file says how an image becomes the model's input. Declare --geometry: resize squeezes all of it, "
             "shorter_side resizes and takes the centre, crops takes parts at their own resolution."
         )
-    for name, geometries in _MEANT_BY.items():
+    for name, geometries in _GEOMETRIES_OF.items():
         if getattr(declared, name) is not None and geometry not in geometries:
             raise ExportError(f"{name} means nothing to the geometry {geometry}: do not declare it.")
     if kind is None and geometry != "crops":

@@ -20,7 +20,7 @@ from pyrite.serving.cards import bounds_of, examples_of, model_card
 from pyrite.serving.decoders import Tell
 from pyrite.serving.explaining import Explained
 from pyrite.serving.fair import Asker
-from pyrite.serving.middleware import GONE, Frame, Gate
+from pyrite.serving.middleware import EXPOSED, GONE, Frame, Gate
 from pyrite.serving.openapi import (
     DESCRIPTION,
     answer,
@@ -107,7 +107,7 @@ def create_app(
             allow_origins=settings.origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
-            expose_headers=[EXPLANATION_HEADER, POLICY, LEFT, "X-Request-ID", "Retry-After"],
+            expose_headers=[EXPLANATION_HEADER, POLICY, LEFT, *EXPOSED],
         )
     return Frame(app, service)
 

@@ -48,6 +48,8 @@ _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Random for each server and a number for each request: asking for random bytes each time takes as long as parsing one.
 _START = secrets.token_hex(6)
 _numbers = itertools.count()
+EXPOSED = ("X-Request-ID", "Retry-After")
+"""Headers of any answer that pages of allowed origins may read."""
 GONE = 499
 """As nginx counts a client that did not wait."""
 _log = logging.getLogger("pyrite.serving")
@@ -59,18 +61,6 @@ class Frame:
     def __init__(self, app: "ASGIApp", service: Service) -> None:
         """Take the application inside, and whose metrics count."""
         self._app, self._service, self._metrics = app, service, service.metrics
-
-    def _readable_by(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Return what lets a page of an allowed origin read what goes wrong outside of the layer for origins."""
-        origin = next((value for name, value in headers if name == b"origin"), b"")
-        if origin.decode("latin-1") not in self._service.settings.origins:
-            return []
-        exposed = b"X-Request-ID, Retry-After"
-        return [
-            (b"access-control-allow-origin", origin),
-            (b"access-control-expose-headers", exposed),
-            (b"vary", b"Origin"),
-        ]
 
     def turn_away(
         self,
@@ -114,6 +104,17 @@ class Frame:
             address: Where it comes from.
         """
         return self._refuse_whole(refusal, Record(_request_id(())), None, None, address)
+
+    def _readable_by(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Return what lets a page of an allowed origin read what goes wrong outside of the layer for origins."""
+        origin = next((value for name, value in headers if name == b"origin"), b"")
+        if origin.decode("latin-1") not in self._service.settings.origins:
+            return []
+        return [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", ", ".join(EXPOSED).encode()),
+            (b"vary", b"Origin"),
+        ]
 
     def _refuse_whole(
         self, refusal: Refusal, record: Record, method: str | None, path: str | None, address: str | None

@@ -55,9 +55,9 @@ def export(model: Any, recipe: Recipe) -> dict[str, bytes]:
         PyriteError: The encoder cannot be fetched again.
     """
     layer = re.fullmatch(r"encoder_block_(\d+)", recipe.backbone_layer or "")
-    composed = recipe.trainable == "probe" and recipe.pooling == "token"
-    composed = composed and recipe.export_views == recipe.enlarge == 1
-    if not (layer and composed and is_encoder_file(recipe)):
+    of_token = recipe.trainable == "probe" and recipe.pooling == "token"
+    as_it_is = recipe.export_views == recipe.enlarge == 1  # Nothing comes before the encoder or after the head.
+    if not (layer and of_token and as_it_is and is_encoder_file(recipe)):
         return {"model.onnx": export_onnx(model)}
     kernel, bias = (np.asarray(value) for value in model.get_layer("logit").get_weights())
     with obtain(recipe.backbone) as found:

@@ -20,6 +20,8 @@ from pyrite.recipe import Recipe
 
 Tensor = Any
 
+_LEAST_CLASSES = 2
+
 
 @dataclass(frozen=True)
 class Lessons:
@@ -47,15 +49,16 @@ NO_LESSONS = Lessons()
 
 
 def settle_targets(recipe: Recipe, data: Dataset) -> tuple[Recipe, tuple[str, ...]]:
-    """Return a recipe without the targets that it has for some data alone, and the columns that this data lacks.
+    """Return a recipe with the targets that this data has, and the columns that it might have had.
 
     Args:
-        recipe: May name a column with a question mark after it, to be learnt where the data has it.
+        recipe: May name a column with a question mark after it, to be learnt where the data has two classes of it.
         data: The whole of it.
     """
-    names = [name.removesuffix("?") for name in recipe.targets if not name.endswith("?") or name[:-1] in data.slices]
-    lacking = [name[:-1] for name in recipe.targets if name.endswith("?") and name[:-1] not in data.slices]
-    return msgspec.structs.replace(recipe, targets=tuple(names)), tuple(lacking)
+    optional = [name.removesuffix("?") for name in recipe.targets if name.endswith("?")]
+    lacking = tuple(name for name in optional if len(_classes(data, name)) < _LEAST_CLASSES)
+    targets = tuple(name for name in (name.removesuffix("?") for name in recipe.targets) if name not in lacking)
+    return msgspec.structs.replace(recipe, targets=targets), lacking
 
 
 def read_targets(dataset: Dataset, recipe: Recipe, whole: Dataset) -> tuple[NDArray[np.float32], ...]:
@@ -81,10 +84,14 @@ def classes_of(dataset: Dataset, column: str) -> tuple[str, ...]:
     if column not in dataset.slices:
         has = f"it has {', '.join(dataset.slices)}" if dataset.slices else "it has no columns"
         raise RecipeError(f"targets names the column {column!r}, which {dataset.name} does not have: {has}.")
-    classes = tuple(sorted({value.strip() for value in dataset.slices[column]} - {""}))
-    if len(classes) < 2:
+    classes = _classes(dataset, column)
+    if len(classes) < _LEAST_CLASSES:
         raise RecipeError(f"targets names the column {column!r}, which has {len(classes)} classes: it takes two.")
     return classes
+
+
+def _classes(dataset: Dataset, column: str) -> tuple[str, ...]:
+    return tuple(sorted({value.strip() for value in dataset.slices.get(column, ())} - {""}))
 
 
 def _one_hot(dataset: Dataset, column: str, classes: Sequence[str]) -> NDArray[np.float32]:
