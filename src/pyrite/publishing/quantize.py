@@ -71,7 +71,7 @@ def quantize(
             command=current_command(),
         ),
     )
-    # Of its head and the encoder, a bundle without a model would become the network in float32 again.
+    # With its head and the encoder, a bundle without a model would become the network in float32 again.
     return publish_again(out, bundle.without(HEAD), info, onnx, material, watch=watch)
 
 
