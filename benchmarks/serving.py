@@ -2,8 +2,8 @@
 
     python benchmarks/serving.py cifake.zip --out results/benchmarks/serving.json
 
-All but the attack need `wrk`, which asks over loopback and so takes its share of the same CPUs. `--part` measures one
-part alone and keeps the rest of --out.
+All but the attack and the start need `wrk`, which asks over loopback and so takes its share of the same CPUs. `--part`
+measures one part alone and keeps the rest of --out.
 """
 
 import argparse
@@ -52,6 +52,8 @@ def detect(files: list[UploadFile]):
 uvicorn.run(app, port=int(sys.argv[2]), log_level="error", access_log=False)
 """
 OURS = "from pyrite.cli import main; main()"
+SPAWNED = f"from multiprocessing import context; context.ForkServerContext = context.SpawnContext; {OURS}"
+"""Has each decoder load all that it needs by itself, as it does where processes cannot be forked."""
 # Each client sends the next of the images in a form; with a pause, one request in so many milliseconds on average.
 SCRIPT = """
 local bodies, at, pause, seen = {}, 0, %(pause)f, {}
@@ -121,7 +123,7 @@ def serving(code: str, port: int, *arguments: str) -> Iterator[int]:
     nowhere = subprocess.DEVNULL
     with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=nowhere, stderr=nowhere) as process:
         try:
-            for _ in range(300):
+            for _ in range(3000):
                 try:
                     connection = http.client.HTTPConnection("127.0.0.1", port)
                     connection.request("GET", "/readyz")
@@ -129,7 +131,7 @@ def serving(code: str, port: int, *arguments: str) -> Iterator[int]:
                         break
                 except OSError:
                     pass
-                time.sleep(0.2)
+                time.sleep(0.02)
             yield process.pid
         finally:
             process.send_signal(signal.SIGTERM)
@@ -137,10 +139,10 @@ def serving(code: str, port: int, *arguments: str) -> Iterator[int]:
 
 
 @contextmanager
-def ours(arguments: argparse.Namespace, port: int = 8701, workers: int = 1) -> Iterator[int]:
+def ours(arguments: argparse.Namespace, port: int = 8701, workers: int = 1, code: str = OURS) -> Iterator[int]:
     """Start Pyrite's server."""
     more = ("--port", str(port), "--bundle", str(arguments.bundle), "--set", f"workers={workers}")
-    with serving(OURS, port, "serve", *more) as pid:
+    with serving(code, port, "serve", *more) as pid:
         yield pid
 
 
@@ -306,6 +308,26 @@ def workers(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def start(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Start servers whose decoders are forked and spawned, in turns: the time until ready, and memory by its shares."""
+    rounds: list[dict[str, tuple[float, float]]] = []
+    for _ in range(arguments.rounds):
+        rounds.append({})
+        for name, code in (("forked", OURS), ("spawned", SPAWNED)):
+            began = time.perf_counter()
+            with ours(arguments, code=code) as pid:
+                seconds = time.perf_counter() - began
+                time.sleep(3)  # Until the decoders in reserve have begun as well.
+                rounds[-1][name] = seconds, memory(pid, "pss")
+    told = {
+        f"{name}_{what}": statistics.median(one[name][i] for one in rounds)
+        for name in rounds[0]
+        for i, what in enumerate(("seconds", "memory_mb"))
+    }
+    ratios = [one["forked"][0] / one["spawned"][0] for one in rounds]
+    return {**told, "ratio_of_seconds": statistics.median(ratios), "rounds": rounds}
+
+
 @contextmanager
 def watching(pid: int) -> Iterator[list[float]]:
     """Note the memory of a process and of those that it started, in megabytes, every second."""
@@ -325,12 +347,12 @@ def watching(pid: int) -> Iterator[list[float]]:
         thread.join()
 
 
-def memory(pid: int) -> float:
-    """Return the resident memory of a process and of those that it started, in megabytes."""
+def memory(pid: int, what: str = "rss") -> float:
+    """Return the memory of a process and of those that come from it, in megabytes: `rss`, or `pss`, by its shares."""
     total = 0
-    for process in (psutil.Process(pid), *psutil.Process(pid).children()):
+    for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
-            total += process.memory_info().rss
+            total += getattr(process.memory_full_info() if what == "pss" else process.memory_info(), what)
     return total / 1e6
 
 
@@ -340,6 +362,7 @@ PARTS = {
     "overload": overload,
     "attack": attack,
     "workers": workers,
+    "start": start,
 }
 
 if __name__ == "__main__":

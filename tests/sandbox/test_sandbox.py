@@ -4,7 +4,6 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from multiprocessing.context import SpawnContext
 from pathlib import Path
 
 import attacks
@@ -117,7 +116,7 @@ def _attack(context_folder: str, end: object) -> None:
 
 
 def test_a_process_of_the_server_reads_only_what_it_is_given(folder: Path) -> None:
-    context: SpawnContext = AnswersContext()
+    context = AnswersContext()
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=_attack, args=(str(folder), writer))
     process.start()

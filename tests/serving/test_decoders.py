@@ -162,6 +162,21 @@ def test_processes_that_somebody_else_ends_are_replaced(bundle: Bundle, how: int
     assert [isinstance(one, Prepared) for one in asyncio.run(work())] == [True] * 4
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="decoders are forked off another process on Linux alone")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("padding", [0, HEAVY])
+def test_where_what_forks_decoders_off_is_ended_another_does(bundle: Bundle, how: int, padding: int) -> None:
+    async def work() -> list[Prepared | Unreadable]:
+        async with decoding(bundle, seconds=30) as ask:
+            began = ask(picture(LONG) + bytes(padding))
+            await asyncio.sleep(0.3)
+            [forking] = {psutil.Process(process.pid).ppid() for process in decoders_here()}
+            os.kill(forking, how)
+            return await finish_all([began, *(ask(picture() + bytes(padding)) for _ in range(3))])
+
+    assert [isinstance(one, Prepared) for one in asyncio.run(work())] == [True] * 4
+
+
 def test_a_call_that_a_failing_pool_forgot_is_made_again(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one that the pool takes between its last look at the calls and its end."""
     forgotten = list[pebble.ProcessFuture[object]]()

@@ -1,8 +1,8 @@
 """A sandbox for processes that `multiprocessing` starts."""
 
-import multiprocessing.context
 import os
 import pickle
+import sys
 from collections.abc import Callable, Sequence
 from multiprocessing import reduction
 from multiprocessing.connection import Connection, reduce_connection  # type: ignore[attr-defined]
@@ -11,6 +11,12 @@ from typing import Any
 
 from pyrite.sandbox.answers import load_answer
 from pyrite.sandbox.kernel import confine, stand_back
+
+if sys.platform == "linux":
+    from multiprocessing import forkserver
+    from multiprocessing.context import ForkServerContext as _Context
+else:  # On macOS its libraries do not outlive a fork; Windows has none.
+    from multiprocessing.context import SpawnContext as _Context
 
 _progress: list[Any] = []  # One, in a process that tells; none elsewhere.
 
@@ -26,8 +32,18 @@ class _PlainEnd(Connection):
             raise OSError(str(error)) from error
 
 
-class AnswersContext(multiprocessing.context.SpawnContext):
-    """Starts processes as `spawn` does, and takes from them nothing but plain values."""
+class AnswersContext(_Context):
+    """Starts processes that share nothing with this one, and takes from them nothing but plain values.
+
+    On Linux a process is forked off one with a single thread that has loaded what they need, which takes milliseconds.
+    Elsewhere it is spawned, and loads all that anew.
+    """
+
+    def __init__(self, loaded: Sequence[str] = ()) -> None:
+        """Take the modules that processes need; the first context of this process decides which are loaded."""
+        super().__init__()
+        # The main module as well: each process imports it, as a spawned one does.
+        self.set_forkserver_preload(["__main__", *loaded])
 
     def Pipe(self, duplex: bool = True) -> Any:  # noqa: N802 - overridden
         """Make a pipe; processes that get its ends use them as any."""
@@ -51,6 +67,7 @@ def begin_confined(file: Path, readable: Sequence[str | Path] | None, niceness: 
         niceness: How far it stands back, 0 to 19, for others that want the same CPU.
     """
     call = file.read_bytes()
+    _leave()
     if niceness:
         stand_back(niceness)  # What this writes to is out of reach later.
     # Libraries say there what they miss of the system.
@@ -66,7 +83,9 @@ def begin_from(file: Path) -> None:
     Args:
         file: With a function and its arguments, in a folder that nobody else may write to.
     """
-    _call(file.read_bytes())
+    call = file.read_bytes()
+    _leave()
+    _call(call)
 
 
 def begin_telling(progress: Any, begin: Callable[..., None], *arguments: object) -> None:
@@ -85,6 +104,15 @@ def tell(done: int, total: int) -> None:
     """Tell whoever started this process how much of a call is done, where it wants to know."""
     for progress in _progress:
         progress[:] = [done, total]
+
+
+def _leave() -> None:
+    """Let go of what says that somebody still wants processes: with all who do gone, what forks them off ends."""
+    if sys.platform == "linux":
+        alive = forkserver._forkserver._forkserver_alive_fd  # type: ignore[attr-defined]
+        if alive is not None:
+            forkserver._forkserver._forkserver_alive_fd = None  # type: ignore[attr-defined]
+            os.close(alive)
 
 
 def _call(pickled: bytes) -> None:

@@ -43,6 +43,7 @@ _NICE = 5  # which leaves the fast lane and the server three quarters of a CPU t
 _TRIES = 3
 """Where somebody ends all processes at once, the one at work is the first to be missed, and then its pool is given up
 for one in reserve."""
+_GONE = 255  # The exit code that `multiprocessing` makes up where what forks processes off was ended as well.
 _OUT_OF_TIME = getattr(signal, "SIGPROF", 0)
 """What ends a process that takes more CPU time than light files may."""
 
@@ -249,7 +250,7 @@ class Pool:
         # Larger than what a pipe holds, in which it would keep whoever begins a process waiting until that reads it.
         file = self._stack.enter_context(upload_folder()) / "begin"
         file.write_bytes(pickle.dumps((begin, reader)))
-        self._context = AnswersContext()
+        self._context = AnswersContext([begin.__module__])
         self._progress: Sequence[int] | None = self._context.RawArray("q", 2) if workers == 1 else None
         self._make = partial(_make, workers, file, readable, niceness, confined, self._context, self._progress)
         self._pool = self._make()
@@ -277,7 +278,7 @@ class Pool:
             except ProcessExpired as error:
                 _tell_killed("too_heavy" if error.exitcode == -_OUT_OF_TIME else "crashed", exit_code=error.exitcode)
                 # A service manager that stops the server may tell all its processes at once. Another finishes this.
-                if abs(error.exitcode) != signal.SIGTERM:
+                if abs(error.exitcode) not in (signal.SIGTERM, _GONE):
                     raise Lost(slow=False) from None
             except Exception:
                 if pool.active:
@@ -367,7 +368,6 @@ def _make(
     arguments: list[object] = [file, tuple(readable), niceness] if confined else [file]
     if progress is not None:
         initializer, arguments = begin_telling, [progress, initializer, *arguments]
-    # Not forked: this process has threads.
     return ProcessPool(max_workers=workers, initializer=initializer, initargs=arguments, context=context)
 
 
