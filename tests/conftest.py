@@ -14,6 +14,8 @@ from pyrite.bundle.calibration import Calibration
 from pyrite.bundle.preprocess import Resize
 from pyrite.datasets import make_toy
 from pyrite.decision import Policy, Scope
+from pyrite.evaluation import plots
+from pyrite.evaluation.plots import Picture
 from pyrite.golden import make_golden
 from pyrite.publishing.preparation import Stage
 from pyrite.recipe import Recipe, load_recipe
@@ -70,6 +72,8 @@ _ALONE = (
     *("normalisation", "photos", "probe", "tune"),
 )
 """Files of tests that need TensorFlow, and no run that others share."""
+_OF_FIGURES = ("test_report.py", "test_robustness.py", "test_compare.py")
+"""Files of tests that look at what reports draw."""
 _LONGEST = ("training", "machines", "tests/test_tutorial.py", "scanning", "static")
 
 
@@ -115,6 +119,25 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("PYRITE_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("PYRITE_DATA", str(tmp_path_factory.mktemp("data")))
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        yield
+
+
+_drawn: dict[str, Picture] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_figure_of_each_kind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Draw each kind of figure once and have all reports show that one, but where tests look at figures."""
+    draw = plots._figure
+
+    def draw_once(name: str, *arguments: Any) -> Picture:
+        if name not in _drawn:
+            _drawn[name] = draw(name, *arguments)
+        return _drawn[name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name not in _OF_FIGURES:
+            patch.setattr(plots, "_figure", draw_once)
         yield
 
 
