@@ -93,6 +93,20 @@ def test_a_server_that_drains_takes_work_and_says_that_it_is_not_ready(saved: st
         assert process.returncode == -signal.SIGTERM
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="decoders are forked off another process on Linux alone")
+@pytest.mark.parametrize(("how", "stays"), [(signal.SIGTERM, ""), (signal.SIGKILL, "pyrite-uploads-*")])
+def test_no_socket_is_left_behind(
+    saved: str, how: int, stays: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed server held is for the next one to remove."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with command_line(saved) as (_, process):
+        assert list(tmp_path.glob("*/listener-*"))
+        process.send_signal(how)
+        finish(process)
+    assert eventually(lambda: all(stays and path.match(stays) for path in tmp_path.iterdir()))
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_another_ctrl_c_gives_up_what_is_not_answered_without_a_traceback(saved: str, workers: int) -> None:
     settings = ["--set", f"workers={workers}", "--set", "upload_seconds=3600", "--set", "shutdown_seconds=3600"]

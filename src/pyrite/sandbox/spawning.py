@@ -43,7 +43,7 @@ class AnswersContext(_Context):
         """Take the modules that processes need; the first context of this process decides which are loaded."""
         super().__init__()
         # The main module as well: each process imports it, as a spawned one does.
-        self.set_forkserver_preload(["__main__", *loaded])
+        self.set_forkserver_preload(["pyrite.sandbox.forking", "__main__", *loaded])
 
     def Pipe(self, duplex: bool = True) -> Any:  # noqa: N802 - overridden
         """Make a pipe; processes that get its ends use them as any."""
