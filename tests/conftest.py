@@ -1,6 +1,7 @@
 """A model small enough to reason about and a bundle of it; a toy dataset, and one unbroken training run on it."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,10 @@ from runs import Run
 # As `load_keras` has it, also where a test imports TensorFlow by another way first: without oneDNN it rounds otherwise,
 # and a resumed training would not be its unbroken twin to the last digit.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+# A shell has what it starts in the background ignore Ctrl-C; all that the tests start would ignore it as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _build_model(
