@@ -309,7 +309,7 @@ def workers(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def start(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Start servers whose decoders are forked and spawned, in turns: the time until ready, and memory by its shares."""
+    """Start servers whose decoders are forked and spawned, in turns: the time until ready, and memory."""
     rounds: list[dict[str, tuple[float, float]]] = []
     for _ in range(arguments.rounds):
         rounds.append({})
@@ -348,7 +348,7 @@ def watching(pid: int) -> Iterator[list[float]]:
 
 
 def memory(pid: int, what: str = "rss") -> float:
-    """Return the memory of a process and of those that come from it, in megabytes: `rss`, or `pss`, by its shares."""
+    """Return the memory of a process and all that come from it, in megabytes: `pss` counts once what they share."""
     total = 0
     for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
         with suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""What the process that forks others off loads first, and no other does: it cleans up, however this one's end came."""
+"""Loaded by the process that others are forked off, and by no other: it cleans up after whoever started it."""
 
 import atexit
 from contextlib import suppress
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @atexit.register
 def _remove_socket() -> None:
-    """Remove the socket that it was asked by: whoever made that may have been killed. Forked processes skip this."""
+    """Remove the socket over which it was asked: whoever made that may have been killed. Forked processes skip this."""
     address = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
     if address:
         with suppress(OSError):

@@ -35,8 +35,8 @@ class _PlainEnd(Connection):
 class AnswersContext(_Context):
     """Starts processes that share nothing with this one, and takes from them nothing but plain values.
 
-    On Linux a process is forked off one with a single thread that has loaded what they need, which takes milliseconds.
-    Elsewhere it is spawned, and loads all that anew.
+    On Linux a process is forked, with one thread, off another that has loaded what they need. Elsewhere it is spawned,
+    and loads that itself.
     """
 
     def __init__(self, loaded: Sequence[str] = ()) -> None:
@@ -67,7 +67,6 @@ def begin_confined(file: Path, readable: Sequence[str | Path] | None, niceness: 
         niceness: How far it stands back, 0 to 19, for others that want the same CPU.
     """
     call = file.read_bytes()
-    _leave()
     if niceness:
         stand_back(niceness)  # What this writes to is out of reach later.
     # Libraries say there what they miss of the system.
@@ -83,9 +82,7 @@ def begin_from(file: Path) -> None:
     Args:
         file: With a function and its arguments, in a folder that nobody else may write to.
     """
-    call = file.read_bytes()
-    _leave()
-    _call(call)
+    _call(file.read_bytes())
 
 
 def begin_telling(progress: Any, begin: Callable[..., None], *arguments: object) -> None:
@@ -107,7 +104,7 @@ def tell(done: int, total: int) -> None:
 
 
 def _leave() -> None:
-    """Let go of what says that somebody still wants processes: with all who do gone, what forks them off ends."""
+    """Close what keeps alive the process that this one was forked off: only those who ask it for processes should."""
     if sys.platform == "linux":
         alive = forkserver._forkserver._forkserver_alive_fd  # type: ignore[attr-defined]
         if alive is not None:
@@ -116,5 +113,6 @@ def _leave() -> None:
 
 
 def _call(pickled: bytes) -> None:
+    _leave()
     function, *arguments = pickle.loads(pickled)
     function(*arguments)
