@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lasting import LastingProcess
 from pyrite.bundle import Bundle, BundleInfo, save_bundle
 from pyrite.bundle.calibration import Calibration
 from pyrite.bundle.preprocess import Resize
 from pyrite.datasets import make_toy
 from pyrite.decision import Policy, Scope
+from pyrite.detector import confined
 from pyrite.evaluation import plots
 from pyrite.evaluation.plots import Picture
 from pyrite.golden import make_golden
@@ -79,6 +81,8 @@ _ALONE = (
 """Files of tests that need TensorFlow, and no run that others share."""
 _OF_FIGURES = ("test_report.py", "test_robustness.py", "test_compare.py")
 """Files of tests that look at what reports draw."""
+_OF_SANDBOXES = ("test_confined.py", "test_killed_reports.py")
+"""Files of tests that harm the processes of a sandbox, or look for them."""
 _LONGEST = ("training", "machines", "tests/test_tutorial.py", "scanning", "static")
 
 
@@ -143,6 +147,15 @@ def _one_figure_of_each_kind(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if request.path.name not in _OF_FIGURES:
             patch.setattr(plots, "_figure", draw_once)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _commands_share_a_sandbox(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Read images in the sandbox of the test before, but where tests look at sandboxes: each takes 0.6 s to load."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name not in _OF_SANDBOXES:
+            patch.setattr(confined, "Process", LastingProcess.take)
         yield
 
 

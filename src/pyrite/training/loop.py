@@ -149,11 +149,11 @@ def fit(
                 if team:
                     state = team.state_from_chief(state)
                 if state.best_epoch == state.epoch:
-                    best = [np.asarray(v).copy() for v in model.variables]
+                    best = _copies(model.variables)
             if state.done and finish and place.is_chief:
                 _assign(model.variables, best)
                 finish(model)
-                best = [np.asarray(v).copy() for v in model.variables]
+                best = _copies(model.variables)
             save(state)
             if watch:
                 watch(state)
@@ -233,7 +233,7 @@ def _averaged(model: Any, recipe: Recipe) -> Iterator[None]:
         yield
         return
     weights = model.trainable_variables
-    kept = [np.asarray(variable).copy() for variable in weights]
+    kept = _copies(weights)
     model.optimizer.finalize_variable_values(weights)
     try:
         yield
@@ -364,6 +364,10 @@ def _diverged(what: str, state: State, recipe: Recipe) -> TrainingError:
         f"{what} Training has diverged: start again in a new folder, with a learning_rate below "
         f"{recipe.learning_rate:g}.{kept}"
     )
+
+
+def _copies(variables: list[Any]) -> list[NDArray[np.float32]]:
+    return [np.asarray(variable).copy() for variable in variables]
 
 
 def _assign(variables: list[Any], values: list[Any]) -> None:
