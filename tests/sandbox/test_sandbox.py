@@ -126,6 +126,29 @@ def test_a_process_of_the_server_reads_only_what_it_is_given(folder: Path) -> No
     assert set(tried.values()) == {"PermissionError"}, tried
 
 
+OWNER_GONE = """
+from pyrite.sandbox import AnswersContext
+
+class Gone:
+    def __reduce__(self):
+        return open, ("none",)
+
+if __name__ == "__main__":
+    process = AnswersContext().Process(target=print, args=(Gone(),))
+    process.start()
+    process.join()
+    print(process.exitcode)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked off another one on Linux alone")
+def test_a_process_whose_owner_ends_as_it_begins_says_nothing(tmp_path: Path) -> None:
+    """What it was given is gone then, such as locks."""
+    (tmp_path / "owner.py").write_text(OWNER_GONE)
+    done = subprocess.run([sys.executable, tmp_path / "owner.py"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
 @pytest.mark.parametrize(
     ("system", "machine", "landlock", "said"),
     [

@@ -94,16 +94,19 @@ def test_a_server_that_drains_takes_work_and_says_that_it_is_not_ready(saved: st
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="decoders are forked off another process on Linux alone")
-@pytest.mark.parametrize(("how", "stays"), [(signal.SIGTERM, ""), (signal.SIGKILL, "pyrite-uploads-*")])
+@pytest.mark.parametrize(
+    ("how", "workers", "stays"),
+    [(signal.SIGTERM, 1, ""), (signal.SIGTERM, 2, ""), (signal.SIGKILL, 1, "pyrite-uploads-*")],
+)
 def test_no_socket_is_left_behind(
-    saved: str, how: int, stays: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    saved: str, how: int, workers: int, stays: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a killed server held is for the next one to remove."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with command_line(saved) as (_, process):
+    with command_line(saved, "--set", f"workers={workers}") as (_, process):
         assert list(tmp_path.glob("*/listener-*"))
         process.send_signal(how)
-        finish(process)
+        assert "Traceback" not in finish(process)[1]
     assert eventually(lambda: all(stays and path.match(stays) for path in tmp_path.iterdir()))
 
 

@@ -1,9 +1,16 @@
-"""Loaded by the process that others are forked off, and by no other: it cleans up after whoever started it."""
+"""Loaded last by the process that others are forked off, and by no other: it is silent, and removes its socket.
+
+Whoever started it may end, or be killed, as a process begins, which would then say what it misses.
+"""
 
 import atexit
+import os
 from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
+
+with Path(os.devnull).open("wb") as _nowhere:
+    os.dup2(_nowhere.fileno(), 2)
 
 
 @atexit.register

@@ -1,5 +1,6 @@
 """A sandbox for processes that `multiprocessing` starts."""
 
+import multiprocessing.process
 import os
 import pickle
 import sys
@@ -43,7 +44,10 @@ class AnswersContext(_Context):
         """Take the modules that processes need; the first context of this process decides which are loaded."""
         super().__init__()
         # The main module as well: each process imports it, as a spawned one does.
-        self.set_forkserver_preload(["pyrite.sandbox.forking", "__main__", *loaded])
+        self.set_forkserver_preload(["__main__", *loaded, "pyrite.sandbox.forking"])
+        if sys.platform == "linux" and forkserver._forkserver._forkserver_pid is None:  # type: ignore[attr-defined]
+            # A worker has the temporary folder of its supervisor. What forks removes that of its socket: a new one.
+            multiprocessing.process.current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]
 
     def Pipe(self, duplex: bool = True) -> Any:  # noqa: N802 - overridden
         """Make a pipe; processes that get its ends use them as any."""
