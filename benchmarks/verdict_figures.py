@@ -38,9 +38,9 @@ from verdicts import border
 
 ROOT = Path(__file__).parents[1]
 BUDGETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-EXAMPLE = 5
-"""The golden image whose p-value is explained, and that gets a border."""
-WIDTH = 3
+EXAMPLE, FRAMED = 6, 5
+"""The golden image whose p-value is explained, and that which gets a border."""
+WIDTH = 6
 """Of the border, in pixels."""
 DRAWS, IMAGES = 200, 1000
 """Of simulated detectors: calibrations, and images for each and to judge."""
@@ -75,7 +75,7 @@ def main() -> None:
         ("budgets", lambda figure: draw_budgets(figure, measured["false_alarms"]), (6.4, 3.9)),
         ("groups", lambda figure: draw_groups(figure, published["ways"]), (6.4, 3.9)),
         ("panels", lambda figure: draw_panels(figure, measured["panels"]), (6.4, 3.0)),
-        ("novelty", lambda figure: draw_novelty(figure, bundle, images[EXAMPLE]), (6.4, 4.1)),
+        ("novelty", lambda figure: draw_novelty(figure, bundle, images[FRAMED]), (6.4, 4.1)),
         ("unknown", lambda figure: draw_unknown(figure, unknown["rates"]), (6.4, 2.7)),
     ):
         svg = as_svg(name, draw, size)
@@ -153,10 +153,10 @@ def panels() -> Measured:
 def examples(bundle: Bundle) -> Measured:
     """Return what is said of the golden images shown, and what the score alone would say of the one in a border."""
     images = golden(bundle)
-    framed = border(images[EXAMPLE], WIDTH, 0)
+    framed = border(images[FRAMED], WIDTH, 0)
     alone = Bundle(bundle.info, {name: content for name, content in bundle.files.items() if name != NOVELTY})
     return {
-        "as it is": tell(bundle, images[EXAMPLE]),
+        "as it is": tell(bundle, images[FRAMED]),
         "in a border": tell(bundle, framed),
         "in a border, by the score alone": tell(alone, framed),
     }

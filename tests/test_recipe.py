@@ -136,7 +136,7 @@ def test_a_dump_loads_to_the_same(licence: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sha256"),
     [
-        ("default", "48fe6141baf3ff0855195d6bae5e920f56e2c98ea304b1cd9ec4a34345cbe3eb"),
+        ("default", "caf1727af49a8e7fef292f2e450ebe8b4cc72a0bfb9fb79b60bef91354720441"),
         ("resnet50", "ebfe95c1d8872723cb75f6bc718447d81fb2164bb2a255b42ff75b1a21e23382"),
         ("tiny", "cf7ef3494ca3edc575986a296fb9bda6ce885e7dd6e345385a49424f23b361a9"),
     ],

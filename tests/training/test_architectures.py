@@ -117,15 +117,18 @@ def test_imagenet_without_an_answer_says_what_to_do(
     assert capfd.readouterr().out == ""
 
 
-def test_compact_is_as_large_as_it_says() -> None:
-    model = build_model(load_recipe("default"))
-    assert model.count_params() == 1_089_905
+@pytest.mark.parametrize(
+    ("settings", "weights", "millions"), [(["channels=16,48,96,192"], 1_089_905, 45), ([], 1_662_129, 54)]
+)
+def test_compact_is_as_large_as_it_says(settings: list[str], weights: int, millions: int) -> None:
+    model = build_model(load_recipe("default", settings))
+    assert model.count_params() == weights
     macs = sum(
         int(np.prod(layer.output.shape[1:3])) * int(np.prod(layer.kernel.shape))
         for layer in model.layers
         if type(layer).__name__ == "Conv2D"
     )
-    assert round(macs / 1e6) == 45
+    assert round(macs / 1e6) == millions
 
 
 def test_compact_takes_small_images_but_not_any() -> None:
