@@ -6,6 +6,7 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pyrite.bundle import DEFAULT, load_bundle
@@ -30,7 +31,10 @@ def test_it_was_trained_as_its_command_says() -> None:
     words = shlex.split(bundle.info.training.command)
     settings = [value for option, value in pairwise(words) if option == "--set"]
     assert words[words.index("--recipe") + 1] == "default"
-    assert make_recipe(tomllib.loads(bundle.read("recipe.toml").decode())) == load_recipe("default", settings)
+    asked = load_recipe("default", settings)
+    taken = tuple(target.removesuffix("?") for target in asked.targets)  # CIFAKE has them.
+    trained = make_recipe(tomllib.loads(bundle.read("recipe.toml").decode()))
+    assert trained == msgspec.structs.replace(asked, targets=taken)
 
 
 def test_its_card_has_the_figures_of_its_report() -> None:
