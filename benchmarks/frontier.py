@@ -58,6 +58,7 @@ def draw(points: list[Point]) -> Figure:
     figure = Figure((7.4, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     _scatter(left, [(point, point.clean, point.grid) for point in points])
+    left.locator_params(nbins=5)
     left.set(xlabel="accuracy, clean", ylabel="accuracy, mean under degradation")
     _scatter(right, [(point, point.mmacs, point.clean) for point in points])
     right.set(xscale="log", xlabel="million multiplications an image", ylabel="accuracy, clean")
@@ -70,7 +71,7 @@ def _scatter(axes: Axes, places: list[tuple[Point, float | None, float | None]])
             continue
         colour = _ACCENT if point.ours else _INK
         axes.plot([x], [y], "o", color=colour)
-        axes.annotate(point.name, (x, y), (4, 4), textcoords="offset points", color=colour, fontsize=8)
+        axes.annotate(point.name, (x, y), (6, 0), textcoords="offset points", va="center", color=colour, fontsize=8)
     axes.margins(0.3)
 
 

@@ -39,7 +39,7 @@ from verdicts import border
 ROOT = Path(__file__).parents[1]
 BUDGETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 EXAMPLE, FRAMED = 6, 5
-"""The golden image whose p-value is explained, and that which gets a border."""
+"""The golden image whose p-value is explained, and the one that gets a border."""
 WIDTH = 6
 """Of the border, in pixels."""
 DRAWS, IMAGES = 200, 1000
