@@ -234,10 +234,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     @property
     def augmentation(self) -> dict[str, float]:
         """The share of training images that each step of `datasets.augment.CHAIN` comes to."""
-        prefix = "augment_"
-        return {
-            key.removeprefix(prefix): getattr(self, key) for key in self.__struct_fields__ if key.startswith(prefix)
-        }
+        return {key.removeprefix(_AUGMENT): getattr(self, key) for key in _AUGMENT_FIELDS}
 
     @property
     def is_augmented(self) -> bool:
@@ -252,6 +249,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         defaults = {field.name: field.default for field in msgspec.structs.fields(self)}
         chosen = {name: value for name, value in msgspec.structs.asdict(self).items() if value != defaults[name]}
         return hashlib.sha256(msgspec.json.encode(chosen, order="sorted")).hexdigest()
+
+
+_AUGMENT = "augment_"
+_AUGMENT_FIELDS = tuple(key for key in Recipe.__struct_fields__ if key.startswith(_AUGMENT))
 
 
 def shipped_recipes() -> tuple[str, ...]:

@@ -10,6 +10,7 @@ all networks that are trained on the same images by the same teachers, whatever 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -56,15 +57,20 @@ def ask_teachers(
         Interrupted: On SIGINT; the answers so far are kept.
         TrainingError: They cannot be kept on disk.
     """
-    train, variants = examples.train, recipe.distillation_variants
+    train, variants, draws = examples.train, recipe.distillation_variants, draws_of(hashes)
     total, done = len(teachers) * variants * len(train), 0
     mean = np.zeros((variants, len(train)), np.float64)
     try:
-        for teacher in teachers:
-            folder = cache_folder() / f"taught-{_key(teacher, examples, hashes, recipe)}"
-            for (variant, start), logits in _answers(teacher, folder, examples, draws_of(hashes), recipe):
-                mean[variant, start : start + len(logits)] += logits / len(teachers)
-                done += len(logits)
+        asked = [
+            _Teacher(teacher, cache_folder() / f"taught-{_key(teacher, examples, hashes, recipe)}", recipe)
+            for teacher in teachers
+        ]
+        for variant in range(variants):
+            for start in range(0, len(train), _TOGETHER):
+                chosen = train[start : start + _TOGETHER]
+                of_each = _answers(asked, f"{variant}-{start}.npy", examples, chosen, draws, variant, recipe)
+                mean[variant, start : start + len(chosen)] = np.mean(of_each, 0, np.float64)
+                done += len(teachers) * len(chosen)
                 progress(done, total)
     except OSError as error:
         raise TrainingError(
@@ -80,51 +86,65 @@ def ask_teachers(
     return logits
 
 
+class _Teacher:
+    """A bundle, whose network is loaded once it is needed, and the folder that keeps its answers."""
+
+    def __init__(self, bundle: Bundle, folder: Path, recipe: Recipe) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self._bundle, self._views = folder, bundle, VIEWS[recipe.distillation_views]
+
+    @cached_property
+    def _session(self) -> Session:
+        return Session(self._bundle.model, one_by_one=self._bundle.info.one_by_one)
+
+    def logits(self, images: NDArray[np.uint8]) -> Floats:
+        """Return the mean logit (n,) over the views of a network's inputs (n, height, width, 3)."""
+        preprocess = self._bundle.info.preprocess
+        views = [_logits(self._session, preprocess, view.apply(images)) for view in self._views]
+        mean: Floats = np.stack(views).mean(0).astype(np.float32)
+        return mean
+
+
 def _answers(
-    teacher: Bundle, folder: Path, examples: Examples, draws: NDArray[np.uint64], recipe: Recipe
-) -> Iterator[tuple[tuple[int, int], Floats]]:
-    """Yield the logits of some training images at a time, and of which variant and from which image on they are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    places = [
-        (variant, start)
-        for variant in range(recipe.distillation_variants)
-        for start in range(0, len(examples.train), _TOGETHER)
-    ]
-    session: Session | None = None
-    for variant, start in places:
-        path, chosen = folder / f"{variant}-{start}.npy", examples.train[start : start + _TOGETHER]
-        logits = _read(path, len(chosen))
-        if logits is None:
-            session = session or Session(teacher.model, one_by_one=teacher.info.one_by_one)
-            logits = _judge(session, teacher.info.preprocess, examples, chosen, draws, variant, recipe)
-            with whole_file(path) as draft, draft.open("wb") as stream:
-                np.save(stream, logits, allow_pickle=False)
-        yield (variant, start), logits
+    teachers: Sequence[_Teacher],
+    name: str,
+    examples: Examples,
+    chosen: NDArray[np.intp],
+    draws: NDArray[np.uint64],
+    variant: int,
+    recipe: Recipe,
+) -> list[Floats]:
+    """Return each teacher's logits (len(chosen),) of one variant of some images; a file of that name keeps them."""
+    answers = {teacher: _read(teacher.folder / name, len(chosen)) for teacher in teachers}
+    left = [teacher for teacher, logits in answers.items() if logits is None]
+    # Of the same images, since to make a small image takes longer than to judge it.
+    for teacher, logits in zip(left, _judge(left, examples, chosen, draws, variant, recipe), strict=True):
+        with whole_file(teacher.folder / name) as draft, draft.open("wb") as stream:
+            np.save(stream, logits, allow_pickle=False)
+        answers[teacher] = logits
+    return [logits for logits in answers.values() if logits is not None]
 
 
 def _judge(
-    session: Session,
-    preprocess: Preprocess,
+    teachers: Sequence[_Teacher],
     examples: Examples,
     chosen: NDArray[np.intp],
     draws: NDArray[np.uint64],
     variant: int,
     recipe: Recipe,
 ) -> Floats:
-    """Return a teacher's logit (len(chosen),) of one variant of each of some images."""
+    """Return each teacher's logit (teachers, len(chosen)) of one variant of each of some images."""
+    if not teachers:
+        return np.empty((0, len(chosen)), np.float32)
     source = examples.pixels if examples.canvases is None else examples.canvases
 
     def batches(pool: ThreadPoolExecutor) -> Iterator[NDArray[np.uint8]]:
         for start in range(0, len(chosen), _BATCH):
             yield variant_images(source, chosen[start : start + _BATCH], draws, variant, recipe, pool)
 
-    views = VIEWS[recipe.distillation_views]
     with ThreadPoolExecutor(available_cpus(), thread_name_prefix="pyrite-augment") as pool:
-        parts = [
-            np.mean([_logits(session, preprocess, view.apply(images)) for view in views], 0)
-            for images in prefetch(batches(pool))
-        ]
-    return np.concatenate(parts).astype(np.float32)
+        parts = [[teacher.logits(images) for teacher in teachers] for images in prefetch(batches(pool))]
+    return np.concatenate(parts, 1)
 
 
 def _logits(session: Session, preprocess: Preprocess, images: NDArray[np.uint8]) -> NDArray[np.float64]:
