@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from pyrite.bundle import Bundle, Resize, load_bundle, save_bundle
+from pyrite.bundle import Bundle, Resize, ShorterSide, load_bundle, save_bundle
 from pyrite.datasets import Dataset, content_hashes, make_toy, recognise, remember
 from pyrite.errors import BundleError, Interrupted, TrainingError
 from pyrite.publishing.preparation import Stage
@@ -123,6 +123,24 @@ def test_teachers_are_asked_once_and_anew_for_whatever_their_answers_hang_on(bun
     for other in ("shift=3", "degrade=0.1", "turn=0.1", "distillation_views=6", "vertical_flip=false"):
         ask(bundle, recipe=with_teacher("distillation_variants=2", *(["shift=2"] if other != "shift=3" else []), other))
     assert len(list(cache.glob("taught-*"))) == 6
+
+
+def test_teachers_answer_together_as_they_do_alone(bundle: Bundle, info, model, cache: Path) -> None:  # type: ignore[no-untyped-def]
+    closer = ShorterSide(height=32, width=32, shorter_side=48)
+    other = Bundle(msgspec.structs.replace(info, preprocess=closer), {"model.onnx": model})
+    recipe = with_teacher("distillation_variants=2", "shift=2", "degrade=0.5")
+    alone = [ask(teacher, recipe=recipe)[:, EXAMPLES.train] for teacher in (bundle, other)]
+    assert np.abs(alone[0] - alone[1]).max() > 0.01
+
+    def ask_both(*teachers: Bundle) -> np.ndarray:
+        return ask(*teachers, recipe=recipe)[:, EXAMPLES.train]
+
+    np.testing.assert_allclose(ask_both(bundle, other), np.mean(alone, 0), atol=1e-6)
+    for variant, folder in enumerate(cache.glob("taught-*")):  # Each has to answer of another variant anew.
+        (folder / f"{variant}-0.npy").unlink()
+    np.testing.assert_allclose(ask_both(bundle, other), np.mean(alone, 0), atol=1e-6)
+    shutil.rmtree(cache)
+    np.testing.assert_allclose(ask_both(other, bundle), np.mean(alone, 0), atol=1e-6)
 
 
 def test_damaged_answers_are_asked_for_anew(bundle: Bundle, cache: Path) -> None:
