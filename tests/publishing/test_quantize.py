@@ -14,7 +14,7 @@ from pyrite.detector import Detector
 from pyrite.errors import BundleError, TrainingError
 from pyrite.golden import replay_golden
 from pyrite.graph import average_views, measure_cost
-from pyrite.keras_backend import export_onnx
+from pyrite.keras_backend import export_onnx, load_keras
 from pyrite.publishing import publish as publishing
 from pyrite.publishing import quantize
 from pyrite.publishing.quantize import _typical, quantize_onnx
@@ -145,6 +145,28 @@ def test_the_compact_network_takes_bytes_and_keeps_its_last_layer_exact() -> Non
     before, after = (Session(model).logits(IMAGES) for model in (onnx_model, content))
     assert np.abs(before - after).max() < 0.1
     assert len(np.unique(after)) > 200
+
+
+def test_a_network_with_relu6_keeps_its_precision_and_takes_bytes() -> None:
+    """What it cuts off at 6 may reach far beyond, and would take the steps from what is left."""
+    keras = load_keras()
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 128, -127 / 128)(image)
+    for filters in (8, 16):
+        convolution = keras.layers.Conv2D(filters, 3, padding="same")
+        x = keras.layers.ReLU(6.0)(convolution(x))
+        kernel, bias = convolution.get_weights()
+        kernel[..., 0] *= 200
+        convolution.set_weights([kernel, bias])
+    x = keras.layers.Flatten()(keras.layers.AveragePooling2D(32)(x))
+    model = export_onnx(keras.Model(image, keras.layers.Dense(1)(x)))
+    content = quantize_onnx(model, np.split(IMAGES, 4))
+    kinds = [node.op_type for node in onnx.load_from_string(content).graph.node if node.op_type != "DequantizeLinear"]
+    assert kinds[:2] == ["Transpose", "Conv"]
+    assert "Clip" not in kinds
+    before, after = (Session(each).logits(IMAGES) for each in (model, content))
+    assert np.abs(before - after).max() < 0.15 * np.ptp(before)
 
 
 def test_ranges_are_of_training_images_in_batches_every_other_one_degraded() -> None:

@@ -40,7 +40,10 @@ def fold_constants(model: bytes) -> bytes:
 
 
 def feed_bytes(model: Any) -> Any:
-    """Give the first convolution the image's bytes as they are: quantised already, in steps of 1/255."""
+    """Give the first convolution the image's bytes as they are: quantised already, in the steps of their scaling.
+
+    Bytes x scaled to a·x + b are integers of scale a and zero point −b/a, where that is one of 0 to 255.
+    """
     import onnx
 
     graph = model.graph
@@ -49,22 +52,31 @@ def feed_bytes(model: Any) -> Any:
         for name in node.input:
             users.setdefault(name, []).append(node)
     image = VIEWED if any(VIEWED in node.output for node in graph.node) else graph.input[0].name
-    name, chain = image, []
-    for kind in ("Cast", "Mul", "Transpose", "QuantizeLinear", "DequantizeLinear"):
-        if [node.op_type for node in users.get(name, ())] != [kind]:
+    name, chain = image, {}
+    for kind in ("Cast", "Mul", "Add", "Transpose", "QuantizeLinear", "DequantizeLinear"):
+        found = users.get(name, ())
+        if [node.op_type for node in found] == [kind]:
+            chain[kind] = found[0]
+            name = found[0].output[0]
+        elif kind != "Add":  # Scaling without an offset.
             return model  # Of another network, which computes the same without this.
-        chain += users[name]
-        name = chain[-1].output[0]
-    cast, multiply, transpose, quantise, dequantise = chain
-    transpose.input[0] = image
-    dequantise.input[0] = transpose.output[0]
-    for value in graph.initializer:
-        if value.name == dequantise.input[1]:
-            value.CopyFrom(onnx.numpy_helper.from_array(np.array(1 / 255, np.float32), value.name))
-        if value.name == dequantise.input[2]:
-            value.CopyFrom(onnx.numpy_helper.from_array(np.array(0, np.uint8), value.name))
-    for node in (cast, multiply, quantise):
-        graph.node.remove(node)
+    constants = {value.name: value for value in graph.initializer}
+
+    def constant(kind: str) -> float:
+        values = [onnx.numpy_helper.to_array(constants[each]) for each in chain[kind].input if each in constants]
+        return values[0].item() if len(values) == values[0].size == 1 else np.nan
+
+    scale, offset = constant("Mul"), constant("Add") if "Add" in chain else 0.0
+    zero = -offset / scale if scale else np.nan
+    if not (0 <= zero <= 255 and abs(zero - round(zero)) < 1e-3):
+        return model
+    dequantise = chain["DequantizeLinear"]
+    chain["Transpose"].input[0] = image
+    dequantise.input[0] = chain["Transpose"].output[0]
+    for place, value in ((1, np.array(scale, np.float32)), (2, np.array(round(zero), np.uint8))):
+        constants[dequantise.input[place]].CopyFrom(onnx.numpy_helper.from_array(value, dequantise.input[place]))
+    for kind in chain.keys() - {"Transpose", "DequantizeLinear"}:
+        graph.node.remove(chain[kind])
     del graph.value_info[:]  # They tell of types that changed.
     return model
 

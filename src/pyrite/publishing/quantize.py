@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import msgspec
@@ -111,13 +112,15 @@ def quantize_onnx(model: bytes, batches: Iterable[NDArray[np.uint8]]) -> bytes:
         given.write_bytes(model)
         # It folds batch normalisation into convolutions, so that both are quantised as one.
         quant_pre_process(given, prepared, skip_symbolic_shape=True)
+        graph = onnx.load(prepared).graph
         quantize_static(
             prepared,
             made,
-            Batches(onnx.load(prepared).graph.input[0].name),
+            Batches(graph.input[0].name),
             quant_format=QuantFormat.QDQ,
-            # What follows the last convolution costs nothing, and would leave 256 logits to tell apart.
-            op_types_to_quantize=["Conv", "Relu", "Add", "MaxPool"],
+            # What follows the last convolution costs nothing, and would leave 256 logits to tell apart. ReLU6 is a Clip.
+            op_types_to_quantize=["Conv", "Relu", "Clip", "Add", "MaxPool"],
+            nodes_to_exclude=[node.name for node in takewhile(lambda node: node.op_type != "Conv", graph.node)],
             per_channel=True,
             # 7 bits of weight, since processors without VNNI add two products in 16 bits and would cut them off.
             reduce_range=True,
