@@ -121,6 +121,31 @@ def test_a_border_is_foreign_by_the_statistics_alone() -> None:
     assert np.mean(novelty.p_typical(measure_statistics(bordered(new)), None) <= 0.01) == 1
 
 
+def wide(of: np.ndarray, columns: int) -> np.ndarray:
+    """Return features in more columns, at the same distances and angles."""
+    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(columns, columns)))
+    return np.asarray(of @ turn[: of.shape[1]], np.float32)
+
+
+def test_a_wide_last_layer_is_reduced_to_what_images_differ_in(fitted: Novelty) -> None:
+    assert fitted.projection is None
+    looks = {
+        name: (statistics, wide(features, 300))
+        for name, (statistics, features) in {"as they are": drawn(4000, 1), "degraded": drawn(4000, 2, 0.2)}.items()
+    }
+    novelty = fit_novelty(looks, np.arange(4000) % 2, seed=0)
+    assert novelty.projection is not None
+    assert novelty.projection.shape == (300, 256)
+    statistics, features = drawn(20_000, 5)
+    widened = wide(features, 300)
+    angles = [of.distances(statistics, seen)[:, 2] for of, seen in ((novelty, widened), (fitted, features))]
+    assert angles[0] == pytest.approx(angles[1], abs=1e-4)
+    assert np.mean(novelty.p_typical(statistics, widened) <= 0.01) <= 0.013
+    assert (novelty.p_typical(statistics + 9, wide(features - 30, 300)) <= novelty.rate).all()
+    again = read_novelty(write_novelty(novelty), "mine")
+    assert (again.p_typical(statistics, widened) == novelty.p_typical(statistics, widened)).all()
+
+
 def test_it_is_read_as_it_was_written(fitted: Novelty) -> None:
     content = write_novelty(fitted)
     again = read_novelty(content, "mine")
@@ -142,6 +167,8 @@ def test_it_is_read_as_it_was_written(fitted: Novelty) -> None:
         ),
         ({"statistics": {"means": {"shape": [2, 8], "values": ""}, "whitening": {"shape": [8, 8], "values": ""}}}, ""),
         ({"neighbours": {"shape": [0, 6], "values": ""}}, "shape"),
+        ({"projection": {"shape": [9, 5], "values": ""}}, "shape"),
+        ({"features": None, "neighbours": None, "projection": {"shape": [9, 6], "values": ""}}, "no features"),
         ({"neighbours": {"shape": [1, 6], "values": "AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/"}}, "not a number"),
     ],
 )

@@ -82,16 +82,20 @@ class Novelty:
     """By name; the p-value is the largest over them."""
     rate: float = RATE
     """The share of each group's images that may be called foreign, 0 to 1."""
+    projection: Rows | None = None
+    """(w, d), what brings the w numbers of a wide last layer to the d of `features`; `None` where they are the same."""
 
     def distances(self, statistics: Rows, features: Rows | None) -> Rows:
         """Return each image's distances (n, k), in the order of the module's text; without features, the last alone.
 
         Args:
             statistics: (n, len(STATISTICS)).
-            features: (n, d), where `self.features` is there.
+            features: (n, w), where `self.features` is there.
         """
         own = [self.statistics.distance(statistics)]
         if self.features is not None and self.neighbours is not None and features is not None:
+            if self.projection is not None:
+                features = features @ self.projection
             cosines = unit(features) @ self.neighbours.T
             nth = min(NEIGHBOUR, len(self.neighbours))
             own += [self.features.distance(features), 1 - np.partition(cosines, -nth, axis=1)[:, -nth]]
@@ -179,7 +183,7 @@ class _Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     merged: _Matrix
 
 
-class _Novelty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Novelty(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content of novelty.json."""
 
     statistics: _Gaussians
@@ -187,6 +191,7 @@ class _Novelty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: Rate
     features: _Gaussians | None = None
     neighbours: _Matrix | None = None
+    projection: _Matrix | None = None
 
 
 def write_novelty(novelty: Novelty) -> bytes:
@@ -202,6 +207,7 @@ def write_novelty(novelty: Novelty) -> bytes:
             novelty.rate,
             None if novelty.features is None else gaussians(novelty.features),
             None if novelty.neighbours is None else _to_matrix(novelty.neighbours),
+            None if novelty.projection is None else _to_matrix(novelty.projection),
         )
     )
 
@@ -219,12 +225,17 @@ def read_novelty(content: bytes, bundle: str) -> Novelty:
     try:
         found = msgspec.json.decode(content, type=_Novelty)
         kinds = len(STATISTICS)
-        statistics, features, neighbours = _read_gaussians(found.statistics, kinds), None, None
+        statistics = _read_gaussians(found.statistics, kinds)
+        features = neighbours = projection = None
         if found.features is not None and found.neighbours is not None:
             features = _read_gaussians(found.features)
-            neighbours = _from_matrix(found.neighbours, None, features.means.shape[1])
+            width = features.means.shape[1]
+            neighbours = _from_matrix(found.neighbours, None, width)
+            projection = None if found.projection is None else _from_matrix(found.projection, None, width)
         elif found.features is not None or found.neighbours is not None:
             raise ValueError("features and neighbours go together")
+        elif found.projection is not None:
+            raise ValueError("it has a projection of features, and no features")
         if not found.groups:
             raise ValueError("it has no group")
         columns = 1 if features is None else 3
@@ -234,7 +245,7 @@ def read_novelty(content: bytes, bundle: str) -> Novelty:
             groups[name] = Group(distances, _from_matrix(group.merged, len(distances)))
             if (np.diff(distances, axis=0) < 0).any() or (np.diff(groups[name].merged) < 0).any():
                 raise ValueError(f"the group {name!r} is not in ascending order")
-        return Novelty(statistics, features, neighbours, groups, found.rate)
+        return Novelty(statistics, features, neighbours, groups, found.rate, projection)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{NOVELTY} in the bundle {bundle} is not valid: {error}.") from error
 

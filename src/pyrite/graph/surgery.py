@@ -54,7 +54,7 @@ def feed_bytes(model: Any) -> Any:
     image = VIEWED if any(VIEWED in node.output for node in graph.node) else graph.input[0].name
     name, chain = image, {}
     for kind in ("Cast", "Mul", "Add", "Transpose", "QuantizeLinear", "DequantizeLinear"):
-        found = users.get(name, ())
+        found: list[Any] = users.get(name, [])
         if [node.op_type for node in found] == [kind]:
             chain[kind] = found[0]
             name = found[0].output[0]

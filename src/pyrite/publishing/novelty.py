@@ -26,6 +26,8 @@ takes twice as many.
 """
 _THUMBNAIL = Resize(height=NEAR_SIDE, width=NEAR_SIDE)
 _NEIGHBOURS = 1000
+_WIDEST = 256
+"""Numbers of the last layer that distances are measured in: more would make the file large and the check slow."""
 _KEPT = 2000  # distances of each group
 _BATCH = 64
 
@@ -99,19 +101,22 @@ def fit_novelty(
     classes = np.tile(labels[near], len(looks))
     statistics = _fit_gaussians(np.concatenate([one[near] for one, _ in looks.values()]), classes)
     seen = [one[near] for _, one in looks.values() if one is not None]
-    features = neighbours = None
+    features = neighbours = projection = None
     if seen:
         rows = np.concatenate(seen)
+        if rows.shape[1] > _WIDEST:
+            projection = _find_components(rows)
+            rows = rows @ projection
         features = _fit_gaussians(rows, classes)
         neighbours = unit(np.random.default_rng(seed).permutation(rows)[:_NEIGHBOURS])
-    fitted = Novelty(statistics, features, neighbours, {})
+    fitted = Novelty(statistics, features, neighbours, {}, projection=projection)
 
     def group(of: Looks) -> Group:
         distances = fitted.distances(of[0][far], None if of[1] is None else of[1][far])
         kept = np.sort(distances, axis=0)
         return Group(kept, np.sort(merge(kept, distances, own=True)))
 
-    return Novelty(statistics, features, neighbours, {name: group(of) for name, of in looks.items()})
+    return replace(fitted, groups={name: group(of) for name, of in looks.items()})
 
 
 def _find_pictures(thumbnails: Pixels) -> NDArray[np.intp]:
@@ -141,6 +146,12 @@ def _fit_gaussians(rows: Rows, classes: NDArray[np.integer]) -> Gaussians:
     values, vectors = np.linalg.eigh(covariance)
     whitening = vectors / np.sqrt(np.maximum(values, 1e-6)) / scale[:, None]
     return Gaussians(means.astype(np.float32), whitening.astype(np.float32))
+
+
+def _find_components(rows: Rows) -> Rows:
+    """Return the first principal components (w, _WIDEST) of rows (n, w) about zero, so that angles stay."""
+    _, vectors = np.linalg.eigh(rows.T.astype(np.float64) @ rows)
+    return np.asarray(vectors[:, : -_WIDEST - 1 : -1], np.float32)
 
 
 def _read(detector: Detector, dataset: Dataset, index: int, thumbnail: Pixels) -> Pixels:

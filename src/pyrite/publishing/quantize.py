@@ -118,7 +118,8 @@ def quantize_onnx(model: bytes, batches: Iterable[NDArray[np.uint8]]) -> bytes:
             made,
             Batches(graph.input[0].name),
             quant_format=QuantFormat.QDQ,
-            # What follows the last convolution costs nothing, and would leave 256 logits to tell apart. ReLU6 is a Clip.
+            # What follows the last convolution costs nothing, and would leave 256 logits to tell apart. ReLU6
+            # is a Clip.
             op_types_to_quantize=["Conv", "Relu", "Clip", "Add", "MaxPool"],
             nodes_to_exclude=[node.name for node in takewhile(lambda node: node.op_type != "Conv", graph.node)],
             per_channel=True,

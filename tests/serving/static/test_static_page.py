@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,20 @@ from PIL.Image import Resampling
 from static_site import Site, assert_alike, drawn, encoded, expect, hosting, judge
 
 from authority import make_authority, sign
-from pyrite.bundle import Bundle, Crops, Panel, ShorterSide, load_bundle, save_bundle
+from pyrite.bundle import (
+    DEFAULT,
+    NOVELTY,
+    Bundle,
+    Crops,
+    Panel,
+    ShorterSide,
+    load_bundle,
+    read_novelty,
+    save_bundle,
+    write_novelty,
+)
 from pyrite.bundle.calibration import Calibration
+from pyrite.bundle.novelty import Gaussians, unit
 from pyrite.bundle.preprocess import Preprocess
 from pyrite.decision import Policy, Scope
 from pyrite.detector import Detector
@@ -300,6 +313,26 @@ def test_the_bundle_that_comes_with_pyrite_judges_its_own_images(
     assert [name.partition("-")[2] for name in names] == [f"{outcome}.png" for outcome in outcomes]
     page.locator("#clear").click()
     assert assert_alike(page, detector, many([(32, 32)])) > 0
+
+
+def test_it_reduces_wide_features_as_python_does(
+    visit: Callable[..., "Page"], host: Callable[..., Site], tmp_path: Path
+) -> None:
+    own = load_bundle(DEFAULT)
+    novelty = read_novelty(own.read(NOVELTY), own.info.name)
+    assert novelty.features
+    assert novelty.neighbours is not None
+    # Every other feature, of which nothing else changes: the neighbours and Gaussians are of fewer numbers.
+    projection = np.eye(novelty.neighbours.shape[1], dtype=np.float32)[:, ::2].copy()
+    reduced = replace(
+        novelty,
+        projection=projection,
+        features=Gaussians(novelty.features.means @ projection, projection.T @ novelty.features.whitening @ projection),
+        neighbours=unit(novelty.neighbours @ projection),
+    )
+    files = {name: own.files[name] for name in own.files if name != NOVELTY}
+    bundle = save_bundle(tmp_path / "reduced", own.info, {**files, NOVELTY: write_novelty(reduced)})
+    assert assert_alike(visit(host(bundle)), Detector(bundle, evidence=False), many([(32, 32)])) > 0
 
 
 @pytest.mark.real_data

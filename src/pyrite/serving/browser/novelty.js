@@ -6,11 +6,12 @@ const BANDS = [0, 1 / 16, 1 / 8, 1 / 4, 3 / 8, 1];
 const QUIETEST = Math.fround(1e-6);
 
 /** Return what novelty.json says. */
-export function readNovelty({ statistics, features, neighbours, groups, rate }) {
+export function readNovelty({ statistics, features, neighbours, projection, groups, rate }) {
   return {
     statistics: readGaussians(statistics),
     features: features && readGaussians(features),
     neighbours: neighbours && read(neighbours),
+    projection: projection && read(projection),
     groups: Object.values(groups).map(({ distances, merged }) => ({ columns: columnsOf(read(distances)), merged: read(merged).values })),
     rate,
   };
@@ -25,7 +26,7 @@ export function readNovelty({ statistics, features, neighbours, groups, rate }) 
 export function typicality(novelty, inputs, features, { width, height }) {
   const distances = [distance(novelty.statistics, mean(inputs.map((pixels) => measure(pixels, width, height))))];
   if (novelty.features && features) {
-    const seen = mean(features);
+    const seen = novelty.projection ? multiply(mean(features), novelty.projection) : mean(features);
     distances.push(distance(novelty.features, seen), nearest(novelty.neighbours, seen));
   }
   const shares = novelty.groups.map(({ columns, merged }) => {
