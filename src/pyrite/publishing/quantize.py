@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -124,9 +125,27 @@ def quantize_onnx(model: bytes, batches: Iterable[NDArray[np.uint8]]) -> bytes:
             nodes_to_exclude=[node.name for node in takewhile(lambda node: node.op_type != "Conv", graph.node)],
             per_channel=True,
             # 7 bits of weight, since processors without VNNI add two products in 16 bits and would cut them off.
+            # Depthwise convolutions multiply in 16 bits and add in 32 everywhere, so they have all 8.
             reduce_range=True,
+            extra_options={
+                "TensorQuantOverrides": {
+                    name: [{"quant_type": QuantType.QInt8, "reduce_range": False, "axis": 0}]
+                    for name in _depthwise_kernels(graph)
+                }
+            },
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
         content: bytes = feed_bytes(onnx.load(made)).SerializeToString()
         return content
+
+
+def _depthwise_kernels(graph: Any) -> list[str]:
+    """Return the names of the weights that see one channel each."""
+    shapes = {value.name: tuple(value.dims) for value in graph.initializer}
+    found = []
+    for node in graph.node:
+        groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+        if node.op_type == "Conv" and groups > 1 and shapes.get(node.input[1], ())[:2] == (groups, 1):
+            found.append(node.input[1])
+    return found
