@@ -122,6 +122,7 @@ def quantize_onnx(model: bytes, batches: Iterable[NDArray[np.uint8]]) -> bytes:
             # What follows the last convolution costs nothing, and would leave 256 logits to tell apart. ReLU6
             # is a Clip.
             op_types_to_quantize=["Conv", "Relu", "Clip", "Add", "MaxPool"],
+            # What scales the bytes before the first convolution stays as it is, for `feed_bytes` to take out.
             nodes_to_exclude=[node.name for node in takewhile(lambda node: node.op_type != "Conv", graph.node)],
             per_channel=True,
             # 7 bits of weight, since processors without VNNI add two products in 16 bits and would cut them off.
