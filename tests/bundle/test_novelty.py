@@ -135,7 +135,7 @@ def test_a_wide_last_layer_is_reduced_to_what_images_differ_in(fitted: Novelty) 
     }
     novelty = fit_novelty(looks, np.arange(4000) % 2, seed=0)
     assert novelty.projection is not None
-    assert novelty.projection.shape == (300, 256)
+    assert novelty.projection.shape == (300, 64)
     statistics, features = drawn(20_000, 5)
     widened = wide(features, 300)
     angles = [of.distances(statistics, seen)[:, 2] for of, seen in ((novelty, widened), (fitted, features))]

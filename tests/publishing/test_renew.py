@@ -15,7 +15,7 @@ def renewed(unbroken: Run, toy: Path, tmp_path_factory: pytest.TempPathFactory) 
     out = tmp_path_factory.mktemp("renewed")
     make_toy(out / "others", count=20, seed=9)
     data = Dataset.open(toy, labelling=Labelling(generator="A painter"))
-    report = renew(unbroken.out / "bundle", data, out / "run", unknown=Dataset.open(out / "others"))
+    report = renew(unbroken.out / "bundle", data, out / "run", version="2", unknown=Dataset.open(out / "others"))
     assert report.transfer
     assert (out / "run" / "report" / "report.html").is_file()
     return load_bundle(out / "run" / "bundle")
@@ -28,6 +28,11 @@ def test_the_network_and_what_it_was_trained_on_stay(renewed: Bundle, unbroken: 
     for name in ("model.onnx", "recipe.toml", "trained_on.bin", "golden.json"):
         assert renewed.files[name] == before.files[name]
     assert replay_golden(renewed).passed
+
+
+def test_it_may_have_a_version_of_its_own(renewed: Bundle, unbroken: Run) -> None:
+    assert (load_bundle(unbroken.out / "bundle").info.version, renewed.info.version) == ("1", "2")
+    assert renewed.read("card.md").decode().startswith("# tiny 2\n")
 
 
 def test_it_knows_what_the_data_says_made_it(renewed: Bundle, unbroken: Run) -> None:
@@ -51,4 +56,6 @@ def test_it_takes_what_trained_the_bundle(unbroken: Run, bundle: Bundle, toy: Pa
         renew(bundle, toy, tmp_path / "out")
     with pytest.raises(TrainingError, match="already exists"):
         renew(unbroken.out / "bundle", toy, tmp_path)
+    with pytest.raises(TrainingError, match="version must not be empty"):
+        renew(unbroken.out / "bundle", toy, tmp_path / "out", version="")
     assert not (tmp_path / "out").exists()

@@ -93,6 +93,9 @@ def renew(
     bundle: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle that was trained with Pyrite.")],
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder for bundle/ and report/: a new one.")],
+    version: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The new bundle's version. Default: the old one's.")
+    ] = None,
     unknown: UnknownOption = None,
     *,
     labelling: "Labelling",
@@ -110,7 +113,7 @@ def renew(
     dataset = open_dataset(data, labelling)
     others = None if unknown is None else open_dataset(unknown, one_class=True)
     with TrainingDisplay(stderr) as display:
-        report = run(bundle, dataset, out, unknown=others, watch=display)
+        report = run(bundle, dataset, out, version=version, unknown=others, watch=display)
     tell_run(report, out)
 
 

@@ -24,6 +24,7 @@ def renew(
     data: Dataset | str | Path,
     out: str | Path,
     *,
+    version: str | None = None,
     unknown: Dataset | None = None,
     watch: Callable[[Stage], None] = lambda stage: None,
 ) -> Report:
@@ -35,6 +36,7 @@ def renew(
         bundle: One that was trained here, or where it lies.
         data: The images that it was trained on, or where they lie.
         out: A folder that does not exist yet or is empty.
+        version: Of the new bundle; `None` keeps that of the old one.
         unknown: A dataset with AI images by generators that it does not know, to be measured on as well.
         watch: Called with every stage.
 
@@ -44,8 +46,11 @@ def renew(
     require("train", "onnx", "sklearn", "matplotlib")
     bundle, out = bundle if isinstance(bundle, Bundle) else load_bundle(bundle), Path(out)
     check_new(out)
+    if version == "":
+        raise TrainingError("A bundle's version must not be empty.")
     material = prepare_again(bundle, data, watch)
-    return publish_again(out, bundle, bundle.info, bundle.read("model.onnx"), material, unknown=unknown, watch=watch)
+    info = msgspec.structs.replace(bundle.info, version=version or bundle.info.version)
+    return publish_again(out, bundle, info, bundle.read("model.onnx"), material, unknown=unknown, watch=watch)
 
 
 def check_new(out: Path) -> None:

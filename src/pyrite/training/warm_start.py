@@ -128,17 +128,23 @@ def mix_weights(
 def _take_graph(model: Any, origin: Bundle, other: RecipeError) -> None:
     """Give layers the weights of a graph in the same order, and have normalisation only add the graph's bias."""
     keras = load_keras()
-    weights = read_layers(origin.read("model.onnx"))
+    depthwise = keras.layers.DepthwiseConv2D
     layers = [
         layer
         for layer in model.layers
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense) and not layer.name.startswith("target")
+        if isinstance(layer, keras.layers.Conv2D | depthwise | keras.layers.Dense)
+        and not layer.name.startswith("target")
     ]
-    if [tuple(layer.kernel.shape) for layer in layers] != [kernel.shape for kernel, _ in weights]:
+    weights = read_layers(origin.read("model.onnx"))
+    if len(layers) != len(weights):
         raise other
     after = dict(zip(model.layers, model.layers[1:], strict=False))
     for layer, (kernel, bias) in zip(layers, weights, strict=True):
-        layer.kernel.assign(kernel)
+        # Keras has the channels of a depthwise kernel as its inputs, ONNX as its outputs.
+        own = kernel.swapaxes(2, 3) if isinstance(layer, depthwise) and kernel.ndim == 4 else kernel
+        if tuple(layer.kernel.shape) != own.shape:
+            raise other
+        layer.kernel.assign(own)
         if layer.use_bias:
             layer.bias.assign(bias)
         elif isinstance(normalisation := after.get(layer), keras.layers.BatchNormalization):
