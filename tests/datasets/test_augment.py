@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from pyrite.datasets.augment import CHAIN, augmentation_at_random
+from pyrite.datasets.augment import CHAIN, RandomHistory, augmentation_at_random
 from pyrite.datasets.degrade import degrade
 from pyrite.recipe import load_recipe
 
@@ -80,3 +80,16 @@ def test_a_screenshot_is_the_whole_image_within_one_colour() -> None:
         assert abs(height / 40 - width / 56) < 0.05
         assert inside.sum() == height * width
         assert len(np.unique(framed[~inside], axis=0)) == 1
+
+
+def test_a_random_history_turns_greys_and_borders_as_many_as_it_should() -> None:
+    def after(**shares: float) -> list[np.ndarray]:
+        return [RandomHistory(**shares).apply(PIXELS, np.random.default_rng(seed)) for seed in range(200)]
+
+    # Nothing else happens to one in ten.
+    turned = after(turn=0.5)
+    exact = [sum(np.array_equal(one, np.rot90(PIXELS, quarters)) for one in turned) for quarters in range(4)]
+    assert exact[0] > max(exact[1:]) >= min(exact[1:]) > 0
+    assert 70 <= sum(one.std(-1).mean() < 15 for one in after(grey=0.5)) <= 130  # Noise colours them a little.
+    plain = sum(np.array_equal(one, PIXELS) for one in after())
+    assert plain > 0 == sum(np.array_equal(one, PIXELS) for one in after(border=1))

@@ -6,6 +6,7 @@ from PIL import Image
 
 from pyrite.bundle import Bundle, Calibration
 from pyrite.datasets import Dataset
+from pyrite.datasets.augment import RandomHistory
 from pyrite.publishing.calibrate import calibrate
 
 
@@ -23,7 +24,7 @@ def dataset(tmp_path: Path) -> Dataset:
 def calibrated(bundle: Bundle, dataset: Dataset, *, degraded: bool) -> Calibration:
     indices = np.arange(len(dataset))
     model = bundle.read("model.onnx")
-    return calibrate(bundle.info, model, dataset, indices, degraded=degraded, seed=0, watch=lambda stage: None)
+    return calibrate(bundle.info, model, dataset, indices, change=RandomHistory() if degraded else None, seed=0, watch=lambda stage: None)
 
 
 def test_half_of_the_images_are_degraded_where_budgets_are_for_those_too(bundle: Bundle, dataset: Dataset) -> None:

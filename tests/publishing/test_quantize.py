@@ -243,7 +243,7 @@ def test_the_card_tells_what_it_cost_and_how_it_fares_on_degraded_images(quantis
 
 def test_a_network_of_views_is_quantised_as_one_without(tmp_path: Path) -> None:
     """Its convolutions take the bytes of the views as they are, and it costs as much more as there are views."""
-    model = export_onnx(build_model(load_recipe("default", ["precision=float32", "channels=8,16,16,16"])))
+    model = export_onnx(build_model(load_recipe("scratch", ["precision=float32", "channels=8,16,16,16"])))
     plain, viewed = (quantize_onnx(average_views(model, count), iter([IMAGES])) for count in (1, 2))
     mirrored = np.ascontiguousarray(IMAGES[:, :, ::-1])
     session = Session(plain)

@@ -121,7 +121,7 @@ def test_imagenet_without_an_answer_says_what_to_do(
     ("settings", "weights", "millions"), [(["channels=16,48,96,192"], 1_089_905, 45), ([], 1_662_129, 54)]
 )
 def test_compact_is_as_large_as_it_says(settings: list[str], weights: int, millions: int) -> None:
-    model = build_model(load_recipe("default", settings))
+    model = build_model(load_recipe("scratch", settings))
     assert model.count_params() == weights
     macs = sum(
         int(np.prod(layer.output.shape[1:3])) * int(np.prod(layer.kernel.shape))
@@ -132,9 +132,9 @@ def test_compact_is_as_large_as_it_says(settings: list[str], weights: int, milli
 
 
 def test_compact_takes_small_images_but_not_any() -> None:
-    assert build_model(load_recipe("default", ["height=2", "width=3", "turn=0"])).output_shape == (None, 1)
+    assert build_model(load_recipe("scratch", ["height=2", "width=3", "turn=0"])).output_shape == (None, 1)
     with pytest.raises(RecipeError, match="compact takes images of at least 2×2 pixels, not 32×1"):
-        build_model(load_recipe("default", ["width=1", "turn=0"]))
+        build_model(load_recipe("scratch", ["width=1", "turn=0"]))
 
 
 @NEEDS_BFLOAT16

@@ -144,7 +144,7 @@ def test_further_targets_change_what_is_learnt(taught: Path, unbroken: Run) -> N
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=NEEDS_BFLOAT16)])
 def test_what_is_exported_is_what_was_trained(precision: str) -> None:
-    recipe: Recipe = load_recipe("default", [f"precision={precision}", "channels=4,8,8,8"])
+    recipe: Recipe = load_recipe("scratch", [f"precision={precision}", "channels=4,8,8,8"])
     model = build_model(recipe, (3, 2))
     assert model.output_shape == (None, 6)
     rng = np.random.default_rng(0)

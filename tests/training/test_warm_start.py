@@ -30,7 +30,7 @@ ALL = np.arange(300)
 
 
 def small(seed: int, *settings: str) -> Any:
-    return build_model(load_recipe("default", [*SMALL, "turn=0", f"seed={seed}", *settings]))
+    return build_model(load_recipe("scratch", [*SMALL, "turn=0", f"seed={seed}", *settings]))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_its_normalisation_has_the_statistics_of_training_images(graph: Bundle) 
 
 
 def test_a_further_target_stays_as_it_is(trained: Any, graph: Bundle) -> None:
-    model = build_model(load_recipe("default", [*SMALL, "seed=7", "targets=object"]), [3])
+    model = build_model(load_recipe("scratch", [*SMALL, "seed=7", "targets=object"]), [3])
     before = model.get_layer("target0").get_weights()[0].copy()
     start_from(model, ["a"], [graph], PIXELS, ALL, 0)
     np.testing.assert_array_equal(model.get_layer("target0").get_weights()[0], before)

@@ -24,7 +24,7 @@ def smooth_images(count: int) -> np.ndarray:
 
 def test_parts_of_patches_are_uncorrelated_of_one_variance_and_of_mean_zero() -> None:
     pixels = smooth_images(60)
-    model = build_model(load_recipe("default", list(SMALL)))
+    model = build_model(load_recipe("scratch", list(SMALL)))
     set_whitening(model, pixels, np.arange(50), seed=0)
     keras = load_keras()
     layer = model.get_layer("whitening")
@@ -39,7 +39,7 @@ def test_it_is_of_the_training_images_alone() -> None:
     pixels = smooth_images(60)
     kernels = []
     for change in (False, True):
-        model = build_model(load_recipe("default", list(SMALL)))
+        model = build_model(load_recipe("scratch", list(SMALL)))
         if change:
             pixels[50:] = 0
         set_whitening(model, pixels, np.arange(50), seed=0)
@@ -48,7 +48,7 @@ def test_it_is_of_the_training_images_alone() -> None:
 
 
 def test_it_stays_as_it_is_in_training(toy: Path, tmp_path: Path) -> None:
-    recipe = load_recipe("default", [*SMALL, "epochs=1", "batch_size=16", "protocol=pooled", "squeeze_excitation=true"])
+    recipe = load_recipe("scratch", [*SMALL, "epochs=1", "batch_size=16", "protocol=pooled", "squeeze_excitation=true"])
     train(toy, recipe, tmp_path / "out")
     with np.load(tmp_path / "out" / "checkpoint.npz") as stored:
         kernels = [

@@ -7,6 +7,7 @@ its line in `CHAIN`, and its share in the recipe.
 
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image as PillowImage
 from PIL import ImageEnhance, JpegPresets
 
 from pyrite.bundle.preprocess import Pixels
-from pyrite.datasets.degrade import KERNELS, History, add_noise, blur, change_gamma, resample
+from pyrite.datasets.degrade import KERNELS, History, add_noise, blur, change_gamma, degrade_at_random, resample
 
 Step = Callable[[Pixels], Pixels]
 
@@ -25,6 +26,30 @@ _PHOTOSHOP = tuple(sorted(set(JpegPresets.presets) - {"keep"}))
 _PHOTOSHOP_SHARE = 0.2
 _WIDEST_BORDER = 8
 """The part of a side that a border takes at most, at either end: an eighth."""
+
+
+@dataclass(frozen=True, slots=True)
+class RandomHistory:
+    """What may happen to an image: it is turned, made grey or put in a border, and then degraded at random."""
+
+    turn: float = 0.0
+    """The share of images that are turned by a quarter, a half or three quarters of a turn, 0 to 1."""
+    grey: float = 0.0
+    """The share of images that lose their colour, 0 to 1."""
+    border: float = 0.0
+    """The share of images that get a border, 0 to 1."""
+    name: str = "a random history"
+
+    def apply(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the pixels, (height, width, 3), 0 to 255, after what is drawn from `rng`."""
+        turned, grey, bordered = rng.random(3) < (self.turn, self.grey, self.border)
+        if turned:
+            pixels = np.ascontiguousarray(np.rot90(pixels, rng.integers(1, 4)))
+        if grey:
+            pixels = remove_colour(pixels)
+        if bordered:
+            pixels = border_at_random(pixels.shape, rng)(pixels)
+        return degrade_at_random(pixels, rng)
 
 
 def augmentation_at_random(shares: Mapping[str, float], rng: np.random.Generator) -> History:

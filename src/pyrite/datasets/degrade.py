@@ -65,17 +65,6 @@ class Degradation:
         return FAMILIES[self.family].apply(pixels, self.strength, rng)
 
 
-@dataclass(frozen=True, slots=True)
-class RandomHistory:
-    """What `degrade_at_random` does, as a change."""
-
-    name: str = "a random history"
-
-    def apply(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return the pixels after a history that is drawn from `rng`."""
-        return degrade_at_random(pixels, rng)
-
-
 def degrade_at_random(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Return the pixels after a random history: resized, brightened, made noisy and saved, each or none of them.
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pyrite.bundle import Bundle, BundleInfo, Calibration, fit_calibration
 from pyrite.datasets import Dataset
-from pyrite.datasets.degrade import RandomHistory
+from pyrite.datasets.degrade import Change
 from pyrite.detector import Detector
 from pyrite.errors import DatasetError
 from pyrite.evaluation.judge import judge, judge_changed
@@ -53,22 +53,23 @@ def calibrate(
     dataset: Dataset,
     indices: NDArray[np.intp],
     *,
-    degraded: bool,
+    change: Change | None,
     seed: int,
     watch: Callable[[Stage], None],
 ) -> Calibration:
     """Calibrate a model with some of a dataset's images.
 
-    The probability is that of images as they are. With `degraded`, the p-values are those of a mixture, in which a
-    random half of the images have had a random history. AI images that were resized or blurred have lower logits:
-    by p-values of images as they are, several times as many are called real as the budget says.
+    The probability is that of images as they are. With `change`, the p-values are those of a mixture, in which a
+    random half of the images are changed. AI images that were resized or blurred have lower logits, and real ones that
+    were made grey or turned have higher ones: by p-values of images as they are, several times as many are misjudged as
+    the budget says.
 
     Args:
         info: The rest of the bundle; its own calibration does not matter.
         model: The content of model.onnx.
         dataset: The images.
         indices: Which of them: those that did not train the model.
-        degraded: Whether error budgets are to be for a mixture with degraded images.
+        change: What half of the images go through, if error budgets are to be for such a mixture.
         seed: Chooses which logits are kept, and degrades.
         watch: Called with how far it is.
 
@@ -80,13 +81,11 @@ def calibrate(
     bundle = Bundle(msgspec.structs.replace(info, calibration=Calibration()), {"model.onnx": model})
     logits = measure_logits(bundle, dataset, indices, stage="Calibrating", watch=watch)
     calibration = fit_calibration(logits, dataset.labels[indices], seed=seed)
-    if not degraded:
+    if change is None:
         return calibration
     mixed = logits.copy()
     half = np.random.default_rng((seed, 1)).permutation(len(indices))[: len(indices) // 2]
-    changed = judge_changed(
-        Detector(bundle, evidence=False), dataset, indices[half].tolist(), [RandomHistory()], seed=seed
-    )
+    changed = judge_changed(Detector(bundle, evidence=False), dataset, indices[half].tolist(), [change], seed=seed)
     for done, (_, place, found) in enumerate(changed, start=1):
         # An image that is too large to be saved as JPEG stays as it is.
         if not isinstance(found, Failure) and found.logit is not None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrite.bundle import NOVELTY, Bundle, BundleInfo, Crops, Panel, Pixels, Preprocess, save_bundle, write_novelty
 from pyrite.datasets import Dataset
+from pyrite.datasets.augment import RandomHistory
 from pyrite.datasets.clusters import caution_of_clusters
 from pyrite.errors import DatasetError, ImageError, TrainingError
 from pyrite.evaluation import Chosen, Part, Report, measure
@@ -39,7 +40,8 @@ def publish(
 ) -> Report:
     """Calibrate a model, measure it on the test split, and write `bundle/` and `report/` into a folder.
 
-    A model that was trained on degraded or augmented images is also calibrated and measured on degraded ones. A model
+    A model that was trained on degraded or augmented images is also calibrated on such ones, of which as many are
+    turned, grey or in a border as in training, and measured on degraded ones. A model
     whose output depends on what else is in a batch runs on one input at a time from here on.
 
     Args:
@@ -52,11 +54,13 @@ def publish(
         cautions: what else speaks against taking its figures at face value.
         watch: called with every stage.
     """
-    dataset, decoded, parts, seed = material.dataset, material.decoded, material.parts, material.recipe.seed
+    dataset, decoded, parts, recipe = material.dataset, material.decoded, material.parts, material.recipe
+    seed = recipe.seed
     model, examples = expose_features(files["model.onnx"]), _golden_images(material)
     info = settle_batching(Bundle(info, {"model.onnx": model}), examples)
-    degraded = material.recipe.is_augmented
-    calibration = calibrate(info, model, dataset, parts.validation, degraded=degraded, seed=seed, watch=watch)
+    degraded = recipe.is_augmented
+    change = RandomHistory(turn=recipe.turn, grey=recipe.grey, border=recipe.border) if degraded else None
+    calibration = calibrate(info, model, dataset, parts.validation, change=change, seed=seed, watch=watch)
     info = msgspec.structs.replace(info, calibration=calibration)
     novelty = calibrate_novelty(Bundle(info, {"model.onnx": model}), dataset, parts.validation, seed=seed, watch=watch)
     looks = {NOVELTY: write_novelty(novelty)} if novelty else {}
