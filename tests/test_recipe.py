@@ -14,9 +14,9 @@ PROBE = ("architecture=backbone", "backbone=ResNet50", "trainable=probe")
 
 def test_shipped_recipes_load() -> None:
     photos = ("photos", "photos-finetune", "photos-probe", "photos-scratch")
-    assert shipped_recipes() == ("crops", "default", *photos, "resnet50", "teacher", "tiny")
+    assert shipped_recipes() == ("crops", "default", *photos, "resnet50", "scratch", "teacher", "tiny")
     architectures = [load_recipe(name).architecture for name in shipped_recipes()]
-    assert architectures == ["tiny", "compact", *["backbone"] * 3, "compact", "resnet50", "compact", "tiny"]
+    assert architectures == ["tiny", "efficientnet_lite0", *["backbone"] * 3, "compact", "resnet50", "compact", "compact", "tiny"]
 
 
 def test_resnet50_is_what_was_published() -> None:
@@ -136,8 +136,9 @@ def test_a_dump_loads_to_the_same(licence: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sha256"),
     [
-        ("default", "caf1727af49a8e7fef292f2e450ebe8b4cc72a0bfb9fb79b60bef91354720441"),
+        ("default", "1b59c52aead4592376798bfac6048ab85aa8d37a485e5c6d8855b1fe6f2413f4"),
         ("resnet50", "ebfe95c1d8872723cb75f6bc718447d81fb2164bb2a255b42ff75b1a21e23382"),
+        ("scratch", "ad42bdcd23f0b709a7f7f0a41cde8314ed5b37fce671d312b294447729e2c9b1"),
         ("tiny", "cf7ef3494ca3edc575986a296fb9bda6ce885e7dd6e345385a49424f23b361a9"),
     ],
 )

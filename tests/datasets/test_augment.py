@@ -84,12 +84,12 @@ def test_a_screenshot_is_the_whole_image_within_one_colour() -> None:
 
 def test_a_random_history_turns_greys_and_borders_as_many_as_it_should() -> None:
     def after(**shares: float) -> list[np.ndarray]:
-        return [RandomHistory(**shares).apply(PIXELS, np.random.default_rng(seed)) for seed in range(200)]
+        return [RandomHistory(**shares).apply(PIXELS, np.random.default_rng(seed)) for seed in range(600)]
 
     # Nothing else happens to one in ten.
     turned = after(turn=0.5)
     exact = [sum(np.array_equal(one, np.rot90(PIXELS, quarters)) for one in turned) for quarters in range(4)]
     assert exact[0] > max(exact[1:]) >= min(exact[1:]) > 0
-    assert 70 <= sum(one.std(-1).mean() < 15 for one in after(grey=0.5)) <= 130  # Noise colours them a little.
+    assert 240 <= sum(one.std(-1).mean() < 15 for one in after(grey=0.5)) <= 360  # Noise colours them a little.
     plain = sum(np.array_equal(one, PIXELS) for one in after())
     assert plain > 0 == sum(np.array_equal(one, PIXELS) for one in after(border=1))

@@ -73,7 +73,7 @@ def test_a_further_target_stays_as_it_is(trained: Any, graph: Bundle) -> None:
 
 
 def test_the_included_bundle_is_a_start_though_it_is_in_int8() -> None:
-    model = build_model(load_recipe("default", ["precision=float32"]))
+    model = build_model(load_recipe("default", ["weights=none"]))
     pixels = np.random.default_rng(0).integers(0, 256, (64, 4, 4, 3), np.uint8).repeat(8, 1).repeat(8, 2)
     included = load_bundle("default")
     start_from(model, ["default"], [included], pixels, np.arange(64), 0)

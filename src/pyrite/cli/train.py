@@ -20,8 +20,8 @@ def train(
         str,
         typer.Option(
             metavar="NAME|FILE",
-            help="An included recipe, or a .toml file. For small images: resnet50, default, teacher, tiny. For "
-            "photographs: photos, photos-probe, photos-finetune, photos-scratch, crops.",
+            help="An included recipe, or a .toml file. For small images: resnet50, default, scratch, teacher, tiny. "
+            "For photographs: photos, photos-probe, photos-finetune, photos-scratch, crops.",
         ),
     ] = "resnet50",
     settings: Annotated[
