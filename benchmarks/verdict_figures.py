@@ -38,7 +38,7 @@ from verdicts import border
 
 ROOT = Path(__file__).parents[1]
 BUDGETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-EXAMPLE, FRAMED = 6, 5
+EXAMPLE, FRAMED = 5, 5
 """The golden image whose p-value is explained, and the one that gets a border."""
 WIDTH = 6
 """Of the border, in pixels."""

@@ -203,7 +203,7 @@ _DETECTION = {
             "detail": "The pixels look AI-generated: at most 2 in 1,000 real images score as high.",
             "data": {
                 "bundle": "default",
-                "version": "3",
+                "version": "4",
                 "reason": "pixels",
                 "logit": 4.41,
                 "p_real": 0.002,
@@ -213,7 +213,7 @@ _DETECTION = {
             },
         }
     ],
-    "model": {"name": "default", "version": "3"},
+    "model": {"name": "default", "version": "4"},
     "error": None,
 }
 
@@ -266,7 +266,7 @@ EXAMPLES: dict[str, Any] = {
     },
     "ExplanationResponse": {
         "detection": _DETECTION,
-        "model": {"name": "default", "version": "3"},
+        "model": {"name": "default", "version": "4"},
         "leans": "ai",
         "better_than_random": True,
         "faithfulness": {
@@ -289,13 +289,13 @@ EXAMPLES: dict[str, Any] = {
     "ExplanationLine": {"progress": {"done": 64, "total": 651}},
     "Detections": {
         "detections": [{**_DETECTION, "client_id": "post-4711"}],
-        "model": {"name": "default", "version": "3"},
+        "model": {"name": "default", "version": "4"},
         "max_fpr": 0.05,
         "request_id": "5f1c0e3a9b7d2468",
     },
     "Card": {
         "name": "default",
-        "version": "3",
+        "version": "4",
         "licence": "Apache-2.0",
         "scope": {
             "min_side": 32,
@@ -305,14 +305,14 @@ EXAMPLES: dict[str, Any] = {
         "policy": {"max_fpr": 0.05, "max_fnr": 0.05, "real_needs_provenance": False},
         "calibration": {"slope": 0.8, "intercept": -0.1, "real": {"all": [-6.1, -2.3]}, "ai": {"all": [1.9, 7.4]}},
         "training": None,
-        "card": "# default 3",
+        "card": "# default 4",
         "device": "cpu",
         "pyrite": "0.1.0",
         "bundles": [
             {
                 "name": "default",
-                "version": "3",
-                "sha256": "566e9e54f43daef8a09df12bd42c64f320c6c99b4d9739c7b2f6a3a551b0cbb0",
+                "version": "4",
+                "sha256": "19e5829222a47f8ca1c5944b8034b6ea7f91517bf5082b240bcea63da9b8ed57",
                 "licence": "Apache-2.0",
                 "scope": {
                     "min_side": 32,
@@ -320,7 +320,7 @@ EXAMPLES: dict[str, Any] = {
                     "description": "Images similar to those in CIFAKE.",
                 },
                 "training": None,
-                "card": "# default 3",
+                "card": "# default 4",
             }
         ],
     },
