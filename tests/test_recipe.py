@@ -16,7 +16,16 @@ def test_shipped_recipes_load() -> None:
     photos = ("photos", "photos-finetune", "photos-probe", "photos-scratch")
     assert shipped_recipes() == ("crops", "default", *photos, "resnet50", "scratch", "teacher", "tiny")
     architectures = [load_recipe(name).architecture for name in shipped_recipes()]
-    assert architectures == ["tiny", "efficientnet_lite0", *["backbone"] * 3, "compact", "resnet50", "compact", "compact", "tiny"]
+    assert architectures == [
+        "tiny",
+        "efficientnet_lite0",
+        *["backbone"] * 3,
+        "compact",
+        "resnet50",
+        "compact",
+        "compact",
+        "tiny",
+    ]
 
 
 def test_resnet50_is_what_was_published() -> None:

@@ -24,7 +24,15 @@ def dataset(tmp_path: Path) -> Dataset:
 def calibrated(bundle: Bundle, dataset: Dataset, *, degraded: bool) -> Calibration:
     indices = np.arange(len(dataset))
     model = bundle.read("model.onnx")
-    return calibrate(bundle.info, model, dataset, indices, change=RandomHistory() if degraded else None, seed=0, watch=lambda stage: None)
+    return calibrate(
+        bundle.info,
+        model,
+        dataset,
+        indices,
+        change=RandomHistory() if degraded else None,
+        seed=0,
+        watch=lambda stage: None,
+    )
 
 
 def test_half_of_the_images_are_degraded_where_budgets_are_for_those_too(bundle: Bundle, dataset: Dataset) -> None:

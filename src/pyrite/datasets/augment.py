@@ -44,7 +44,7 @@ class RandomHistory:
         """Return the pixels, (height, width, 3), 0 to 255, after what is drawn from `rng`."""
         turned, grey, bordered = rng.random(3) < (self.turn, self.grey, self.border)
         if turned:
-            pixels = np.ascontiguousarray(np.rot90(pixels, rng.integers(1, 4)))
+            pixels = np.ascontiguousarray(np.rot90(pixels, int(rng.integers(1, 4))))
         if grey:
             pixels = remove_colour(pixels)
         if bordered:
