@@ -18,8 +18,9 @@ from pyrite.training.loop import predict
 from pyrite.training.normalisation import measure_statistics
 
 _IMAGES = 2048
-_LEAST_CORRELATION = 0.99
-"""Of the logits, between the bundle and the network that got its weights: quantised activations round to 0.999."""
+_LEAST_CORRELATION = 0.97
+"""Of the logits, between the bundle and the network that got its weights. Quantised activations leave 0.999 of images
+that the network knows, and 0.99 of noise."""
 _LEAST_OF_MEAN = 0.9
 """The same between the mean of the logits and the network with the mean of the weights."""
 
