@@ -322,13 +322,14 @@ def test_it_reduces_wide_features_as_python_does(
     novelty = read_novelty(own.read(NOVELTY), own.info.name)
     assert novelty.features
     assert novelty.neighbours is not None
-    # Every other feature, of which nothing else changes: the neighbours and Gaussians are of fewer numbers.
-    projection = np.eye(novelty.neighbours.shape[1], dtype=np.float32)[:, ::2].copy()
+    assert novelty.projection is not None
+    # Every other component, of which nothing else changes: the neighbours and Gaussians are of fewer numbers.
+    half = np.eye(novelty.neighbours.shape[1], dtype=np.float32)[:, ::2].copy()
     reduced = replace(
         novelty,
-        projection=projection,
-        features=Gaussians(novelty.features.means @ projection, projection.T @ novelty.features.whitening @ projection),
-        neighbours=unit(novelty.neighbours @ projection),
+        projection=novelty.projection @ half,
+        features=Gaussians(novelty.features.means @ half, half.T @ novelty.features.whitening @ half),
+        neighbours=unit(novelty.neighbours @ half),
     )
     files = {name: own.files[name] for name in own.files if name != NOVELTY}
     bundle = save_bundle(tmp_path / "reduced", own.info, {**files, NOVELTY: write_novelty(reduced)})
