@@ -55,7 +55,7 @@ def read_points(path: Path) -> list[Point]:
 
 def draw(points: list[Point]) -> Figure:
     """Return the chart: on the left the grid's accuracy, on the right the arithmetic."""
-    figure = Figure((7.4, 3.2), layout="constrained")
+    figure = Figure((7.4, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     _scatter(left, [(point, point.clean, point.grid) for point in points])
     left.locator_params(nbins=5)
